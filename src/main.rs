@@ -1,0 +1,2 @@
+//! The token authority.
+fn main() {}

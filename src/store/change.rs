@@ -1,0 +1,164 @@
+//! Changes to stored sessions: read together, judged one after the other, written together.
+//!
+//! Changes of one session in one batch are folded in the order of their arrival, so fifty
+//! simultaneous refreshes of one token are one read and one write. Each write is a
+//! compare-and-swap by revision; whoever loses it is read and judged again.
+
+use std::collections::BTreeMap;
+
+use super::rows::{Row, Rows, Swap};
+use super::{Refresh, Refreshed, StoreError};
+use crate::clock::Timestamp;
+use crate::token::id::SessionId;
+use crate::token::refresh::RefreshToken;
+use crate::token::rotation::{self, Policy, Verdict};
+use crate::token::session::{RevocationReason, Revoked, Session};
+
+/// How often a change is judged anew after other replicas changed its row in between. Each
+/// attempt that fails means that another one succeeded.
+const ATTEMPTS: usize = 16;
+
+/// A change to one session.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// A refresh token presented.
+    Refresh(Refresh),
+    /// A session to end.
+    Revoke(Ending),
+}
+
+/// A session to end.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) session_id: SessionId,
+    /// Only if this token's MAC is right.
+    pub(super) token: Option<RefreshToken>,
+    pub(super) now: Timestamp,
+    pub(super) reason: RevocationReason,
+}
+
+/// What became of a change.
+#[derive(Debug)]
+pub(super) enum Changed {
+    Refreshed(Refreshed),
+    /// The session, if it was live until now.
+    Revoked(Option<Session>),
+}
+
+impl Change {
+    pub(super) fn session_id(&self) -> SessionId {
+        match self {
+            Self::Refresh(refresh) => refresh.presented.session_id(),
+            Self::Revoke(ending) => ending.session_id,
+        }
+    }
+
+    fn fold(&self, session: Option<&mut Session>, policy: &Policy) -> Changed {
+        match self {
+            Self::Refresh(refresh) => Changed::Refreshed(fold_refresh(refresh, session, policy)),
+            Self::Revoke(ending) => Changed::Revoked(fold_ending(ending, session)),
+        }
+    }
+}
+
+fn fold_refresh(ask: &Refresh, session: Option<&mut Session>, policy: &Policy) -> Refreshed {
+    let Some(session) = session else {
+        return Refreshed { verdict: Verdict::Invalid, session: None, token: None };
+    };
+    let verdict = rotation::judge(session, &ask.presented, ask.now, policy);
+    let token =
+        rotation::take_effect(verdict, session, &ask.presented, &ask.candidate, ask.now, policy);
+    Refreshed { verdict, session: Some(session.clone()), token }
+}
+
+fn fold_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session> {
+    let session = session.filter(|session| {
+        let live = session.revoked.is_none() && ending.now < session.expires_at;
+        let named = ending.token.as_ref();
+        live && named.is_none_or(|token| token.is_authentic(&session.lineage.key))
+    })?;
+    session.revoked = Some(Revoked { at: ending.now, reason: ending.reason });
+    Some(session.clone())
+}
+
+/// Makes a batch of changes.
+pub(super) async fn make(
+    rows: &dyn Rows,
+    policy: &Policy,
+    changes: Vec<Change>,
+) -> Vec<Result<Changed, StoreError>> {
+    let mut results: Vec<_> = changes.iter().map(|_| None).collect();
+    for _ in 0..ATTEMPTS {
+        let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
+        if unsettled.is_empty() {
+            break;
+        }
+        match attempt(rows, policy, &changes, &unsettled).await {
+            Ok(settled) => {
+                for (i, changed) in settled {
+                    results[i] = Some(Ok(changed));
+                }
+            }
+            Err(error) => {
+                for i in unsettled {
+                    results[i] = Some(Err(error.clone()));
+                }
+            }
+        }
+    }
+    let contended = || Err(StoreError::Unavailable("the session is changed too often".into()));
+    results.into_iter().map(|result| result.unwrap_or_else(contended)).collect()
+}
+
+/// Reads, judges and writes once. Answers for those changes that are settled by it.
+async fn attempt(
+    rows: &dyn Rows,
+    policy: &Policy,
+    changes: &[Change],
+    unsettled: &[usize],
+) -> Result<Vec<(usize, Changed)>, StoreError> {
+    let mut by_session = BTreeMap::<SessionId, Vec<usize>>::new();
+    for &i in unsettled {
+        by_session.entry(changes[i].session_id()).or_default().push(i);
+    }
+    // In the order of their ids, so that two batches never wait for each other in a circle.
+    let ids: Vec<SessionId> = by_session.keys().copied().collect();
+    let loaded = rows.load(&ids).await?;
+
+    let (mut settled, mut tentative, mut swaps) = (Vec::new(), Vec::new(), Vec::new());
+    for (indexes, row) in by_session.into_values().zip(loaded) {
+        let (folded, swap) = fold_session(policy, changes, indexes, row);
+        match swap {
+            None => settled.extend(folded),
+            Some(swap) => {
+                swaps.push(swap);
+                tentative.push(folded);
+            }
+        }
+    }
+    if !swaps.is_empty() {
+        let swapped = rows.swap(&swaps).await?;
+        let written = tentative.into_iter().zip(swapped).filter(|(_, swapped)| *swapped);
+        settled.extend(written.flat_map(|(folded, _)| folded));
+    }
+    Ok(settled)
+}
+
+type Folded = Vec<(usize, Changed)>;
+
+fn fold_session(
+    policy: &Policy,
+    changes: &[Change],
+    indexes: Vec<usize>,
+    row: Option<Row>,
+) -> (Folded, Option<Swap>) {
+    let Some(Row { mut session, revision }) = row else {
+        let unknown = |i: usize| (i, changes[i].fold(None, policy));
+        return (indexes.into_iter().map(unknown).collect(), None);
+    };
+    let before = session.clone();
+    let folded =
+        indexes.into_iter().map(|i| (i, changes[i].fold(Some(&mut session), policy))).collect();
+    let swap = (session != before).then_some(Swap { session, revision });
+    (folded, swap)
+}

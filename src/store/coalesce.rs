@@ -1,0 +1,189 @@
+//! Coalescing: what many callers ask for at once goes to the database as one statement.
+//!
+//! Each lane has one worker, which takes *all* that waits the moment it is free. There is no
+//! timer, so a lone request waits for nobody, and under load a batch is whatever gathered while
+//! the one before was under way. Measurements behind it: `docs/adr/0002-two-stores.md`.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+
+/// How a [`Coalescer`] works.
+#[derive(Debug, Clone, Copy)]
+pub struct Lanes {
+    /// How many batches may be under way at once.
+    pub lanes: usize,
+    /// The most requests in a batch.
+    pub most: usize,
+    /// The most requests that may wait in a lane.
+    pub waiting: usize,
+    /// How long a caller waits for its answer.
+    pub patience: Duration,
+}
+
+struct Job<Q, A> {
+    ask: Q,
+    answer: oneshot::Sender<Result<A, StoreError>>,
+}
+
+/// Gathers requests of one kind and runs them in batches.
+pub struct Coalescer<Q, A> {
+    lanes: Vec<mpsc::Sender<Job<Q, A>>>,
+    patience: Duration,
+}
+
+impl<Q, A> fmt::Debug for Coalescer<Q, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coalescer").field("lanes", &self.lanes.len()).finish_non_exhaustive()
+    }
+}
+
+impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
+    /// Starts the lanes. `run` answers for a batch: one answer a request, in order.
+    pub fn start<F, R>(config: Lanes, run: F) -> Self
+    where
+        F: Fn(Vec<Q>) -> R + Send + Sync + 'static,
+        R: Future<Output = Vec<Result<A, StoreError>>> + Send + 'static,
+    {
+        let run = Arc::new(run);
+        let start_lane = |_| {
+            let (sender, receiver) = mpsc::channel(config.waiting);
+            tokio::spawn(work(receiver, config.most, Arc::clone(&run)));
+            sender
+        };
+        Self { lanes: (0..config.lanes).map(start_lane).collect(), patience: config.patience }
+    }
+
+    /// Asks, and waits for the answer. Requests of the same `key` go through the same lane, so no
+    /// two batches of this process are at one row at once.
+    ///
+    /// # Errors
+    /// What `run` answers; [`StoreError::Overloaded`] where too many wait already;
+    /// [`StoreError::Unavailable`] where no answer came in time. A caller that stops waiting does
+    /// not stop its neighbours.
+    pub async fn ask(&self, key: usize, ask: Q) -> Result<A, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let lane = &self.lanes[key % self.lanes.len()];
+        lane.try_send(Job { ask, answer }).map_err(|_| StoreError::Overloaded)?;
+        match tokio::time::timeout(self.patience, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::Inconsistent("a batch was given up".into())),
+            Err(_) => Err(StoreError::Unavailable("no answer in time".into())),
+        }
+    }
+
+    /// Asks without waiting. A full lane drops it: only for what may be lost.
+    pub fn hint(&self, key: usize, ask: Q) {
+        let (answer, _) = oneshot::channel();
+        let lane = &self.lanes[key % self.lanes.len()];
+        // A hint is worth less than the work of keeping it while the database is behind.
+        let _ = lane.try_send(Job { ask, answer });
+    }
+}
+
+async fn work<Q, A, F, R>(mut receiver: mpsc::Receiver<Job<Q, A>>, most: usize, run: Arc<F>)
+where
+    F: Fn(Vec<Q>) -> R,
+    R: Future<Output = Vec<Result<A, StoreError>>>,
+{
+    let mut jobs = Vec::with_capacity(most);
+    while receiver.recv_many(&mut jobs, most).await > 0 {
+        let (asks, answers): (Vec<_>, Vec<_>) =
+            jobs.drain(..).map(|job| (job.ask, job.answer)).unzip();
+        // A panic must not take the lane, and everybody after it, down with it. Dropping the
+        // answers tells this batch's callers.
+        if let Ok(results) = AssertUnwindSafe(run(asks)).catch_unwind().await {
+            for (answer, result) in answers.into_iter().zip(results) {
+                // Its caller may have left; its neighbours have not.
+                let _ = answer.send(result);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    const LANES: Lanes =
+        Lanes { lanes: 1, most: 10, waiting: 20, patience: Duration::from_mins(1) };
+
+    fn gated() -> (Arc<Semaphore>, Coalescer<u32, (u32, usize)>) {
+        let gate = Arc::new(Semaphore::new(0));
+        let inner = Arc::clone(&gate);
+        let coalescer = Coalescer::start(LANES, move |batch: Vec<u32>| {
+            let gate = Arc::clone(&inner);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                assert!(!batch.contains(&13), "thirteen");
+                let size = batch.len();
+                batch.into_iter().map(|n| Ok((n, size))).collect()
+            }
+        });
+        (gate, coalescer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_goes_together_and_answers_find_their_callers() {
+        let (gate, coalescer) = gated();
+        let first = coalescer.ask(0, 0);
+        let rest = async {
+            tokio::task::yield_now().await;
+            futures::future::join_all((1..=5).map(|n| coalescer.ask(0, n))).await
+        };
+        let open = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            gate.add_permits(9);
+        };
+        let (first, rest, ()) = tokio::join!(first, rest, open);
+        assert_eq!(first.unwrap(), (0, 1));
+        let rest: Vec<_> = rest.into_iter().map(Result::unwrap).collect();
+        assert_eq!(rest, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_leaves_takes_nobody_with_it() {
+        let (gate, coalescer) = gated();
+        let leaving = tokio::time::timeout(Duration::from_millis(1), coalescer.ask(0, 1));
+        let staying = coalescer.ask(0, 2);
+        let open = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            gate.add_permits(9);
+        };
+        let (left, stayed, ()) = tokio::join!(leaving, staying, open);
+        assert!(left.is_err());
+        assert_eq!(stayed.unwrap().0, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_lane_and_a_slow_one_say_so() {
+        let (_gate, coalescer) = gated();
+        let all = futures::future::join_all((0..40).map(|n| coalescer.ask(0, n))).await;
+        let count = |overloaded: bool| {
+            all.iter()
+                .filter(|answer| match answer {
+                    Err(StoreError::Overloaded) => overloaded,
+                    Err(StoreError::Unavailable(_)) => !overloaded,
+                    _ => false,
+                })
+                .count()
+        };
+        assert_eq!((count(true), count(false)), (20, 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_costs_one_batch_only() {
+        let (gate, coalescer) = gated();
+        gate.add_permits(9);
+        assert!(matches!(coalescer.ask(0, 13).await, Err(StoreError::Inconsistent(_))));
+        assert_eq!(coalescer.ask(0, 14).await.unwrap(), (14, 1));
+    }
+}

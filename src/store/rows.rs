@@ -1,0 +1,124 @@
+//! What a database has to offer.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::{Open, OpenedBefore, Proof, StoreError};
+use crate::clock::Timestamp;
+use crate::token::id::{SessionId, UserId};
+use crate::token::session::{RevocationReason, Session};
+
+/// A session with the number of changes that its row has seen.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The session.
+    pub session: Session,
+    /// Grows with every change of the row.
+    pub revision: i64,
+}
+
+/// A session's new state, to be written only if its row is still as it was read.
+#[derive(Debug, Clone)]
+pub struct Swap {
+    /// The session as it shall be.
+    pub session: Session,
+    /// The revision that it was read at.
+    pub revision: i64,
+}
+
+/// Rows of sessions in a database. Every method is one atomic, durable step, takes effect whole
+/// or not at all, and answers in the order of what it was given.
+#[async_trait]
+pub trait Rows: fmt::Debug + Send + Sync + 'static {
+    /// Stores new sessions. `false` for one whose request key is taken, by a row or by an earlier
+    /// one of the same call: it is not stored.
+    async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError>;
+
+    /// The sessions that were stored under these request keys.
+    async fn find_requests(&self, keys: &[String])
+    -> Result<Vec<Option<OpenedBefore>>, StoreError>;
+
+    /// The sessions of these ids, whether live, revoked or expired.
+    async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError>;
+
+    /// Writes sessions' new states: `lineage`, `last_used_at`, `expires_at` and `revoked`. `false`
+    /// for one whose row has another revision by now, or is gone: it is left as it is. No id
+    /// comes twice in one call.
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError>;
+
+    /// Records proofs: sets `proven_at` of each live session that is still at that generation and
+    /// not yet proven. How many were.
+    async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError>;
+
+    /// Revokes all live sessions of a user but `except`; those that were, as they now are.
+    async fn revoke_user(
+        &self,
+        user_id: &UserId,
+        except: Option<SessionId>,
+        now: Timestamp,
+        reason: RevocationReason,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// A user's live sessions older than `before` (newest first), at most `most`.
+    async fn list(
+        &self,
+        user_id: &UserId,
+        before: Option<SessionId>,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// Deletes up to `most` sessions that ended before `ended_before`, passing over rows that
+    /// others are at. How many rows were looked at: fewer than `most` means that none is left.
+    async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError>;
+
+    /// Forgets the sealed first tokens of up to `most` sessions opened before `opened_before`.
+    async fn forget_first_tokens(
+        &self,
+        opened_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError>;
+
+    /// Whether the database answers and its schema is one that this version knows.
+    async fn check(&self) -> Result<Schema, StoreError>;
+
+    /// Brings the schema up to this version's. Safe to run by several at once.
+    async fn migrate(&self) -> Result<Schema, StoreError>;
+
+    /// Ends all connections, once those at work are done.
+    async fn close(&self);
+}
+
+/// What a purge did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Rows that were looked at.
+    pub examined: u64,
+    /// Rows that were deleted.
+    pub deleted: u64,
+}
+
+/// How a database's schema stands to this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// It is this version's.
+    Current,
+    /// Migrations of this version are missing.
+    Behind {
+        /// The newest migration that was applied; 0: none.
+        applied: i64,
+        /// The newest that this version knows.
+        known: i64,
+    },
+    /// A newer version has migrated it.
+    Ahead {
+        /// The newest migration that was applied.
+        applied: i64,
+        /// The newest that this version knows.
+        known: i64,
+        /// Whether all that this version does not know are expansions, by their names
+        /// (`docs/migrations.md`): then it may go on beside the newer one.
+        expanded_only: bool,
+    },
+}

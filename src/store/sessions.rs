@@ -1,0 +1,233 @@
+//! The store: whole operations on sessions, coalesced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::{self, Change, Changed, Ending};
+use super::coalesce::{Coalescer, Lanes};
+use super::rows::{Purged, Row, Rows, Schema};
+use super::{Open, Opened, Proof, Refresh, Refreshed, Revoke, StoreError};
+use crate::clock::Timestamp;
+use crate::token::id::{SessionId, UserId};
+use crate::token::rotation::Policy;
+use crate::token::session::Session;
+
+/// How long an operation waits for the database. Below every deadline of the transport, so that
+/// a caller learns what is wrong and not just that time ran out.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+const WRITERS: Lanes = Lanes { lanes: 4, most: 512, waiting: 4096, patience: PATIENCE };
+const READERS: Lanes = Lanes { lanes: 2, most: 512, waiting: 4096, patience: PATIENCE };
+const HINTS: Lanes = Lanes { lanes: 1, most: 512, waiting: 4096, patience: PATIENCE };
+
+/// Sessions in a database.
+#[derive(Debug)]
+pub struct Store {
+    rows: Arc<dyn Rows>,
+    opens: Coalescer<Open, Opened>,
+    changes: Coalescer<Change, Changed>,
+    loads: Coalescer<SessionId, Option<Session>>,
+    proofs: Coalescer<Proof, ()>,
+}
+
+impl Store {
+    /// A store over a database's rows, which judges refresh tokens by `policy`.
+    #[must_use]
+    pub fn new(rows: Arc<dyn Rows>, policy: Policy) -> Self {
+        let of = |rows: &Arc<dyn Rows>| Arc::clone(rows);
+        let (for_opens, for_changes) = (of(&rows), of(&rows));
+        let (for_loads, for_proofs) = (of(&rows), of(&rows));
+        Self {
+            rows,
+            opens: Coalescer::start(WRITERS, move |batch| open(of(&for_opens), batch)),
+            changes: Coalescer::start(WRITERS, move |batch| {
+                let rows = of(&for_changes);
+                async move { change::make(&*rows, &policy, batch).await }
+            }),
+            loads: Coalescer::start(READERS, move |batch| load(of(&for_loads), batch)),
+            proofs: Coalescer::start(HINTS, move |batch| prove(of(&for_proofs), batch)),
+        }
+    }
+
+    /// Stores a login, unless one is stored under its request already.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    #[tracing::instrument(name = "store.open", skip_all)]
+    pub async fn open(&self, open: Open) -> Result<Opened, StoreError> {
+        self.opens.ask(lane_of(open.session.id), open).await
+    }
+
+    /// Judges a refresh token, and lets the verdict take effect.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    #[tracing::instrument(name = "store.refresh", skip_all)]
+    pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed, StoreError> {
+        let lane = lane_of(refresh.presented.session_id());
+        match self.changes.ask(lane, Change::Refresh(refresh)).await? {
+            Changed::Refreshed(refreshed) => Ok(refreshed),
+            Changed::Revoked(_) => Err(mixed_up()),
+        }
+    }
+
+    /// Ends sessions. Those that were live until now, as they now are.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    #[tracing::instrument(name = "store.revoke", skip_all)]
+    pub async fn revoke(&self, revoke: Revoke, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        let reason = revoke.reason();
+        let (session_id, token) = match revoke {
+            Revoke::User { user_id, except } => {
+                return self.within(self.rows.revoke_user(&user_id, except, now, reason)).await;
+            }
+            Revoke::Session(session_id) => (session_id, None),
+            Revoke::ByToken(token) => (token.session_id(), Some(token)),
+        };
+        let ending = Ending { session_id, token, now, reason };
+        match self.changes.ask(lane_of(session_id), Change::Revoke(ending)).await? {
+            Changed::Revoked(session) => Ok(session.into_iter().collect()),
+            Changed::Refreshed(_) => Err(mixed_up()),
+        }
+    }
+
+    /// The session of an id, whether live, revoked or expired.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    #[tracing::instrument(name = "store.find", skip_all)]
+    pub async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        self.loads.ask(lane_of(id), id).await
+    }
+
+    /// A user's live sessions, newest first, older than `before`, at most `most`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    #[tracing::instrument(name = "store.list", skip_all)]
+    pub async fn list(
+        &self,
+        user_id: &UserId,
+        before: Option<SessionId>,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.within(self.rows.list(user_id, before, most, now)).await
+    }
+
+    /// Records that an access token was seen, soon, unless the database is behind: a proof that
+    /// is lost delays the discovery of a theft and hurts nobody.
+    pub fn prove(&self, proof: Proof) {
+        self.proofs.hint(0, proof);
+    }
+
+    /// Deletes a few sessions that ended before `ended_before`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError> {
+        self.rows.purge(ended_before, most).await
+    }
+
+    /// Forgets the first tokens of a few logins before `opened_before`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn forget_first_tokens(
+        &self,
+        opened_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        self.rows.forget_first_tokens(opened_before, most).await
+    }
+
+    /// Whether the database answers, and how its schema stands.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn check(&self) -> Result<Schema, StoreError> {
+        self.within(self.rows.check()).await
+    }
+
+    /// Ends all connections, once those at work are done.
+    pub async fn close(&self) {
+        self.rows.close().await;
+    }
+
+    async fn within<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::time::timeout(PATIENCE, operation)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))
+    }
+}
+
+/// Spreads sessions over lanes by their random bits.
+fn lane_of(id: SessionId) -> usize {
+    usize::from(id.as_uuid().as_bytes()[15])
+}
+
+fn mixed_up() -> StoreError {
+    StoreError::Inconsistent("a batch's answers are mixed up".into())
+}
+
+async fn open(rows: Arc<dyn Rows>, batch: Vec<Open>) -> Vec<Result<Opened, StoreError>> {
+    match open_together(&*rows, &batch).await {
+        // The database refuses somebody's data: let it fail alone.
+        Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
+            let mut results = Vec::with_capacity(batch.len());
+            for one in &batch {
+                let result = open_together(&*rows, std::slice::from_ref(one)).await;
+                results.push(result.and_then(|mut opened| opened.pop().ok_or_else(mixed_up)));
+            }
+            results
+        }
+        Ok(opened) => opened.into_iter().map(Ok).collect(),
+        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+async fn open_together(rows: &dyn Rows, batch: &[Open]) -> Result<Vec<Opened>, StoreError> {
+    let inserted = rows.insert(batch).await?;
+    let taken = batch.iter().zip(&inserted).filter(|(_, inserted)| !**inserted);
+    let keys: Vec<String> = taken
+        .filter_map(|(open, _)| open.request.as_ref().map(|request| request.key.clone()))
+        .collect();
+    if keys.is_empty() {
+        return Ok(inserted.into_iter().map(|_| Opened::New).collect());
+    }
+    let mut before = rows.find_requests(&keys).await?.into_iter();
+    inserted
+        .into_iter()
+        .map(|inserted| {
+            if inserted {
+                return Ok(Opened::New);
+            }
+            // Gone in between: deleted by a sweeper. A retry will find the key free.
+            before.next().flatten().map(Box::new).map(Opened::Before).ok_or_else(|| {
+                StoreError::Unavailable("an earlier login has just been deleted".into())
+            })
+        })
+        .collect()
+}
+
+async fn load(
+    rows: Arc<dyn Rows>,
+    batch: Vec<SessionId>,
+) -> Vec<Result<Option<Session>, StoreError>> {
+    let session = |row: Option<Row>| Ok(row.map(|row| row.session));
+    match rows.load(&batch).await {
+        Ok(loaded) => loaded.into_iter().map(session).collect(),
+        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+async fn prove(rows: Arc<dyn Rows>, batch: Vec<Proof>) -> Vec<Result<(), StoreError>> {
+    if let Err(error) = rows.prove(&batch).await {
+        tracing::warn!(%error, proofs = batch.len(), "proofs of receipt were lost");
+    }
+    batch.iter().map(|_| Ok(())).collect()
+}

@@ -1,0 +1,191 @@
+//! Names: of a user, a session, an access token, a retried request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use super::field::{InvalidField, bounded};
+use crate::clock::Timestamp;
+
+/// A user's id as the product knows it: 1 to 255 bytes of UTF-8 without control characters. It
+/// is the access token's `sub`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UserId(String);
+
+impl UserId {
+    /// Reads a user's id.
+    ///
+    /// # Errors
+    /// Where it is empty, longer than 255 bytes, or holds a control character.
+    pub fn new(id: impl Into<String>) -> Result<Self, InvalidField> {
+        let id = id.into();
+        bounded("user_id", &id, 255, "must be 1 to 255 bytes without control characters")?;
+        Ok(Self(id))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A session's id: a version 7 UUID (RFC 9562), so that new rows lie side by side in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// A new id, from the moment and ten random bytes.
+    #[must_use]
+    pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// The id as a UUID.
+    #[must_use]
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for SessionId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidField;
+    fn from_str(text: &str) -> Result<Self, InvalidField> {
+        Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|_| InvalidField::new("session_id", "must be a UUID"))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many refresh tokens a session had minted before one: 0 for its first. Counts displaced
+/// ones too, so that no two tokens of a session share a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// A session's first.
+    pub const FIRST: Self = Self(0);
+
+    /// The generation of that number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+/// An access token's `jti`: a version 8 UUID (RFC 9562 section 5.8) of 90 random bits whose last
+/// 32 bits are the generation of the refresh token it was minted beside.
+///
+/// Seeing one therefore proves that the reply which carried that refresh token arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AccessTokenId(Uuid);
+
+impl AccessTokenId {
+    /// A new id, from the generation and twelve random bytes.
+    #[must_use]
+    pub fn new(generation: Generation, random: [u8; 12]) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..12].copy_from_slice(&random);
+        bytes[12..].copy_from_slice(&generation.number().to_be_bytes());
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// Reads the generation out of a `jti` of ours; `None` for any other text.
+    #[must_use]
+    pub fn generation_of(jti: &str) -> Option<Generation> {
+        let uuid = Uuid::try_parse(jti).ok()?;
+        if uuid.get_version() != Some(uuid::Version::Custom) {
+            return None;
+        }
+        let bytes = uuid.as_bytes();
+        Some(Generation(u32::from_be_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])))
+    }
+}
+
+impl fmt::Display for AccessTokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The id under which a caller may retry a login. Opens the first tokens that were sealed under
+/// it, so it does not print.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// Its sixteen bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = InvalidField;
+    fn from_str(text: &str) -> Result<Self, InvalidField> {
+        match Uuid::try_parse(text) {
+            Ok(uuid) if !uuid.is_nil() => Ok(Self(uuid)),
+            _ => Err(InvalidField::new("request_id", "must be a UUID other than the nil one")),
+        }
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestId(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_id_is_bounded() {
+        assert!(UserId::new("u").is_ok());
+        assert!(UserId::new("ü".repeat(127)).is_ok());
+        for bad in ["", "a\0b", "a\nb", "\u{85}", &"x".repeat(256)] {
+            assert!(UserId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_access_token_id_tells_its_generation() {
+        for number in [0, 1, 77, u32::MAX] {
+            let id = AccessTokenId::new(Generation::new(number), [0xFF; 12]);
+            assert_eq!(
+                AccessTokenId::generation_of(&id.to_string()),
+                Some(Generation::new(number))
+            );
+        }
+        assert_eq!(AccessTokenId::generation_of("018f3b1e-0000-7000-8000-000000000001"), None);
+        assert_eq!(AccessTokenId::generation_of("anything"), None);
+    }
+}

@@ -1,0 +1,285 @@
+//! The refresh token: opaque to whoever holds it, recognisable to us over its session's whole
+//! history, and stored only as a hash.
+//!
+//! Its text is `tar_` and 112 characters of base64url: the session's id (16 bytes), the token's
+//! generation (4, big-endian), 32 random bytes, and an HMAC-SHA256 over all of these under a key
+//! of the session's own. A token whose MAC is right was minted by us for that session, even if
+//! its hash is long forgotten; a token whose MAC is wrong says nothing about anyone, however well
+//! it names a session.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
+
+use super::id::{Generation, SessionId};
+
+/// What every refresh token's text begins with, so that scanners for leaked secrets know it.
+pub const PREFIX: &str = "tar_";
+
+const BODY: usize = 16 + 4 + 32 + 32;
+const ENCODED_BODY: usize = BODY / 3 * 4;
+const MAC_CONTEXT: &[u8] = b"token-authority/refresh-token/v1";
+
+/// The key under which a session's refresh tokens are authenticated. Kept in the session's row:
+/// it lets its reader recognise tokens and forge the alarm of a theft, but mint none that works.
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+pub struct LineageKey([u8; 32]);
+
+impl LineageKey {
+    /// A key of these random bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn mac(&self, id: SessionId, generation: Generation, secret: &[u8; 32]) -> hmac::Tag {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let mut context = hmac::Context::with_key(&key);
+        context.update(MAC_CONTEXT);
+        context.update(id.as_uuid().as_bytes());
+        context.update(&generation.number().to_be_bytes());
+        context.update(secret);
+        context.sign()
+    }
+}
+
+impl fmt::Debug for LineageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LineageKey(…)")
+    }
+}
+
+/// A refresh token, as minted or as presented. Does not print.
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+pub struct RefreshToken {
+    #[zeroize(skip)]
+    session_id: SessionId,
+    #[zeroize(skip)]
+    generation: Generation,
+    secret: [u8; 32],
+    mac: [u8; 32],
+}
+
+impl RefreshToken {
+    /// Mints the token of that generation from 32 random bytes.
+    #[must_use]
+    pub fn mint(
+        key: &LineageKey,
+        session_id: SessionId,
+        generation: Generation,
+        secret: [u8; 32],
+    ) -> Self {
+        let mut mac = [0; 32];
+        mac.copy_from_slice(key.mac(session_id, generation, &secret).as_ref());
+        Self { session_id, generation, secret, mac }
+    }
+
+    /// Reads a presented text. Only the exact text that [`Self::expose`] gives is a token.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let encoded = text.strip_prefix(PREFIX)?;
+        if encoded.len() != ENCODED_BODY {
+            return None;
+        }
+        let mut body = [0; BODY];
+        let read = URL_SAFE_NO_PAD.decode_slice_unchecked(encoded, &mut body).ok()?;
+        let token = (read == BODY).then(|| Self::from_body(&body))?;
+        body.zeroize();
+        token
+    }
+
+    fn from_body(body: &[u8; BODY]) -> Option<Self> {
+        let (id, rest) = body.split_first_chunk::<16>()?;
+        let (generation, rest) = rest.split_first_chunk::<4>()?;
+        let (secret, rest) = rest.split_first_chunk::<32>()?;
+        Some(Self {
+            session_id: SessionId::from(uuid::Uuid::from_bytes(*id)),
+            generation: Generation::new(u32::from_be_bytes(*generation)),
+            secret: *secret,
+            mac: *rest.first_chunk::<32>()?,
+        })
+    }
+
+    /// The text to hand to its holder. Secret.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        let mut body = [0; BODY];
+        body[..16].copy_from_slice(self.session_id.as_uuid().as_bytes());
+        body[16..20].copy_from_slice(&self.generation.number().to_be_bytes());
+        body[20..52].copy_from_slice(&self.secret);
+        body[52..].copy_from_slice(&self.mac);
+        let mut text = String::with_capacity(PREFIX.len() + ENCODED_BODY);
+        text.push_str(PREFIX);
+        URL_SAFE_NO_PAD.encode_string(body, &mut text);
+        body.zeroize();
+        text
+    }
+
+    /// Whether we minted this token for that session, at whatever time.
+    #[must_use]
+    pub fn is_authentic(&self, key: &LineageKey) -> bool {
+        let expected = key.mac(self.session_id, self.generation, &self.secret);
+        expected.as_ref().ct_eq(&self.mac).into()
+    }
+
+    /// The session that it names.
+    #[must_use]
+    pub const fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+
+    /// Its place in the session's history.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The random bytes that only its holder knows. Secret.
+    #[must_use]
+    pub const fn secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        let mut text = self.expose();
+        let hash = TokenHash(Sha256::digest(text.as_bytes()).into());
+        text.zeroize();
+        hash
+    }
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RefreshToken({}, {}, …)", self.session_id, self.generation.number())
+    }
+}
+
+/// The SHA-256 of a refresh token's text. Stored as 64 hex digits.
+#[derive(Clone, Copy)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// The 64 lower-case hex digits to store.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.0
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+            .collect()
+    }
+
+    /// Reads what was stored.
+    #[must_use]
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let digits = hex.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let high = char::from(pair[0]).to_digit(16)?;
+            let low = char::from(pair[1]).to_digit(16)?;
+            *byte = u8::try_from(high << 4 | low).ok()?;
+        }
+        Some(Self(hash))
+    }
+}
+
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for TokenHash {}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use proptest::prelude::*;
+
+    fn token(generation: u32) -> (LineageKey, RefreshToken) {
+        let key = LineageKey::new([7; 32]);
+        let id = SessionId::new(Timestamp::from_seconds(1_700_000_000), [3; 10]);
+        let token = RefreshToken::mint(&key, id, Generation::new(generation), [9; 32]);
+        (key, token)
+    }
+
+    // The expected text was computed with Python's hmac module.
+    #[test]
+    fn its_text_is_fixed() {
+        let (_, token) = token(5);
+        assert_eq!(
+            token.expose(),
+            "tar_AYvP5WgAcwODAwMDAwMDAwAAAAUJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCavFj-SAsAmscQuzFvbNtP7k4Iv4J3lNjAP13fWImbaB"
+        );
+    }
+
+    #[test]
+    fn its_hash_is_the_sha256_of_its_text() {
+        let (_, token) = token(5);
+        let expected = Sha256::digest(token.expose().as_bytes());
+        let hex = expected.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        assert_eq!(token.hash().to_hex(), hex);
+        assert_eq!(TokenHash::from_hex(&hex), Some(token.hash()));
+        assert_eq!(TokenHash::from_hex(&hex[1..]), None);
+        assert_eq!(TokenHash::from_hex(&"g".repeat(64)), None);
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let (key, token) = token(0);
+        let printed = format!("{token:?} {key:?} {:?}", token.hash());
+        assert!(!printed.contains(&token.expose()[30..60]));
+        assert!(!printed.contains(&token.hash().to_hex()));
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_it_wrote(secret: [u8; 32], id: [u8; 16], generation: u32, key: [u8; 32]) {
+            let key = LineageKey::new(key);
+            let id = SessionId::from(uuid::Uuid::from_bytes(id));
+            let token = RefreshToken::mint(&key, id, Generation::new(generation), secret);
+            let read = RefreshToken::parse(&token.expose()).unwrap();
+            prop_assert!(read == token && read.is_authentic(&key));
+        }
+
+        #[test]
+        fn every_flipped_bit_is_a_forgery(bit in 0..BODY * 8) {
+            let (key, token) = token(1);
+            let mut body = URL_SAFE_NO_PAD.decode(&token.expose()[PREFIX.len()..]).unwrap();
+            body[bit / 8] ^= 1 << (bit % 8);
+            let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(body));
+            prop_assert!(!RefreshToken::parse(&text).unwrap().is_authentic(&key));
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text: String) {
+            if let Some(token) = RefreshToken::parse(&text) {
+                prop_assert_eq!(token.expose(), text);
+            }
+        }
+    }
+}

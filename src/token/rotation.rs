@@ -1,0 +1,210 @@
+//! The verdict on a presented refresh token, and what becomes of its session: pure functions.
+//!
+//! `A` is the concurrency window, at least twice the slowest round trip.
+//!
+//! | presented | condition | verdict |
+//! |---|---|---|
+//! | the current token | the login's own, or last handed out more than A ago | [`Verdict::Rotate`] |
+//! | | handed out within A | [`Verdict::Young`] |
+//! | its predecessor | unproven, handed out within A | [`Verdict::Replay`] |
+//! | | unproven, longer ago | [`Verdict::Remint`] |
+//! | | proven within A | [`Verdict::Replay`] |
+//! | | proven longer ago | [`Verdict::Theft`] |
+//! | any earlier one with a right MAC | an ancestor, or a displaced successor | [`Verdict::Theft`] |
+//! | anything else | | [`Verdict::Invalid`] |
+//!
+//! Why these rules and no simpler ones: `docs/adr/0001-rotation.md`. They are model-checked in
+//! `tests/model`.
+
+use std::time::Duration;
+
+use super::refresh::RefreshToken;
+use super::seal::{self, Purpose};
+use super::session::{Lineage, RevocationReason, Revoked, Session};
+use crate::clock::Timestamp;
+
+/// How refresh tokens are rotated, and how long sessions live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether refresh tokens are rotated at all. Without, a session keeps its first.
+    pub rotation: bool,
+    /// `A`: how long several requests with one token count as simultaneous.
+    pub window: Duration,
+    /// How long a session lives from its last refresh.
+    pub refresh_lifetime: Duration,
+    /// How long a session lives at most, from its login.
+    pub session_max_lifetime: Duration,
+}
+
+impl Policy {
+    /// When a session ends that was opened at `created_at` and is used at `now`.
+    #[must_use]
+    pub fn expiry(&self, created_at: Timestamp, now: Timestamp) -> Timestamp {
+        (now + self.refresh_lifetime).min(created_at + self.session_max_lifetime)
+    }
+}
+
+/// What a presented refresh token is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Exchange it for a new successor.
+    Rotate,
+    /// Leave it as it is and extend its life: rotation is off.
+    Keep,
+    /// Leave it as it is: it was handed out only moments ago.
+    Young,
+    /// Hand out the successor that it was exchanged for already: its reply may have been lost.
+    Replay,
+    /// Exchange it for another successor: the reply with the first one was lost.
+    Remint,
+    /// Someone else holds this session too: revoke it.
+    Theft,
+    /// The session was revoked before.
+    Revoked,
+    /// The session's time is over.
+    Expired,
+    /// Not a token of this session: change nothing.
+    Invalid,
+}
+
+/// Judges a presented token by its session.
+#[must_use]
+pub fn judge(
+    session: &Session,
+    presented: &RefreshToken,
+    now: Timestamp,
+    policy: &Policy,
+) -> Verdict {
+    let lineage = &session.lineage;
+    if presented.session_id() != session.id || !presented.is_authentic(&lineage.key) {
+        return Verdict::Invalid;
+    }
+    if session.revoked.is_some() {
+        return Verdict::Revoked;
+    }
+    if now >= session.expires_at {
+        return Verdict::Expired;
+    }
+    let hash = presented.hash();
+    if hash == lineage.current {
+        judge_current(lineage, now, policy)
+    } else if lineage.predecessor == Some(hash) {
+        judge_predecessor(lineage, now, policy)
+    } else if presented.generation() > lineage.generation {
+        // Nobody holds a token that is yet to be minted, unless the database lost its last
+        // commits (a restored backup, an unsynchronised failover) or its keys: no theft either way.
+        Verdict::Invalid
+    } else {
+        Verdict::Theft
+    }
+}
+
+fn judge_current(lineage: &Lineage, now: Timestamp, policy: &Policy) -> Verdict {
+    let first = lineage.predecessor.is_none();
+    match (policy.rotation, first || now.since(lineage.handed_out_at) > policy.window) {
+        (true, true) => Verdict::Rotate,
+        (true, false) => Verdict::Young,
+        (false, _) => Verdict::Keep,
+    }
+}
+
+fn judge_predecessor(lineage: &Lineage, now: Timestamp, policy: &Policy) -> Verdict {
+    match lineage.proven_at {
+        None if now.since(lineage.handed_out_at) <= policy.window => Verdict::Replay,
+        None => Verdict::Remint,
+        Some(proven_at) if now.since(proven_at) <= policy.window => Verdict::Replay,
+        Some(_) => Verdict::Theft,
+    }
+}
+
+/// The random bytes for a successor, drawn before it is known whether one is needed.
+#[derive(Clone, zeroize::ZeroizeOnDrop)]
+pub struct Candidate {
+    /// The successor's own 32 bytes.
+    pub secret: [u8; 32],
+    /// The nonce to seal it with.
+    pub nonce: [u8; 12],
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Candidate(…)")
+    }
+}
+
+/// Lets a verdict take effect on its session, and says which refresh token its client is to hold
+/// from now on. `None` where it is to hold none, or where what is stored cannot be opened.
+pub fn take_effect(
+    verdict: Verdict,
+    session: &mut Session,
+    presented: &RefreshToken,
+    candidate: &Candidate,
+    now: Timestamp,
+    policy: &Policy,
+) -> Option<RefreshToken> {
+    match verdict {
+        Verdict::Rotate | Verdict::Remint => {
+            let successor = succeed(session, presented, candidate, now);
+            touch(session, now, policy);
+            Some(successor)
+        }
+        Verdict::Replay => {
+            let successor = unseal_successor(&session.lineage, presented)?;
+            // The window counts from the last hand-out, not from the rotation: this very reply
+            // may be overtaken by the next one.
+            session.lineage.handed_out_at = session.lineage.handed_out_at.max(now);
+            Some(successor)
+        }
+        Verdict::Young => {
+            session.lineage.proven_at.get_or_insert(now);
+            Some(presented.clone())
+        }
+        Verdict::Keep => {
+            session.lineage.proven_at.get_or_insert(now);
+            touch(session, now, policy);
+            Some(presented.clone())
+        }
+        Verdict::Theft => {
+            session.revoked = Some(Revoked { at: now, reason: RevocationReason::Reuse });
+            None
+        }
+        Verdict::Revoked | Verdict::Expired | Verdict::Invalid => None,
+    }
+}
+
+fn succeed(
+    session: &mut Session,
+    presented: &RefreshToken,
+    candidate: &Candidate,
+    now: Timestamp,
+) -> RefreshToken {
+    let lineage = &mut session.lineage;
+    lineage.generation = lineage.generation.next();
+    let successor =
+        RefreshToken::mint(&lineage.key, session.id, lineage.generation, candidate.secret);
+    lineage.sealed = Some(seal::seal(
+        Purpose::Successor,
+        presented.secret(),
+        session.id,
+        &candidate.secret,
+        candidate.nonce,
+    ));
+    lineage.predecessor = Some(presented.hash());
+    lineage.current = successor.hash();
+    lineage.handed_out_at = now;
+    lineage.proven_at = None;
+    successor
+}
+
+fn unseal_successor(lineage: &Lineage, presented: &RefreshToken) -> Option<RefreshToken> {
+    let id = presented.session_id();
+    let plain = seal::open(Purpose::Successor, presented.secret(), id, lineage.sealed.as_ref()?)?;
+    let secret = plain.try_into().ok()?;
+    let successor = RefreshToken::mint(&lineage.key, id, lineage.generation, secret);
+    (successor.hash() == lineage.current).then_some(successor)
+}
+
+fn touch(session: &mut Session, now: Timestamp, policy: &Policy) {
+    session.last_used_at = session.last_used_at.max(now);
+    session.expires_at = policy.expiry(session.created_at, now);
+}
