@@ -200,6 +200,12 @@ impl TokenHash {
     }
 }
 
+impl From<[u8; 32]> for TokenHash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl PartialEq for TokenHash {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()

@@ -1,0 +1,35 @@
+//! Why the authority refuses, by kind. The transport maps each to its code in one place.
+
+use crate::store::StoreError;
+use crate::token::field::InvalidField;
+
+/// Why an operation was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AuthorityError {
+    /// A field is missing or out of bounds.
+    #[error(transparent)]
+    InvalidField(#[from] InvalidField),
+    /// The refresh token is good for nothing.
+    #[error(transparent)]
+    Refresh(#[from] RefreshRefusal),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a refresh token is good for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum RefreshRefusal {
+    /// Unknown, malformed or forged. Nothing was changed.
+    #[error("the refresh token is unknown, malformed or forged")]
+    Invalid,
+    /// Past its expiry.
+    #[error("the refresh token has expired")]
+    Expired,
+    /// Its session was revoked.
+    #[error("the refresh token's session was revoked")]
+    Revoked,
+    /// An earlier or displaced token was presented; its session is now revoked.
+    #[error("the refresh token was used before; its session is now revoked")]
+    Reused,
+}

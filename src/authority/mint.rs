@@ -1,0 +1,65 @@
+//! Minting an access token for a session.
+
+use std::time::Duration;
+
+use super::{AuthMethod, Authority, Tokens};
+use crate::clock::{Timestamp, draw};
+use crate::store::StoreError;
+use crate::token::access::NewClaims;
+use crate::token::id::AccessTokenId;
+use crate::token::refresh::RefreshToken;
+use crate::token::session::Session;
+
+/// An access token and the moment it ends.
+pub(super) struct Access {
+    pub(super) token: String,
+    pub(super) expires_at: Timestamp,
+}
+
+impl Authority {
+    /// Mints an access token beside the session's current refresh token. It never outlives its
+    /// session, and its `iat` is rounded down, so that it lies in no verifier's future.
+    pub(super) fn mint(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
+        let issued_at = now.as_seconds();
+        let expires_at = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
+        let expires_at = expires_at.min(session.expires_at).as_seconds();
+        let claims = NewClaims {
+            user_id: &session.user_id,
+            session_id: session.id,
+            id: AccessTokenId::new(session.lineage.generation, draw(&*self.entropy)),
+            issued_at,
+            expires_at,
+            issuer: self.policy.issuer.as_deref(),
+            grant: &session.grant,
+        };
+        let payload = serde_json::to_vec(&claims)
+            .map_err(|_| StoreError::Inconsistent("a session's claims are no JSON".into()))?;
+        Ok(Access {
+            token: self.keys.sign(&payload),
+            expires_at: Timestamp::from_seconds(expires_at),
+        })
+    }
+
+    /// What a client is handed.
+    pub(super) fn hand_out(
+        access: Access,
+        refresh_token: &RefreshToken,
+        session: &Session,
+        now: Timestamp,
+    ) -> Tokens {
+        Tokens {
+            access_token: access.token,
+            expires_in: whole_seconds(access.expires_at, now),
+            refresh_token: refresh_token.expose(),
+            refresh_expires_in: whole_seconds(session.expires_at, now),
+            session_id: session.id,
+            auth_method: AuthMethod::Jwt,
+        }
+    }
+}
+
+/// From now until then, rounded to the second: `iat` was rounded down, so that the difference is
+/// a fraction less than what was granted.
+fn whole_seconds(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_secs((then.since(now) + Duration::from_millis(999)).as_secs())
+}

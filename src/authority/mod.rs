@@ -1,0 +1,94 @@
+//! The authority: issue, refresh, revoke, validate.
+//!
+//! One file an operation. Each takes and gives the vocabulary of [`crate::token`]; none knows how
+//! it is called, where sessions are kept, what time it is or where randomness comes from.
+
+mod error;
+mod first_tokens;
+mod issue;
+mod mint;
+mod proofs;
+mod refresh;
+mod revoke;
+pub mod sweeper;
+mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Entropy};
+use crate::keys::KeyRing;
+use crate::store::Store;
+use crate::token::id::SessionId;
+use crate::token::rotation::Policy;
+
+pub use error::{AuthorityError, RefreshRefusal};
+pub use issue::Issue;
+pub use validate::{Active, InactiveReason, Validation};
+
+/// What the operator decides about tokens.
+#[derive(Debug, Clone)]
+pub struct TokenPolicy {
+    /// How refresh tokens are rotated, and how long sessions live.
+    pub rotation: Policy,
+    /// How long an access token lives.
+    pub access_lifetime: Duration,
+    /// The access token's `iss`; `None`: no such claim.
+    pub issuer: Option<String>,
+    /// How far a verifier's clock may differ from the minter's.
+    pub leeway: Duration,
+}
+
+/// The one that mints, renews, revokes and checks.
+#[derive(Debug)]
+pub struct Authority {
+    store: Arc<Store>,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    policy: TokenPolicy,
+    proofs: proofs::Seen,
+}
+
+/// A kind of access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AuthMethod {
+    /// A signed JWT.
+    Jwt,
+}
+
+/// Tokens to hand to a client. Does not print.
+pub struct Tokens {
+    /// The access token. Secret.
+    pub access_token: String,
+    /// How long the access token lives from now.
+    pub expires_in: Duration,
+    /// The refresh token's text. Secret.
+    pub refresh_token: String,
+    /// How long the refresh token lives from now if it is not used.
+    pub refresh_expires_in: Duration,
+    /// Their session.
+    pub session_id: SessionId,
+    /// What kind of access token it is.
+    pub auth_method: AuthMethod,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("session_id", &self.session_id).finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// An authority over these sessions and keys.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        keys: Arc<KeyRing>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        policy: TokenPolicy,
+    ) -> Self {
+        Self { store, keys, clock, entropy, policy, proofs: proofs::Seen::default() }
+    }
+}

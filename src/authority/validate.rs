@@ -1,0 +1,113 @@
+//! Validate: is this access token good now, and whose is it? Touches no database.
+
+use super::{AuthMethod, Authority};
+use crate::clock::Timestamp;
+use crate::keys::Refusal;
+use crate::store::Proof;
+use crate::token::access::{self, Claims, Window};
+use crate::token::id::{AccessTokenId, Generation};
+use crate::token::jws::{Malformed, Unverified};
+
+/// The answer on a token. A token that is not good is an answer, not an error.
+#[derive(Debug)]
+pub enum Validation {
+    /// It is good.
+    Active(Box<Active>),
+    /// It is not.
+    Inactive(InactiveReason),
+}
+
+/// A good token.
+#[derive(Debug)]
+pub struct Active {
+    /// What it says.
+    pub claims: Claims,
+    /// What kind of token it is.
+    pub auth_method: AuthMethod,
+}
+
+/// Why a token is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InactiveReason {
+    /// Not a token at all, or one that says nothing we can rely on.
+    Malformed,
+    /// The token names a key that we do not have.
+    UnknownKey,
+    /// The signature does not fit, or its algorithm is not the key's own.
+    BadSignature,
+    /// The token's time is over.
+    Expired,
+    /// The token's time has not come yet.
+    NotYetValid,
+    /// The token is sound but not an access token.
+    WrongType,
+    /// The token is not meant for the audience that was asked for.
+    WrongAudience,
+}
+
+impl From<Malformed> for InactiveReason {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<Refusal> for InactiveReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownKey => Self::UnknownKey,
+            Refusal::BadSignature => Self::BadSignature,
+        }
+    }
+}
+
+impl Authority {
+    /// Judges an access token, and whether it is meant for `audience` where one is asked for.
+    #[must_use]
+    pub fn validate(&self, token: &str, audience: Option<&str>) -> Validation {
+        let now = self.clock.now();
+        match self.judge(token, audience, now) {
+            Ok(claims) => {
+                self.take_as_proof(&claims, now);
+                Validation::Active(Box::new(Active { claims, auth_method: AuthMethod::Jwt }))
+            }
+            Err(reason) => Validation::Inactive(reason),
+        }
+    }
+
+    /// The order of the reasons: what cannot be trusted is not looked at any further, and a token
+    /// whose time is over says so whatever else it is.
+    fn judge(
+        &self,
+        token: &str,
+        audience: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Claims, InactiveReason> {
+        let unverified = Unverified::parse(token)?;
+        self.keys.verify(&unverified)?;
+        let claims = Claims::parse(&unverified.payload()?)?;
+        match claims.window(now.as_seconds(), self.policy.leeway) {
+            Window::Over => return Err(InactiveReason::Expired),
+            Window::NotYet => return Err(InactiveReason::NotYetValid),
+            Window::Open => {}
+        }
+        if !unverified.header.is_access_token() || claims.kind.as_deref() != Some(access::TYPE) {
+            return Err(InactiveReason::WrongType);
+        }
+        if audience.is_some_and(|audience| !claims.is_meant_for(audience)) {
+            return Err(InactiveReason::WrongAudience);
+        }
+        Ok(claims)
+    }
+
+    /// Whoever shows this token has received the refresh token that was handed out beside it.
+    fn take_as_proof(&self, claims: &Claims, now: Timestamp) {
+        let generation = claims.id.as_deref().and_then(AccessTokenId::generation_of);
+        let session_id = claims.session_id.as_deref().and_then(|id| id.parse().ok());
+        if let (Some(generation), Some(session_id)) = (generation, session_id)
+            && generation != Generation::FIRST
+            && self.proofs.is_new(session_id, generation)
+        {
+            self.store.prove(Proof { session_id, generation, seen_at: now });
+        }
+    }
+}
