@@ -1,0 +1,37 @@
+//! Generates the gRPC code and its descriptor from `proto/`, without `protoc`.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+const SERVICES: [&str; 4] = [
+    "token_authority/v1/error_reason.proto",
+    "token_authority/v1/rollout_service.proto",
+    "token_authority/v1/session_service.proto",
+    "token_authority/v1/token_authority_service.proto",
+];
+
+/// Messages that hold a secret: they get no `Debug` that would print it.
+const SECRET: [&str; 7] = [
+    "IssueTokensRequest",
+    "IssueTokensResponse",
+    "RefreshAccessTokenRequest",
+    "RefreshAccessTokenResponse",
+    "RevokeRefreshTokenRequest",
+    "ValidateTokenRequest",
+    "ValidateTokensRequest",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=migrations");
+    let descriptors = protox::compile(SERVICES, ["proto"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("token_authority.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .codec_path("crate::transport::codec::Codec")
+        .skip_debug(SECRET.map(|message| format!(".token_authority.v1.{message}")))
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Every error's gRPC code, HTTP status and reason, in one place.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::proto::v1::ErrorReason;
+use crate::authority::{AuthorityError, RefreshRefusal};
+use crate::store::StoreError;
+use crate::token::field::InvalidField;
+
+/// The domain of every [`ErrorReason`].
+pub const DOMAIN: &str = "token-authority";
+
+/// When to try again after the database was out of reach.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// An error's name on the wire: an [`ErrorReason`] without its prefix.
+#[must_use]
+pub fn wire_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+fn details(reason: ErrorReason) -> ErrorDetails {
+    ErrorDetails::with_error_info(wire_name(reason), DOMAIN, [])
+}
+
+impl From<InvalidField> for Status {
+    fn from(invalid: InvalidField) -> Self {
+        let mut details = details(ErrorReason::InvalidField);
+        details.add_bad_request_violation(invalid.field, invalid.rule);
+        Self::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
+    }
+}
+
+/// The request is no message of its type.
+#[must_use]
+pub fn undecodable() -> Status {
+    let details = details(ErrorReason::InvalidField);
+    let message = "the request is no protobuf message of its type";
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// A refresh token is good for nothing.
+fn refused(refusal: RefreshRefusal) -> Status {
+    let reason = match refusal {
+        RefreshRefusal::Invalid => ErrorReason::RefreshTokenInvalid,
+        RefreshRefusal::Expired => ErrorReason::RefreshTokenExpired,
+        RefreshRefusal::Revoked => ErrorReason::RefreshTokenRevoked,
+        RefreshRefusal::Reused => ErrorReason::RefreshTokenReused,
+    };
+    Status::with_error_details(Code::Unauthenticated, refusal.to_string(), details(reason))
+}
+
+/// The store failed. The cause goes to the log, never to the caller.
+fn store(error: &StoreError) -> Status {
+    match error {
+        StoreError::Unavailable(_) => {
+            tracing::warn!(%error, "the store is unavailable");
+            unavailable("the database cannot be reached")
+        }
+        StoreError::Overloaded => {
+            tracing::warn!(%error, "the store is overloaded");
+            unavailable("too many requests wait for the database")
+        }
+        StoreError::Inconsistent(_) => {
+            tracing::error!(%error, "the store is inconsistent");
+            Status::internal("internal error")
+        }
+    }
+}
+
+fn unavailable(message: &str) -> Status {
+    let mut details = details(ErrorReason::StoreUnavailable);
+    details.set_retry_info(Some(RETRY));
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+impl From<AuthorityError> for Status {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::InvalidField(invalid) => invalid.into(),
+            AuthorityError::Refresh(refusal) => refused(refusal),
+            AuthorityError::Store(error) => store(&error),
+        }
+    }
+}
+
+/// An error as HTTP tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpFault {
+    /// The status.
+    pub status: StatusCode,
+    /// The `reason` in the body, where the refresh token is the reason.
+    pub reason: Option<RefreshRefusal>,
+    /// After how many seconds to try again.
+    pub retry_after: Option<u64>,
+}
+
+/// What an RPC's error is in HTTP.
+#[must_use]
+pub fn to_http(error: &Status) -> HttpFault {
+    let details = error.get_error_details();
+    let name = details.error_info().map(|info| info.reason.as_str());
+    let is = |reason| name == Some(wire_name(reason));
+    let reason = [
+        (ErrorReason::RefreshTokenInvalid, RefreshRefusal::Invalid),
+        (ErrorReason::RefreshTokenExpired, RefreshRefusal::Expired),
+        (ErrorReason::RefreshTokenRevoked, RefreshRefusal::Revoked),
+        (ErrorReason::RefreshTokenReused, RefreshRefusal::Reused),
+    ]
+    .into_iter()
+    .find_map(|(reason, refusal)| is(reason).then_some(refusal));
+    let status = match error.code() {
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let asked = details.retry_info().and_then(|info| info.retry_delay);
+    let retry_after =
+        matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            .then(|| asked.map_or(1, |delay| delay.as_secs().max(1)));
+    HttpFault { status, reason, retry_after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_code_reason_and_status() {
+        let unavailable = || AuthorityError::Store(StoreError::Unavailable("x".into()));
+        let invalid = AuthorityError::InvalidField(InvalidField::new("user_id", "is required"));
+        let refused = AuthorityError::Refresh;
+        for (error, code, name, status) in [
+            (invalid, Code::InvalidArgument, "INVALID_FIELD", 400),
+            (unavailable(), Code::Unavailable, "STORE_UNAVAILABLE", 503),
+            (refused(RefreshRefusal::Invalid), Code::Unauthenticated, "REFRESH_TOKEN_INVALID", 401),
+            (refused(RefreshRefusal::Expired), Code::Unauthenticated, "REFRESH_TOKEN_EXPIRED", 401),
+            (refused(RefreshRefusal::Revoked), Code::Unauthenticated, "REFRESH_TOKEN_REVOKED", 401),
+            (refused(RefreshRefusal::Reused), Code::Unauthenticated, "REFRESH_TOKEN_REUSED", 401),
+        ] {
+            let answer = Status::from(error);
+            let details = answer.get_error_details();
+            let info = details.error_info().unwrap();
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (name, DOMAIN));
+            assert_eq!(answer.code(), code);
+            assert_eq!(to_http(&answer).status, status);
+        }
+        let http = to_http(&Status::from(unavailable()));
+        assert_eq!((http.retry_after, http.reason), (Some(1), None));
+    }
+
+    #[test]
+    fn the_cause_stays_inside() {
+        let cause = "postgres://user:password@host";
+        for error in [StoreError::Unavailable(cause.into()), StoreError::Inconsistent(cause.into())]
+        {
+            assert!(!format!("{:?}", store(&error)).contains("password"));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Between the contract's messages and the vocabulary.
+
+use std::time::Duration;
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value as ProtoValue};
+use serde_json::{Map, Number, Value};
+
+use crate::authority::{self, Active, InactiveReason, Issue, Validation};
+use crate::clock::Timestamp;
+use crate::token::client::ClientInfo;
+use crate::token::field::InvalidField;
+use crate::token::grant::Grant;
+use crate::token::id::UserId;
+use crate::token::session::Session;
+use crate::transport::proto::v1;
+
+/// Deeper claims than this would not fit into 4,096 bytes of anything sensible.
+const DEEPEST: usize = 32;
+
+pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue, InvalidField> {
+    let claims = match ask.claims {
+        Some(claims) => object(claims, 0)?,
+        None => Map::new(),
+    };
+    let client = ask.client.unwrap_or_default();
+    let request_id = (!ask.request_id.is_empty()).then(|| ask.request_id.parse()).transpose()?;
+    Ok(Issue {
+        user_id: UserId::new(ask.user_id)?,
+        grant: Grant::new(ask.audience, ask.scopes, claims)?,
+        client: ClientInfo::new(&client.user_agent, &client.ip_address, &client.device_name)?,
+        request_id,
+        caller,
+    })
+}
+
+pub(super) fn validation(validation: Validation) -> v1::ValidateTokenResponse {
+    match validation {
+        Validation::Active(active) => good(*active),
+        Validation::Inactive(reason) => v1::ValidateTokenResponse {
+            inactive_reason: inactive_reason(reason).into(),
+            ..Default::default()
+        },
+    }
+}
+
+fn good(Active { claims, auth_method: method }: Active) -> v1::ValidateTokenResponse {
+    let seconds = |seconds| timestamp(Timestamp::from_seconds(seconds));
+    v1::ValidateTokenResponse {
+        active: true,
+        inactive_reason: v1::InactiveReason::Unspecified.into(),
+        user_id: claims.subject,
+        session_id: claims.session_id.unwrap_or_default(),
+        token_id: claims.id.unwrap_or_default(),
+        issued_at: claims.issued_at.map(seconds),
+        expires_at: Some(seconds(claims.expires_at)),
+        audience: claims.audience,
+        scopes: claims.scopes,
+        claims: (!claims.further.is_empty()).then(|| structure(claims.further)),
+        auth_method: auth_method(method).into(),
+    }
+}
+
+const fn inactive_reason(reason: InactiveReason) -> v1::InactiveReason {
+    match reason {
+        InactiveReason::Malformed => v1::InactiveReason::Malformed,
+        InactiveReason::UnknownKey => v1::InactiveReason::UnknownKey,
+        InactiveReason::BadSignature => v1::InactiveReason::BadSignature,
+        InactiveReason::Expired => v1::InactiveReason::Expired,
+        InactiveReason::NotYetValid => v1::InactiveReason::NotYetValid,
+        InactiveReason::WrongType => v1::InactiveReason::WrongType,
+        InactiveReason::WrongAudience => v1::InactiveReason::WrongAudience,
+    }
+}
+
+pub(super) const fn auth_method(method: authority::AuthMethod) -> v1::AuthMethod {
+    match method {
+        authority::AuthMethod::Jwt => v1::AuthMethod::Jwt,
+    }
+}
+
+pub(super) fn session(session: &Session) -> v1::Session {
+    let client = &session.client;
+    v1::Session {
+        session_id: session.id.to_string(),
+        user_id: session.user_id.as_str().to_owned(),
+        created_at: Some(timestamp(session.created_at)),
+        last_used_at: Some(timestamp(session.last_used_at)),
+        expires_at: Some(timestamp(session.expires_at)),
+        client: Some(v1::ClientInfo {
+            user_agent: client.user_agent().to_owned(),
+            ip_address: client.ip_address().to_owned(),
+            device_name: client.device_name().to_owned(),
+        }),
+        auth_method: v1::AuthMethod::Jwt.into(),
+    }
+}
+
+pub(super) fn duration(duration: Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    // Below 1,000,000,000 by its contract.
+    let nanos = i32::try_from(duration.subsec_nanos()).unwrap_or(0);
+    prost_types::Duration { seconds, nanos }
+}
+
+/// A moment, held within the years 1 to 9999 that the wire knows.
+pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    const LAST_SECOND_OF_9999: i64 = 253_402_300_799;
+    const FIRST_SECOND_OF_1: i64 = -62_135_596_800;
+    let seconds = at.as_seconds().clamp(FIRST_SECOND_OF_1, LAST_SECOND_OF_9999);
+    let nanos = i32::try_from(at.as_micros().rem_euclid(1_000_000) * 1000).unwrap_or(0);
+    prost_types::Timestamp { seconds, nanos }
+}
+
+fn object(fields: Struct, depth: usize) -> Result<Map<String, Value>, InvalidField> {
+    fields.fields.into_iter().map(|(name, value)| Ok((name, json(value, depth + 1)?))).collect()
+}
+
+fn json(value: ProtoValue, depth: usize) -> Result<Value, InvalidField> {
+    if depth > DEEPEST {
+        return Err(InvalidField::new("claims", "must be at most 32 levels deep"));
+    }
+    Ok(match value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(truth)) => Value::Bool(truth),
+        Some(Kind::StringValue(text)) => Value::String(text),
+        Some(Kind::NumberValue(number)) => Value::Number(json_number(number)?),
+        Some(Kind::StructValue(fields)) => Value::Object(object(fields, depth)?),
+        Some(Kind::ListValue(list)) => Value::Array(
+            list.values.into_iter().map(|one| json(one, depth + 1)).collect::<Result<_, _>>()?,
+        ),
+    })
+}
+
+/// A Struct knows only doubles; a whole one is written as the integer that its sender meant.
+#[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
+fn json_number(number: f64) -> Result<Number, InvalidField> {
+    const EXACT: f64 = 9_007_199_254_740_991.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        return Ok(Number::from(number as i64));
+    }
+    Number::from_f64(number)
+        .ok_or(InvalidField::new("claims", "may not hold a number that JSON does not know"))
+}
+
+fn structure(fields: Map<String, Value>) -> Struct {
+    Struct { fields: fields.into_iter().map(|(name, value)| (name, proto_value(value))).collect() }
+}
+
+fn proto_value(value: Value) -> ProtoValue {
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(truth) => Kind::BoolValue(truth),
+        Value::String(text) => Kind::StringValue(text),
+        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
+        Value::Object(fields) => Kind::StructValue(structure(fields)),
+        Value::Array(values) => {
+            Kind::ListValue(ListValue { values: values.into_iter().map(proto_value).collect() })
+        }
+    };
+    ProtoValue { kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(value: f64) -> ProtoValue {
+        ProtoValue { kind: Some(Kind::NumberValue(value)) }
+    }
+
+    #[test]
+    fn claims_survive_both_ways() {
+        let claims: Map<String, Value> =
+            serde_json::from_str(r#"{"a":[1,2.5,null,true,{"b":"ü\u0000"}],"n":-7}"#).unwrap();
+        assert_eq!(object(structure(claims.clone()), 0).unwrap(), claims);
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_know_and_bottomless_claims_are_refused() {
+        assert!(json(number(f64::NAN), 0).is_err());
+        assert!(json(number(f64::INFINITY), 0).is_err());
+        assert_eq!(json(number(1e300), 0).unwrap(), serde_json::json!(1e300));
+        let mut deep = number(1.0);
+        for _ in 0..40 {
+            deep = ProtoValue { kind: Some(Kind::ListValue(ListValue { values: vec![deep] })) };
+        }
+        assert!(json(deep, 0).is_err());
+    }
+
+    #[test]
+    fn moments_stay_within_the_years_that_the_wire_knows() {
+        assert_eq!(timestamp(Timestamp::from_seconds(i64::MAX)).seconds, 253_402_300_799);
+        assert_eq!(timestamp(Timestamp::from_micros(1_500_000)).nanos, 500_000_000);
+        assert_eq!(duration(Duration::from_millis(1500)).nanos, 500_000_000);
+    }
+}

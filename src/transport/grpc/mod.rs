@@ -1,0 +1,45 @@
+//! The gRPC services. Each RPC is decode → authority → encode.
+
+mod convert;
+mod sessions;
+mod tokens;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use super::proto;
+use super::proto::v1::session_service_server::SessionServiceServer;
+use super::proto::v1::token_authority_service_server::TokenAuthorityServiceServer;
+use crate::authority::Authority;
+
+pub use sessions::Sessions;
+pub use tokens::TokenAuthority;
+
+/// The names under which health is asked for, beside the empty one for the whole process.
+pub const SERVICES: [&str; 2] =
+    ["token_authority.v1.TokenAuthorityService", "token_authority.v1.SessionService"];
+
+/// All services of the gRPC port: ours, health, and reflection in both its versions, since
+/// grpcurl still speaks `v1alpha`.
+///
+/// # Errors
+/// Where the contract's own descriptor cannot be read, which a test rules out.
+pub fn routes<H: Health>(
+    authority: &Arc<Authority>,
+    health: HealthServer<H>,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let describe = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let tokens = TokenAuthority::new(Arc::clone(authority));
+    let sessions = Sessions::new(Arc::clone(authority));
+    Ok(Routes::new(TokenAuthorityServiceServer::new(tokens))
+        .add_service(SessionServiceServer::new(sessions))
+        .add_service(health)
+        .add_service(describe().build_v1()?)
+        .add_service(describe().build_v1alpha()?))
+}

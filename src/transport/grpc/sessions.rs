@@ -1,0 +1,131 @@
+//! `SessionService`.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::authority::Authority;
+use crate::token::field::InvalidField;
+use crate::token::id::{SessionId, UserId};
+use crate::transport::proto::v1::session_service_server::SessionService;
+use crate::transport::proto::v1::{
+    ListSessionsRequest, ListSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
+    RevokeUserSessionsRequest, RevokeUserSessionsResponse,
+};
+
+const DEFAULT_PAGE: u32 = 50;
+const MOST_A_PAGE: u32 = 1000;
+
+/// The service over an authority.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    authority: Arc<Authority>,
+}
+
+impl Sessions {
+    /// Serves that authority.
+    #[must_use]
+    pub const fn new(authority: Arc<Authority>) -> Self {
+        Self { authority }
+    }
+}
+
+/// A page's size: 0 is the default, and more than allowed is what is allowed (AIP-158).
+fn page_size(asked: i32) -> Result<u32, InvalidField> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(DEFAULT_PAGE),
+        Ok(asked) => Ok(asked.min(MOST_A_PAGE)),
+        Err(_) => Err(InvalidField::new("page_size", "must not be negative")),
+    }
+}
+
+/// A page's token names the last session of the page before.
+fn page_token(last: SessionId) -> String {
+    URL_SAFE_NO_PAD.encode(last.as_uuid().as_bytes())
+}
+
+fn read_page_token(token: &str) -> Result<Option<SessionId>, InvalidField> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+    let id = bytes.and_then(|bytes| uuid::Uuid::from_slice(&bytes).ok()).map(SessionId::from);
+    id.map(Some).ok_or(InvalidField::new("page_token", "must be a next_page_token of ours"))
+}
+
+#[tonic::async_trait]
+impl SessionService for Sessions {
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Result<Response<ListSessionsResponse>, Status> {
+        let ListSessionsRequest { user_id, page_size: asked, page_token: token } =
+            request.into_inner();
+        let user_id = UserId::new(user_id)?;
+        let size = page_size(asked)?;
+        let before = read_page_token(&token)?;
+        // One more than asked for tells whether there is a next page.
+        let mut found = self.authority.list_sessions(&user_id, before, size + 1).await?;
+        let more = found.len() > size as usize;
+        found.truncate(size as usize);
+        let last = found.last().filter(|_| more);
+        Ok(Response::new(ListSessionsResponse {
+            next_page_token: last.map_or_else(String::new, |session| page_token(session.id)),
+            sessions: found.iter().map(convert::session).collect(),
+        }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<RevokeSessionRequest>,
+    ) -> Result<Response<RevokeSessionResponse>, Status> {
+        let id = request.into_inner().session_id.parse::<SessionId>()?;
+        self.authority.revoke_session(id).await?;
+        Ok(Response::new(RevokeSessionResponse {}))
+    }
+
+    async fn revoke_user_sessions(
+        &self,
+        request: Request<RevokeUserSessionsRequest>,
+    ) -> Result<Response<RevokeUserSessionsResponse>, Status> {
+        let RevokeUserSessionsRequest { user_id, except_session_id } = request.into_inner();
+        let user_id = UserId::new(user_id)?;
+        let except = except_session_id.filter(|id| !id.is_empty()).map(|id| {
+            id.parse().map_err(|_| InvalidField::new("except_session_id", "must be a UUID"))
+        });
+        let revoked = self.authority.revoke_user_sessions(user_id, except.transpose()?).await?;
+        let revoked_count = i32::try_from(revoked).unwrap_or(i32::MAX);
+        Ok(Response::new(RevokeUserSessionsResponse { revoked_count }))
+    }
+
+    type WatchRevocationsStream =
+        tokio_stream::Empty<Result<crate::transport::proto::v1::WatchRevocationsResponse, Status>>;
+
+    async fn watch_revocations(
+        &self,
+        _: Request<crate::transport::proto::v1::WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        Err(Status::unimplemented("revocations are not streamed yet"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn pages_are_bounded_and_continue_where_they_ended() {
+        assert_eq!(page_size(0), Ok(DEFAULT_PAGE));
+        assert_eq!(page_size(7), Ok(7));
+        assert_eq!(page_size(i32::MAX), Ok(MOST_A_PAGE));
+        assert!(page_size(-1).is_err());
+        let id = SessionId::new(Timestamp::from_seconds(9), [4; 10]);
+        assert_eq!(read_page_token(&page_token(id)), Ok(Some(id)));
+        assert_eq!(read_page_token(""), Ok(None));
+        assert!(read_page_token("x").is_err());
+    }
+}

@@ -1,0 +1,15 @@
+//! What callers see: gRPC, and the browser's HTTP.
+//!
+//! * [`proto`]: the generated contract
+//! * [`grpc`]: the services, each RPC decode → authority → encode
+//! * [`http`]: the browser's adapter, a client of the gRPC service, and the health routes
+//! * [`fault`]: every error's gRPC code, HTTP status and reason, in one place
+//! * [`observe`]: a span and one log line for each request
+//! * [`codec`]: protobuf on the wire
+
+pub mod codec;
+pub mod fault;
+pub mod grpc;
+pub mod http;
+pub mod observe;
+pub mod proto;
