@@ -1,2 +1,5 @@
-//! The token authority.
-fn main() {}
+//! The binary. Everything else is in the library.
+
+fn main() -> std::process::ExitCode {
+    token_authority::cli::main()
+}

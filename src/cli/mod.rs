@@ -1,0 +1,74 @@
+//! The command line: one binary, one subcommand a file.
+
+mod migrate;
+mod quickstart;
+mod serve;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Command;
+
+use crate::config::Config;
+use crate::config::source::{self, Given};
+
+/// The settings or the command line make no sense (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
+
+fn command() -> Command {
+    let command = Command::new("token-authority")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Mints, renews, revokes and checks a product's tokens.")
+        .after_help("Every setting can be given as a flag or by its name in the environment.")
+        .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
+        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"));
+    source::add_flags(command)
+}
+
+/// Runs what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let given = match matches.subcommand() {
+        Some((_, matches)) => Given::gather(matches),
+        None => Given::gather(&matches),
+    };
+    let config = match given.and_then(|given| Config::read(&given)) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let result = runtime.block_on(async {
+        match matches.subcommand_name() {
+            Some("migrate") => migrate::run(config).await,
+            _ => serve::run(config).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn refuse(problems: &[String]) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "token-authority: the settings will not do:");
+    for problem in problems {
+        let _ = writeln!(stderr, "  - {problem}");
+    }
+    ExitCode::from(USAGE)
+}
+
+fn fail(problem: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "token-authority: {problem}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,25 @@
+//! `token-authority serve`: the service itself.
+
+use super::quickstart;
+use crate::app::App;
+use crate::config::{Config, Environment};
+use crate::shutdown;
+use crate::telemetry::Telemetry;
+
+pub(super) async fn run(config: Config) -> Result<(), String> {
+    let telemetry = Telemetry::begin(&config.telemetry).map_err(|error| error.to_string())?;
+    let asked = shutdown::asked().map_err(|error| error.to_string())?;
+    let environment = config.environment;
+    let cookie = config.browser.cookie.clone();
+    let app = App::build(config).await.map_err(|error| error.to_string())?;
+    let addresses = (app.grpc_addr(), app.http_addr());
+    if let (Ok(grpc), Ok(http)) = addresses {
+        tracing::info!(%grpc, %http, version = env!("CARGO_PKG_VERSION"), "serving");
+        if environment == Environment::Development {
+            quickstart::print(grpc, http, &cookie.name);
+        }
+    }
+    let ended = app.run(asked).await.map_err(|error| error.to_string());
+    telemetry.end();
+    ended
+}

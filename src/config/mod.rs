@@ -1,0 +1,301 @@
+//! What the operator decides: read once, checked whole, and never printed with a secret in it.
+
+mod reader;
+pub mod settings;
+pub mod source;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::authority::TokenPolicy;
+use crate::keys::Secret;
+use crate::token::rotation::Policy;
+use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
+use reader::Reader;
+use source::Given;
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where this runs.
+    pub environment: Environment,
+    /// Where sessions are kept.
+    pub database: Database,
+    /// Where the embedded database and generated secrets are kept.
+    pub data_dir: PathBuf,
+    /// The secret that signs; `None` in development: to be made.
+    pub jwt_secret: Option<Secret>,
+    /// The secret before it, which still verifies.
+    pub jwt_secret_previous: Option<Secret>,
+    /// A secret that only this service knows.
+    pub authority_secret: Option<Secret>,
+    /// What tokens are like.
+    pub tokens: TokenPolicy,
+    /// Where gRPC listens.
+    pub grpc_addr: SocketAddr,
+    /// Where HTTP listens.
+    pub http_addr: SocketAddr,
+    /// How browsers are treated.
+    pub browser: BrowserSettings,
+    /// How the process ends.
+    pub shutdown: ShutdownSettings,
+    /// What is logged and traced.
+    pub telemetry: TelemetrySettings,
+}
+
+/// Where the service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On somebody's own machine.
+    Development,
+    /// Where it counts.
+    Production,
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// In a file.
+    Sqlite(PathBuf),
+    /// In a Postgres, or what speaks its protocol. The URL holds a password.
+    Postgres(Secret),
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy)]
+pub struct ShutdownSettings {
+    /// How long to go on serving while saying that it will not.
+    pub delay: Duration,
+    /// How long requests in flight then have.
+    pub grace: Duration,
+}
+
+/// What is logged and traced.
+#[derive(Debug, Clone)]
+pub struct TelemetrySettings {
+    /// Directives of what is logged.
+    pub level: String,
+    /// Whether log lines are JSON.
+    pub json: bool,
+    /// Where traces go.
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks every setting.
+    ///
+    /// # Errors
+    /// Every problem, a line each.
+    pub fn read(given: &Given) -> Result<Self, Vec<String>> {
+        let mut reader = Reader::new(given);
+        let environments =
+            [("development", Environment::Development), ("production", Environment::Production)];
+        let environment =
+            reader.choice("ENVIRONMENT", &environments).unwrap_or(Environment::Production);
+        let production = environment == Environment::Production;
+        let data_dir = PathBuf::from(reader.text("DATA_DIR").unwrap_or("data"));
+        let config = Self {
+            environment,
+            database: database(&mut reader, &data_dir),
+            jwt_secret: reader.secret("JWT_SECRET", production),
+            jwt_secret_previous: reader.secret("JWT_SECRET_PREVIOUS", production),
+            authority_secret: reader.secret("AUTHORITY_SECRET", production),
+            tokens: tokens(&mut reader),
+            grpc_addr: reader.address("GRPC_ADDR"),
+            http_addr: reader.address("HTTP_ADDR"),
+            browser: browser(&mut reader, production),
+            shutdown: shutdown(&mut reader, production),
+            telemetry: telemetry(&mut reader, production),
+            data_dir,
+        };
+        config.check_secrets(&mut reader);
+        let problems = reader.problems();
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    fn check_secrets(&self, reader: &mut Reader<'_>) {
+        if self.environment == Environment::Production && self.jwt_secret.is_none() {
+            reader.problem("JWT_SECRET is required in production");
+        }
+        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret {
+            reader.problem("AUTHORITY_SECRET must not equal JWT_SECRET, which backends embed");
+        }
+        if self.jwt_secret.is_some() && self.jwt_secret == self.jwt_secret_previous {
+            reader.problem("JWT_SECRET_PREVIOUS must not equal JWT_SECRET");
+        }
+    }
+}
+
+fn database(reader: &mut Reader<'_>, data_dir: &std::path::Path) -> Database {
+    let Some(url) = reader.text("DATABASE_URL") else {
+        return Database::Sqlite(data_dir.join("token-authority.db"));
+    };
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Database::Postgres(Secret::new(url));
+    }
+    // `sqlite:///absolute` and `sqlite://relative`; what follows a `?` is for other tools.
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+    let path = path.map(|path| path.split('?').next().unwrap_or_default());
+    match path {
+        Some(path) if !path.is_empty() && !path.contains(":memory:") => {
+            Database::Sqlite(PathBuf::from(path))
+        }
+        _ => {
+            reader.problem("DATABASE_URL must be postgres://… or sqlite://… with a file's path");
+            Database::Sqlite(PathBuf::new())
+        }
+    }
+}
+
+fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
+    const DAY: u64 = 24 * 60 * 60;
+    let _ = reader.choice("JWT_ALGORITHM", &[("HS256", ())]);
+    let access = reader.number("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", 1..=1440_u64) * 60;
+    let refresh = reader.number("JWT_REFRESH_TOKEN_EXPIRE_DAYS", 1..=365_u64) * DAY;
+    let session = reader.number("SESSION_MAX_LIFETIME_DAYS", 1..=3650_u64) * DAY;
+    if session < refresh {
+        reader.problem(
+            "SESSION_MAX_LIFETIME_DAYS must not be less than JWT_REFRESH_TOKEN_EXPIRE_DAYS",
+        );
+    }
+    TokenPolicy {
+        rotation: Policy {
+            rotation: reader.truth("REFRESH_TOKEN_ROTATION"),
+            window: Duration::from_secs(
+                reader.number("REFRESH_CONCURRENCY_WINDOW_SECONDS", 0..=3600_u64),
+            ),
+            refresh_lifetime: Duration::from_secs(refresh),
+            session_max_lifetime: Duration::from_secs(session),
+        },
+        access_lifetime: Duration::from_secs(access),
+        issuer: reader.text("JWT_ISSUER").map(str::to_owned),
+        leeway: Duration::from_secs(reader.number("JWT_LEEWAY_SECONDS", 0..=300_u64)),
+    }
+}
+
+fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
+    let name = reader.text("REFRESH_COOKIE_NAME").unwrap_or_default().to_owned();
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        reader.problem("REFRESH_COOKIE_NAME must be a token of RFC 6265");
+    }
+    let secure = reader.truth("COOKIE_SECURE");
+    if production && !secure {
+        reader.problem("COOKIE_SECURE may be false only in development");
+    }
+    let origins: Vec<_> = reader.list("ALLOWED_ORIGINS").into_iter().map(str::to_owned).collect();
+    for origin in origins.iter().filter(|origin| !is_origin(origin)) {
+        reader.problem(format!(
+            "ALLOWED_ORIGINS: `{origin}` is no origin, such as https://app.example.com"
+        ));
+    }
+    BrowserSettings {
+        cookie: CookieSettings { name, secure },
+        origins: AllowedOrigins::new(origins),
+    }
+}
+
+/// A serialised origin (RFC 6454 section 6.1) as browsers send it: lower case, no path.
+fn is_origin(text: &str) -> bool {
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    authority.is_some_and(|authority| {
+        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b);
+        !authority.is_empty() && authority.bytes().all(legal)
+    })
+}
+
+fn shutdown(reader: &mut Reader<'_>, production: bool) -> ShutdownSettings {
+    let delay = match reader.text("SHUTDOWN_DELAY_SECONDS") {
+        Some(_) => reader.number("SHUTDOWN_DELAY_SECONDS", 0..=120_u64),
+        None if production => 5,
+        None => 0,
+    };
+    let grace = reader.number("SHUTDOWN_GRACE_SECONDS", 1..=600_u64);
+    ShutdownSettings { delay: Duration::from_secs(delay), grace: Duration::from_secs(grace) }
+}
+
+fn telemetry(reader: &mut Reader<'_>, production: bool) -> TelemetrySettings {
+    let level = reader.text("LOG_LEVEL").unwrap_or("info").to_owned();
+    if tracing_subscriber::EnvFilter::try_new(&level).is_err() {
+        reader.problem("LOG_LEVEL must be a level or directives as in RUST_LOG");
+    }
+    let json = reader.choice("LOG_FORMAT", &[("json", true), ("text", false)]);
+    let otlp_endpoint = reader.text("OTEL_EXPORTER_OTLP_ENDPOINT").map(str::to_owned);
+    if otlp_endpoint.as_ref().is_some_and(|url| !url.starts_with("http")) {
+        reader.problem("OTEL_EXPORTER_OTLP_ENDPOINT must be a URL, such as http://127.0.0.1:4317");
+    }
+    TelemetrySettings { level, json: json.unwrap_or(production), otlp_endpoint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
+
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+        Config::read(&Given::of(pairs))
+    }
+
+    #[test]
+    fn an_empty_environment_is_a_good_one() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.environment, Environment::Development);
+        assert_eq!(config.database, Database::Sqlite("data/token-authority.db".into()));
+        assert_eq!(config.tokens.access_lifetime, Duration::from_mins(30));
+        assert_eq!(config.tokens.rotation.refresh_lifetime, Duration::from_hours(7 * 24));
+        assert!(config.browser.cookie.secure);
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let problems = read(&[
+            ("ENVIRONMENT", "production"),
+            ("DATABASE_URL", "mysql://localhost"),
+            ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "soon"),
+            ("COOKIE_SECURE", "false"),
+            ("ALLOWED_ORIGINS", "*, https://ok.example"),
+            ("GRPC_ADDR", "nowhere"),
+        ])
+        .unwrap_err();
+        for name in [
+            "DATABASE_URL",
+            "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
+            "COOKIE_SECURE",
+            "ALLOWED_ORIGINS",
+            "GRPC_ADDR",
+            "JWT_SECRET is required",
+        ] {
+            assert!(problems.iter().any(|problem| problem.contains(name)), "{name}: {problems:?}");
+        }
+        assert_eq!(problems.len(), 6, "{problems:?}");
+    }
+
+    #[test]
+    fn weak_shared_and_copied_secrets_are_refused_without_being_quoted() {
+        let copied = "your-super-secret-jwt-key-min-32-characters";
+        for (pairs, expected) in [
+            (vec![("JWT_SECRET", "short")], "at least 32 bytes"),
+            (vec![("ENVIRONMENT", "production"), ("JWT_SECRET", copied)], "placeholder"),
+            (vec![("JWT_SECRET", GOOD), ("AUTHORITY_SECRET", GOOD)], "must not equal"),
+            (vec![("JWT_SECRET", GOOD), ("JWT_SECRET_PREVIOUS", GOOD)], "must not equal"),
+        ] {
+            let problems = read(&pairs).unwrap_err().join("\n");
+            assert!(problems.contains(expected), "{problems}");
+            assert!(!problems.contains(copied) && !problems.contains(GOOD));
+        }
+    }
+
+    #[test]
+    fn a_database_is_told_by_its_url() {
+        let database = |url| read(&[("DATABASE_URL", url)]).map(|config| config.database);
+        assert_eq!(database("sqlite:///var/a.db").unwrap(), Database::Sqlite("/var/a.db".into()));
+        assert_eq!(database("sqlite://a.db?mode=rwc").unwrap(), Database::Sqlite("a.db".into()));
+        let postgres = database("postgres://u:p@h/d").unwrap();
+        assert!(matches!(postgres, Database::Postgres(_)));
+        assert!(!format!("{postgres:?}").contains("u:p"));
+        assert!(database("sqlite://").is_err());
+        assert!(database("sqlite::memory:").is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! Every setting: its name in the environment, its default, and what it means.
+//!
+//! This table is what the command line, the environment and the reference in
+//! `docs/configuration.md` are made from.
+
+/// A setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its name in the environment; as a flag, `NAME_OF_IT` is `--name-of-it`.
+    pub name: &'static str,
+    /// What holds where it is not given; `None`: see its meaning.
+    pub default: Option<&'static str>,
+    /// Whether it is a secret, which may be given as `NAME_FILE` and is never printed.
+    pub secret: bool,
+    /// What it means, with its unit and bounds.
+    pub help: &'static str,
+}
+
+const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: Some(default), secret: false, help }
+}
+
+const fn optional(name: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: None, secret: false, help }
+}
+
+const fn secret(name: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: None, secret: true, help }
+}
+
+/// Every setting, in the order of the reference.
+pub const SETTINGS: &[Setting] = &[
+    plain(
+        "ENVIRONMENT",
+        "development",
+        "`development` or `production`. Production refuses what is only safe on one's own machine.",
+    ),
+    secret(
+        "DATABASE_URL",
+        "Where sessions are kept: `postgres://…` or `sqlite://…`. Unset: SQLite in the data directory.",
+    ),
+    plain(
+        "DATA_DIR",
+        "data",
+        "Where the embedded database and, in development, a generated secret are kept.",
+    ),
+    secret(
+        "JWT_SECRET",
+        "The secret that signs and verifies access tokens under HS256, at least 32 bytes. Unset in \
+         development: one is made and kept in the data directory. Never your auth-server's own secret.",
+    ),
+    secret("JWT_SECRET_PREVIOUS", "The secret before JWT_SECRET: still verifies. Unset: none."),
+    secret(
+        "AUTHORITY_SECRET",
+        "A secret that only this service knows, at least 32 bytes, other than JWT_SECRET.",
+    ),
+    plain("JWT_ALGORITHM", "HS256", "How access tokens are signed: `HS256`."),
+    plain(
+        "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
+        "30",
+        "How many minutes an access token lives: 1 to 1440.",
+    ),
+    plain(
+        "JWT_REFRESH_TOKEN_EXPIRE_DAYS",
+        "7",
+        "How many days a session lives from its last refresh: 1 to 365.",
+    ),
+    plain("SESSION_MAX_LIFETIME_DAYS", "30", "How many days a session lives at most: 1 to 3650."),
+    plain(
+        "REFRESH_TOKEN_ROTATION",
+        "true",
+        "Whether a refresh hands out a new refresh token. `false`: a session keeps its first.",
+    ),
+    plain(
+        "REFRESH_CONCURRENCY_WINDOW_SECONDS",
+        "30",
+        "For how many seconds requests with one refresh token count as simultaneous: at least twice \
+         the slowest round trip; 0 to 3600.",
+    ),
+    optional("JWT_ISSUER", "The access token's `iss`. Unset: no such claim."),
+    plain(
+        "JWT_LEEWAY_SECONDS",
+        "0",
+        "How many seconds a verifier's clock may be off, as in your backends' verifiers: 0 to 300.",
+    ),
+    plain("GRPC_ADDR", "127.0.0.1:50051", "The address and port of gRPC."),
+    plain("HTTP_ADDR", "127.0.0.1:8080", "The address and port of HTTP."),
+    optional(
+        "ALLOWED_ORIGINS",
+        "Other origins whose pages may refresh and log out, separated by commas, such as \
+         `https://app.example.com`. Unset: only pages of the very host that they call.",
+    ),
+    plain("REFRESH_COOKIE_NAME", "refreshToken", "The name of the refresh token's cookie."),
+    plain(
+        "COOKIE_SECURE",
+        "true",
+        "Whether the cookie is for HTTPS alone. `false` only in development over plain HTTP.",
+    ),
+    plain(
+        "SHUTDOWN_GRACE_SECONDS",
+        "25",
+        "How many seconds requests in flight have to finish after SIGTERM: 1 to 600.",
+    ),
+    optional(
+        "SHUTDOWN_DELAY_SECONDS",
+        "How many seconds to go on serving as NOT_SERVING after SIGTERM, so that balancers notice: \
+         0 to 120. Unset: 5 in production, 0 in development.",
+    ),
+    optional(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Where traces go, over OTLP/gRPC, such as `http://127.0.0.1:4317`. Unset: nowhere. The other \
+         standard `OTEL_*` variables hold too.",
+    ),
+    plain(
+        "LOG_LEVEL",
+        "info",
+        "What is logged: `error`, `warn`, `info`, `debug`, or directives as in RUST_LOG.",
+    ),
+    optional("LOG_FORMAT", "`json` or `text`. Unset: `json` in production, `text` in development."),
+];
