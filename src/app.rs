@@ -18,8 +18,9 @@ use tonic_health::server::HealthReporter;
 
 use crate::authority::{Authority, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
-use crate::config::{Config, Database, Environment, ShutdownSettings};
+use crate::config::{Config, Environment, ShutdownSettings};
 use crate::keys::KeyRing;
+use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Rows, Store, StoreError, postgres, sqlite};
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
@@ -33,6 +34,9 @@ pub enum AppError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database's URL.
+    #[error("DATABASE_URL {0}")]
+    Url(#[from] InvalidUrl),
     /// The database's schema is not one that this version knows.
     #[error("{0}")]
     Schema(String),
@@ -59,10 +63,10 @@ pub struct App {
 ///
 /// # Errors
 /// Where a file cannot be opened, or the URL makes no sense.
-pub async fn open_rows(config: &Config) -> Result<Arc<dyn Rows>, StoreError> {
+pub async fn open_rows(config: &Config) -> Result<Arc<dyn Rows>, AppError> {
     Ok(match &config.database {
-        Database::Sqlite(path) => Arc::new(sqlite::open(path).await?),
-        Database::Postgres(url) => Arc::new(postgres::connect(url)?),
+        DatabaseUrl::Sqlite(path) => sqlite::open(path).await?,
+        DatabaseUrl::Postgres(url) => postgres::connect(postgres::Options::new(url))?,
     })
 }
 

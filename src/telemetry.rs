@@ -7,6 +7,8 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Metadata;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -27,11 +29,15 @@ impl Telemetry {
         let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
         let lines =
             if settings.json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
+        // A line says all by itself: spans are for export, and cost nothing without.
+        let lines = lines.with_filter(filter.and(filter_fn(is_event)));
         let provider = settings.otlp_endpoint.as_deref().map(provider).transpose()?;
         let spans = provider.as_ref().map(|provider| {
-            tracing_opentelemetry::layer().with_tracer(provider.tracer("token-authority"))
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("token-authority"))
+                .with_filter(filter_fn(is_span))
         });
-        let subscriber = tracing_subscriber::registry().with(filter).with(lines).with(spans);
+        let subscriber = tracing_subscriber::registry().with(lines).with(spans);
         if subscriber.try_init().is_err() {
             tracing::debug!("telemetry had begun already");
         }
@@ -59,4 +65,12 @@ fn provider(endpoint: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
         .with_batch_exporter(exporter)
         .with_resource(resource.build())
         .build())
+}
+
+fn is_event(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event()
+}
+
+fn is_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span()
 }

@@ -1,6 +1,6 @@
-//! Validate: is this access token good now, and whose is it? Touches no database.
+//! Validate: is this access token good now, and whose is it? A JWT touches no database.
 
-use super::{AuthMethod, Authority};
+use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::Refusal;
 use crate::store::Proof;
@@ -62,21 +62,28 @@ impl From<Refusal> for InactiveReason {
 
 impl Authority {
     /// Judges an access token, and whether it is meant for `audience` where one is asked for.
-    #[must_use]
-    pub fn validate(&self, token: &str, audience: Option<&str>) -> Validation {
+    ///
+    /// # Errors
+    /// Where a look-up is needed and the store fails.
+    #[expect(clippy::unused_async, reason = "opaque tokens are looked up")]
+    pub async fn validate(
+        &self,
+        token: &str,
+        audience: Option<&str>,
+    ) -> Result<Validation, AuthorityError> {
         let now = self.clock.now();
-        match self.judge(token, audience, now) {
+        Ok(match self.judge_jwt(token, audience, now) {
             Ok(claims) => {
                 self.take_as_proof(&claims, now);
                 Validation::Active(Box::new(Active { claims, auth_method: AuthMethod::Jwt }))
             }
             Err(reason) => Validation::Inactive(reason),
-        }
+        })
     }
 
     /// The order of the reasons: what cannot be trusted is not looked at any further, and a token
     /// whose time is over says so whatever else it is.
-    fn judge(
+    fn judge_jwt(
         &self,
         token: &str,
         audience: Option<&str>,

@@ -5,11 +5,12 @@ pub mod settings;
 pub mod source;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::authority::TokenPolicy;
 use crate::keys::Secret;
+use crate::store::url::DatabaseUrl;
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
 use reader::Reader;
@@ -21,7 +22,7 @@ pub struct Config {
     /// Where this runs.
     pub environment: Environment,
     /// Where sessions are kept.
-    pub database: Database,
+    pub database: DatabaseUrl,
     /// Where the embedded database and generated secrets are kept.
     pub data_dir: PathBuf,
     /// The secret that signs; `None` in development: to be made.
@@ -51,15 +52,6 @@ pub enum Environment {
     Development,
     /// Where it counts.
     Production,
-}
-
-/// Where sessions are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Database {
-    /// In a file.
-    Sqlite(PathBuf),
-    /// In a Postgres, or what speaks its protocol. The URL holds a password.
-    Postgres(Secret),
 }
 
 /// How the process ends.
@@ -127,25 +119,13 @@ impl Config {
     }
 }
 
-fn database(reader: &mut Reader<'_>, data_dir: &std::path::Path) -> Database {
-    let Some(url) = reader.text("DATABASE_URL") else {
-        return Database::Sqlite(data_dir.join("token-authority.db"));
-    };
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Database::Postgres(Secret::new(url));
-    }
-    // `sqlite:///absolute` and `sqlite://relative`; what follows a `?` is for other tools.
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
-    let path = path.map(|path| path.split('?').next().unwrap_or_default());
-    match path {
-        Some(path) if !path.is_empty() && !path.contains(":memory:") => {
-            Database::Sqlite(PathBuf::from(path))
-        }
-        _ => {
-            reader.problem("DATABASE_URL must be postgres://… or sqlite://… with a file's path");
-            Database::Sqlite(PathBuf::new())
-        }
-    }
+fn database(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
+    let embedded = DatabaseUrl::Sqlite(data_dir.join("token-authority.db"));
+    let Some(url) = reader.text("DATABASE_URL") else { return embedded };
+    DatabaseUrl::parse(url).unwrap_or_else(|invalid| {
+        reader.problem(format!("DATABASE_URL {invalid}"));
+        embedded
+    })
 }
 
 fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
@@ -242,7 +222,7 @@ mod tests {
     fn an_empty_environment_is_a_good_one() {
         let config = read(&[]).unwrap();
         assert_eq!(config.environment, Environment::Development);
-        assert_eq!(config.database, Database::Sqlite("data/token-authority.db".into()));
+        assert_eq!(config.database, DatabaseUrl::Sqlite("data/token-authority.db".into()));
         assert_eq!(config.tokens.access_lifetime, Duration::from_mins(30));
         assert_eq!(config.tokens.rotation.refresh_lifetime, Duration::from_hours(7 * 24));
         assert!(config.browser.cookie.secure);
@@ -285,17 +265,5 @@ mod tests {
             assert!(problems.contains(expected), "{problems}");
             assert!(!problems.contains(copied) && !problems.contains(GOOD));
         }
-    }
-
-    #[test]
-    fn a_database_is_told_by_its_url() {
-        let database = |url| read(&[("DATABASE_URL", url)]).map(|config| config.database);
-        assert_eq!(database("sqlite:///var/a.db").unwrap(), Database::Sqlite("/var/a.db".into()));
-        assert_eq!(database("sqlite://a.db?mode=rwc").unwrap(), Database::Sqlite("a.db".into()));
-        let postgres = database("postgres://u:p@h/d").unwrap();
-        assert!(matches!(postgres, Database::Postgres(_)));
-        assert!(!format!("{postgres:?}").contains("u:p"));
-        assert!(database("sqlite://").is_err());
-        assert!(database("sqlite::memory:").is_err());
     }
 }

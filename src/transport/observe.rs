@@ -122,7 +122,12 @@ impl Record {
                 if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) {
                     self.span.record("otel.status_code", "ERROR");
                 }
-                tracing::info!(rpc = self.method, ?code, micros, "rpc");
+                if self.method.starts_with("grpc.") {
+                    // Health checks and reflection come in by the minute.
+                    tracing::debug!(rpc = self.method, ?code, micros, "rpc");
+                } else {
+                    tracing::info!(rpc = self.method, ?code, micros, "rpc");
+                }
             }
             Kind::Http => {
                 self.span.record("http.response.status_code", outcome);

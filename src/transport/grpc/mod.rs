@@ -34,6 +34,8 @@ pub fn routes<H: Health>(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl shows an error's details instead of their bytes.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let tokens = TokenAuthority::new(Arc::clone(authority));
     let sessions = Sessions::new(Arc::clone(authority));

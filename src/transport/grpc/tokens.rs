@@ -30,9 +30,9 @@ impl TokenAuthority {
         Self { authority }
     }
 
-    fn validate(&self, token: &str, audience: &str) -> ValidateTokenResponse {
+    async fn validate(&self, token: &str, audience: &str) -> Result<ValidateTokenResponse, Status> {
         let audience = (!audience.is_empty()).then_some(audience);
-        convert::validation(self.authority.validate(token, audience))
+        Ok(convert::validation(self.authority.validate(token, audience).await?))
     }
 }
 
@@ -86,7 +86,7 @@ impl TokenAuthorityService for TokenAuthority {
         request: Request<ValidateTokenRequest>,
     ) -> Result<Response<ValidateTokenResponse>, Status> {
         let ValidateTokenRequest { token, audience } = request.into_inner();
-        Ok(Response::new(self.validate(&token, &audience)))
+        Ok(Response::new(self.validate(&token, &audience).await?))
     }
 
     async fn validate_tokens(
@@ -97,7 +97,8 @@ impl TokenAuthorityService for TokenAuthority {
         if tokens.is_empty() || tokens.len() > MOST_TOKENS {
             return Err(InvalidField::new("tokens", "must be 1 to 1,000 tokens").into());
         }
-        let results = tokens.iter().map(|token| self.validate(token, &audience)).collect();
+        let answers = tokens.iter().map(|token| self.validate(token, &audience));
+        let results = futures::future::try_join_all(answers).await?;
         Ok(Response::new(ValidateTokensResponse { results }))
     }
 }
