@@ -11,10 +11,14 @@
 
 mod change;
 pub mod coalesce;
+mod columns;
+mod lease;
+mod migrations;
 pub mod postgres;
 pub mod rows;
 pub mod sessions;
 pub mod sqlite;
+pub mod url;
 
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};

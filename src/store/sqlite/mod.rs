@@ -1,1 +1,34 @@
-//! SQLite.
+//! Sessions in an SQLite file, for one process that serves and others that administer.
+//!
+//! * `file`: the file and the connections to it
+//! * `sql`, `write`: what is sent
+//! * `rows`: [`Rows`](super::Rows)
+//! * `migrate`: the schema
+//! * `error`: what a failure means
+
+mod error;
+mod file;
+mod migrate;
+mod rows;
+mod sql;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::StoreError;
+
+/// Sessions in an SQLite file.
+#[derive(Debug)]
+pub struct SqliteRows {
+    file: file::File,
+}
+
+/// Opens the SQLite file of that path. Makes it, readable for its owner alone, where there is
+/// none.
+///
+/// # Errors
+/// Where it can be neither opened nor made, or is no SQLite file.
+pub async fn open(path: &Path) -> Result<Arc<SqliteRows>, StoreError> {
+    Ok(Arc::new(SqliteRows { file: file::File::open(path).await? }))
+}

@@ -1,0 +1,110 @@
+//! A session's columns as both databases keep them, and the way back to a session.
+
+use super::StoreError;
+use super::rows::Row;
+use crate::clock::Timestamp;
+use crate::token::client::ClientInfo;
+use crate::token::id::{Generation, SessionId, UserId};
+use crate::token::refresh::{LineageKey, TokenHash};
+use crate::token::seal::Sealed;
+use crate::token::session::{Lineage, RevocationReason, Revoked, Session};
+
+/// The columns of a session, in the order in which both databases' adapters read them.
+macro_rules! session_columns {
+    () => {
+        "id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key, \
+         handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason, \
+         granted, user_agent, ip_address, device_name, revision"
+    };
+}
+pub(super) use session_columns;
+
+/// A row's columns, as [`session_columns`] orders them.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub(super) id: SessionId,
+    pub(super) user_id: String,
+    pub(super) token: String,
+    pub(super) expires_at: Timestamp,
+    pub(super) predecessor: Option<String>,
+    pub(super) generation: i64,
+    pub(super) sealed: Option<Vec<u8>>,
+    pub(super) lineage_key: Vec<u8>,
+    pub(super) handed_out_at: Timestamp,
+    pub(super) proven_at: Option<Timestamp>,
+    pub(super) created_at: Timestamp,
+    pub(super) last_used_at: Timestamp,
+    pub(super) revoked_at: Option<Timestamp>,
+    pub(super) revocation_reason: Option<String>,
+    pub(super) granted: String,
+    pub(super) user_agent: String,
+    pub(super) ip_address: String,
+    pub(super) device_name: String,
+    pub(super) revision: i64,
+}
+
+impl Columns {
+    /// The session that they say.
+    ///
+    /// # Errors
+    /// Where a column holds what this version never writes.
+    pub(super) fn into_row(self) -> Result<Row, StoreError> {
+        let revoked = self.revoked()?;
+        let session = Session {
+            id: self.id,
+            revoked,
+            lineage: self.lineage()?,
+            user_id: UserId::new(self.user_id).map_err(|_| undecodable("user_id"))?,
+            grant: serde_json::from_str(&self.granted).map_err(|_| undecodable("granted"))?,
+            client: ClientInfo::new(&self.user_agent, &self.ip_address, &self.device_name)
+                .map_err(|_| undecodable("the client's columns"))?,
+            created_at: self.created_at,
+            last_used_at: self.last_used_at,
+            expires_at: self.expires_at,
+        };
+        Ok(Row { session, revision: self.revision })
+    }
+
+    fn revoked(&self) -> Result<Option<Revoked>, StoreError> {
+        let Some(at) = self.revoked_at else {
+            return Ok(None);
+        };
+        let reason = self.revocation_reason.as_deref().and_then(RevocationReason::from_stored);
+        let reason = reason.ok_or_else(|| undecodable("revocation_reason"))?;
+        Ok(Some(Revoked { at, reason }))
+    }
+
+    fn lineage(&self) -> Result<Lineage, StoreError> {
+        let hash = |hex: &str, column| TokenHash::from_hex(hex).ok_or_else(|| undecodable(column));
+        let key: [u8; 32] =
+            self.lineage_key.as_slice().try_into().map_err(|_| undecodable("lineage_key"))?;
+        let generation = u32::try_from(self.generation).map_err(|_| undecodable("generation"))?;
+        let predecessor = self.predecessor.as_deref();
+        Ok(Lineage {
+            key: LineageKey::new(key),
+            generation: Generation::new(generation),
+            current: hash(&self.token, "token")?,
+            predecessor: predecessor.map(|hex| hash(hex, "predecessor")).transpose()?,
+            sealed: self.sealed.clone().map(Sealed::from_stored),
+            handed_out_at: self.handed_out_at,
+            proven_at: self.proven_at,
+        })
+    }
+}
+
+/// A session's grant as both databases keep it.
+///
+/// # Errors
+/// Where it has no JSON form.
+pub(super) fn granted(session: &Session) -> Result<String, StoreError> {
+    serde_json::to_string(&session.grant).map_err(|_| undecodable("granted"))
+}
+
+/// The reason's name, if the session is revoked.
+pub(super) fn reason(session: &Session) -> Option<&'static str> {
+    session.revoked.map(|revoked| revoked.reason.as_str())
+}
+
+fn undecodable(column: &str) -> StoreError {
+    StoreError::Inconsistent(format!("a value of {column} is none that this version writes"))
+}

@@ -1,0 +1,161 @@
+//! The schema's migrations, embedded, and how a database's own list of them stands to ours.
+//!
+//! The list is kept in `_sqlx_migrations`, as sqlx's command line tool keeps it, so that this
+//! tool can show it. It is not sqlx's runner that keeps it here: that one prepares statements by
+//! name or takes an advisory lock, and behind a pooler neither is to be had. The rules for
+//! migrations are in `docs/migrations.md`.
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType};
+
+use super::StoreError;
+use super::rows::Schema;
+
+/// A migration as the sources have it: number, name, text.
+type Source = (i64, &'static str, &'static str);
+
+const POSTGRES: [Source; 1] =
+    [(1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql"))];
+
+const SQLITE: [Source; 1] =
+    [(1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql"))];
+
+/// What a name begins with whose migration leaves the version before it working.
+const EXPANSION: &str = "expand_";
+
+/// This version's migrations for Postgres, in order.
+pub(super) fn postgres() -> Vec<Migration> {
+    POSTGRES.map(embed).into()
+}
+
+/// This version's migrations for SQLite, in order.
+pub(super) fn sqlite() -> Vec<Migration> {
+    SQLITE.map(embed).into()
+}
+
+fn embed((number, name, sql): Source) -> Migration {
+    let sql = sql.into_sql_str();
+    Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql, false)
+}
+
+/// A migration as a database lists it.
+#[derive(Debug, Clone)]
+pub(super) struct Applied {
+    pub(super) number: i64,
+    pub(super) name: String,
+    pub(super) checksum: Vec<u8>,
+}
+
+/// The migrations of `known` that are not yet `applied`.
+///
+/// # Errors
+/// Where one was applied with another text.
+pub(super) fn missing<'a>(
+    known: &'a [Migration],
+    applied: &[Applied],
+) -> Result<Vec<&'a Migration>, StoreError> {
+    let mut missing = Vec::new();
+    for migration in known {
+        match applied.iter().find(|applied| applied.number == migration.version) {
+            None => missing.push(migration),
+            Some(applied) if applied.checksum == *migration.checksum => {}
+            Some(applied) => {
+                let number = applied.number;
+                return Err(StoreError::Inconsistent(format!(
+                    "migration {number} was applied with another text than this version's"
+                )));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// How a database that lists `applied` stands to `known`.
+///
+/// # Errors
+/// As [`missing`].
+pub(super) fn compare(known: &[Migration], applied: &[Applied]) -> Result<Schema, StoreError> {
+    let newest_known = known.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let newest_applied = applied.iter().map(|applied| applied.number).max().unwrap_or(0);
+    if !missing(known, applied)?.is_empty() {
+        return Ok(Schema::Behind { applied: newest_applied, known: newest_known });
+    }
+    let is_unknown = |one: &&Applied| known.iter().all(|migration| migration.version != one.number);
+    let mut unknown = applied.iter().filter(is_unknown).peekable();
+    if unknown.peek().is_none() {
+        return Ok(Schema::Current);
+    }
+    let expanded_only = unknown.all(|applied| applied.name.starts_with(EXPANSION));
+    Ok(Schema::Ahead { applied: newest_applied, known: newest_known, expanded_only })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(number: i64, name: &str) -> Applied {
+        let checksum = postgres()
+            .iter()
+            .find(|known| known.version == number)
+            .map_or_else(Vec::new, |known| known.checksum.to_vec());
+        Applied { number, name: name.into(), checksum }
+    }
+
+    fn stands(applied: &[Applied]) -> Schema {
+        compare(&postgres(), applied).unwrap()
+    }
+
+    #[test]
+    fn both_databases_have_the_same_numbers_and_names() {
+        let of = |migrations: Vec<Migration>| {
+            migrations.into_iter().map(|one| (one.version, one.description)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(postgres()), of(sqlite()));
+        for (position, (number, name)) in (1..).zip(of(postgres())) {
+            assert_eq!(number, position);
+            assert!(name.starts_with(EXPANSION) || name.starts_with("contract_"), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_file_is_embedded() {
+        for (folder, known) in [("postgres", postgres()), ("sqlite", sqlite())] {
+            let folder = format!("{}/migrations/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let mut files: Vec<String> = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|file| file.unwrap().file_name().into_string().unwrap())
+                .collect();
+            files.sort();
+            let embedded: Vec<String> = known
+                .iter()
+                .map(|one| format!("{:04}_{}.sql", one.version, one.description))
+                .collect();
+            assert_eq!(files, embedded);
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_bearable_if_it_only_expanded() {
+        let ours = applied(1, "expand_sessions");
+        let known = 1;
+        assert_eq!(stands(&[]), Schema::Behind { applied: 0, known });
+        assert_eq!(stands(std::slice::from_ref(&ours)), Schema::Current);
+        assert_eq!(
+            stands(&[ours.clone(), applied(2, "expand_more")]),
+            Schema::Ahead { applied: 2, known, expanded_only: true }
+        );
+        assert_eq!(
+            stands(&[ours, applied(2, "expand_more"), applied(3, "contract_less")]),
+            Schema::Ahead { applied: 3, known, expanded_only: false }
+        );
+        assert_eq!(stands(&[applied(2, "expand_more")]), Schema::Behind { applied: 2, known });
+    }
+
+    #[test]
+    fn an_edited_migration_is_noticed() {
+        let edited = Applied { checksum: vec![0], ..applied(1, "expand_sessions") };
+        assert!(matches!(compare(&postgres(), &[edited]), Err(StoreError::Inconsistent(_))));
+    }
+}

@@ -1,0 +1,240 @@
+//! The way to Postgres: a pool of connections, opened at the first use, and the knowledge of
+//! whether a transaction pooler is in between.
+//!
+//! Behind a transaction pooler (PgBouncer, Neon's pooled endpoints) every transaction may reach
+//! another server connection. A statement that was prepared by name is then not there, and even
+//! an unnamed one is lost between its preparation and its execution, which sqlx sends as two. So
+//! there each statement is unnamed and inside a transaction of its own.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnectionMetadata;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
+    Postgres, Row as _, query::Query,
+};
+use tokio::sync::OnceCell;
+
+use super::error::{Failure, Kind};
+use super::settings::Options;
+use super::sql;
+use crate::store::StoreError;
+use crate::store::lease::Lease;
+
+/// A statement with its arguments.
+pub(super) type Statement = Query<'static, Postgres, PgArguments>;
+
+/// A connection that was idle for longer is asked whether it is still alive. One that was not is
+/// trusted: asking costs a round trip.
+const TRUSTED: Duration = Duration::from_millis(250);
+/// How long it may take to answer.
+const CONFIRMATION: Duration = Duration::from_millis(500);
+/// How often an operation is tried.
+const ATTEMPTS: u32 = 4;
+
+/// The way to a database.
+#[derive(Debug)]
+pub(super) struct Link {
+    options: Options,
+    connect: PgConnectOptions,
+    /// Whether a transaction pooler is in between, as far as is known.
+    pooled: AtomicBool,
+    pool: OnceCell<PgPool>,
+}
+
+/// When a failed operation may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It only reads: whenever its connection failed.
+    Reading,
+    /// It writes: only if it certainly did not take effect.
+    Writing,
+}
+
+impl Link {
+    pub(super) fn new(options: Options, connect: PgConnectOptions, pooled: bool) -> Self {
+        Self { options, connect, pooled: AtomicBool::new(pooled), pool: OnceCell::new() }
+    }
+
+    /// Runs a statement that `build` makes, as one step of its own.
+    pub(super) async fn fetch(
+        &self,
+        again: Again,
+        build: impl Fn() -> Result<Statement, StoreError>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        self.attempt(again, || self.fetch_once(&build)).await
+    }
+
+    /// As [`Self::fetch`], but only once, without a limit of time, and with all that is known of
+    /// a failure.
+    pub(super) async fn fetch_once(
+        &self,
+        build: impl Fn() -> Result<Statement, StoreError>,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let statement = build()?;
+        let mut lease = self.lease().await?;
+        let pooled = self.is_pooled();
+        let fetched = if pooled {
+            fetch_in_transaction(&mut lease, statement).await
+        } else {
+            statement.fetch_all(&mut *lease).await
+        };
+        settle(lease, fetched)
+    }
+
+    /// Does `once` until it succeeds, cannot succeed, or has taken too long.
+    pub(super) async fn attempt<T, F>(
+        &self,
+        again: Again,
+        once: impl Fn() -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let attempts = async {
+            for _ in 1..ATTEMPTS {
+                match once().await {
+                    Ok(done) => return Ok(done),
+                    Err(failure) => self.consider(failure, again)?,
+                }
+            }
+            once().await.map_err(|failure| failure.error)
+        };
+        tokio::time::timeout(self.options.patience, attempts)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))
+    }
+
+    fn consider(&self, failure: Failure, again: Again) -> Result<(), StoreError> {
+        if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {
+            tracing::warn!("a prepared statement was lost: taking the database for pooled");
+        }
+        let unread = again == Again::Reading && failure.kind == Kind::Broken;
+        if failure.is_undone() || unread { Ok(()) } else { Err(failure.error) }
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Relaxed)
+    }
+
+    /// Takes a connection on loan.
+    pub(super) async fn lease(&self) -> Result<Lease<Postgres>, Failure> {
+        let pool = self.pool.get_or_try_init(|| self.open()).await?;
+        Ok(Lease::take(pool).await?)
+    }
+
+    /// A connection of its own, without the pool's limits of time.
+    pub(super) async fn connection(&self) -> Result<PgConnection, sqlx::Error> {
+        self.connect.connect().await
+    }
+
+    /// Ends all connections, once those at work are done.
+    pub(super) async fn close(&self) {
+        if let Some(pool) = self.pool.get() {
+            // Who is still at work by then has given up waiting for its answer.
+            let _ = tokio::time::timeout(self.options.patience, pool.close()).await;
+        }
+    }
+
+    async fn open(&self) -> Result<PgPool, Failure> {
+        let finding = tokio::time::timeout(self.options.acquire_timeout, self.find_pooler());
+        let timeout = |_| StoreError::Unavailable("no connection was made in time".into());
+        finding.await.map_err(timeout)??;
+        let limit = (!self.is_pooled()).then_some(self.options.patience);
+        Ok(PgPoolOptions::new()
+            .max_connections(self.options.max_connections)
+            .acquire_timeout(self.options.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| Box::pin(confirm(connection, meta)))
+            .after_connect(move |connection, _| Box::pin(limit_time(connection, limit)))
+            .connect_lazy_with(self.connect.clone()))
+    }
+
+    async fn find_pooler(&self) -> Result<(), Failure> {
+        if self.is_pooled() {
+            return Ok(());
+        }
+        let pooled = match is_pooled(&self.connect).await {
+            // A database that does not tell its backends apart: what works everywhere works here.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42883") => true,
+            found => found?,
+        };
+        if pooled {
+            tracing::info!("a transaction pooler is between this service and the database");
+        }
+        self.pooled.store(pooled, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Gives the connection back if it is sound.
+pub(super) fn settle<T>(
+    lease: Lease<Postgres>,
+    result: Result<T, sqlx::Error>,
+) -> Result<T, Failure> {
+    let result = result.map_err(Failure::from);
+    if !result.as_ref().is_err_and(Failure::breaks_connection) {
+        lease.give_back();
+    }
+    result
+}
+
+async fn fetch_in_transaction(
+    connection: &mut PgConnection,
+    statement: Statement,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
+
+/// Whether two connections share server connections. While the second is in a transaction, a
+/// pooler has to give the first another one than before, or has given the second the first's.
+async fn is_pooled(connect: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    let (mut first, mut second) = (connect.connect().await?, connect.connect().await?);
+    let before = backend(&mut first).await?;
+    let mut transaction = second.begin().await?;
+    let other = backend(&mut transaction).await?;
+    let pooled = before == other || backend(&mut first).await? != before;
+    transaction.rollback().await?;
+    first.close().await?;
+    second.close().await?;
+    Ok(pooled)
+}
+
+async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    connection.fetch_one(sqlx::raw_sql(sql::BACKEND)).await?.try_get(0)
+}
+
+async fn confirm(
+    connection: &mut PgConnection,
+    meta: PoolConnectionMetadata,
+) -> Result<bool, sqlx::Error> {
+    if meta.idle_for < TRUSTED {
+        return Ok(true);
+    }
+    tokio::time::timeout(CONFIRMATION, connection.ping())
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map(|()| true)
+}
+
+/// Has the server itself give up what nobody waits for any more. Not behind a pooler, where the
+/// setting would stay with whoever uses the server connection next.
+async fn limit_time(
+    connection: &mut PgConnection,
+    limit: Option<Duration>,
+) -> Result<(), sqlx::Error> {
+    let Some(limit) = limit else {
+        return Ok(());
+    };
+    let set = AssertSqlSafe(format!("SET statement_timeout = {}", limit.as_millis()));
+    match connection.execute(sqlx::raw_sql(set)).await {
+        // It only saves the server work; a server that does not know it is good all the same.
+        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

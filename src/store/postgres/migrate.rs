@@ -1,0 +1,109 @@
+//! Bringing a Postgres's schema up to this version's.
+//!
+//! Each migration is one transaction, which enters itself in the list before it does anything.
+//! Of two at once the second waits at that entry until the first commits, then finds it taken
+//! and goes on with the next. No lock is needed that a pooler or a distributed database lacks.
+
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::migrate::Migration;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+
+use super::error::Failure;
+use super::link::Link;
+use super::sql;
+use crate::store::StoreError;
+use crate::store::migrations::{self, Applied};
+use crate::store::rows::Schema;
+
+/// How long to go on while others are at it.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// How long to wait between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A migration that waits longer than this for a table lets go and tries again: whoever comes
+/// after it waits behind it.
+const WAIT: &str = "SET LOCAL lock_timeout = '2s'";
+
+/// Applies what is missing.
+pub(super) async fn run(link: &Link) -> Result<Schema, StoreError> {
+    let known = migrations::postgres();
+    let tries = async {
+        loop {
+            match once(link, &known).await {
+                Ok(schema) => return Ok(schema),
+                Err(Stopped::ByAnother) => tokio::time::sleep(PAUSE).await,
+                Err(Stopped::By(error)) => return Err(error),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, tries)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unavailable("others migrate the database".into())))
+}
+
+/// What stopped a try.
+enum Stopped {
+    /// Another migration at the same time.
+    ByAnother,
+    By(StoreError),
+}
+
+impl From<sqlx::Error> for Stopped {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        let code = code.unwrap_or_default().into_owned();
+        // A key, table, column or object that is there by now; a lock; a serialization failure.
+        let by_another =
+            ["23505", "42P07", "42701", "42710", "55P03", "40001", "40P01"].contains(&&*code);
+        if by_another { Self::ByAnother } else { Self::By(Failure::from(error).error) }
+    }
+}
+
+async fn once(link: &Link, known: &[Migration]) -> Result<Schema, Stopped> {
+    let mut connection = link.connection().await?;
+    let applied = match list(&mut connection).await {
+        Err(error) if is_table_missing(&error) => {
+            connection.execute(sqlx::raw_sql(sql::LEDGER)).await?;
+            Vec::new()
+        }
+        listed => listed?,
+    };
+    for migration in migrations::missing(known, &applied).map_err(Stopped::By)? {
+        apply(&mut connection, migration).await?;
+    }
+    let applied = list(&mut connection).await?;
+    connection.close().await?;
+    migrations::compare(known, &applied).map_err(Stopped::By)
+}
+
+fn is_table_missing(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some("42P01")
+}
+
+async fn list(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let rows = sqlx::query(sql::APPLIED).persistent(false).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    rows.iter().map(read).collect()
+}
+
+/// Reads a row of the list.
+pub(super) fn read(row: &PgRow) -> Result<Applied, sqlx::Error> {
+    Ok(Applied { number: row.try_get(0)?, name: row.try_get(1)?, checksum: row.try_get(2)? })
+}
+
+async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    transaction.execute(sqlx::raw_sql(WAIT)).await?;
+    sqlx::query(sql::ENTER)
+        .bind(migration.version)
+        .bind(&*migration.description)
+        .bind(&*migration.checksum)
+        .persistent(false)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.execute(sqlx::raw_sql(migration.sql.clone())).await?;
+    transaction.commit().await
+}

@@ -1,0 +1,242 @@
+//! [`Rows`] on Postgres.
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use sqlx::types::time::OffsetDateTime;
+use sqlx::{Connection as _, PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::error::{Failure, Kind};
+use super::link::{Again, settle};
+use super::statements::{self, moment};
+use super::{PgRows, migrate, sql};
+use crate::clock::Timestamp;
+use crate::store::columns::Columns;
+use crate::store::rows::{Purged, Row, Rows, Schema, Swap};
+use crate::store::{Open, OpenedBefore, Proof, StoreError, migrations};
+use crate::token::id::{SessionId, UserId};
+use crate::token::seal::Sealed;
+use crate::token::session::{RevocationReason, Session};
+
+#[async_trait]
+impl Rows for PgRows {
+    async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError> {
+        let mut sorted: Vec<&Open> = opens.iter().collect();
+        // Two batches meet only at a request's key. In the order of their keys they never wait
+        // for each other in a circle; and of two with one key, the earlier one stays first.
+        sorted.sort_by_key(|open| open.request.as_ref().map(|request| &request.key));
+        let rows = self.link.fetch(Again::Writing, || statements::insert(&sorted)).await?;
+        let inserted = ids(&rows)?;
+        Ok(opens.iter().map(|open| inserted.contains(&open.session.id)).collect())
+    }
+
+    async fn find_requests(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Option<OpenedBefore>>, StoreError> {
+        let build = || Ok(sqlx::query(sql::FIND_REQUESTS).bind(keys));
+        let rows = self.link.fetch(Again::Reading, build).await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let (key, sealed) = request(row).map_err(decoding)?;
+            found.insert(key, (session(row)?, sealed));
+        }
+        let find = |key: &String| {
+            let (session, sealed) = found.get(key)?.clone();
+            Some(OpenedBefore { session, sealed })
+        };
+        Ok(keys.iter().map(find).collect())
+    }
+
+    async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError> {
+        let uuids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+        let build = || Ok(sqlx::query(sql::LOAD).bind(uuids.as_slice()));
+        let rows = self.link.fetch(Again::Reading, build).await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let row = columns(row).map_err(decoding)?.into_row()?;
+            found.insert(row.session.id, row);
+        }
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError> {
+        let mut sorted: Vec<&Swap> = swaps.iter().collect();
+        sorted.sort_by_key(|swap| swap.session.id);
+        let rows = self.link.fetch(Again::Writing, || statements::swap(&sorted)).await?;
+        let swapped = ids(&rows)?;
+        Ok(swaps.iter().map(|swap| swapped.contains(&swap.session.id)).collect())
+    }
+
+    async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError> {
+        let mut proofs = proofs.to_vec();
+        proofs.sort_by_key(|proof| (proof.session_id, proof.generation, proof.seen_at));
+        proofs.dedup_by_key(|proof| (proof.session_id, proof.generation));
+        let rows = self.link.fetch(Again::Writing, || statements::prove(&proofs)).await?;
+        Ok(count(&rows))
+    }
+
+    async fn revoke_user(
+        &self,
+        user_id: &UserId,
+        except: Option<SessionId>,
+        now: Timestamp,
+        reason: RevocationReason,
+    ) -> Result<Vec<Session>, StoreError> {
+        let build = || {
+            Ok(sqlx::query(sql::REVOKE_USER)
+                .bind(user_id.as_str())
+                .bind(moment(now)?)
+                .bind(reason.as_str())
+                .bind(except.map(SessionId::as_uuid)))
+        };
+        let rows = self.link.fetch(Again::Writing, build).await?;
+        rows.iter().map(session).collect()
+    }
+
+    async fn list(
+        &self,
+        user_id: &UserId,
+        before: Option<SessionId>,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let build = || {
+            Ok(sqlx::query(sql::LIST)
+                .bind(user_id.as_str())
+                .bind(moment(now)?)
+                .bind(before.map(SessionId::as_uuid))
+                .bind(i64::from(most)))
+        };
+        let rows = self.link.fetch(Again::Reading, build).await?;
+        rows.iter().map(session).collect()
+    }
+
+    async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError> {
+        let ended_before = moment(ended_before)?;
+        let once = || async {
+            let mut lease = self.link.lease().await?;
+            let pooled = self.link.is_pooled();
+            let purged = purge(&mut lease, ended_before, most, pooled).await;
+            settle(lease, purged)
+        };
+        self.link.attempt(Again::Writing, once).await
+    }
+
+    async fn forget_first_tokens(
+        &self,
+        opened_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let build = || {
+            Ok(sqlx::query(sql::FORGET_FIRST_TOKENS)
+                .bind(moment(opened_before)?)
+                .bind(i64::from(most)))
+        };
+        Ok(count(&self.link.fetch(Again::Writing, build).await?))
+    }
+
+    async fn check(&self) -> Result<Schema, StoreError> {
+        let once = || async {
+            match self.link.fetch_once(|| Ok(sqlx::query(sql::APPLIED))).await {
+                Err(failure) if failure.kind == Kind::TableMissing => Ok(Vec::new()),
+                listed => listed,
+            }
+        };
+        let rows = self.link.attempt(Again::Reading, once).await?;
+        let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
+        migrations::compare(&migrations::postgres(), &applied.map_err(decoding)?)
+    }
+
+    async fn migrate(&self) -> Result<Schema, StoreError> {
+        migrate::run(&self.link).await
+    }
+
+    async fn close(&self) {
+        self.link.close().await;
+    }
+}
+
+/// Deletes what has ended, and puts off what was refreshed since it was last looked at.
+async fn purge(
+    connection: &mut PgConnection,
+    ended_before: OffsetDateTime,
+    most: u32,
+    pooled: bool,
+) -> Result<Purged, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let due = sqlx::query(sql::DUE)
+        .bind(ended_before)
+        .bind(i64::from(most))
+        .persistent(!pooled)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let (mut ended, mut alive) = (Vec::<Uuid>::new(), Vec::<Uuid>::new());
+    for row in &due {
+        let expires_at: OffsetDateTime = row.try_get(1)?;
+        let group = if expires_at < ended_before { &mut ended } else { &mut alive };
+        group.push(row.try_get(0)?);
+    }
+    let purged = Purged { examined: count(&due), deleted: count(&ended) };
+    for (statement, ids) in [(sql::DELETE, ended), (sql::PUT_OFF, alive)] {
+        if !ids.is_empty() {
+            let statement = sqlx::query(statement).bind(ids).persistent(!pooled);
+            statement.execute(&mut *transaction).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(purged)
+}
+
+fn count<T>(rows: &[T]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
+}
+
+fn ids(rows: &[PgRow]) -> Result<HashSet<SessionId>, StoreError> {
+    let id = |row: &PgRow| row.try_get::<Uuid, _>(0).map(SessionId::from);
+    rows.iter().map(id).collect::<Result<_, _>>().map_err(decoding)
+}
+
+fn session(row: &PgRow) -> Result<Session, StoreError> {
+    Ok(columns(row).map_err(decoding)?.into_row()?.session)
+}
+
+fn request(row: &PgRow) -> Result<(String, Option<Sealed>), sqlx::Error> {
+    let sealed: Option<Vec<u8>> = row.try_get("first_tokens")?;
+    Ok((row.try_get("request_key")?, sealed.map(Sealed::from_stored)))
+}
+
+fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {
+    Ok(Columns {
+        id: row.try_get::<Uuid, _>(0)?.into(),
+        user_id: row.try_get(1)?,
+        token: row.try_get(2)?,
+        expires_at: timestamp(row.try_get(3)?),
+        predecessor: row.try_get(4)?,
+        generation: row.try_get(5)?,
+        sealed: row.try_get(6)?,
+        lineage_key: row.try_get(7)?,
+        handed_out_at: timestamp(row.try_get(8)?),
+        proven_at: row.try_get::<Option<_>, _>(9)?.map(timestamp),
+        created_at: timestamp(row.try_get(10)?),
+        last_used_at: timestamp(row.try_get(11)?),
+        revoked_at: row.try_get::<Option<_>, _>(12)?.map(timestamp),
+        revocation_reason: row.try_get(13)?,
+        granted: row.try_get(14)?,
+        user_agent: row.try_get(15)?,
+        ip_address: row.try_get(16)?,
+        device_name: row.try_get(17)?,
+        revision: row.try_get(18)?,
+    })
+}
+
+fn timestamp(at: OffsetDateTime) -> Timestamp {
+    let micros = at.unix_timestamp_nanos() / 1000;
+    Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+fn decoding(error: sqlx::Error) -> StoreError {
+    Failure::from(error).error
+}

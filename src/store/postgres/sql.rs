@@ -1,0 +1,109 @@
+//! Every statement that goes to Postgres.
+//!
+//! A batch is one statement over arrays. A refresh (`SWAP`, `PROVE`) changes no indexed column.
+
+use crate::store::columns::session_columns;
+
+pub(super) const INSERT: &str = "
+    INSERT INTO user_sessions
+        (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
+         handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
+         granted, user_agent, ip_address, device_name, request_key, first_tokens,
+         revision, sweep_at)
+    SELECT n.id, n.user_id, n.token, n.expires_at, n.predecessor, n.generation, n.sealed,
+           n.lineage_key, n.handed_out_at, n.proven_at, n.created_at, n.last_used_at,
+           n.revoked_at, n.revocation_reason, n.granted, n.user_agent, n.ip_address,
+           n.device_name, n.request_key, n.first_tokens, 0, n.expires_at
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bigint[],
+                $7::bytea[], $8::bytea[], $9::timestamptz[], $10::timestamptz[],
+                $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::text[],
+                $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[])
+        AS n (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
+              handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
+              granted, user_agent, ip_address, device_name, request_key, first_tokens)
+    ON CONFLICT (request_key) DO NOTHING
+    RETURNING id";
+
+pub(super) const FIND_REQUESTS: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", request_key, first_tokens FROM user_sessions WHERE request_key = ANY($1)"
+);
+
+pub(super) const LOAD: &str =
+    concat!("SELECT ", session_columns!(), " FROM user_sessions WHERE id = ANY($1)");
+
+pub(super) const SWAP: &str = "
+    UPDATE user_sessions AS s
+    SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
+        generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
+        proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
+        revocation_reason = n.revocation_reason, revision = s.revision + 1
+    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[],
+                $6::bigint[], $7::bytea[], $8::timestamptz[], $9::timestamptz[],
+                $10::timestamptz[], $11::timestamptz[], $12::text[])
+        AS n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
+              proven_at, last_used_at, revoked_at, revocation_reason)
+    WHERE s.id = n.id AND s.revision = n.revision
+    RETURNING s.id";
+
+pub(super) const PROVE: &str = "
+    UPDATE user_sessions AS s
+    SET proven_at = n.seen_at, revision = s.revision + 1
+    FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS n (id, generation, seen_at)
+    WHERE s.id = n.id AND s.generation = n.generation AND s.proven_at IS NULL
+      AND s.revoked_at IS NULL AND s.expires_at > n.seen_at
+    RETURNING s.id";
+
+pub(super) const REVOKE_USER: &str = concat!(
+    "UPDATE user_sessions
+     SET revoked_at = $2, revocation_reason = $3, revision = revision + 1
+     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+       AND ($4::uuid IS NULL OR id <> $4)
+     RETURNING ",
+    session_columns!()
+);
+
+pub(super) const LIST: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    " FROM user_sessions
+      WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+        AND ($3::uuid IS NULL OR id < $3)
+      ORDER BY id DESC LIMIT $4"
+);
+
+pub(super) const DUE: &str = "
+    SELECT id, expires_at FROM user_sessions WHERE sweep_at < $1
+    ORDER BY sweep_at LIMIT $2 FOR UPDATE SKIP LOCKED";
+
+pub(super) const DELETE: &str = "DELETE FROM user_sessions WHERE id = ANY($1)";
+
+pub(super) const PUT_OFF: &str =
+    "UPDATE user_sessions SET sweep_at = expires_at WHERE id = ANY($1)";
+
+pub(super) const FORGET_FIRST_TOKENS: &str = "
+    WITH due AS MATERIALIZED (
+        SELECT id FROM user_sessions WHERE first_tokens IS NOT NULL AND created_at < $1
+        ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    UPDATE user_sessions AS s SET first_tokens = NULL FROM due WHERE s.id = due.id
+    RETURNING s.id";
+
+pub(super) const BACKEND: &str = "SELECT pg_backend_pid()";
+
+pub(super) const LEDGER: &str = "
+    CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+        version bigint PRIMARY KEY,
+        description text NOT NULL,
+        installed_on timestamptz NOT NULL DEFAULT now(),
+        success boolean NOT NULL,
+        checksum bytea NOT NULL,
+        execution_time bigint NOT NULL
+    )";
+
+pub(super) const APPLIED: &str =
+    "SELECT version, description, checksum FROM _sqlx_migrations ORDER BY version";
+
+pub(super) const ENTER: &str = "
+    INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    VALUES ($1, $2, true, $3, -1)";

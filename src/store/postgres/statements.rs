@@ -1,0 +1,102 @@
+//! Statements with their arguments: a batch's rows, column by column, as arrays.
+
+use sqlx::types::time::OffsetDateTime;
+
+use super::link::Statement;
+use super::sql;
+use crate::clock::Timestamp;
+use crate::store::columns::{granted, reason};
+use crate::store::rows::Swap;
+use crate::store::{Open, Proof, StoreError};
+use crate::token::session::Session;
+
+pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
+    let sessions: Vec<&Session> = opens.iter().map(|open| &open.session).collect();
+    let request = |open: &&Open| open.request.clone();
+    let granted: Vec<String> =
+        sessions.iter().map(|session| granted(session)).collect::<Result<_, _>>()?;
+    let keys = each(opens, |open| request(&open).map(|request| request.key));
+    let first_tokens =
+        each(opens, |open| request(&open).map(|request| request.sealed.as_bytes().to_vec()));
+    Ok(sqlx::query(sql::INSERT)
+        .bind(each(&sessions, |session| session.id.as_uuid()))
+        .bind(each(&sessions, |session| session.user_id.as_str()))
+        .bind(each(&sessions, |session| session.lineage.current.to_hex()))
+        .bind(moments(&sessions, |session| session.expires_at)?)
+        .bind(each(&sessions, predecessor))
+        .bind(each(&sessions, |session| i64::from(session.lineage.generation.number())))
+        .bind(each(&sessions, sealed))
+        .bind(each(&sessions, |session| session.lineage.key.as_bytes().as_slice()))
+        .bind(moments(&sessions, |session| session.lineage.handed_out_at)?)
+        .bind(moments_if(&sessions, |session| session.lineage.proven_at)?)
+        .bind(moments(&sessions, |session| session.created_at)?)
+        .bind(moments(&sessions, |session| session.last_used_at)?)
+        .bind(moments_if(&sessions, |session| session.revoked.map(|revoked| revoked.at))?)
+        .bind(each(&sessions, reason))
+        .bind(granted)
+        .bind(each(&sessions, |session| session.client.user_agent()))
+        .bind(each(&sessions, |session| session.client.ip_address()))
+        .bind(each(&sessions, |session| session.client.device_name()))
+        .bind(keys)
+        .bind(first_tokens))
+}
+
+pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
+    let sessions: Vec<&Session> = swaps.iter().map(|swap| &swap.session).collect();
+    Ok(sqlx::query(sql::SWAP)
+        .bind(each(&sessions, |session| session.id.as_uuid()))
+        .bind(each(swaps, |swap| swap.revision))
+        .bind(each(&sessions, |session| session.lineage.current.to_hex()))
+        .bind(moments(&sessions, |session| session.expires_at)?)
+        .bind(each(&sessions, predecessor))
+        .bind(each(&sessions, |session| i64::from(session.lineage.generation.number())))
+        .bind(each(&sessions, sealed))
+        .bind(moments(&sessions, |session| session.lineage.handed_out_at)?)
+        .bind(moments_if(&sessions, |session| session.lineage.proven_at)?)
+        .bind(moments(&sessions, |session| session.last_used_at)?)
+        .bind(moments_if(&sessions, |session| session.revoked.map(|revoked| revoked.at))?)
+        .bind(each(&sessions, reason)))
+}
+
+pub(super) fn prove(proofs: &[Proof]) -> Result<Statement, StoreError> {
+    let proofs: Vec<&Proof> = proofs.iter().collect();
+    Ok(sqlx::query(sql::PROVE)
+        .bind(each(&proofs, |proof| proof.session_id.as_uuid()))
+        .bind(each(&proofs, |proof| i64::from(proof.generation.number())))
+        .bind(moments(&proofs, |proof| proof.seen_at)?))
+}
+
+/// A moment as Postgres takes it.
+///
+/// # Errors
+/// Where it lies beyond the year 9999.
+pub(super) fn moment(at: Timestamp) -> Result<OffsetDateTime, StoreError> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_micros()) * 1000)
+        .map_err(|_| StoreError::Inconsistent("a moment lies beyond the calendar".into()))
+}
+
+fn predecessor(session: &Session) -> Option<String> {
+    session.lineage.predecessor.map(crate::token::refresh::TokenHash::to_hex)
+}
+
+fn sealed(session: &Session) -> Option<&[u8]> {
+    session.lineage.sealed.as_ref().map(crate::token::seal::Sealed::as_bytes)
+}
+
+fn each<'a, T, U>(items: &[&'a T], column: impl Fn(&'a T) -> U) -> Vec<U> {
+    items.iter().map(|item| column(item)).collect()
+}
+
+fn moments<T>(
+    items: &[&T],
+    column: impl Fn(&T) -> Timestamp,
+) -> Result<Vec<OffsetDateTime>, StoreError> {
+    items.iter().map(|item| moment(column(item))).collect()
+}
+
+fn moments_if<T>(
+    items: &[&T],
+    column: impl Fn(&T) -> Option<Timestamp>,
+) -> Result<Vec<Option<OffsetDateTime>>, StoreError> {
+    items.iter().map(|item| column(item).map(moment).transpose()).collect()
+}

@@ -1,0 +1,75 @@
+//! Bringing an SQLite file's schema up to this version's, in one transaction: of two at once the
+//! second waits for the first.
+
+use std::time::Duration;
+
+use sqlx::migrate::Migration;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Executor as _, Row as _, SqliteConnection};
+
+use super::error::{is_busy, judge};
+use super::file::File;
+use super::sql;
+use crate::store::StoreError;
+use crate::store::migrations::{self, Applied};
+use crate::store::rows::Schema;
+
+/// How long to go on while others write.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Applies what is missing.
+pub(super) async fn run(file: &File) -> Result<Schema, StoreError> {
+    let known = migrations::sqlite();
+    let tries = async {
+        loop {
+            match once(file, &known).await {
+                Err(error) if is_busy(&error) => {}
+                Err(error) => return Err(judge(&error)),
+                Ok(applied) => return migrations::compare(&known, &applied?),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, tries)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Unavailable("others are at the database".into())))
+}
+
+async fn once(
+    file: &File,
+    known: &[Migration],
+) -> Result<Result<Vec<Applied>, StoreError>, sqlx::Error> {
+    let mut writing = file.begin().await?;
+    let applied = apply_missing(writing.connection(), known).await;
+    writing.end(applied).await
+}
+
+async fn apply_missing(
+    connection: &mut SqliteConnection,
+    known: &[Migration],
+) -> Result<Result<Vec<Applied>, StoreError>, sqlx::Error> {
+    connection.execute(sqlx::raw_sql(sql::LEDGER)).await?;
+    let missing = match migrations::missing(known, &list(connection).await?) {
+        Ok(missing) => missing,
+        Err(error) => return Ok(Err(error)),
+    };
+    for migration in missing {
+        connection.execute(sqlx::raw_sql(migration.sql.clone())).await?;
+        sqlx::query(sql::ENTER)
+            .bind(migration.version)
+            .bind(&*migration.description)
+            .bind(&*migration.checksum)
+            .execute(&mut *connection)
+            .await?;
+    }
+    list(connection).await.map(Ok)
+}
+
+async fn list(connection: &mut SqliteConnection) -> Result<Vec<Applied>, sqlx::Error> {
+    let rows = sqlx::query(sql::APPLIED).fetch_all(connection).await?;
+    rows.iter().map(read).collect()
+}
+
+/// Reads a row of the list.
+pub(super) fn read(row: &SqliteRow) -> Result<Applied, sqlx::Error> {
+    Ok(Applied { number: row.try_get(0)?, name: row.try_get(1)?, checksum: row.try_get(2)? })
+}

@@ -1,0 +1,200 @@
+//! [`Rows`] on SQLite.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::error::judge;
+use super::file::in_time;
+use super::write::array;
+use super::{SqliteRows, migrate, sql, write};
+use crate::clock::Timestamp;
+use crate::store::columns::{self, Columns};
+use crate::store::rows::{Purged, Row, Rows, Schema, Swap};
+use crate::store::{Open, OpenedBefore, Proof, StoreError, migrations};
+use crate::token::id::{SessionId, UserId};
+use crate::token::seal::Sealed;
+use crate::token::session::{RevocationReason, Session};
+
+#[async_trait]
+impl Rows for SqliteRows {
+    async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError> {
+        let granted = opens.iter().map(|open| columns::granted(&open.session));
+        let granted = granted.collect::<Result<_, _>>()?;
+        in_time(async {
+            let mut writing = self.file.begin().await?;
+            let inserted = write::insert(writing.connection(), opens, granted).await;
+            writing.end(inserted).await
+        })
+        .await
+    }
+
+    async fn find_requests(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<Option<OpenedBefore>>, StoreError> {
+        let rows = self.file.fetch(sqlx::query(sql::FIND_REQUESTS).bind(array(keys))).await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let (key, sealed) = request(row).map_err(|error| judge(&error))?;
+            found.insert(key, (session(row)?, sealed));
+        }
+        let find = |key: &String| {
+            let (session, sealed) = found.get(key)?.clone();
+            Some(OpenedBefore { session, sealed })
+        };
+        Ok(keys.iter().map(find).collect())
+    }
+
+    async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError> {
+        let names: Vec<String> = ids.iter().map(SessionId::to_string).collect();
+        let rows = self.file.fetch(sqlx::query(sql::LOAD).bind(array(&names))).await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let row = stored(row)?;
+            found.insert(row.session.id, row);
+        }
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError> {
+        in_time(async {
+            let mut writing = self.file.begin().await?;
+            let swapped = write::swap(writing.connection(), swaps).await;
+            writing.end(swapped).await
+        })
+        .await
+    }
+
+    async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError> {
+        let mut proofs = proofs.to_vec();
+        proofs.sort_by_key(|proof| (proof.session_id, proof.generation, proof.seen_at));
+        in_time(async {
+            let mut writing = self.file.begin().await?;
+            let proven = write::prove(writing.connection(), &proofs).await;
+            writing.end(proven).await
+        })
+        .await
+    }
+
+    async fn revoke_user(
+        &self,
+        user_id: &UserId,
+        except: Option<SessionId>,
+        now: Timestamp,
+        reason: RevocationReason,
+    ) -> Result<Vec<Session>, StoreError> {
+        let statement = sqlx::query(sql::REVOKE_USER)
+            .bind(user_id.as_str().to_owned())
+            .bind(now.as_micros())
+            .bind(reason.as_str())
+            .bind(except.map(|id| id.to_string()));
+        let rows = in_time(async {
+            let mut writing = self.file.begin().await?;
+            let revoked = statement.fetch_all(writing.connection()).await;
+            writing.end(revoked).await
+        })
+        .await?;
+        rows.iter().map(session).collect()
+    }
+
+    async fn list(
+        &self,
+        user_id: &UserId,
+        before: Option<SessionId>,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let statement = sqlx::query(sql::LIST)
+            .bind(user_id.as_str().to_owned())
+            .bind(now.as_micros())
+            .bind(before.map(|id| id.to_string()))
+            .bind(most);
+        self.file.fetch(statement).await?.iter().map(session).collect()
+    }
+
+    async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError> {
+        in_time(async {
+            let mut writing = self.file.begin().await?;
+            let purged = write::purge(writing.connection(), ended_before, most).await;
+            writing.end(purged).await
+        })
+        .await
+    }
+
+    async fn forget_first_tokens(
+        &self,
+        opened_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let statement =
+            sqlx::query(sql::FORGET_FIRST_TOKENS).bind(opened_before.as_micros()).bind(most);
+        in_time(async {
+            let mut writing = self.file.begin().await?;
+            let forgotten = statement.execute(writing.connection()).await;
+            Ok(writing.end(forgotten).await?.rows_affected())
+        })
+        .await
+    }
+
+    async fn check(&self) -> Result<Schema, StoreError> {
+        let found = self.file.fetch(sqlx::query(sql::HAS_LEDGER)).await?;
+        let found = found.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        let rows = if found.map_err(|error| judge(&error))? == 0 {
+            Vec::new()
+        } else {
+            self.file.fetch(sqlx::query(sql::APPLIED)).await?
+        };
+        let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
+        migrations::compare(&migrations::sqlite(), &applied.map_err(|error| judge(&error))?)
+    }
+
+    async fn migrate(&self) -> Result<Schema, StoreError> {
+        migrate::run(&self.file).await
+    }
+
+    async fn close(&self) {
+        self.file.close().await;
+    }
+}
+
+fn stored(row: &SqliteRow) -> Result<Row, StoreError> {
+    read(row).map_err(|error| judge(&error))?.into_row()
+}
+
+fn session(row: &SqliteRow) -> Result<Session, StoreError> {
+    Ok(stored(row)?.session)
+}
+
+fn request(row: &SqliteRow) -> Result<(String, Option<Sealed>), sqlx::Error> {
+    let sealed: Option<Vec<u8>> = row.try_get("first_tokens")?;
+    Ok((row.try_get("request_key")?, sealed.map(Sealed::from_stored)))
+}
+
+fn read(row: &SqliteRow) -> Result<Columns, sqlx::Error> {
+    let timestamp = Timestamp::from_micros;
+    let id: String = row.try_get(0)?;
+    Ok(Columns {
+        id: id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        user_id: row.try_get(1)?,
+        token: row.try_get(2)?,
+        expires_at: timestamp(row.try_get(3)?),
+        predecessor: row.try_get(4)?,
+        generation: row.try_get(5)?,
+        sealed: row.try_get(6)?,
+        lineage_key: row.try_get(7)?,
+        handed_out_at: timestamp(row.try_get(8)?),
+        proven_at: row.try_get::<Option<_>, _>(9)?.map(timestamp),
+        created_at: timestamp(row.try_get(10)?),
+        last_used_at: timestamp(row.try_get(11)?),
+        revoked_at: row.try_get::<Option<_>, _>(12)?.map(timestamp),
+        revocation_reason: row.try_get(13)?,
+        granted: row.try_get(14)?,
+        user_agent: row.try_get(15)?,
+        ip_address: row.try_get(16)?,
+        device_name: row.try_get(17)?,
+        revision: row.try_get(18)?,
+    })
+}

@@ -1,0 +1,98 @@
+//! Every statement that goes to SQLite.
+//!
+//! A batch is one transaction; what it reads or deletes is named by a JSON array.
+
+use crate::store::columns::session_columns;
+
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+
+pub(super) const INSERT: &str = "
+    INSERT INTO user_sessions
+        (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
+         handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
+         granted, user_agent, ip_address, device_name, request_key, first_tokens,
+         revision, sweep_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+            ?19, ?20, 0, ?4)
+    ON CONFLICT (request_key) DO NOTHING";
+
+pub(super) const FIND_REQUESTS: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", request_key, first_tokens FROM user_sessions
+      WHERE request_key IN (SELECT value FROM json_each(?1))"
+);
+
+pub(super) const LOAD: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    " FROM user_sessions WHERE id IN (SELECT value FROM json_each(?1))"
+);
+
+pub(super) const SWAP: &str = "
+    UPDATE user_sessions
+    SET token = ?3, expires_at = ?4, predecessor = ?5, generation = ?6, sealed = ?7,
+        handed_out_at = ?8, proven_at = ?9, last_used_at = ?10, revoked_at = ?11,
+        revocation_reason = ?12, revision = revision + 1
+    WHERE id = ?1 AND revision = ?2";
+
+pub(super) const PROVE: &str = "
+    UPDATE user_sessions SET proven_at = ?3, revision = revision + 1
+    WHERE id = ?1 AND generation = ?2 AND proven_at IS NULL
+      AND revoked_at IS NULL AND expires_at > ?3";
+
+pub(super) const REVOKE_USER: &str = concat!(
+    "UPDATE user_sessions
+     SET revoked_at = ?2, revocation_reason = ?3, revision = revision + 1
+     WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
+       AND (?4 IS NULL OR id <> ?4)
+     RETURNING ",
+    session_columns!()
+);
+
+pub(super) const LIST: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    " FROM user_sessions
+      WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
+        AND (?3 IS NULL OR id < ?3)
+      ORDER BY id DESC LIMIT ?4"
+);
+
+pub(super) const DUE: &str = "
+    SELECT id, expires_at FROM user_sessions WHERE sweep_at < ?1 ORDER BY sweep_at LIMIT ?2";
+
+pub(super) const DELETE: &str =
+    "DELETE FROM user_sessions WHERE id IN (SELECT value FROM json_each(?1))";
+
+pub(super) const PUT_OFF: &str = "
+    UPDATE user_sessions SET sweep_at = expires_at
+    WHERE id IN (SELECT value FROM json_each(?1))";
+
+pub(super) const FORGET_FIRST_TOKENS: &str = "
+    UPDATE user_sessions SET first_tokens = NULL
+    WHERE id IN (SELECT id FROM user_sessions
+                 WHERE first_tokens IS NOT NULL AND created_at < ?1
+                 ORDER BY created_at LIMIT ?2)";
+
+pub(super) const LEDGER: &str = "
+    CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+        version BIGINT PRIMARY KEY,
+        description TEXT NOT NULL,
+        installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+        success BOOLEAN NOT NULL,
+        checksum BLOB NOT NULL,
+        execution_time BIGINT NOT NULL
+    )";
+
+pub(super) const HAS_LEDGER: &str =
+    "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+
+pub(super) const APPLIED: &str =
+    "SELECT version, description, checksum FROM _sqlx_migrations ORDER BY version";
+
+pub(super) const ENTER: &str = "
+    INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+    VALUES (?1, ?2, TRUE, ?3, -1)";

@@ -1,0 +1,79 @@
+//! Logins to store, and refresh tokens to present.
+
+use std::time::Duration;
+
+use token_authority::clock::{SeededEntropy, Timestamp, draw};
+use token_authority::store::{Open, OpenRequest, Refresh};
+use token_authority::token::client::ClientInfo;
+use token_authority::token::grant::Grant;
+use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::refresh::{LineageKey, RefreshToken};
+use token_authority::token::rotation::{Candidate, Policy};
+use token_authority::token::seal::{self, Purpose, Sealed};
+use token_authority::token::session::{Lineage, Session};
+
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+pub(crate) const WINDOW: Duration = Duration::from_secs(30);
+
+pub(crate) const POLICY: Policy = Policy {
+    rotation: true,
+    window: WINDOW,
+    refresh_lifetime: Duration::from_hours(7 * 24),
+    session_max_lifetime: Duration::from_hours(30 * 24),
+};
+
+/// When the tests begin.
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_750_000_000_123_456);
+
+/// Draws what logins are made of. Each seed gives others.
+#[derive(Debug)]
+pub(crate) struct Logins(SeededEntropy);
+
+impl Logins {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(SeededEntropy::new(seed << 32))
+    }
+
+    /// A login at `now`, and its first refresh token.
+    pub(crate) fn login(&self, user: &str, now: Timestamp) -> (Open, RefreshToken) {
+        let id = SessionId::new(now, draw(&self.0));
+        let key = LineageKey::new(draw(&self.0));
+        let first = RefreshToken::mint(&key, id, Generation::FIRST, draw(&self.0));
+        let session = Session {
+            id,
+            user_id: UserId::new(user).unwrap(),
+            grant: Grant::default(),
+            client: ClientInfo::default(),
+            created_at: now,
+            last_used_at: now,
+            expires_at: POLICY.expiry(now, now),
+            revoked: None,
+            lineage: Lineage::begin(key, &first, now),
+        };
+        (Open { session, request: None }, first)
+    }
+
+    /// A login that may be retried under `key`, any text.
+    pub(crate) fn retriable(&self, user: &str, key: &str, now: Timestamp) -> Open {
+        let (mut open, first) = self.login(user, now);
+        let sealed = self.seal(key, &open.session, first.expose().as_bytes());
+        open.request = Some(OpenRequest { key: request_key(key), sealed });
+        open
+    }
+
+    pub(crate) fn seal(&self, opener: &str, session: &Session, plain: &[u8]) -> Sealed {
+        seal::seal(Purpose::FirstTokens, opener.as_bytes(), session.id, plain, draw(&self.0))
+    }
+
+    /// `presented`, with random bytes for its successor.
+    pub(crate) fn refresh(&self, presented: &RefreshToken, now: Timestamp) -> Refresh {
+        let candidate = Candidate { secret: draw(&self.0), nonce: draw(&self.0) };
+        Refresh { presented: presented.clone(), candidate, now }
+    }
+}
+
+/// 64 hex digits that say `text`.
+pub(crate) fn request_key(text: &str) -> String {
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex:0>64}")
+}

@@ -1,0 +1,54 @@
+//! A throw-away PgBouncer in transaction mode before a [`Cluster`].
+
+use std::sync::OnceLock;
+
+use super::postgres::Cluster;
+use super::supervised::{Supervised, await_port, free_port};
+
+/// A running PgBouncer.
+#[derive(Debug)]
+pub struct PgBouncer {
+    _server: Supervised,
+    port: u16,
+}
+
+impl PgBouncer {
+    /// Starts one with `pool_size` server connections a database.
+    ///
+    /// # Panics
+    /// Where PgBouncer is not installed.
+    pub fn start(cluster: &Cluster, pool_size: u32) -> Self {
+        let folder = Supervised::folder();
+        let (port, server_port) = (free_port(), cluster.port());
+        let settings = format!(
+            "[databases]\n\
+             * = host=127.0.0.1 port={server_port} user=postgres\n\
+             [pgbouncer]\n\
+             listen_addr = 127.0.0.1\n\
+             listen_port = {port}\n\
+             unix_socket_dir =\n\
+             auth_type = any\n\
+             pool_mode = transaction\n\
+             max_client_conn = 500\n\
+             default_pool_size = {pool_size}\n"
+        );
+        let file = folder.join("pgbouncer.ini");
+        std::fs::write(&file, settings).unwrap();
+        let program = "/usr/sbin/pgbouncer";
+        assert!(std::path::Path::new(program).exists(), "PgBouncer is not installed");
+        let server = Supervised::start(&folder, "TERM", &[program, file.to_str().unwrap()]);
+        await_port(port, &server);
+        Self { _server: server, port }
+    }
+
+    /// The one that this process's tests share, before the shared cluster.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<PgBouncer> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(Cluster::shared(), 5))
+    }
+
+    /// The URL of one of the cluster's databases through it.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+}

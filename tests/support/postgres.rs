@@ -1,0 +1,107 @@
+//! A throw-away Postgres on a free loopback port.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::supervised::{Supervised, await_port, free_port, unprivileged};
+
+/// A running cluster, whose user `postgres` needs no password.
+#[derive(Debug)]
+pub struct Cluster {
+    server: Supervised,
+    port: u16,
+}
+
+impl Cluster {
+    /// Makes and starts a cluster.
+    ///
+    /// # Panics
+    /// Where Postgres is not installed.
+    pub fn start() -> Self {
+        let folder = Supervised::folder();
+        let data = folder.join("data");
+        let data = data.to_str().unwrap();
+        let made = unprivileged(&program("initdb"))
+            .args(["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"])
+            .args(["--no-sync", "--no-instructions"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        let port = free_port();
+        let (program, text) = (program("postgres"), port.to_string());
+        let mut command = vec![program.as_str(), "-D", data, "-p", &text];
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=200",
+            "fsync=off",
+        ] {
+            command.extend(["-c", setting]);
+        }
+        // INT is Postgres's fast shutdown.
+        let server = Supervised::start(&folder, "INT", &command);
+        await_port(port, &server);
+        Self { server, port }
+    }
+
+    /// The cluster that this process's tests share.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Makes an empty database. Its name.
+    pub async fn make_database(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        // The port is open a little before the server lets anyone in.
+        let mut connection = loop {
+            match PgConnection::connect(&self.url("postgres")).await {
+                Ok(connection) => break connection,
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("57P03") => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("{error}: {}", self.server.log()),
+            }
+        };
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        connection.execute(sqlx::raw_sql(create)).await.unwrap();
+        connection.close().await.unwrap();
+        name
+    }
+
+    /// The URL of one of its databases.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Halts all its processes, so that it neither answers nor hangs up.
+    pub fn pause(&self) {
+        self.server.signal("STOP");
+    }
+
+    /// Lets them go on.
+    pub fn resume(&self) {
+        self.server.signal("CONT");
+    }
+}
+
+fn program(name: &str) -> String {
+    let versions = Path::new("/usr/lib/postgresql");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(versions)
+        .unwrap_or_else(|_| panic!("Postgres is not installed: {} is missing", versions.display()))
+        .map(|version| version.unwrap().path().join("bin").join(name))
+        .filter(|path| path.exists())
+        .collect();
+    found.sort();
+    let newest = found.pop().unwrap_or_else(|| panic!("Postgres's {name} is not installed"));
+    newest.to_str().unwrap().to_owned()
+}
