@@ -2,7 +2,13 @@
 //!
 //! Every figure is a ratio to a limit that is measured in the same run, the contestants taking
 //! turns, since one machine's figures vary from minute to minute. Started by `scripts/bench`.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on stops")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "figures of a benchmark are nowhere near the ends of their types"
+)]
 #![expect(clippy::print_stdout, reason = "it tells how far it is")]
 
 mod echo;

@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use crate::load::Sample;
 
-/// Rows for the updates and selects to hit.
-pub(crate) const ROWS: u32 = 100_000;
-
-/// Fills the table; row n's id is the MD5 of n.
+/// Fills the table with 100,000 rows for the updates and selects to hit; row n's id is the MD5 of n.
 pub(crate) const FILL: &str = "
 INSERT INTO user_sessions (id, user_id, token, expires_at, generation, lineage_key, handed_out_at,
     created_at, last_used_at, granted, user_agent, ip_address, device_name, revision, sweep_at)
