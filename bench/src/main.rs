@@ -79,7 +79,8 @@ impl Settings {
 async fn main() {
     match Arguments::parse().command {
         Run::Echo { addr, answer } => echo::serve(addr, &answer).await,
-        Run::Measure(settings) => {
+        Run::Measure(mut settings) => {
+            settings.server = settings.server.canonicalize().unwrap();
             let report = scenarios::run(&settings).await;
             report.write(&settings.out);
         }

@@ -57,7 +57,8 @@ impl<'a> Bench<'a> {
     /// Makes a database with our schema and rows for `pgbench`.
     async fn begin(settings: &'a Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let database = settings.postgres.replace("/postgres", "/bench");
+        let (cluster, _) = settings.postgres.rsplit_once('/').unwrap();
+        let database = format!("{cluster}/bench");
         psql(&settings.postgres, "DROP DATABASE IF EXISTS bench");
         psql(&settings.postgres, "CREATE DATABASE bench");
         let bench = Self { settings, dir, database };
