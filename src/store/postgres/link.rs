@@ -142,14 +142,18 @@ impl Link {
         let finding = tokio::time::timeout(self.options.acquire_timeout, self.find_pooler());
         let timeout = |_| StoreError::Unavailable("no connection was made in time".into());
         finding.await.map_err(timeout)??;
-        let limit = (!self.is_pooled()).then_some(self.options.patience);
-        Ok(PgPoolOptions::new()
+        let options = PgPoolOptions::new()
             .max_connections(self.options.max_connections)
             .acquire_timeout(self.options.acquire_timeout)
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| Box::pin(confirm(connection, meta)))
-            .after_connect(move |connection, _| Box::pin(limit_time(connection, limit)))
-            .connect_lazy_with(self.connect.clone()))
+            .before_acquire(|connection, meta| Box::pin(confirm(connection, meta)));
+        let limit = self.options.patience;
+        let options = if self.is_pooled() {
+            options
+        } else {
+            options.after_connect(move |connection, _| Box::pin(set_up(connection, limit)))
+        };
+        Ok(options.connect_lazy_with(self.connect.clone()))
     }
 
     async fn find_pooler(&self) -> Result<(), Failure> {
@@ -222,19 +226,22 @@ async fn confirm(
         .map(|()| true)
 }
 
-/// Has the server itself give up what nobody waits for any more. Not behind a pooler, where the
-/// setting would stay with whoever uses the server connection next.
-async fn limit_time(
-    connection: &mut PgConnection,
-    limit: Option<Duration>,
-) -> Result<(), sqlx::Error> {
-    let Some(limit) = limit else {
-        return Ok(());
-    };
-    let set = AssertSqlSafe(format!("SET statement_timeout = {}", limit.as_millis()));
-    match connection.execute(sqlx::raw_sql(set)).await {
-        // It only saves the server work; a server that does not know it is good all the same.
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
-        Err(error) => Err(error),
+/// Settings for connections that are ours alone. Behind a pooler they would stay with whoever uses
+/// the server connection next.
+async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    let settings = [
+        // The server itself gives up what nobody waits for any more.
+        format!("SET statement_timeout = {}", limit.as_millis()),
+        // A plan made while the table is young reads all of it, and would be kept while it grows.
+        // Planning anew costs a tenth of a millisecond a batch.
+        "SET plan_cache_mode = force_custom_plan".to_owned(),
+    ];
+    for setting in settings {
+        match connection.execute(sqlx::raw_sql(AssertSqlSafe(setting))).await {
+            // They only save work; a server that does not know one is good all the same.
+            Ok(_) | Err(sqlx::Error::Database(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
 }
