@@ -102,9 +102,11 @@ impl Database {
     pub(crate) async fn execute(&self, sql: &str) {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match &self.place {
-            Place::Sqlite { path, .. } => drop(look(path).await.execute(sql).await.unwrap()),
+            Place::Sqlite { path, .. } => {
+                look(path).await.execute(sql).await.unwrap();
+            }
             Place::Postgres { direct, .. } => {
-                drop(PgConnection::connect(direct).await.unwrap().execute(sql).await.unwrap());
+                PgConnection::connect(direct).await.unwrap().execute(sql).await.unwrap();
             }
         }
     }

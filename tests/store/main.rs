@@ -1,11 +1,20 @@
 //! The conformance suite of the store: the same cases on SQLite, on Postgres, and on Postgres
 //! behind a transaction pooler.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers, too"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod database;
 mod logins;
+mod on_postgres;
+mod on_sqlite;
+mod outages;
 mod races;
 mod rows;
 mod schema;

@@ -1,7 +1,8 @@
 //! Many at once, through one replica and through two.
 
 use futures::future::join_all;
-use token_authority::store::{Open, Opened, Revoke};
+use token_authority::clock::Timestamp;
+use token_authority::store::{Open, Opened, Revoke, Store};
 use token_authority::token::id::Generation;
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::Verdict;
@@ -12,40 +13,37 @@ use crate::logins::{DAY, Logins, POLICY, START, request_key};
 
 pub(crate) async fn fifty_refreshes_of_one_token_have_one_successor(database: Database) {
     let logins = Logins::new(13);
-    // Two replicas, each with connections and lanes of its own.
-    let stores = [database.store(POLICY).await, database.store(POLICY).await];
+    let store = database.store(POLICY).await;
     let (open, first) = logins.login("u", START);
     let id = open.session.id;
-    stores[0].open(open).await.unwrap();
-    for (only_one, expected) in [(true, 1), (false, 2)] {
-        let token =
-            if expected == 1 { first.clone() } else { current(&logins, &stores[0], &first).await };
-        let now = if expected == 1 { START } else { START + DAY };
-        let refreshes = (0..50).map(|i| {
-            let store = if only_one { &stores[0] } else { &stores[i % 2] };
-            store.refresh(logins.refresh(&token, now))
-        });
-        let refreshed = join_all(refreshes).await;
-        let refreshed: Vec<_> = refreshed.into_iter().map(Result::unwrap).collect();
-        let rotations = refreshed.iter().filter(|one| one.verdict == Verdict::Rotate).count();
-        let replays = refreshed.iter().filter(|one| one.verdict == Verdict::Replay).count();
-        assert_eq!((rotations, replays), (1, 49));
-        let successor = refreshed[0].token.clone().unwrap();
-        assert!(refreshed.iter().all(|one| one.token.as_ref() == Some(&successor)));
-        let stored = database.session(id).await.unwrap();
-        assert_eq!(stored.lineage.current, successor.hash());
-        assert_eq!(stored.lineage.generation, Generation::new(expected));
-    }
+    store.open(open).await.unwrap();
+    // Through one replica, and then through two with connections and lanes of their own.
+    let second = present_fifty_times(&[&store], &first, START).await;
+    assert_eq!(second.generation(), Generation::new(1));
+    let other = database.store(POLICY).await;
+    let third = present_fifty_times(&[&store, &other], &second, START + DAY).await;
+    assert_eq!(third.generation(), Generation::new(2));
+    assert_eq!(database.session(id).await.unwrap().lineage.current, third.hash());
     assert_eq!(database.query("SELECT id FROM user_sessions").await.len(), 1);
 }
 
-/// The token that a retry of `first` is given.
-async fn current(
-    logins: &Logins,
-    store: &token_authority::store::Store,
-    first: &RefreshToken,
+/// The one token that all are given in exchange.
+async fn present_fifty_times(
+    replicas: &[&Store],
+    token: &RefreshToken,
+    now: Timestamp,
 ) -> RefreshToken {
-    store.refresh(logins.refresh(first, START)).await.unwrap().token.unwrap()
+    let logins = Logins::new(60 + u64::from(token.generation().number()));
+    let present = |i: usize| replicas[i % replicas.len()].refresh(logins.refresh(token, now));
+    let mut answers = Vec::new();
+    for answer in join_all((0..50).map(present)).await {
+        answers.push(answer.unwrap());
+    }
+    let count = |verdict| answers.iter().filter(|answer| answer.verdict == verdict).count();
+    assert_eq!((count(Verdict::Rotate), count(Verdict::Replay)), (1, 49));
+    let successor = answers[0].token.clone().unwrap();
+    assert!(answers.iter().all(|answer| answer.token.as_ref() == Some(&successor)));
+    successor
 }
 
 pub(crate) async fn many_sessions_through_two_replicas_lose_nothing(database: Database) {
@@ -115,16 +113,16 @@ pub(crate) async fn a_revocation_wins_against_refreshes(database: Database) {
         let (open, first) = logins.login("u", START);
         let id = open.session.id;
         stores[0].open(open).await.unwrap();
-        let refreshes =
-            (0..10).map(|i| stores[(i + round) % 2].refresh(logins.refresh(&first, START)));
+        let present = |i: usize| stores[(i + round) % 2].refresh(logins.refresh(&first, START));
         let revocation = stores[round % 2].revoke(Revoke::Session(id), START);
-        let (refreshed, revoked) = tokio::join!(join_all(refreshes), revocation);
+        let (answers, revoked) = tokio::join!(join_all((0..10).map(present)), revocation);
         assert_eq!(revoked.unwrap().len(), 1);
-        for one in refreshed {
-            let one = one.unwrap();
-            assert!(matches!(one.verdict, Verdict::Rotate | Verdict::Replay | Verdict::Revoked));
+        for answer in answers {
+            let verdict = answer.unwrap().verdict;
+            let expected = [Verdict::Rotate, Verdict::Replay, Verdict::Revoked];
+            assert!(expected.contains(&verdict), "{verdict:?}");
         }
-        let stored = database.session(id).await.unwrap();
-        assert_eq!(stored.revoked.unwrap().reason, RevocationReason::Admin);
+        let session = database.session(id).await.unwrap();
+        assert_eq!(session.revoked.unwrap().reason, RevocationReason::Admin);
     }
 }

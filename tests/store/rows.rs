@@ -119,7 +119,7 @@ pub(crate) async fn all_of_a_users_live_sessions_but_one_are_revoked(database: D
     let mut opens: Vec<Open> = (0..4).map(|_| logins.login("u", START).0).collect();
     opens.push(logins.login("v", START).0);
     // Expired, and revoked before, for another reason.
-    let now = START + Duration::from_secs(60);
+    let now = START + Duration::from_mins(1);
     opens[2].session.expires_at = now;
     let before = Revoked { at: START, reason: RevocationReason::Reuse };
     opens[3].session.revoked = Some(before);

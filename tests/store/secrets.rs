@@ -5,11 +5,7 @@ use token_authority::token::id::SessionId;
 use token_authority::token::refresh::RefreshToken;
 
 use crate::database::Database;
-use crate::logins::{DAY, Logins, POLICY, START};
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::logins::{DAY, Logins, POLICY, START, hex};
 
 pub(crate) async fn the_database_holds_no_token(database: Database) {
     let logins = Logins::new(18);
