@@ -64,12 +64,19 @@ struct Settings {
     /// Measure only scenarios whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// The sizes of the growth scenario, in sessions.
+    #[arg(long, value_delimiter = ',', default_value = "100000,1000000,10000000")]
+    sizes: Vec<u64>,
     /// Where the report goes.
     #[arg(long)]
     out: PathBuf,
 }
 
 impl Settings {
+    fn sizes(&self) -> Vec<u64> {
+        self.sizes.clone()
+    }
+
     const fn turn(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

@@ -22,7 +22,8 @@ impl Drop for Process {
     }
 }
 
-fn free_addr() -> SocketAddr {
+/// A free address on loopback.
+pub(crate) fn free_addr() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

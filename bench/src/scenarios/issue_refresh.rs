@@ -14,16 +14,13 @@ use crate::pgbench;
 use crate::process::Process;
 use crate::report::Report;
 
-/// A limit's figure is the best of these many clients'.
-const PGBENCH_CLIENTS: [usize; 2] = [16, 64];
-
 pub(super) async fn issue(bench: &Bench<'_>, report: &mut Report) {
     let server = bench.server(&[]).await;
     let clients = clients(&server).await;
     for in_flight in IN_FLIGHT {
         let (mut ours, mut limits) = (Vec::new(), Vec::new());
         for _ in 0..bench.settings.rounds {
-            limits.push(limit(bench, pgbench::INSERT));
+            limits.push(bench.limit(pgbench::INSERT));
             ours.push(load::closed(issuing(&clients, in_flight), bench.settings.turn()).await);
         }
         let what = format!("IssueTokens, Postgres, {in_flight} in flight");
@@ -38,7 +35,7 @@ pub(super) async fn refresh(bench: &Bench<'_>, report: &mut Report) {
     for in_flight in IN_FLIGHT {
         let (mut ours, mut limits) = (Vec::new(), Vec::new());
         for _ in 0..bench.settings.rounds {
-            limits.push(limit(bench, pgbench::UPDATE));
+            limits.push(bench.limit(pgbench::UPDATE));
             let places = refreshing(&clients, in_flight).await;
             ours.push(load::closed(places, bench.settings.turn()).await);
         }
@@ -60,14 +57,6 @@ pub(super) async fn sqlite(bench: &Bench<'_>, report: &mut Report) {
     let what = "IssueTokens, SQLite, durable, 256 in flight".to_owned();
     let limit = ("one fsync an insert", load::median(&limits));
     report.add(throughput(what, load::median(&ours), limit, 10.0));
-}
-
-fn limit(bench: &Bench<'_>, script: &str) -> Sample {
-    PGBENCH_CLIENTS
-        .map(|clients| pgbench::run(&bench.database, script, clients, bench.settings.turn()))
-        .into_iter()
-        .max_by(|a, b| a.per_second.total_cmp(&b.per_second))
-        .unwrap()
 }
 
 /// One login after the other.

@@ -1,8 +1,12 @@
 //! What is measured, scenario by scenario.
 
+mod growth;
 mod issue_refresh;
 mod lone;
 mod memory;
+mod open;
+mod overhead;
+mod session;
 mod validate;
 
 use std::path::Path;
@@ -23,14 +27,22 @@ const IN_FLIGHT: [usize; 2] = [64, 256];
 /// How many connections they share.
 const CONNECTIONS: usize = 8;
 
+/// Every scenario. `growth` takes long and room, so it runs only when asked for.
+const SCENARIOS: [&str; 10] = [
+    "validate", "issue", "refresh", "session", "sqlite", "lone", "memory", "overhead", "open",
+    "growth",
+];
+/// A limit's figure is the best of these many clients'.
+const PGBENCH_CLIENTS: [usize; 2] = [16, 64];
+
 type Client = TokenAuthorityServiceClient<Channel>;
 
 /// Runs all scenarios whose name contains what was asked for.
 pub(crate) async fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     let bench = Bench::begin(settings).await;
-    for name in ["validate", "issue", "refresh", "sqlite", "lone", "memory"] {
-        if !name.contains(&settings.only) {
+    for name in SCENARIOS {
+        if !name.contains(&settings.only) || (name == "growth" && settings.only != name) {
             continue;
         }
         println!("\n{name}");
@@ -40,6 +52,10 @@ pub(crate) async fn run(settings: &Settings) -> Report {
             "refresh" => issue_refresh::refresh(&bench, &mut report).await,
             "sqlite" => issue_refresh::sqlite(&bench, &mut report).await,
             "lone" => lone::run(&bench, &mut report).await,
+            "session" => session::run(&bench, &mut report).await,
+            "overhead" => overhead::run(&bench, &mut report).await,
+            "open" => open::run(&bench, &mut report).await,
+            "growth" => growth::run(&bench, &mut report).await,
             _ => memory::run(&bench, &mut report).await,
         }
     }
@@ -72,6 +88,17 @@ impl<'a> Bench<'a> {
         self.dir.path()
     }
 
+    /// The best that `pgbench` makes of a script.
+    fn limit(&self, script: &str) -> Sample {
+        PGBENCH_CLIENTS
+            .map(|clients| {
+                crate::pgbench::run(&self.database, script, clients, self.settings.turn())
+            })
+            .into_iter()
+            .max_by(|a, b| a.per_second.total_cmp(&b.per_second))
+            .unwrap()
+    }
+
     /// The server on Postgres, with all that production switches on.
     async fn server(&self, more: &[(&str, &str)]) -> Process {
         let mut environment = vec![
@@ -84,9 +111,15 @@ impl<'a> Bench<'a> {
 }
 
 fn psql(url: &str, statement: &str) {
+    query(url, statement);
+}
+
+/// What a statement answers, unadorned.
+fn query(url: &str, statement: &str) -> String {
     let output =
-        std::process::Command::new("psql").args(["-qXc", statement, url]).output().unwrap();
+        std::process::Command::new("psql").args(["-qAtXc", statement, url]).output().unwrap();
     assert!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 async fn clients(process: &Process) -> Vec<Client> {
