@@ -121,6 +121,11 @@ impl Link {
         if failure.is_undone() || unread { Ok(()) } else { Err(failure.error) }
     }
 
+    /// Where it leads.
+    pub(super) const fn target(&self) -> &PgConnectOptions {
+        &self.connect
+    }
+
     pub(super) fn is_pooled(&self) -> bool {
         self.pooled.load(Ordering::Relaxed)
     }

@@ -7,10 +7,12 @@
 //! * `link`: the pool, and whether a transaction pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `inspect`: [`Inspect`](super::Inspect)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
+mod inspect;
 mod link;
 mod migrate;
 mod rows;
