@@ -89,7 +89,7 @@ pub(super) const FORGET_FIRST_TOKENS: &str = "
     UPDATE user_sessions AS s SET first_tokens = NULL FROM due WHERE s.id = due.id
     RETURNING s.id";
 
-pub(super) const BACKEND: &str = "SELECT pg_backend_pid()";
+pub(super) const PROBE: &str = "SELECT current_setting('token_authority.probe', true)";
 
 pub(super) const LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _sqlx_migrations (
