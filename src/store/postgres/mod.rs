@@ -7,14 +7,18 @@
 //! * `link`: the pool, and whether a transaction pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `feed`: reading the revocation feed
+//! * `signal`: telling other replicas of it at once, where the database can
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
+mod feed;
 mod link;
 mod migrate;
 mod rows;
 mod settings;
+mod signal;
 mod sql;
 mod statements;
 
@@ -28,6 +32,7 @@ use super::url::InvalidUrl;
 #[derive(Debug)]
 pub struct PgRows {
     link: link::Link,
+    feed: feed::Reading,
 }
 
 /// Sessions in the Postgres that `options` name. Connects at the first operation, so a database
@@ -37,5 +42,6 @@ pub struct PgRows {
 /// Where the URL is malformed.
 pub fn connect(options: Options) -> Result<Arc<PgRows>, InvalidUrl> {
     let (connect, pooled) = settings::read(&options.url)?;
-    Ok(Arc::new(PgRows { link: link::Link::new(options, connect, pooled) }))
+    let link = link::Link::new(options, connect, pooled);
+    Ok(Arc::new(PgRows { link, feed: feed::Reading::default() }))
 }
