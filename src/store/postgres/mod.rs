@@ -9,11 +9,13 @@
 //! * `rows`: [`Rows`](super::Rows)
 //! * `feed`: reading the revocation feed
 //! * `signal`: telling other replicas of it at once, where the database can
+//! * `inspect`: [`Inspect`](super::Inspect)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod feed;
+mod inspect;
 mod link;
 mod migrate;
 mod rows;
@@ -33,6 +35,16 @@ use super::url::InvalidUrl;
 pub struct PgRows {
     link: link::Link,
     feed: feed::Reading,
+}
+
+impl PgRows {
+    /// Whether a transaction pooler is between this service and the database, so that nothing can
+    /// be kept that belongs to a connection, such as a `LISTEN`. Known from the first successful
+    /// operation on; before, only if the URL says so.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.link.is_pooled()
+    }
 }
 
 /// Sessions in the Postgres that `options` name. Connects at the first operation, so a database
