@@ -1,10 +1,11 @@
-//! Whether this process may be sent requests: its store answers, with a schema that it knows,
-//! and it is not about to end.
+//! Whether this process may be sent requests: its store answers, with a schema that it knows, it
+//! knows what is revoked, and it is not about to end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::schema;
+use crate::authority::Revocations;
 use crate::store::Store;
 use crate::transport::http::{Readiness, Ready};
 
@@ -12,12 +13,13 @@ use crate::transport::http::{Readiness, Ready};
 #[derive(Debug)]
 pub(super) struct StoreReadiness {
     store: Arc<Store>,
+    revocations: Arc<Revocations>,
     draining: AtomicBool,
 }
 
 impl StoreReadiness {
-    pub(super) const fn new(store: Arc<Store>) -> Self {
-        Self { store, draining: AtomicBool::new(false) }
+    pub(super) const fn new(store: Arc<Store>, revocations: Arc<Revocations>) -> Self {
+        Self { store, revocations, draining: AtomicBool::new(false) }
     }
 
     /// From now on it is not ready.
@@ -31,6 +33,12 @@ impl Readiness for StoreReadiness {
     async fn check(&self) -> Ready {
         if self.draining.load(Ordering::Relaxed) {
             return Ready::No("shutting down");
+        }
+        if !self.revocations.is_loaded() {
+            return Ready::No("the revocations are not loaded yet");
+        }
+        if self.revocations.is_stale() {
+            return Ready::No("the revocations known here are stale");
         }
         match self.store.check().await {
             Err(_) => Ready::No("the database cannot be reached"),

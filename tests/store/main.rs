@@ -11,6 +11,8 @@
 mod support;
 
 mod database;
+mod feed;
+mod feed_on_postgres;
 mod logins;
 mod on_postgres;
 mod on_sqlite;
@@ -76,6 +78,13 @@ conformance! {
         a_retried_login_is_one_session
         batches_with_the_same_keys_do_not_block_each_other
         a_revocation_wins_against_refreshes;
+    feed:
+        every_path_tells_once
+        what_is_not_written_is_not_told
+        what_cannot_be_told_is_not_done
+        it_is_read_in_order_page_by_page
+        what_matters_no_more_is_purged
+        many_at_once_are_all_told;
     secrets:
         the_database_holds_no_token
         the_quickstarts_query_finds_the_hash;

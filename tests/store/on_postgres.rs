@@ -14,7 +14,7 @@ use token_authority::token::rotation::Verdict;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::logins::{DAY, Logins, POLICY, START, WINDOW};
+use crate::logins::{DAY, Logins, POLICY, REACH, START, WINDOW};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::Cluster;
 
@@ -120,7 +120,7 @@ async fn a_refresh_touches_no_index() {
     let url = cluster.url(&cluster.make_database().await);
     let rows = connect(Options::new(&url)).unwrap();
     rows.migrate().await.unwrap();
-    let store = Store::new(rows.clone(), POLICY);
+    let store = Store::new(rows.clone(), POLICY, REACH);
     let logins = Logins::new(41);
     let (open, mut token) = logins.login("u", START);
     let user_id = open.session.user_id.clone();
@@ -135,7 +135,7 @@ async fn a_refresh_touches_no_index() {
         assert_eq!(young.verdict, Verdict::Young);
     }
     let reason = token_authority::token::session::RevocationReason::User;
-    assert_eq!(rows.revoke_user(&user_id, None, now, reason).await.unwrap().len(), 1);
+    assert_eq!(rows.revoke_user(&user_id, None, now, reason, now + REACH).await.unwrap().len(), 1);
 
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables

@@ -10,7 +10,7 @@ use token_authority::store::{Rows, StoreError, sqlite};
 use token_authority::token::id::UserId;
 use token_authority::token::session::RevocationReason;
 
-use crate::logins::{Logins, START};
+use crate::logins::{Logins, REACH, START};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_files_are_for_their_owner_alone() {
@@ -57,7 +57,7 @@ async fn another_writer_is_waited_for_but_not_for_ever() {
     assert!(rows.load(&[old.session.id]).await.unwrap()[0].is_some());
     // A caller that leaves does not leave the one connection that writes unusable.
     let user = UserId::new("u").unwrap();
-    let revocation = rows.revoke_user(&user, None, START, RevocationReason::User);
+    let revocation = rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
     assert!(tokio::time::timeout(Duration::from_millis(50), revocation).await.is_err());
     other.execute("ROLLBACK").await.unwrap();
     assert_eq!(rows.insert(&[new]).await.unwrap(), [true]);

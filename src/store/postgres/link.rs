@@ -136,6 +136,11 @@ impl Link {
         Ok(Lease::take(pool).await?)
     }
 
+    /// How its connections are made.
+    pub(super) const fn settings(&self) -> &PgConnectOptions {
+        &self.connect
+    }
+
     /// A connection of its own, without the pool's limits of time.
     pub(super) async fn connection(&self) -> Result<PgConnection, sqlx::Error> {
         self.connect.connect().await

@@ -7,16 +7,20 @@
 //! * `link`: the pool, and whether a pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `feed`: reading the revocation feed
+//! * `signal`: telling other replicas of it at once, where the database can
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
+mod feed;
 mod inspect;
 mod link;
 mod migrate;
 mod rows;
 mod settings;
+mod signal;
 mod sql;
 mod statements;
 
@@ -30,6 +34,7 @@ use super::url::InvalidUrl;
 #[derive(Debug)]
 pub struct PgRows {
     link: link::Link,
+    feed: feed::Reading,
 }
 
 impl PgRows {
@@ -50,5 +55,6 @@ impl PgRows {
 /// Where the URL is malformed.
 pub fn connect(options: Options) -> Result<Arc<PgRows>, InvalidUrl> {
     let (connect, pooled) = settings::read(&options.url)?;
-    Ok(Arc::new(PgRows { link: link::Link::new(options, connect, pooled) }))
+    let link = link::Link::new(options, connect, pooled);
+    Ok(Arc::new(PgRows { link, feed: feed::Reading::default() }))
 }

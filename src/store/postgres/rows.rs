@@ -14,7 +14,7 @@ use super::statements::{self, moment};
 use super::{PgRows, migrate, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
-use crate::store::rows::{Purged, Row, Rows, Schema, Swap};
+use crate::store::rows::{FeedPage, Position, Purged, Row, Rows, Schema, Swap};
 use crate::store::{Open, OpenedBefore, Proof, StoreError, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
@@ -84,16 +84,40 @@ impl Rows for PgRows {
         except: Option<SessionId>,
         now: Timestamp,
         reason: RevocationReason,
+        expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
         let build = || {
             Ok(sqlx::query(sql::REVOKE_USER)
                 .bind(user_id.as_str())
                 .bind(moment(now)?)
                 .bind(reason.as_str())
-                .bind(except.map(SessionId::as_uuid)))
+                .bind(except.map(SessionId::as_uuid))
+                .bind(moment(expires_at)?))
         };
         let rows = self.link.fetch(Again::Writing, build).await?;
         rows.iter().map(session).collect()
+    }
+
+    async fn feed(
+        &self,
+        after: Position,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<FeedPage, StoreError> {
+        self.feed.read(&self.link, after, now, most).await
+    }
+
+    async fn purge_revocations(
+        &self,
+        ended_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let build = || {
+            Ok(sqlx::query(sql::PURGE_REVOCATIONS)
+                .bind(moment(ended_before)?)
+                .bind(i64::from(most)))
+        };
+        Ok(count(&self.link.fetch(Again::Writing, build).await?))
     }
 
     async fn list(
