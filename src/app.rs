@@ -1,5 +1,6 @@
 //! The composition root: the one place that names concrete types and joins them.
 
+pub mod keys;
 mod ready;
 mod schema;
 mod secret_file;
@@ -16,10 +17,10 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::authority::keeper::{Keeper, KeyError};
 use crate::authority::{Authority, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
-use crate::keys::KeyRing;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Rows, Store, StoreError, postgres, sqlite};
 use crate::transport::observe::{Kind, ObserveLayer};
@@ -40,6 +41,9 @@ pub enum AppError {
     /// The database's schema is not one that this version knows.
     #[error("{0}")]
     Schema(String),
+    /// The signing keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A server.
     #[error("a server failed: {0}")]
     Server(String),
@@ -54,6 +58,7 @@ pub struct App {
     readiness: Arc<ready::StoreReadiness>,
     store: Arc<Store>,
     rows: Arc<dyn Rows>,
+    keeper: Keeper,
     clock: Arc<dyn Clock>,
     environment: Environment,
     shutdown: ShutdownSettings,
@@ -80,24 +85,31 @@ impl App {
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = Arc::new(Store::new(Arc::clone(&rows), config.tokens.rotation));
-        let secret = secret_file::resolve(&config, &OsEntropy)?;
-        let previous: Vec<_> = config.jwt_secret_previous.into_iter().collect();
-        let keys = Arc::new(KeyRing::hs256(&secret, &previous));
+        for shared in config.shared_with_auth_server() {
+            tracing::warn!("{shared}");
+        }
+        let (keys, mut keeper) = keys::open(&config, &rows)?;
+        keeper.start().await?;
+        let well_known = http::WellKnownSettings {
+            issuer: config.tokens.issuer.clone(),
+            publish: config.keys.publish,
+        };
         let authority = Arc::new(Authority::new(
             Arc::clone(&store),
-            keys,
+            Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::new(OsEntropy),
             config.tokens,
         ));
-        let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store)));
+        let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), keys));
         let (health, health_service) = tonic_health::server::health_reporter();
         let grpc_routes = grpc::routes(&authority, health_service)
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
             .layer(ObserveLayer(Kind::Grpc));
-        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone());
+        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone())
+            .merge(http::well_known(authority, well_known));
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
             http: (bind(config.http_addr).await?, http_routes),
@@ -105,6 +117,7 @@ impl App {
             readiness,
             store,
             rows,
+            keeper,
             clock,
             environment: config.environment,
             shutdown: config.shutdown,
@@ -136,7 +149,8 @@ impl App {
         S: Future<Output = &'static str>,
     {
         let stop = CancellationToken::new();
-        let background = self.start_background();
+        let mut background = self.start_background();
+        background.0.push(tokio::spawn(self.keeper.run()).abort_handle());
         for service in grpc::SERVICES.iter().copied().chain([""]) {
             self.health.set_service_status(service, ServingStatus::Serving).await;
         }
@@ -180,12 +194,12 @@ impl App {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
-        Background([sweeper.abort_handle(), schema.abort_handle()])
+        Background(vec![sweeper.abort_handle(), schema.abort_handle()])
     }
 }
 
 /// Tasks beside the servers.
-struct Background([tokio::task::AbortHandle; 2]);
+struct Background(Vec<tokio::task::AbortHandle>);
 
 impl Background {
     fn abort_all(&self) {

@@ -1,10 +1,11 @@
 //! Whether this process may be sent requests: its store answers, with a schema that it knows,
-//! and it is not about to end.
+//! its keys are loaded, and it is not about to end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::schema;
+use crate::keys::KeyRing;
 use crate::store::Store;
 use crate::transport::http::{Readiness, Ready};
 
@@ -12,12 +13,13 @@ use crate::transport::http::{Readiness, Ready};
 #[derive(Debug)]
 pub(super) struct StoreReadiness {
     store: Arc<Store>,
+    keys: Arc<KeyRing>,
     draining: AtomicBool,
 }
 
 impl StoreReadiness {
-    pub(super) const fn new(store: Arc<Store>) -> Self {
-        Self { store, draining: AtomicBool::new(false) }
+    pub(super) const fn new(store: Arc<Store>, keys: Arc<KeyRing>) -> Self {
+        Self { store, keys, draining: AtomicBool::new(false) }
     }
 
     /// From now on it is not ready.
@@ -34,6 +36,9 @@ impl Readiness for StoreReadiness {
         }
         match self.store.check().await {
             Err(_) => Ready::No("the database cannot be reached"),
+            Ok(schema) if schema::is_known(schema) && !self.keys.is_loaded() => {
+                Ready::No("the signing keys are not loaded yet")
+            }
             Ok(schema) if schema::is_known(schema) => Ready::Yes,
             Ok(_) => Ready::No("the database's schema is not one that this version knows"),
         }

@@ -3,7 +3,7 @@
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::Refusal;
-use crate::store::Proof;
+use crate::store::{Proof, StoreError};
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation};
 use crate::token::jws::{Malformed, Unverified};
@@ -77,6 +77,10 @@ impl Authority {
                 self.take_as_proof(&claims, now);
                 Validation::Active(Box::new(Active { claims, auth_method: AuthMethod::Jwt }))
             }
+            Err(InactiveReason::UnknownKey) if !self.keys.is_loaded() => {
+                // The database was not there yet: the key may be in it.
+                return Err(StoreError::Unavailable("the keys are not loaded yet".into()).into());
+            }
             Err(reason) => Validation::Inactive(reason),
         })
     }
@@ -90,7 +94,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Claims, InactiveReason> {
         let unverified = Unverified::parse(token)?;
-        self.keys.verify(&unverified)?;
+        self.keys.verify(&unverified, now)?;
         let claims = Claims::parse(&unverified.payload()?)?;
         match claims.window(now.as_seconds(), self.policy.leeway) {
             Window::Over => return Err(InactiveReason::Expired),
@@ -103,6 +107,7 @@ impl Authority {
         if audience.is_some_and(|audience| !claims.is_meant_for(audience)) {
             return Err(InactiveReason::WrongAudience);
         }
+        self.keys.note_use(unverified.header.kid.as_deref(), now);
         Ok(claims)
     }
 

@@ -1,5 +1,6 @@
 //! The command line: one binary, one subcommand a file.
 
+mod keys;
 mod migrate;
 mod quickstart;
 mod serve;
@@ -21,7 +22,8 @@ fn command() -> Command {
         .about("Mints, renews, revokes and checks a product's tokens.")
         .after_help("Every setting can be given as a flag or by its name in the environment.")
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
-        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"));
+        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(keys::command());
     source::add_flags(command)
 }
 
@@ -35,10 +37,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    let given = match matches.subcommand() {
-        Some((_, matches)) => Given::gather(matches),
-        None => Given::gather(&matches),
-    };
+    let given = Given::gather(innermost(&matches));
     let config = match given.and_then(|given| Config::read(&given)) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
@@ -48,8 +47,9 @@ pub fn main() -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     };
     let result = runtime.block_on(async {
-        match matches.subcommand_name() {
-            Some("migrate") => migrate::run(config).await,
+        match matches.subcommand() {
+            Some(("migrate", _)) => migrate::run(config).await,
+            Some(("keys", matches)) => keys::run(config, matches).await,
             _ => serve::run(config).await,
         }
     });
@@ -57,6 +57,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem),
     }
+}
+
+/// The subcommand's own matches, where global flags arrive wherever they were given.
+fn innermost(matches: &clap::ArgMatches) -> &clap::ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
 }
 
 fn refuse(problems: &[String]) -> ExitCode {

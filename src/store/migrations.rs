@@ -16,11 +16,23 @@ use super::rows::Schema;
 /// A migration as the sources have it: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 1] =
-    [(1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql"))];
+const POSTGRES: [Source; 2] = [
+    (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
+    (
+        2,
+        "expand_signing_keys",
+        include_str!("../../migrations/postgres/0002_expand_signing_keys.sql"),
+    ),
+];
 
-const SQLITE: [Source; 1] =
-    [(1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql"))];
+const SQLITE: [Source; 2] = [
+    (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
+    (
+        2,
+        "expand_signing_keys",
+        include_str!("../../migrations/sqlite/0002_expand_signing_keys.sql"),
+    ),
+];
 
 /// What a name begins with whose migration leaves the version before it working.
 const EXPANSION: &str = "expand_";
@@ -138,19 +150,22 @@ mod tests {
 
     #[test]
     fn a_newer_schema_is_bearable_if_it_only_expanded() {
-        let ours = applied(1, "expand_sessions");
-        let known = 1;
+        let ours: Vec<_> =
+            postgres().iter().map(|one| applied(one.version, &one.description)).collect();
+        let known = ours.last().unwrap().number;
+        let and = |more: &[Applied]| [&ours, more].concat();
+        let (more, less) = (applied(known + 1, "expand_more"), applied(known + 2, "contract_less"));
         assert_eq!(stands(&[]), Schema::Behind { applied: 0, known });
-        assert_eq!(stands(std::slice::from_ref(&ours)), Schema::Current);
+        assert_eq!(stands(&ours), Schema::Current);
         assert_eq!(
-            stands(&[ours.clone(), applied(2, "expand_more")]),
-            Schema::Ahead { applied: 2, known, expanded_only: true }
+            stands(&and(std::slice::from_ref(&more))),
+            Schema::Ahead { applied: known + 1, known, expanded_only: true }
         );
         assert_eq!(
-            stands(&[ours, applied(2, "expand_more"), applied(3, "contract_less")]),
-            Schema::Ahead { applied: 3, known, expanded_only: false }
+            stands(&and(&[more.clone(), less])),
+            Schema::Ahead { applied: known + 2, known, expanded_only: false }
         );
-        assert_eq!(stands(&[applied(2, "expand_more")]), Schema::Behind { applied: 2, known });
+        assert_eq!(stands(&[more]), Schema::Behind { applied: known + 1, known });
     }
 
     #[test]

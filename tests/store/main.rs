@@ -5,6 +5,7 @@
 mod support;
 
 mod database;
+mod keys;
 mod logins;
 mod rows;
 
@@ -36,4 +37,9 @@ conformance! {
     rows:
         every_field_survives
         a_swap_is_guarded_by_its_revision;
+    keys:
+        a_key_survives_whole
+        of_many_at_once_one_makes_the_next_key
+        a_keys_life_is_only_lengthened_and_its_end_only_hastened
+        the_latest_use_counts_and_goes_with_its_key;
 }

@@ -7,10 +7,12 @@
 //! * `link`: the pool, and whether a transaction pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
+mod keys;
 mod link;
 mod migrate;
 mod rows;

@@ -3,11 +3,13 @@
 //! * `file`: the file and the connections to it
 //! * `sql`, `write`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod file;
+mod keys;
 mod migrate;
 mod rows;
 mod sql;
