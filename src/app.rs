@@ -1,6 +1,7 @@
 //! The composition root: the one place that names concrete types and joins them.
 
 mod feed;
+pub mod keys;
 mod ready;
 mod schema;
 mod secret_file;
@@ -18,10 +19,10 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::authority::keeper::{Keeper, KeyError};
 use crate::authority::{Authority, Revocations, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
-use crate::keys::KeyRing;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Inspect, Rows, Signal, Store, StoreError, postgres, sqlite};
 use crate::transport::observe::{Kind, ObserveLayer};
@@ -42,6 +43,9 @@ pub enum AppError {
     /// The database's schema is not one that this version knows.
     #[error("{0}")]
     Schema(String),
+    /// The signing keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A server.
     #[error("a server failed: {0}")]
     Server(String),
@@ -58,6 +62,7 @@ pub struct App {
     rows: Arc<dyn Rows>,
     revocations: Arc<Revocations>,
     signals: Vec<Arc<dyn Signal>>,
+    keeper: Keeper,
     clock: Arc<dyn Clock>,
     environment: Environment,
     shutdown: ShutdownSettings,
@@ -116,19 +121,25 @@ impl App {
         let signals = feed::signals(signal, &config)?;
         let revocations = Revocations::new(config.revocations, Arc::clone(&clock), &OsEntropy);
         let revocations = Arc::new(revocations);
-        let secret = secret_file::resolve(&config, &OsEntropy)?;
-        let previous: Vec<_> = config.jwt_secret_previous.into_iter().collect();
-        let keys = Arc::new(KeyRing::hs256(&secret, &previous));
+        for shared in config.shared_with_auth_server() {
+            tracing::warn!("{shared}");
+        }
+        let (keys, mut keeper) = keys::open(&config, &rows)?;
+        keeper.start().await?;
+        let well_known = http::WellKnownSettings {
+            issuer: config.tokens.issuer.clone(),
+            publish: config.keys.publish,
+        };
         let authority = Arc::new(Authority::new(
             Arc::clone(&store),
-            keys,
+            Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::new(OsEntropy),
             config.tokens,
             Arc::clone(&revocations),
         ));
         let known = Arc::clone(&revocations);
-        let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known));
+        let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
         let grpc_routes = grpc::routes(&authority, health_service)
             .map_err(|error| AppError::Server(error.to_string()))?
@@ -136,6 +147,7 @@ impl App {
             .into_axum_router()
             .layer(ObserveLayer(Kind::Grpc));
         let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone())
+            .merge(http::well_known(Arc::clone(&authority), well_known))
             .merge(http::oauth::routes(grpc_routes.clone(), authority));
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
@@ -146,6 +158,7 @@ impl App {
             rows,
             revocations,
             signals,
+            keeper,
             clock,
             environment: config.environment,
             shutdown: config.shutdown,
@@ -178,7 +191,8 @@ impl App {
     {
         let stop = CancellationToken::new();
         say_to_all(&self.health, ServingStatus::NotServing).await;
-        let background = self.start_background();
+        let mut background = self.start_background();
+        background.tasks.push(tokio::spawn(self.keeper.run()).abort_handle());
         let mut grpc = tokio::spawn(serve_grpc(self.grpc.0, self.grpc.1, stop.clone()));
         let mut http = tokio::spawn(serve_http(self.http.0, self.http.1, stop.clone()));
         let ended_early = tokio::select! {

@@ -1,5 +1,6 @@
 //! What the operator decides: read once, checked whole, and never printed with a secret in it.
 
+mod keys;
 mod reader;
 pub mod settings;
 pub mod source;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::authority::{RevocationSettings, StalePolicy, TokenPolicy};
 use crate::keys::Secret;
+use crate::keys::life::Schedule;
 use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rotation::Policy;
@@ -32,6 +34,8 @@ pub struct Config {
     pub jwt_secret_previous: Option<Secret>,
     /// A secret that only this service knows.
     pub authority_secret: Option<Secret>,
+    /// Which keys sign, and for how long.
+    pub keys: Schedule,
     /// What tokens are like.
     pub tokens: TokenPolicy,
     /// How revocations are kept and followed.
@@ -98,6 +102,7 @@ impl Config {
             jwt_secret: reader.secret("JWT_SECRET", production),
             jwt_secret_previous: reader.secret("JWT_SECRET_PREVIOUS", production),
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
+            keys: keys::read(&mut reader),
             tokens: tokens(&mut reader),
             revocations: revocations(&mut reader),
             redis: redis(&mut reader),
@@ -112,18 +117,6 @@ impl Config {
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
-
-    fn check_secrets(&self, reader: &mut Reader<'_>) {
-        if self.environment == Environment::Production && self.jwt_secret.is_none() {
-            reader.problem("JWT_SECRET is required in production");
-        }
-        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret {
-            reader.problem("AUTHORITY_SECRET must not equal JWT_SECRET, which backends embed");
-        }
-        if self.jwt_secret.is_some() && self.jwt_secret == self.jwt_secret_previous {
-            reader.problem("JWT_SECRET_PREVIOUS must not equal JWT_SECRET");
-        }
-    }
 }
 
 fn database(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
@@ -137,7 +130,6 @@ fn database(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
 
 fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
     const DAY: u64 = 24 * 60 * 60;
-    let _ = reader.choice("JWT_ALGORITHM", &[("HS256", ())]);
     let access = reader.number("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", 1..=1440_u64) * 60;
     let refresh = reader.number("JWT_REFRESH_TOKEN_EXPIRE_DAYS", 1..=365_u64) * DAY;
     let session = reader.number("SESSION_MAX_LIFETIME_DAYS", 1..=3650_u64) * DAY;

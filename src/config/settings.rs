@@ -49,12 +49,32 @@ pub const SETTINGS: &[Setting] = &[
         "The secret that signs and verifies access tokens under HS256, at least 32 bytes. Unset in \
          development: one is made and kept in the data directory. Never your auth-server's own secret.",
     ),
-    secret("JWT_SECRET_PREVIOUS", "The secret before JWT_SECRET: still verifies. Unset: none."),
+    secret(
+        "JWT_SECRET_PREVIOUS",
+        "The secret before JWT_SECRET, or the one to come: verifies and does not sign. Unset: none.",
+    ),
     secret(
         "AUTHORITY_SECRET",
-        "A secret that only this service knows, at least 32 bytes, other than JWT_SECRET.",
+        "A secret that only this service knows, at least 32 bytes, other than JWT_SECRET. It seals \
+         the private keys in the database: needed where JWT_ALGORITHM is not `HS256`.",
     ),
-    plain("JWT_ALGORITHM", "HS256", "How access tokens are signed: `HS256`."),
+    plain(
+        "JWT_ALGORITHM",
+        "HS256",
+        "How access tokens are signed: `HS256` with JWT_SECRET, or `EdDSA`, `ES256` or `RS256` with \
+         key pairs that the database keeps. Then JWT_SECRET only verifies, if it is set.",
+    ),
+    plain(
+        "KEY_ROTATION_DAYS",
+        "30",
+        "After how many days the next key pair signs: 0 to 3650. 0: only when it is told to.",
+    ),
+    plain(
+        "KEY_PUBLISH_SECONDS",
+        "900",
+        "For how many seconds a new key pair is published before it signs: longer than any verifier \
+         keeps a key set; 0 to 86400.",
+    ),
     plain(
         "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
         "30",

@@ -10,12 +10,14 @@
 //! * `feed`: reading the revocation feed
 //! * `signal`: telling other replicas of it at once, where the database can
 //! * `inspect`: [`Inspect`](super::Inspect)
+//! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod feed;
 mod inspect;
+mod keys;
 mod link;
 mod migrate;
 mod rows;

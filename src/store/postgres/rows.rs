@@ -216,7 +216,7 @@ async fn purge(
     Ok(purged)
 }
 
-fn count<T>(rows: &[T]) -> u64 {
+pub(super) fn count<T>(rows: &[T]) -> u64 {
     u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 
