@@ -1,18 +1,17 @@
 //! The composition root: the one place that names concrete types and joins them.
 
+mod doors;
 mod ready;
 mod schema;
 mod secret_file;
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -22,6 +21,7 @@ use crate::config::{Config, Environment, ShutdownSettings};
 use crate::keys::KeyRing;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Rows, Store, StoreError, postgres, sqlite};
+use crate::transport::callers::gate::Within;
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
 
@@ -40,6 +40,9 @@ pub enum AppError {
     /// The database's schema is not one that this version knows.
     #[error("{0}")]
     Schema(String),
+    /// The callers' file, or TLS's.
+    #[error("{0}")]
+    Doors(String),
     /// A server.
     #[error("a server failed: {0}")]
     Server(String),
@@ -50,6 +53,7 @@ pub enum AppError {
 pub struct App {
     grpc: (TcpListener, axum::Router),
     http: (TcpListener, axum::Router),
+    doors: doors::Doors,
     health: HealthReporter,
     readiness: Arc<ready::StoreReadiness>,
     store: Arc<Store>,
@@ -92,15 +96,19 @@ impl App {
         ));
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store)));
         let (health, health_service) = tonic_health::server::health_reporter();
-        let grpc_routes = grpc::routes(&authority, health_service)
+        let doors = doors::Doors::new(&config.network)?;
+        let grpc_routes = grpc::routes(&authority, health_service, config.network.reflection)
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
-            .layer(ObserveLayer(Kind::Grpc));
-        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone());
+            .layer((ObserveLayer(Kind::Grpc), doors.gate.before_rpcs()));
+        let within = Within(grpc_routes.clone());
+        let http_routes =
+            http::routes(within, config.browser, readiness.clone(), Arc::clone(&doors.gate));
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
             http: (bind(config.http_addr).await?, http_routes),
+            doors,
             health,
             readiness,
             store,
@@ -140,8 +148,9 @@ impl App {
         for service in grpc::SERVICES.iter().copied().chain([""]) {
             self.health.set_service_status(service, ServingStatus::Serving).await;
         }
-        let mut grpc = tokio::spawn(serve_grpc(self.grpc.0, self.grpc.1, stop.clone()));
-        let mut http = tokio::spawn(serve_http(self.http.0, self.http.1, stop.clone()));
+        let (grpc_port, http_port) = (self.doors.grpc(), self.doors.http());
+        let mut grpc = tokio::spawn(grpc_port.serve(self.grpc.0, self.grpc.1, stop.clone()));
+        let mut http = tokio::spawn(http_port.serve(self.http.0, self.http.1, stop.clone()));
         let ended_early = tokio::select! {
             signal = asked => {
                 tracing::info!(signal, "shutting down");
@@ -180,12 +189,13 @@ impl App {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
-        Background([sweeper.abort_handle(), schema.abort_handle()])
+        let doors = tokio::spawn(self.doors.clone().watch());
+        Background([sweeper.abort_handle(), schema.abort_handle(), doors.abort_handle()])
     }
 }
 
 /// Tasks beside the servers.
-struct Background([tokio::task::AbortHandle; 2]);
+struct Background([tokio::task::AbortHandle; 3]);
 
 impl Background {
     fn abort_all(&self) {
@@ -196,29 +206,4 @@ impl Background {
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| AppError::Io(format!("cannot listen on {address}"), error))
-}
-
-async fn serve_grpc(
-    listener: TcpListener,
-    routes: axum::Router,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
-        .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
-        .map_err(|error| error.to_string())
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    routes: axum::Router,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .into_future()
-        .await
-        .map_err(|error| error.to_string())
 }

@@ -1,5 +1,6 @@
 //! The command line: one binary, one subcommand a file.
 
+mod callers;
 mod migrate;
 mod quickstart;
 mod serve;
@@ -21,7 +22,8 @@ fn command() -> Command {
         .about("Mints, renews, revokes and checks a product's tokens.")
         .after_help("Every setting can be given as a flag or by its name in the environment.")
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
-        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"));
+        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(callers::command());
     source::add_flags(command)
 }
 
@@ -39,7 +41,21 @@ pub fn main() -> ExitCode {
         Some((_, matches)) => Given::gather(matches),
         None => Given::gather(&matches),
     };
-    let config = match given.and_then(|given| Config::read(&given)) {
+    // Callers come before there is anything to serve, so the other settings are not looked at.
+    if let (Some(("callers", matches)), Ok(given)) = (matches.subcommand(), &given) {
+        let Some(path) = given.get("CALLERS_FILE") else {
+            return refuse(&["CALLERS_FILE must say where callers are kept".into()]);
+        };
+        return match callers::run(matches, path.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(&problem),
+        };
+    }
+    let read = match matches.subcommand_name() {
+        None | Some("serve") => Config::read_to_serve,
+        Some(_) => Config::read,
+    };
+    let config = match given.and_then(|given| read(&given)) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
     };

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use http_body::Body;
@@ -20,6 +19,9 @@ use tonic::body::Body as GrpcBody;
 use tonic::client::GrpcService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::callers::gate::Gate;
+use super::callers::guarded::Guarded;
+use super::callers::roles;
 use super::observe::{Kind, ObserveLayer};
 use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 
@@ -43,8 +45,13 @@ struct Adapter<C> {
     settings: BrowserSettings,
 }
 
-/// All routes of the HTTP port. `client` is where the gRPC service is reached.
-pub fn routes<C>(client: C, settings: BrowserSettings, readiness: Arc<dyn Readiness>) -> Router
+/// All routes of the HTTP port, behind the gate. `client` is where the gRPC service is reached.
+pub fn routes<C>(
+    client: C,
+    settings: BrowserSettings,
+    readiness: Arc<dyn Readiness>,
+    gate: Arc<Gate>,
+) -> Router
 where
     C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
     C::Future: Send,
@@ -55,16 +62,13 @@ where
     let cors = cors(&settings.origins);
     let client = TokenAuthorityServiceClient::new(client);
     let adapter = Arc::new(Adapter { client, settings });
-    let browser = Router::new()
-        .route("/api/auth/refresh", post(auth::refresh::<C>))
-        .route("/api/auth/logout", post(auth::logout::<C>))
-        .with_state(adapter)
-        .layer(cors);
-    let health = Router::new()
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .with_state(readiness);
-    browser.merge(health).layer(ObserveLayer(Kind::Http))
+    Guarded::new(gate, cors)
+        .route(&roles::REFRESH, auth::refresh::<C>, Arc::clone(&adapter))
+        .route(&roles::LOGOUT, auth::logout::<C>, adapter)
+        .route(&roles::HEALTHZ, health::live, ())
+        .route(&roles::READYZ, health::ready, readiness)
+        .into_router()
+        .layer(ObserveLayer(Kind::Http))
 }
 
 fn cors(origins: &AllowedOrigins) -> CorsLayer {
