@@ -9,8 +9,8 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
 use crate::transport::callers::refusal::Refusal;
 
@@ -59,9 +59,7 @@ impl Limiter {
     /// # Errors
     /// [`Refusal::Limited`] where it is one too many.
     pub fn check(&self) -> Result<(), Refusal> {
-        let over =
-            |until: governor::NotUntil<_>| until.wait_time_from(DefaultClock::default().now());
-        self.0.check().map_err(|until| Refusal::Limited(over(until)))
+        self.0.check().map_err(|until| limited(&until))
     }
 }
 
@@ -86,9 +84,7 @@ impl ClientLimiter {
     /// # Errors
     /// [`Refusal::Limited`] where it is one too many.
     pub fn check(&self, client: IpAddr) -> Result<(), Refusal> {
-        let over =
-            |until: governor::NotUntil<_>| until.wait_time_from(DefaultClock::default().now());
-        self.0.check_key(&network(client)).map_err(|until| Refusal::Limited(over(until)))
+        self.0.check_key(&network(client)).map_err(|until| limited(&until))
     }
 
     /// Forgets who has been quiet for long enough to have a whole burst again.
@@ -108,6 +104,12 @@ impl fmt::Debug for ClientLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ClientLimiter({})", self.remembered())
     }
+}
+
+/// When to try again: later than now, even where the moment has come while it was counted.
+fn limited(until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Refusal {
+    let wait = until.wait_time_from(DefaultClock::default().now());
+    Refusal::Limited(wait.max(Duration::from_millis(1)))
 }
 
 /// Whose limit an address counts against: an IPv6 customer has a whole /64 to call from.
