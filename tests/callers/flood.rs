@@ -1,5 +1,6 @@
 //! One caller's flood is its own trouble.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -63,8 +64,9 @@ async fn a_flooding_caller_is_held_back_and_another_is_answered() {
     }
     assert!(answered >= 100 && limited > 0, "{answered} answered, {limited} limited");
     let ratio = during.as_secs_f64() / before.as_secs_f64();
-    eprintln!(
+    let told = format!(
         "flood: {answered} answered, {limited} limited; the quiet caller took {before:?} before, \
-         {during:?} during: {ratio:.1} times"
+         {during:?} during: {ratio:.1} times\n"
     );
+    std::io::stderr().write_all(told.as_bytes()).unwrap();
 }

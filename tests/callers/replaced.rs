@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -159,16 +160,11 @@ async fn a_replaced_certificate_is_shown_and_no_call_fails() {
     load.go_on().await;
 
     secured.mount("two", &next);
-    loop {
+    eventually("the new certificate is shown", async || {
         let stream = certificates::handshake(authority.grpc, &secured.servers.pem, b"h2").await;
-        let stream = stream.unwrap();
-        let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
-        if shown == next.der() {
-            break;
-        }
-        assert!(!load.task.is_finished(), "a call failed");
-        tokio::task::yield_now().await;
-    }
+        stream.unwrap().get_ref().1.peer_certificates().unwrap()[0] == next.der()
+    })
+    .await;
     load.end().await;
 }
 
@@ -188,9 +184,7 @@ async fn roots_of_client_certificates_are_replaced() {
         };
     assert!(may(&old).await && !may(&later).await);
     std::fs::write(secured.house.path("clients.pem"), &new.pem).unwrap();
-    while !may(&later).await {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    eventually("the new root is believed", async || may(&later).await).await;
     assert!(!may(&old).await);
 }
 
@@ -207,20 +201,24 @@ async fn callers_come_and_go_without_a_restart() {
     };
 
     let key = house.add("newcomer", "verifier");
-    while !answer(&key).await.is_empty() {
-        assert!(!load.task.is_finished(), "a call failed");
-    }
+    eventually("the newcomer may call", async || answer(&key).await.is_empty()).await;
     let kept = std::fs::read(house.path("callers.json")).unwrap();
     replace(&house.path("callers.json"), b"{ not JSON");
     until("the broken file is told", || told(&authority, "will not do").then_some(()));
     assert_eq!(answer(&key).await, "", "the old file holds on");
     replace(&house.path("callers.json"), &kept);
     house.callers(&["remove", "newcomer"]);
-    while answer(&key).await.is_empty() {
-        assert!(!load.task.is_finished(), "a call failed");
-    }
+    eventually("the newcomer is gone", async || !answer(&key).await.is_empty()).await;
     assert_eq!(answer(&key).await, UNAUTHENTICATED);
     load.end().await;
+}
+
+async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !ask().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) {
