@@ -1,6 +1,7 @@
 //! The composition root: the one place that names concrete types and joins them.
 
 mod ready;
+mod rollout;
 mod schema;
 mod secret_file;
 
@@ -16,10 +17,10 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::authority::{Authority, sweeper};
+use crate::authority::{Authority, Hybrid, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, SessionTokenKeys};
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Rows, Store, StoreError, postgres, sqlite};
 use crate::transport::observe::{Kind, ObserveLayer};
@@ -54,6 +55,7 @@ pub struct App {
     readiness: Arc<ready::StoreReadiness>,
     store: Arc<Store>,
     rows: Arc<dyn Rows>,
+    rollout: Arc<RolloutControl>,
     clock: Arc<dyn Clock>,
     environment: Environment,
     shutdown: ShutdownSettings,
@@ -83,16 +85,22 @@ impl App {
         let secret = secret_file::resolve(&config, &OsEntropy)?;
         let previous: Vec<_> = config.jwt_secret_previous.into_iter().collect();
         let keys = Arc::new(KeyRing::hs256(&secret, &previous));
-        let authority = Arc::new(Authority::new(
+        let others = [Some(&secret), previous.first()].into_iter().flatten();
+        let minting = config.authority_secret.as_ref().unwrap_or(&secret);
+        let session_keys = SessionTokenKeys::new(minting, others);
+        let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
+        let authority = Authority::new(
             Arc::clone(&store),
             keys,
             Arc::clone(&clock),
             Arc::new(OsEntropy),
             config.tokens,
-        ));
+        )
+        .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_keys });
+        let authority = Arc::new(authority);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store)));
         let (health, health_service) = tonic_health::server::health_reporter();
-        let grpc_routes = grpc::routes(&authority, health_service)
+        let grpc_routes = grpc::routes(&authority, &rollout, health_service)
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
@@ -105,6 +113,7 @@ impl App {
             readiness,
             store,
             rows,
+            rollout,
             clock,
             environment: config.environment,
             shutdown: config.shutdown,
@@ -180,12 +189,13 @@ impl App {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
-        Background([sweeper.abort_handle(), schema.abort_handle()])
+        let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());
+        Background(vec![sweeper.abort_handle(), schema.abort_handle(), rollout.abort_handle()])
     }
 }
 
 /// Tasks beside the servers.
-struct Background([tokio::task::AbortHandle; 2]);
+struct Background(Vec<tokio::task::AbortHandle>);
 
 impl Background {
     fn abort_all(&self) {

@@ -7,9 +7,12 @@ mod error;
 mod first_tokens;
 mod issue;
 mod mint;
+pub mod observer;
 mod proofs;
 mod refresh;
 mod revoke;
+pub mod rollout;
+mod session_tokens;
 pub mod sweeper;
 mod validate;
 
@@ -22,8 +25,12 @@ use crate::store::Store;
 use crate::token::id::SessionId;
 use crate::token::rotation::Policy;
 
+pub use crate::token::method::AuthMethod;
 pub use error::{AuthorityError, RefreshRefusal};
 pub use issue::Issue;
+pub use observer::Observer;
+pub use rollout::RolloutControl;
+pub use session_tokens::Hybrid;
 pub use validate::{Active, InactiveReason, Validation};
 
 /// What the operator decides about tokens.
@@ -48,13 +55,8 @@ pub struct Authority {
     entropy: Arc<dyn Entropy>,
     policy: TokenPolicy,
     proofs: proofs::Seen,
-}
-
-/// A kind of access token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuthMethod {
-    /// A signed JWT.
-    Jwt,
+    hybrid: Option<Hybrid>,
+    observer: Arc<dyn Observer>,
 }
 
 /// Tokens to hand to a client. Does not print.
@@ -89,6 +91,27 @@ impl Authority {
         entropy: Arc<dyn Entropy>,
         policy: TokenPolicy,
     ) -> Self {
-        Self { store, keys, clock, entropy, policy, proofs: proofs::Seen::default() }
+        Self {
+            store,
+            keys,
+            clock,
+            entropy,
+            policy,
+            proofs: proofs::Seen::default(),
+            hybrid: None,
+            observer: Arc::new(observer::Nobody),
+        }
+    }
+
+    /// The same, handing out both kinds of access token. Without, everybody is given JWTs.
+    #[must_use]
+    pub fn with_session_tokens(self, hybrid: Hybrid) -> Self {
+        Self { hybrid: Some(hybrid), ..self }
+    }
+
+    /// The same, telling `observer` what happens.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 }

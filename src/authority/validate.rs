@@ -1,4 +1,5 @@
-//! Validate: is this access token good now, and whose is it? A JWT touches no database.
+//! Validate: is this access token good now, and whose is it? A JWT touches no database; a session
+//! token is looked up.
 
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
@@ -7,6 +8,7 @@ use crate::store::Proof;
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation};
 use crate::token::jws::{Malformed, Unverified};
+use crate::token::session_token;
 
 /// The answer on a token. A token that is not good is an answer, not an error.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ pub enum InactiveReason {
     WrongType,
     /// The token is not meant for the audience that was asked for.
     WrongAudience,
+    /// The session token's session was revoked.
+    Revoked,
+    /// The session token belongs to no session.
+    NotFound,
 }
 
 impl From<Malformed> for InactiveReason {
@@ -65,17 +71,24 @@ impl Authority {
     ///
     /// # Errors
     /// Where a look-up is needed and the store fails.
-    #[expect(clippy::unused_async, reason = "opaque tokens are looked up")]
     pub async fn validate(
         &self,
         token: &str,
         audience: Option<&str>,
     ) -> Result<Validation, AuthorityError> {
         let now = self.clock.now();
-        Ok(match self.judge_jwt(token, audience, now) {
+        let (auth_method, judged) = match &self.hybrid {
+            Some(hybrid) if session_token::is_named(token) => {
+                let judged = self.judge_session_token(hybrid, token, audience, now).await?;
+                (AuthMethod::Session, judged)
+            }
+            _ => (AuthMethod::Jwt, self.judge_jwt(token, audience, now)),
+        };
+        self.observer.validated(auth_method, self.clock.now().since(now));
+        Ok(match judged {
             Ok(claims) => {
-                self.take_as_proof(&claims, now);
-                Validation::Active(Box::new(Active { claims, auth_method: AuthMethod::Jwt }))
+                self.take_as_proof(auth_method, &claims, now);
+                Validation::Active(Box::new(Active { claims, auth_method }))
             }
             Err(reason) => Validation::Inactive(reason),
         })
@@ -107,13 +120,14 @@ impl Authority {
     }
 
     /// Whoever shows this token has received the refresh token that was handed out beside it.
-    fn take_as_proof(&self, claims: &Claims, now: Timestamp) {
+    fn take_as_proof(&self, method: AuthMethod, claims: &Claims, now: Timestamp) {
         let generation = claims.id.as_deref().and_then(AccessTokenId::generation_of);
         let session_id = claims.session_id.as_deref().and_then(|id| id.parse().ok());
         if let (Some(generation), Some(session_id)) = (generation, session_id)
             && generation != Generation::FIRST
             && self.proofs.is_new(session_id, generation)
         {
+            self.observer.asked_database(method);
             self.store.prove(Proof { session_id, generation, seen_at: now });
         }
     }

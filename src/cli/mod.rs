@@ -2,6 +2,7 @@
 
 mod migrate;
 mod quickstart;
+mod rollout;
 mod serve;
 
 use std::io::Write as _;
@@ -21,7 +22,8 @@ fn command() -> Command {
         .about("Mints, renews, revokes and checks a product's tokens.")
         .after_help("Every setting can be given as a flag or by its name in the environment.")
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
-        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"));
+        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(rollout::command());
     source::add_flags(command)
 }
 
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match matches.subcommand_name() {
             Some("migrate") => migrate::run(config).await,
+            Some("rollout") => rollout::run(config, &matches).await,
             _ => serve::run(config).await,
         }
     });

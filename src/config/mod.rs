@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::authority::TokenPolicy;
 use crate::keys::Secret;
 use crate::store::url::DatabaseUrl;
+use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
 use reader::Reader;
@@ -33,10 +34,14 @@ pub struct Config {
     pub authority_secret: Option<Secret>,
     /// What tokens are like.
     pub tokens: TokenPolicy,
+    /// Who is given JWTs until somebody says otherwise.
+    pub rollout: Rollout,
     /// Where gRPC listens.
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
     pub http_addr: SocketAddr,
+    /// Where metrics are read.
+    pub metrics_addr: SocketAddr,
     /// How browsers are treated.
     pub browser: BrowserSettings,
     /// How the process ends.
@@ -94,8 +99,10 @@ impl Config {
             jwt_secret_previous: reader.secret("JWT_SECRET_PREVIOUS", production),
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
             tokens: tokens(&mut reader),
+            rollout: rollout(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
+            metrics_addr: reader.address("METRICS_ADDR"),
             browser: browser(&mut reader, production),
             shutdown: shutdown(&mut reader, production),
             telemetry: telemetry(&mut reader, production),
@@ -151,6 +158,14 @@ fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
         access_lifetime: Duration::from_secs(access),
         issuer: reader.text("JWT_ISSUER").map(str::to_owned),
         leeway: Duration::from_secs(reader.number("JWT_LEEWAY_SECONDS", 0..=300_u64)),
+    }
+}
+
+fn rollout(reader: &mut Reader<'_>) -> Rollout {
+    let percentage = reader.number("JWT_ROLLOUT_PERCENTAGE", 0..=100_i64);
+    Rollout {
+        percentage: Percentage::new(percentage).unwrap_or(Percentage::NOBODY),
+        jwt_enabled: reader.truth("JWT_AUTH_ENABLED"),
     }
 }
 
@@ -226,6 +241,7 @@ mod tests {
         assert_eq!(config.tokens.access_lifetime, Duration::from_mins(30));
         assert_eq!(config.tokens.rotation.refresh_lifetime, Duration::from_hours(7 * 24));
         assert!(config.browser.cookie.secure);
+        assert_eq!(config.rollout, Rollout::COMPLETE);
     }
 
     #[test]

@@ -83,8 +83,21 @@ pub const SETTINGS: &[Setting] = &[
         "0",
         "How many seconds a verifier's clock may be off, as in your backends' verifiers: 0 to 300.",
     ),
+    plain(
+        "JWT_AUTH_ENABLED",
+        "true",
+        "Whether JWTs are minted at all, until `rollout set` says otherwise. `false`: everybody is \
+         given session tokens.",
+    ),
+    plain(
+        "JWT_ROLLOUT_PERCENTAGE",
+        "100",
+        "The share of users who are given JWTs, 0 to 100, until `rollout set` says otherwise; the rest \
+         are given session tokens.",
+    ),
     plain("GRPC_ADDR", "127.0.0.1:50051", "The address and port of gRPC."),
     plain("HTTP_ADDR", "127.0.0.1:8080", "The address and port of HTTP."),
+    plain("METRICS_ADDR", "127.0.0.1:9464", "The address and port of `GET /metrics`."),
     optional(
         "ALLOWED_ORIGINS",
         "Other origins whose pages may refresh and log out, separated by commas, such as \

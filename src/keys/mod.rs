@@ -6,6 +6,8 @@
 pub mod hs256;
 pub mod ring;
 pub mod secret;
+pub mod session_tokens;
 
 pub use ring::{KeyRing, Refusal};
 pub use secret::Secret;
+pub use session_tokens::SessionTokenKeys;

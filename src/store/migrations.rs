@@ -16,11 +16,15 @@ use super::rows::Schema;
 /// A migration as the sources have it: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 1] =
-    [(1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql"))];
+const POSTGRES: [Source; 2] = [
+    (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
+    (4, "expand_rollout", include_str!("../../migrations/postgres/0004_expand_rollout.sql")),
+];
 
-const SQLITE: [Source; 1] =
-    [(1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql"))];
+const SQLITE: [Source; 2] = [
+    (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
+    (4, "expand_rollout", include_str!("../../migrations/sqlite/0004_expand_rollout.sql")),
+];
 
 /// What a name begins with whose migration leaves the version before it working.
 const EXPANSION: &str = "expand_";
@@ -113,8 +117,9 @@ mod tests {
             migrations.into_iter().map(|one| (one.version, one.description)).collect::<Vec<_>>()
         };
         assert_eq!(of(postgres()), of(sqlite()));
-        for (position, (number, name)) in (1..).zip(of(postgres())) {
-            assert_eq!(number, position);
+        let numbers: Vec<i64> = of(postgres()).iter().map(|(number, _)| *number).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        for (_, name) in of(postgres()) {
             assert!(name.starts_with(EXPANSION) || name.starts_with("contract_"), "{name}");
         }
     }
@@ -138,19 +143,21 @@ mod tests {
 
     #[test]
     fn a_newer_schema_is_bearable_if_it_only_expanded() {
-        let ours = applied(1, "expand_sessions");
-        let known = 1;
+        let ours: Vec<Applied> =
+            postgres().iter().map(|one| applied(one.version, &one.description)).collect();
+        let known = ours.last().unwrap().number;
+        let with = |more: &[Applied]| stands(&[ours.as_slice(), more].concat());
         assert_eq!(stands(&[]), Schema::Behind { applied: 0, known });
-        assert_eq!(stands(std::slice::from_ref(&ours)), Schema::Current);
+        assert_eq!(with(&[]), Schema::Current);
         assert_eq!(
-            stands(&[ours.clone(), applied(2, "expand_more")]),
-            Schema::Ahead { applied: 2, known, expanded_only: true }
+            with(&[applied(91, "expand_more")]),
+            Schema::Ahead { applied: 91, known, expanded_only: true }
         );
         assert_eq!(
-            stands(&[ours, applied(2, "expand_more"), applied(3, "contract_less")]),
-            Schema::Ahead { applied: 3, known, expanded_only: false }
+            with(&[applied(91, "expand_more"), applied(92, "contract_less")]),
+            Schema::Ahead { applied: 92, known, expanded_only: false }
         );
-        assert_eq!(stands(&[applied(2, "expand_more")]), Schema::Behind { applied: 2, known });
+        assert_eq!(stands(&[applied(91, "expand_more")]), Schema::Behind { applied: 91, known });
     }
 
     #[test]

@@ -12,9 +12,11 @@
 mod change;
 pub mod coalesce;
 mod columns;
+pub mod figures;
 mod lease;
 mod migrations;
 pub mod postgres;
+pub mod rollouts;
 pub mod rows;
 pub mod sessions;
 pub mod sqlite;
@@ -23,10 +25,13 @@ pub mod url;
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
 use crate::token::refresh::RefreshToken;
+use crate::token::rollout::Rollout;
 use crate::token::rotation::{Candidate, Verdict};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
+pub use figures::Figures;
+pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;
 pub use sessions::Store;
 
@@ -90,6 +95,8 @@ pub struct Refresh {
     pub candidate: Candidate,
     /// When it was presented.
     pub now: Timestamp,
+    /// Who is given which kind of access token now.
+    pub rollout: Rollout,
 }
 
 /// What became of a presented refresh token.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+use super::figures::Figures;
+use super::rollouts::Rollouts;
 use super::{Open, OpenedBefore, Proof, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
@@ -30,7 +32,7 @@ pub struct Swap {
 /// Rows of sessions in a database. Every method is one atomic, durable step, takes effect whole
 /// or not at all, and answers in the order of what it was given.
 #[async_trait]
-pub trait Rows: fmt::Debug + Send + Sync + 'static {
+pub trait Rows: Rollouts + Figures + fmt::Debug + Send + Sync + 'static {
     /// Stores new sessions. `false` for one whose request key is taken, by a row or by an earlier
     /// one of the same call: it is not stored.
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError>;
@@ -42,9 +44,9 @@ pub trait Rows: fmt::Debug + Send + Sync + 'static {
     /// The sessions of these ids, whether live, revoked or expired.
     async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError>;
 
-    /// Writes sessions' new states: `lineage`, `last_used_at`, `expires_at` and `revoked`. `false`
-    /// for one whose row has another revision by now, or is gone: it is left as it is. No id
-    /// comes twice in one call.
+    /// Writes sessions' new states: `lineage`, `last_used_at`, `expires_at`, `revoked` and
+    /// `auth_method`. `false` for one whose row has another revision by now, or is gone: it is
+    /// left as it is. No id comes twice in one call.
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError>;
 
     /// Records proofs: sets `proven_at` of each live session that is still at that generation and

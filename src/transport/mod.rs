@@ -3,10 +3,12 @@
 //! * [`proto`]: the generated contract
 //! * [`grpc`]: the services, each RPC decode → authority → encode
 //! * [`http`]: the browser's adapter, a client of the gRPC service, and the health routes
+//! * [`caller`]: who calls, for those who have to write it down
 //! * [`fault`]: every error's gRPC code, HTTP status and reason, in one place
 //! * [`observe`]: a span and one log line for each request
 //! * [`codec`]: protobuf on the wire
 
+pub mod caller;
 pub mod codec;
 pub mod fault;
 pub mod grpc;

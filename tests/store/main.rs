@@ -6,6 +6,7 @@ mod support;
 
 mod database;
 mod logins;
+mod rollouts;
 mod rows;
 
 /// Instantiates each case for each database.
@@ -36,4 +37,8 @@ conformance! {
     rows:
         every_field_survives
         a_swap_is_guarded_by_its_revision;
+    rollouts:
+        changes_are_appended_in_one_order
+        live_sessions_are_counted_by_user_and_kind
+        a_refresh_moves_a_session_to_the_other_kind;
 }

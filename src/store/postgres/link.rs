@@ -6,8 +6,8 @@
 //! an unnamed one is lost between its preparation and its execution, which sqlx sends as two. So
 //! there each statement is unnamed and inside a transaction of its own.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
@@ -21,6 +21,7 @@ use super::error::{Failure, Kind};
 use super::settings::Options;
 use super::sql;
 use crate::store::StoreError;
+use crate::store::figures::Connections;
 use crate::store::lease::Lease;
 
 /// A statement with its arguments.
@@ -42,6 +43,9 @@ pub(super) struct Link {
     /// Whether a transaction pooler is in between, as far as is known.
     pooled: AtomicBool,
     pool: OnceCell<PgPool>,
+    /// How often a connection was asked for, and how long that took, in microseconds.
+    asked: AtomicU64,
+    waited: AtomicU64,
 }
 
 /// When a failed operation may be tried again.
@@ -55,7 +59,14 @@ pub(super) enum Again {
 
 impl Link {
     pub(super) fn new(options: Options, connect: PgConnectOptions, pooled: bool) -> Self {
-        Self { options, connect, pooled: AtomicBool::new(pooled), pool: OnceCell::new() }
+        Self {
+            options,
+            connect,
+            pooled: AtomicBool::new(pooled),
+            pool: OnceCell::new(),
+            asked: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+        }
     }
 
     /// Runs a statement that `build` makes, as one step of its own.
@@ -121,8 +132,25 @@ impl Link {
 
     /// Takes a connection on loan.
     pub(super) async fn lease(&self) -> Result<Lease<Postgres>, Failure> {
+        let begun = Instant::now();
         let pool = self.pool.get_or_try_init(|| self.open()).await?;
-        Ok(Lease::take(pool).await?)
+        let lease = Lease::take(pool).await;
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.waited.fetch_add(micros, Ordering::Relaxed);
+        Ok(lease?)
+    }
+
+    /// Its connections as they stand now.
+    pub(super) fn connections(&self) -> Connections {
+        let pool = self.pool.get();
+        let idle = pool.map_or(0, PgPool::num_idle);
+        Connections {
+            open: pool.map_or(0, |pool| u64::from(pool.size())),
+            idle: u64::try_from(idle).unwrap_or(u64::MAX),
+            asked: self.asked.load(Ordering::Relaxed),
+            waited_micros: self.waited.load(Ordering::Relaxed),
+        }
     }
 
     /// A connection of its own, without the pool's limits of time.

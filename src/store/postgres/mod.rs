@@ -7,12 +7,14 @@
 //! * `link`: the pool, and whether a transaction pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod link;
 mod migrate;
+mod rollouts;
 mod rows;
 mod settings;
 mod sql;

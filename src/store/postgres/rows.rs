@@ -229,14 +229,15 @@ fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {
         ip_address: row.try_get(16)?,
         device_name: row.try_get(17)?,
         revision: row.try_get(18)?,
+        auth_method: row.try_get(19)?,
     })
 }
 
-fn timestamp(at: OffsetDateTime) -> Timestamp {
+pub(super) fn timestamp(at: OffsetDateTime) -> Timestamp {
     let micros = at.unix_timestamp_nanos() / 1000;
     Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
-fn decoding(error: sqlx::Error) -> StoreError {
+pub(super) fn decoding(error: sqlx::Error) -> StoreError {
     Failure::from(error).error
 }

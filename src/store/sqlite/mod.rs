@@ -3,12 +3,14 @@
 //! * `file`: the file and the connections to it
 //! * `sql`, `write`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod file;
 mod migrate;
+mod rollouts;
 mod rows;
 mod sql;
 mod write;

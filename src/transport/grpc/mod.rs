@@ -1,6 +1,7 @@
 //! The gRPC services. Each RPC is decode → authority → encode.
 
 mod convert;
+mod rollout;
 mod sessions;
 mod tokens;
 
@@ -10,16 +11,21 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::proto;
+use super::proto::v1::rollout_service_server::RolloutServiceServer;
 use super::proto::v1::session_service_server::SessionServiceServer;
 use super::proto::v1::token_authority_service_server::TokenAuthorityServiceServer;
-use crate::authority::Authority;
+use crate::authority::{Authority, RolloutControl};
 
+pub use rollout::Rollouts;
 pub use sessions::Sessions;
 pub use tokens::TokenAuthority;
 
 /// The names under which health is asked for, beside the empty one for the whole process.
-pub const SERVICES: [&str; 2] =
-    ["token_authority.v1.TokenAuthorityService", "token_authority.v1.SessionService"];
+pub const SERVICES: [&str; 3] = [
+    "token_authority.v1.TokenAuthorityService",
+    "token_authority.v1.SessionService",
+    "token_authority.v1.RolloutService",
+];
 
 /// All services of the gRPC port: ours, health, and reflection in both its versions, since
 /// grpcurl still speaks `v1alpha`.
@@ -28,6 +34,7 @@ pub const SERVICES: [&str; 2] =
 /// Where the contract's own descriptor cannot be read, which a test rules out.
 pub fn routes<H: Health>(
     authority: &Arc<Authority>,
+    rollout: &Arc<RolloutControl>,
     health: HealthServer<H>,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let describe = || {
@@ -41,6 +48,7 @@ pub fn routes<H: Health>(
     let sessions = Sessions::new(Arc::clone(authority));
     Ok(Routes::new(TokenAuthorityServiceServer::new(tokens))
         .add_service(SessionServiceServer::new(sessions))
+        .add_service(RolloutServiceServer::new(Rollouts::new(Arc::clone(rollout))))
         .add_service(health)
         .add_service(describe().build_v1()?)
         .add_service(describe().build_v1alpha()?))
