@@ -1,5 +1,6 @@
 //! The composition root: the one place that names concrete types and joins them.
 
+mod meters;
 mod ready;
 mod rollout;
 mod schema;
@@ -21,6 +22,7 @@ use crate::authority::{Authority, Hybrid, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
 use crate::keys::{KeyRing, SessionTokenKeys};
+use crate::metrics::Metrics;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Rows, Store, StoreError, postgres, sqlite};
 use crate::transport::observe::{Kind, ObserveLayer};
@@ -56,6 +58,8 @@ pub struct App {
     store: Arc<Store>,
     rows: Arc<dyn Rows>,
     rollout: Arc<RolloutControl>,
+    metrics: Arc<Metrics>,
+    metrics_listener: Option<TcpListener>,
     clock: Arc<dyn Clock>,
     environment: Environment,
     shutdown: ShutdownSettings,
@@ -89,6 +93,7 @@ impl App {
         let minting = config.authority_secret.as_ref().unwrap_or(&secret);
         let session_keys = SessionTokenKeys::new(minting, others);
         let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
+        let metrics = meters::make(&store, &rows, &rollout, &clock)?;
         let authority = Authority::new(
             Arc::clone(&store),
             keys,
@@ -96,7 +101,8 @@ impl App {
             Arc::new(OsEntropy),
             config.tokens,
         )
-        .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_keys });
+        .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_keys })
+        .observed_by(metrics.tokens.clone());
         let authority = Arc::new(authority);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store)));
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -104,8 +110,13 @@ impl App {
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
-            .layer(ObserveLayer(Kind::Grpc));
-        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone());
+            .layer(ObserveLayer(Kind::Grpc, metrics.requests.clone()));
+        let http_routes = http::routes(
+            grpc_routes.clone(),
+            config.browser,
+            readiness.clone(),
+            metrics.requests.clone(),
+        );
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
             http: (bind(config.http_addr).await?, http_routes),
@@ -114,6 +125,8 @@ impl App {
             store,
             rows,
             rollout,
+            metrics_listener: meters::bind(config.metrics_addr, config.environment).await?,
+            metrics,
             clock,
             environment: config.environment,
             shutdown: config.shutdown,
@@ -136,11 +149,17 @@ impl App {
         self.http.0.local_addr()
     }
 
+    /// Where metrics are read. `None`: nowhere.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Serves until `asked` completes, then lets what is in flight finish.
     ///
     /// # Errors
     /// Where a server fails before it is asked to end.
-    pub async fn run<S>(self, asked: S) -> Result<(), AppError>
+    pub async fn run<S>(mut self, asked: S) -> Result<(), AppError>
     where
         S: Future<Output = &'static str>,
     {
@@ -185,12 +204,15 @@ impl App {
         Ok(())
     }
 
-    fn start_background(&self) -> Background {
+    fn start_background(&mut self) -> Background {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
+        let observer = self.metrics.tokens.clone();
+        let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default(), observer));
+        let metrics = meters::start(self.metrics_listener.take(), &self.metrics);
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
         let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());
-        Background(vec![sweeper.abort_handle(), schema.abort_handle(), rollout.abort_handle()])
+        let handles = [sweeper.abort_handle(), schema.abort_handle(), rollout.abort_handle()];
+        Background(handles.into_iter().chain(metrics).collect())
     }
 }
 

@@ -15,6 +15,7 @@
 //! * [`store`]: sessions that outlast the process, on SQLite or Postgres
 //! * [`keys`]: the key ring
 //! * [`token`]: the vocabulary, pure: ids, claims, refresh tokens, the rotation verdict
+//! * [`metrics`]: what an operator's Prometheus reads
 //! * [`clock`]: time and entropy, injected everywhere
 //! * [`telemetry`], [`shutdown`]: logs and traces; the end
 //!
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod keys;
+pub mod metrics;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -20,12 +20,24 @@ use tonic::body::Body as GrpcBody;
 use tonic::client::GrpcService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::observe::{Kind, ObserveLayer};
+use super::observe::{Kind, Meter, ObserveLayer};
 use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 
 pub use cookie::CookieSettings;
 pub use health::{Readiness, Ready};
 pub use origin::AllowedOrigins;
+
+/// Every path of the HTTP port, for those who count by path.
+pub const ROUTES: &[&str] = &[
+    "/api/auth/refresh",
+    "/api/auth/logout",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/oauth2/introspect",
+    "/oauth2/revoke",
+    "/healthz",
+    "/readyz",
+];
 
 /// How the adapter treats browsers.
 #[derive(Debug, Clone)]
@@ -44,7 +56,12 @@ struct Adapter<C> {
 }
 
 /// All routes of the HTTP port. `client` is where the gRPC service is reached.
-pub fn routes<C>(client: C, settings: BrowserSettings, readiness: Arc<dyn Readiness>) -> Router
+pub fn routes<C>(
+    client: C,
+    settings: BrowserSettings,
+    readiness: Arc<dyn Readiness>,
+    meter: Arc<dyn Meter>,
+) -> Router
 where
     C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
     C::Future: Send,
@@ -64,7 +81,7 @@ where
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .with_state(readiness);
-    browser.merge(health).layer(ObserveLayer(Kind::Http))
+    browser.merge(health).layer(ObserveLayer(Kind::Http, meter))
 }
 
 fn cors(origins: &AllowedOrigins) -> CorsLayer {
