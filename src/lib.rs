@@ -17,6 +17,7 @@
 //! * [`token`]: the vocabulary, pure: ids, claims, refresh tokens, the rotation verdict
 //! * [`metrics`]: what an operator's Prometheus reads
 //! * [`clock`]: time and entropy, injected everywhere
+//! * [`doctor`]: what may be wrong with an installation
 //! * [`telemetry`], [`shutdown`]: logs and traces; the end
 //!
 //! Arrows never go back: `token` and `authority` know no transport and no database, and `token`
@@ -27,6 +28,7 @@ pub mod authority;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod keys;
 pub mod metrics;
 pub mod shutdown;

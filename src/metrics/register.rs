@@ -12,11 +12,11 @@ fn enter<M: Collector + Clone + 'static>(registry: &Registry, metric: Result<M>)
     Ok(metric)
 }
 
-pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter> {
+pub(super) fn counter(registry: &Registry, (name, help): (&str, &str)) -> Result<IntCounter> {
     enter(registry, IntCounter::new(name, help))
 }
 
-pub(super) fn fraction_counter(registry: &Registry, name: &str, help: &str) -> Result<Counter> {
+pub(super) fn fraction_counter(registry: &Registry, (name, help): (&str, &str)) -> Result<Counter> {
     enter(registry, Counter::new(name, help))
 }
 
@@ -34,11 +34,11 @@ pub(super) fn counters(
     Ok(metric)
 }
 
-pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<Gauge> {
+pub(super) fn gauge(registry: &Registry, (name, help): (&str, &str)) -> Result<Gauge> {
     enter(registry, Gauge::new(name, help))
 }
 
-pub(super) fn whole_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
+pub(super) fn whole_gauge(registry: &Registry, (name, help): (&str, &str)) -> Result<IntGauge> {
     enter(registry, IntGauge::new(name, help))
 }
 

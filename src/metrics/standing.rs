@@ -25,6 +25,11 @@ const REST: u32 = 200;
 /// A megabyte, as the quickstart's alert counts it.
 const MEGABYTE: f64 = 1_048_576.0;
 
+const SESSIONS: (&str, &str) = (
+    "live_sessions",
+    "Live sessions by the kind of their last access token; NaN: cannot be counted in time.",
+);
+
 /// What the metrics are read from.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -60,8 +65,8 @@ pub struct StandingMetrics {
 
 impl StandingMetrics {
     pub(super) fn register(registry: &Registry, sources: Sources) -> Result<Self> {
-        let whole = |name, help| whole_gauge(registry, name, help);
-        let decimal = |name, help| gauge(registry, name, help);
+        let whole = |name, help| whole_gauge(registry, (name, help));
+        let decimal = |name, help| gauge(registry, (name, help));
         let users = "Users who have a live session whose last access token was a JWT";
         let made = Self {
             lanes: Lane::register(registry, &sources.store)?,
@@ -74,14 +79,16 @@ impl StandingMetrics {
                 "state",
             )?,
             acquired: (
-                counter(registry, "db_acquires_total", "How often a connection was asked for.")?,
+                counter(registry, ("db_acquires_total", "How often a connection was asked for."))?,
                 AtomicU64::new(0),
             ),
             waited: (
                 fraction_counter(
                     registry,
-                    "db_acquire_wait_seconds_total",
-                    "How long was waited for connections, all waits added up.",
+                    (
+                        "db_acquire_wait_seconds_total",
+                        "How long was waited for connections, all waits added up.",
+                    ),
                 )?,
                 AtomicU64::new(0),
             ),
@@ -98,14 +105,7 @@ impl StandingMetrics {
                 "sweeper_lag_seconds",
                 "For how long the row that is due first has been due to be swept.",
             )?,
-            sessions: gauges(
-                registry,
-                (
-                    "live_sessions",
-                    "Live sessions by the kind of their last access token; NaN: cannot be counted in time.",
-                ),
-                "method",
-            )?,
+            sessions: gauges(registry, SESSIONS, "method")?,
             jwt_users: [
                 decimal("jwt_auth_users", &format!("{users}; NaN: cannot be counted in time."))?,
                 decimal(

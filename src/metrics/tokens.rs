@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, Result};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
 
 use super::register::{counter, counters, gauge, histogram, histograms, whole_gauge};
 use crate::authority::observer::{Disagreement, Observer, Refreshing};
@@ -20,6 +20,49 @@ const VALIDATION: [f64; 20] = [
 const REFRESH: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 const PROPAGATION: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// A metric's name and meaning.
+type About = (&'static str, &'static str);
+
+const VALIDATIONS: About =
+    ("auth_validation_seconds", "How long it took to judge an access token, by its kind.");
+const QUERIES: About = (
+    "auth_db_queries_total",
+    "How often a validation needed the database: to look a session up, or to record that a refreshed token was received.",
+);
+const ISSUED: About =
+    ("token_issued_total", "Logins whose first tokens were handed out, by their kind.");
+const REFRESH_DURATION: About =
+    ("token_refresh_duration_seconds", "How long it took to answer a presented refresh token.");
+const REFRESHES: About =
+    ("token_refresh_total", "Refresh tokens presented, whatever became of them.");
+const REFRESH_ERRORS: About = (
+    "token_refresh_errors_total",
+    "Refresh tokens refused, by why. Failures of the database are not among them.",
+);
+const JUDGED: About = (
+    "token_refresh_verdicts_total",
+    "Refresh tokens judged, by verdict; suspicious are those that no innocent client brings about.",
+);
+const COMPARISONS: About =
+    ("auth_shadow_comparisons_total", "Validations that were also made the other way.");
+const DISAGREEMENTS: About =
+    ("auth_shadow_disagreements_total", "Validations whose two ways disagreed, by in what.");
+const SWEPT: About = ("sweeper_rows_deleted_total", "Sessions deleted because they had ended.");
+const LAST_SWEEP: About = (
+    "sweeper_last_run_timestamp_seconds",
+    "When the sweeper last went through to the end; 0: not yet.",
+);
+const PROPAGATED: About = (
+    "revocation_propagation_seconds",
+    "How long a revocation made elsewhere took to come into force here.",
+);
+const STALENESS: About = (
+    "revocation_staleness_seconds",
+    "How long ago it was last confirmed that all revocations are in force here; 0 where nothing has to be confirmed.",
+);
+const KEY_EXPIRES: About =
+    ("signing_key_expires_timestamp_seconds", "When the key that signs stops doing so.");
 
 /// Nothing was confirmed yet.
 const NEVER: i64 = i64::MIN;
@@ -68,86 +111,28 @@ pub struct TokenMetrics {
 
 impl TokenMetrics {
     pub(super) fn register(registry: &Registry) -> Result<Self> {
+        let validations = histograms(registry, VALIDATIONS, &["method"], &VALIDATION)?;
         let methods = AuthMethod::ALL.map(AuthMethod::as_str);
-        let validations = histograms(
-            registry,
-            ("auth_validation_seconds", "How long it took to judge an access token, by its kind."),
-            &["method"],
-            &VALIDATION,
-        )?;
-        let queries = counters(
-            registry,
-            (
-                "auth_db_queries_total",
-                "How often a validation needed the database: to look a session up, or to record that a refreshed token was received.",
-            ),
-            "method",
-            &methods,
-        )?;
-        let issued = counters(
-            registry,
-            ("token_issued_total", "Logins whose first tokens were handed out, by kind."),
-            "method",
-            &methods,
-        )?;
+        let by_method = |about| counters(registry, about, "method", &methods);
+        let (queries, issued) = (by_method(QUERIES)?, by_method(ISSUED)?);
+        let kinds = Disagreement::ALL.map(Disagreement::as_str);
+        let reasons = ["expired", "invalid", "revoked", "reused"];
         Ok(Self {
             registry: registry.clone(),
             clock: Arc::new(SystemClock),
             validations: PerMethod::of(|method| validations.with_label_values(&[method])),
             queries: PerMethod::of(|method| queries.with_label_values(&[method])),
             issued: PerMethod::of(|method| issued.with_label_values(&[method])),
-            refresh_duration: histogram(
-                registry,
-                (
-                    "token_refresh_duration_seconds",
-                    "How long it took to answer a presented refresh token.",
-                ),
-                &REFRESH,
-            )?,
-            refreshes: counter(
-                registry,
-                "token_refresh_total",
-                "Refresh tokens presented, whatever became of them.",
-            )?,
-            refresh_errors: refresh_errors(registry)?,
+            refresh_duration: histogram(registry, REFRESH_DURATION, &REFRESH)?,
+            refreshes: counter(registry, REFRESHES)?,
+            refresh_errors: counters(registry, REFRESH_ERRORS, "reason", &reasons)?,
             verdicts: verdicts(registry)?,
-            comparisons: counter(
-                registry,
-                "auth_shadow_comparisons_total",
-                "Validations that were also made the other way.",
-            )?,
-            disagreements: counters(
-                registry,
-                (
-                    "auth_shadow_disagreements_total",
-                    "Validations whose two ways disagreed, by in what.",
-                ),
-                "kind",
-                &Disagreement::ALL.map(Disagreement::as_str),
-            )?,
-            swept: counter(
-                registry,
-                "sweeper_rows_deleted_total",
-                "Sessions deleted because they had ended.",
-            )?,
-            last_sweep: whole_gauge(
-                registry,
-                "sweeper_last_run_timestamp_seconds",
-                "When the sweeper last went through to the end; 0: not yet.",
-            )?,
-            propagation: histogram(
-                registry,
-                (
-                    "revocation_propagation_seconds",
-                    "How long a revocation made elsewhere took to come into force here.",
-                ),
-                &PROPAGATION,
-            )?,
-            staleness: gauge(
-                registry,
-                "revocation_staleness_seconds",
-                "How long ago it was last confirmed that all revocations are in force here; 0 where nothing has to be confirmed.",
-            )?,
+            comparisons: counter(registry, COMPARISONS)?,
+            disagreements: counters(registry, DISAGREEMENTS, "kind", &kinds)?,
+            swept: counter(registry, SWEPT)?,
+            last_sweep: whole_gauge(registry, LAST_SWEEP)?,
+            propagation: histogram(registry, PROPAGATED, &PROPAGATION)?,
+            staleness: gauge(registry, STALENESS)?,
             confirmed: AtomicI64::new(NEVER),
             key_expires: OnceLock::new(),
         })
@@ -161,14 +146,6 @@ impl TokenMetrics {
             self.staleness.set(age.as_secs_f64());
         }
     }
-}
-
-fn refresh_errors(registry: &Registry) -> Result<IntCounterVec> {
-    let about = (
-        "token_refresh_errors_total",
-        "Refresh tokens refused, by why. Failures of the database are not among them.",
-    );
-    counters(registry, about, "reason", &["expired", "invalid", "revoked", "reused"])
 }
 
 /// Every verdict, its name, and whether it is what innocent clients bring about.
@@ -185,10 +162,7 @@ const VERDICTS: [(Verdict, &str, &str); 9] = [
 ];
 
 fn verdicts(registry: &Registry) -> Result<IntCounterVec> {
-    let about = prometheus::Opts::new(
-        "token_refresh_verdicts_total",
-        "Refresh tokens judged, by verdict; suspicious are those that no innocent client brings about.",
-    );
+    let about = Opts::new(JUDGED.0, JUDGED.1);
     let verdicts = IntCounterVec::new(about, &["verdict", "class"])?;
     registry.register(Box::new(verdicts.clone()))?;
     for (_, name, class) in VERDICTS {
@@ -257,13 +231,8 @@ impl Observer for TokenMetrics {
 
     /// Only where a key ever expires is there such a metric: 0 would be an alarm.
     fn signing_key_expires(&self, at: Timestamp) {
-        let make = || {
-            let help = "When the key that signs stops doing so.";
-            let made = whole_gauge(&self.registry, "signing_key_expires_timestamp_seconds", help);
-            made.or_else(|_| IntGauge::new("unregistered", help))
-        };
         if self.key_expires.get().is_none()
-            && let Ok(made) = make()
+            && let Ok(made) = whole_gauge(&self.registry, KEY_EXPIRES)
         {
             // Another thread may have been first.
             let _ = self.key_expires.set(made);

@@ -112,6 +112,7 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
     }
 
     /// What the lanes have done, and what waits in them now.
+    #[must_use]
     pub fn figures(&self) -> LaneFigures {
         let waiting: usize =
             self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum();

@@ -13,6 +13,7 @@ mod change;
 pub mod coalesce;
 mod columns;
 pub mod figures;
+pub mod inspect;
 mod lease;
 mod migrations;
 pub mod postgres;
@@ -31,6 +32,7 @@ use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
 pub use figures::Figures;
+pub use inspect::Inspect;
 pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;
 pub use sessions::Store;

@@ -8,10 +8,12 @@
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
+//! * `inspect`: [`Inspect`](super::Inspect)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
+mod inspect;
 mod link;
 mod migrate;
 mod rollouts;
@@ -30,6 +32,16 @@ use super::url::InvalidUrl;
 #[derive(Debug)]
 pub struct PgRows {
     link: link::Link,
+}
+
+impl PgRows {
+    /// Whether a transaction pooler is between this service and the database, so that nothing can
+    /// be kept that belongs to a connection, such as a `LISTEN`. Known from the first successful
+    /// operation on; before, only if the URL says so.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.link.is_pooled()
+    }
 }
 
 /// Sessions in the Postgres that `options` name. Connects at the first operation, so a database

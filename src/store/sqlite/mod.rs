@@ -4,11 +4,13 @@
 //! * `sql`, `write`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
+//! * `inspect`: [`Inspect`](super::Inspect)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod file;
+mod inspect;
 mod migrate;
 mod rollouts;
 mod rows;
@@ -19,6 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::StoreError;
+
+pub use inspect::SqliteInspection;
 
 /// Sessions in an SQLite file.
 #[derive(Debug)]
