@@ -3,7 +3,9 @@
 mod doors;
 mod feed;
 pub mod keys;
+mod meters;
 mod ready;
+mod rollout;
 mod schema;
 mod secret_file;
 
@@ -19,9 +21,10 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::authority::keeper::{Keeper, KeyError};
-use crate::authority::{Authority, Revocations, sweeper};
+use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
+use crate::metrics::Metrics;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Inspect, Rows, Signal, Store, StoreError, postgres, sqlite};
 use crate::transport::callers::gate::Within;
@@ -67,6 +70,9 @@ pub struct App {
     revocations: Arc<Revocations>,
     signals: Vec<Arc<dyn Signal>>,
     keeper: Keeper,
+    rollout: Arc<RolloutControl>,
+    metrics: Arc<Metrics>,
+    metrics_listener: Option<TcpListener>,
     clock: Arc<dyn Clock>,
     environment: Environment,
     shutdown: ShutdownSettings,
@@ -128,35 +134,43 @@ impl App {
         for shared in config.shared_with_auth_server() {
             tracing::warn!("{shared}");
         }
-        let (keys, mut keeper) = keys::open(&config, &rows)?;
+        let keys::Keys { ring: keys, mut keeper, session_tokens } = keys::open(&config, &rows)?;
         keeper.start().await?;
+        let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
+        let metrics = meters::make(&store, &rows, &rollout, &clock)?;
         let well_known = http::WellKnownSettings {
             issuer: config.tokens.issuer.clone(),
             publish: config.keys.publish,
         };
-        let authority = Arc::new(Authority::new(
+        let authority = Authority::new(
             Arc::clone(&store),
             Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::new(OsEntropy),
             config.tokens,
             Arc::clone(&revocations),
-        ));
+        )
+        .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
+        .observed_by(metrics.tokens.clone());
+        let authority = Arc::new(authority);
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
         let doors = doors::Doors::new(&config.network)?;
-        let grpc_routes = grpc::routes(&authority, health_service, config.network.reflection)
+        let observe = ObserveLayer(Kind::Grpc, metrics.requests.clone());
+        let reflection = config.network.reflection;
+        let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
-            .layer((ObserveLayer(Kind::Grpc), doors.gate.before_rpcs()));
+            .layer((observe, doors.gate.before_rpcs()));
         let http_routes = http::routes(
             Within(grpc_routes.clone()),
             http::HttpSettings { browser: config.browser, well_known },
             &authority,
             readiness.clone(),
             Arc::clone(&doors.gate),
+            metrics.requests.clone(),
         );
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
@@ -169,6 +183,9 @@ impl App {
             revocations,
             signals,
             keeper,
+            rollout,
+            metrics_listener: meters::bind(config.metrics_addr, config.environment).await?,
+            metrics,
             clock,
             environment: config.environment,
             shutdown: config.shutdown,
@@ -191,11 +208,17 @@ impl App {
         self.http.0.local_addr()
     }
 
+    /// Where metrics are read. `None`: nowhere.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Serves until `asked` completes, then lets what is in flight finish.
     ///
     /// # Errors
     /// Where a server fails before it is asked to end.
-    pub async fn run<S>(self, asked: S) -> Result<(), AppError>
+    pub async fn run<S>(mut self, asked: S) -> Result<(), AppError>
     where
         S: Future<Output = &'static str>,
     {
@@ -241,13 +264,17 @@ impl App {
         Ok(())
     }
 
-    fn start_background(&self) -> Background {
+    fn start_background(&mut self) -> Background {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
+        let observer = self.metrics.tokens.clone();
+        let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default(), observer));
+        let metrics = meters::start(self.metrics_listener.take(), &self.metrics);
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
-        let mut tasks = feed::start(&self.store, &self.revocations, &self.signals);
+        let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());
         let doors = tokio::spawn(self.doors.clone().watch());
-        tasks.extend([sweeper.abort_handle(), schema.abort_handle(), doors.abort_handle()]);
+        let mut tasks = feed::start(&self.store, &self.revocations, &self.signals);
+        tasks.extend([sweeper, schema, rollout, doors].map(|task| task.abort_handle()));
+        tasks.extend(metrics);
         let (health, revocations) = (self.health.clone(), Arc::clone(&self.revocations));
         // Who does not know yet what is revoked has no say on tokens.
         let announce = tokio::spawn(async move {

@@ -15,6 +15,7 @@
 //! * [`store`]: sessions that outlast the process, on SQLite or Postgres
 //! * [`keys`]: the key ring
 //! * [`token`]: the vocabulary, pure: ids, claims, refresh tokens, the rotation verdict
+//! * [`metrics`]: what an operator's Prometheus reads
 //! * [`clock`]: time and entropy, injected everywhere
 //! * [`doctor`]: what may be wrong with an installation
 //! * [`telemetry`], [`shutdown`]: logs and traces; the end
@@ -29,6 +30,7 @@ pub mod clock;
 pub mod config;
 pub mod doctor;
 pub mod keys;
+pub mod metrics;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room, the rooms it may name beside itself, and the libraries that are none of its business.
-const ROOMS: [(&str, &[&str], &[&str]); 7] = [
+const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     ("clock", &[], &["tonic", "axum", "sqlx", "tokio", "prost", "http"]),
     ("token", &["clock"], &["tonic", "axum", "sqlx", "tokio", "prost", "http", "rand"]),
     ("keys", &["token", "clock"], &["tonic", "axum", "sqlx", "prost", "http", "rand"]),
@@ -22,6 +22,11 @@ const ROOMS: [(&str, &[&str], &[&str]); 7] = [
         &["tonic", "axum", "sqlx", "prost", "http", "rand"],
     ),
     ("transport", &["authority", "store", "keys", "token", "clock"], &["sqlx", "rand"]),
+    (
+        "metrics",
+        &["transport", "authority", "store", "token", "clock"],
+        &["tonic", "sqlx", "prost", "rand"],
+    ),
 ];
 
 /// The databases may not leak out of their folders.

@@ -6,6 +6,7 @@ mod health;
 mod keys;
 mod migrate;
 mod quickstart;
+mod rollout;
 mod serve;
 
 use std::io::Write as _;
@@ -26,6 +27,7 @@ fn command() -> Command {
         .after_help("Every setting can be given as a flag or by its name in the environment.")
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
         .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(rollout::command())
         .subcommand(
             Command::new("doctor")
                 .about("Say what may be wrong, and change nothing: exit code 1 for a warning, 2 for an error")
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
             Some(("migrate", _)) => migrate::run(config).await,
             Some(("health", _)) => health::run(config).await,
             Some(("keys", matches)) => keys::run(config, matches).await,
+            Some(("rollout", _)) => rollout::run(config, &matches).await,
             _ => serve::run(config).await,
         }
     });

@@ -16,7 +16,8 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
     let app = App::build(config).await.map_err(|error| error.to_string())?;
     let addresses = (app.grpc_addr(), app.http_addr());
     if let (Ok(grpc), Ok(http)) = addresses {
-        tracing::info!(%grpc, %http, version = env!("CARGO_PKG_VERSION"), "serving");
+        let metrics = app.metrics_addr().map(|address| address.to_string()).unwrap_or_default();
+        tracing::info!(%grpc, %http, metrics, version = env!("CARGO_PKG_VERSION"), "serving");
         if shows_how {
             quickstart::print(grpc, http, &cookie.name);
         }

@@ -15,6 +15,7 @@ use crate::keys::Secret;
 use crate::keys::life::Schedule;
 use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
+use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
 pub use network::NetworkSettings;
@@ -44,12 +45,16 @@ pub struct Config {
     pub revocations: RevocationSettings,
     /// Through which Redis replicas signal each other, if any.
     pub redis: Option<RedisUrl>,
+    /// Who is given JWTs until somebody says otherwise.
+    pub rollout: Rollout,
     /// Where gRPC listens.
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
     pub http_addr: SocketAddr,
     /// Who may call, how connections are secured, and what they may take.
     pub network: NetworkSettings,
+    /// Where metrics are read.
+    pub metrics_addr: SocketAddr,
     /// How browsers are treated.
     pub browser: BrowserSettings,
     /// How the process ends.
@@ -122,8 +127,10 @@ impl Config {
             tokens: tokens(&mut reader),
             revocations: revocations(&mut reader),
             redis: redis(&mut reader),
+            rollout: rollout(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
+            metrics_addr: reader.address("METRICS_ADDR"),
             network: network::read(&mut reader, production),
             browser: browser(&mut reader, production),
             shutdown: shutdown(&mut reader, production),
@@ -192,6 +199,14 @@ fn redis(reader: &mut Reader<'_>) -> Option<RedisUrl> {
         reader.problem("REDIS_URL must be a URL such as redis://127.0.0.1:6379");
     }
     url
+}
+
+fn rollout(reader: &mut Reader<'_>) -> Rollout {
+    let percentage = reader.number("JWT_ROLLOUT_PERCENTAGE", 0..=100_i64);
+    Rollout {
+        percentage: Percentage::new(percentage).unwrap_or(Percentage::NOBODY),
+        jwt_enabled: reader.truth("JWT_AUTH_ENABLED"),
+    }
 }
 
 fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
@@ -266,6 +281,7 @@ mod tests {
         assert_eq!(config.tokens.access_lifetime, Duration::from_mins(30));
         assert_eq!(config.tokens.rotation.refresh_lifetime, Duration::from_hours(7 * 24));
         assert!(config.browser.cookie.secure);
+        assert_eq!(config.rollout, Rollout::COMPLETE);
     }
 
     #[test]

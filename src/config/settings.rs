@@ -128,8 +128,21 @@ pub const SETTINGS: &[Setting] = &[
          `redis://127.0.0.1:6379`: for databases without LISTEN/NOTIFY, or behind a transaction \
          pooler. Unset: none, replicas poll.",
     ),
+    plain(
+        "JWT_AUTH_ENABLED",
+        "true",
+        "Whether JWTs are minted at all, until `rollout set` says otherwise. `false`: everybody is \
+         given session tokens.",
+    ),
+    plain(
+        "JWT_ROLLOUT_PERCENTAGE",
+        "100",
+        "The share of users who are given JWTs, 0 to 100, until `rollout set` says otherwise; the rest \
+         are given session tokens.",
+    ),
     plain("GRPC_ADDR", "127.0.0.1:50051", "The address and port of gRPC."),
     plain("HTTP_ADDR", "127.0.0.1:8080", "The address and port of HTTP."),
+    plain("METRICS_ADDR", "127.0.0.1:9464", "The address and port of `GET /metrics`."),
     optional(
         "CALLERS_FILE",
         "Who may call, with which keys and roles: a JSON file that `token-authority callers` \

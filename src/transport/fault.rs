@@ -62,7 +62,7 @@ fn refused(refusal: RefreshRefusal) -> Status {
 }
 
 /// The store failed. The cause goes to the log, never to the caller.
-fn store(error: &StoreError) -> Status {
+pub(super) fn store(error: &StoreError) -> Status {
     match error {
         StoreError::Unavailable(_) => {
             tracing::warn!(%error, "the store is unavailable");

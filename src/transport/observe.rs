@@ -5,9 +5,11 @@
 //! child of the HTTP request that caused it. Nothing of a request but its method, path, caller's
 //! name and outcome is recorded: no header, no body, no query.
 
+use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -31,14 +33,21 @@ pub enum Kind {
     Http,
 }
 
+/// Is told of every request that has ended. Has to be quick, and may not wait.
+pub trait Meter: fmt::Debug + Send + Sync + 'static {
+    /// A request has ended: an RPC `service/Method` with its gRPC status, or an HTTP request
+    /// `METHOD /path` with its status. Whoever calls decides what the name says.
+    fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration);
+}
+
 /// Observes every request of a service.
-#[derive(Debug, Clone, Copy)]
-pub struct ObserveLayer(pub Kind);
+#[derive(Debug, Clone)]
+pub struct ObserveLayer(pub Kind, pub Arc<dyn Meter>);
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, kind: self.0 }
+        Observe { inner, kind: self.0, meter: Arc::clone(&self.1) }
     }
 }
 
@@ -47,6 +56,7 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     kind: Kind,
+    meter: Arc<dyn Meter>,
 }
 
 impl<S, B, R> Service<Request<B>> for Observe<S>
@@ -65,7 +75,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let record = Record::begin(self.kind, &request);
+        let record = Record::begin(self.kind, &self.meter, &request);
         let future = self.inner.call(request).instrument(record.span.clone());
         Box::pin(async move {
             let response = future.await?;
@@ -78,6 +88,7 @@ where
 #[derive(Debug)]
 struct Record {
     kind: Kind,
+    meter: Arc<dyn Meter>,
     span: Span,
     method: String,
     begun: Instant,
@@ -86,7 +97,7 @@ struct Record {
 }
 
 impl Record {
-    fn begin<B>(kind: Kind, request: &Request<B>) -> Self {
+    fn begin<B>(kind: Kind, meter: &Arc<dyn Meter>, request: &Request<B>) -> Self {
         let path = request.uri().path();
         let (span, method) = match kind {
             Kind::Grpc => {
@@ -99,7 +110,8 @@ impl Record {
             }
         };
         adopt_parent(&span, request.headers());
-        Self { kind, span, method, begun: Instant::now(), caller: None }
+        let meter = Arc::clone(meter);
+        Self { kind, meter, span, method, begun: Instant::now(), caller: None }
     }
 
     fn follow<R>(mut self, response: Response<R>) -> Response<Observed<R>> {
@@ -118,7 +130,9 @@ impl Record {
 
     /// Writes the request's one line.
     fn end(self, outcome: i32) {
-        let micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = self.begun.elapsed();
+        self.meter.request(self.kind, &self.method, outcome, took);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let _entered = self.span.enter();
         let caller = self.caller.as_ref().map(Caller::name);
         self.span.record("caller", caller);

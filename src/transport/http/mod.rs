@@ -24,7 +24,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::callers::gate::Gate;
 use super::callers::guarded::Guarded;
 use super::callers::roles;
-use super::observe::{Kind, ObserveLayer};
+use super::observe::{Kind, Meter, ObserveLayer};
 use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 
 use crate::authority::Authority;
@@ -42,6 +42,18 @@ pub struct HttpSettings {
     /// What the public documents say.
     pub well_known: WellKnownSettings,
 }
+
+/// Every path of the HTTP port, for those who count by path.
+pub const ROUTES: &[&str] = &[
+    "/api/auth/refresh",
+    "/api/auth/logout",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/oauth2/introspect",
+    "/oauth2/revoke",
+    "/healthz",
+    "/readyz",
+];
 
 /// How the adapter treats browsers.
 #[derive(Debug, Clone)]
@@ -66,6 +78,7 @@ pub fn routes<C>(
     authority: &Arc<Authority>,
     readiness: Arc<dyn Readiness>,
     gate: Arc<Gate>,
+    meter: Arc<dyn Meter>,
 ) -> Router
 where
     C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
@@ -91,7 +104,7 @@ where
         .route(&roles::HEALTHZ, health::live, ())
         .route(&roles::READYZ, health::ready, readiness)
         .into_router()
-        .layer(ObserveLayer(Kind::Http))
+        .layer(ObserveLayer(Kind::Http, meter))
 }
 
 fn cors(origins: &AllowedOrigins) -> CorsLayer {
