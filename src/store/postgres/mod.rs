@@ -32,6 +32,16 @@ pub struct PgRows {
     link: link::Link,
 }
 
+impl PgRows {
+    /// Whether a transaction pooler is between this service and the database, so that nothing can
+    /// be kept that belongs to a connection, such as a `LISTEN`. Known from the first successful
+    /// operation on; before, only if the URL says so.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.link.is_pooled()
+    }
+}
+
 /// Sessions in the Postgres that `options` name. Connects at the first operation, so a database
 /// that is down fails that one and not its caller's start.
 ///
