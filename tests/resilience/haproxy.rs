@@ -19,7 +19,7 @@ impl HaProxy {
         let port = free_port();
         let mut settings = format!(
             "defaults\n  mode http\n  timeout connect 2s\n  timeout client 60s\n  \
-             timeout server 60s\n\
+             timeout server 60s\n  timeout check 5s\n\
              frontend grpc\n  bind 127.0.0.1:{port} proto h2\n  default_backend replicas\n\
              backend replicas\n  balance roundrobin\n  option httpchk GET /readyz\n  \
              http-check expect status 200\n  \
@@ -36,7 +36,7 @@ impl HaProxy {
         let (port, first, second) = (free_port(), primary.port(), standby.port());
         let settings = format!(
             "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  \
-             timeout server 1h\n\
+             timeout server 1h\n  timeout check 5s\n\
              listen databases\n  bind 127.0.0.1:{port}\n  \
              default-server check inter 200ms fall 1 rise 2 on-marked-down shutdown-sessions\n  \
              server primary 127.0.0.1:{first}\n  server standby 127.0.0.1:{second} backup\n"

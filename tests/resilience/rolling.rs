@@ -1,6 +1,6 @@
 //! Three replicas behind `HAProxy` are restarted one by one, twice over: no client notices.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cluster::Postgres;
 use crate::haproxy::HaProxy;
@@ -14,7 +14,6 @@ async fn a_rolling_restart_costs_no_request() {
     let mut replicas = [(); 3].map(|()| Replica::start(&postgres.url()));
     let proxy = HaProxy::before_replicas(&replicas);
     let load = Load::begin(&client(proxy.port), 20).await;
-    let began = Instant::now();
     for _ in 0..2 {
         for replica in &mut replicas {
             tokio::task::block_in_place(|| {
@@ -28,8 +27,7 @@ async fn a_rolling_restart_costs_no_request() {
     let (mut users, tally) = load.end().await;
     assert!(tally.errors.is_empty(), "{:?} {}", tally.errors, proxy.log());
     assert!(tally.rotations > 0, "no refresh rotated");
-    let rate = f64::from(u32::try_from(tally.good).unwrap()) / began.elapsed().as_secs_f64();
-    assert!(rate > 100.0, "only {rate:.0} requests a second: this shows nothing");
+    assert!(tally.good > 1000, "only {} requests: this shows nothing", tally.good);
     for user in &mut users {
         user.refresh().await.unwrap();
     }
