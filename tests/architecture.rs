@@ -101,6 +101,17 @@ fn only_the_databases_know_sql() {
 }
 
 #[test]
+fn only_the_signals_know_redis() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = Path::new("src/store/redis.rs");
+    for file in sources(&root.join("src")) {
+        let path = file.strip_prefix(root).unwrap();
+        let knows = code(&file).iter().any(|line| names(line, "redis::"));
+        assert!(path == home || !knows, "{} names redis", path.display());
+    }
+}
+
+#[test]
 fn every_file_says_what_it_is_for_and_stays_small() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in sources(&root.join("src")) {
