@@ -1,11 +1,12 @@
-//! Whether this process may be sent requests: its store answers, with a schema that it knows, it
-//! knows what is revoked, and it is not about to end.
+//! Whether this process may be sent requests: its store answers, with a schema that it knows, its
+//! keys are loaded, it knows what is revoked, and it is not about to end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::schema;
 use crate::authority::Revocations;
+use crate::keys::KeyRing;
 use crate::store::Store;
 use crate::transport::http::{Readiness, Ready};
 
@@ -14,12 +15,17 @@ use crate::transport::http::{Readiness, Ready};
 pub(super) struct StoreReadiness {
     store: Arc<Store>,
     revocations: Arc<Revocations>,
+    keys: Arc<KeyRing>,
     draining: AtomicBool,
 }
 
 impl StoreReadiness {
-    pub(super) const fn new(store: Arc<Store>, revocations: Arc<Revocations>) -> Self {
-        Self { store, revocations, draining: AtomicBool::new(false) }
+    pub(super) const fn new(
+        store: Arc<Store>,
+        revocations: Arc<Revocations>,
+        keys: Arc<KeyRing>,
+    ) -> Self {
+        Self { store, revocations, keys, draining: AtomicBool::new(false) }
     }
 
     /// From now on it is not ready.
@@ -42,6 +48,9 @@ impl Readiness for StoreReadiness {
         }
         match self.store.check().await {
             Err(_) => Ready::No("the database cannot be reached"),
+            Ok(schema) if schema::is_known(schema) && !self.keys.is_loaded() => {
+                Ready::No("the signing keys are not loaded yet")
+            }
             Ok(schema) if schema::is_known(schema) => Ready::Yes,
             Ok(_) => Ready::No("the database's schema is not one that this version knows"),
         }

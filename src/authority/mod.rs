@@ -6,6 +6,7 @@
 mod error;
 mod first_tokens;
 mod issue;
+pub mod keeper;
 mod mint;
 mod proofs;
 mod refresh;
@@ -112,5 +113,11 @@ impl Authority {
     #[must_use]
     pub const fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
+    }
+
+    /// The public keys that verify its tokens now, as a JWK Set (RFC 7517 section 5).
+    #[must_use]
+    pub fn published_keys(&self) -> serde_json::Value {
+        self.keys.published(self.clock.now())
     }
 }

@@ -3,7 +3,7 @@
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::Refusal;
-use crate::store::Proof;
+use crate::store::{Proof, StoreError};
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation};
 use crate::token::jws::{Malformed, Unverified};
@@ -75,6 +75,10 @@ impl Authority {
         let now = self.clock.now();
         let claims = match self.judge_jwt(token, audience, now) {
             Ok(claims) => claims,
+            Err(InactiveReason::UnknownKey) if !self.keys.is_loaded() => {
+                // The database was not there yet: the key may be in it.
+                return Err(StoreError::Unavailable("the keys are not loaded yet".into()).into());
+            }
             Err(reason) => return Ok(Validation::Inactive(reason)),
         };
         if self.is_revoked(&claims).await? {
@@ -101,8 +105,8 @@ impl Authority {
         Ok(false)
     }
 
-    /// The order of the reasons, of which a revocation is the last: what cannot be trusted is not looked at any further, and a token
-    /// whose time is over says so whatever else it is.
+    /// The order of the reasons, of which a revocation is the last: what cannot be trusted is not
+    /// looked at any further, and a token whose time is over says so whatever else it is.
     fn judge_jwt(
         &self,
         token: &str,
@@ -110,7 +114,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Claims, InactiveReason> {
         let unverified = Unverified::parse(token)?;
-        self.keys.verify(&unverified)?;
+        self.keys.verify(&unverified, now)?;
         let claims = Claims::parse(&unverified.payload()?)?;
         match claims.window(now.as_seconds(), self.policy.leeway) {
             Window::Over => return Err(InactiveReason::Expired),
@@ -123,6 +127,7 @@ impl Authority {
         if audience.is_some_and(|audience| !claims.is_meant_for(audience)) {
             return Err(InactiveReason::WrongAudience);
         }
+        self.keys.note_use(unverified.header.kid.as_deref(), now);
         Ok(claims)
     }
 

@@ -1,7 +1,9 @@
 //! The command line: one binary, one subcommand a file.
 
+mod callers;
 mod doctor;
 mod health;
+mod keys;
 mod migrate;
 mod quickstart;
 mod serve;
@@ -29,7 +31,9 @@ fn command() -> Command {
                 .about("Say what may be wrong, and change nothing: exit code 1 for a warning, 2 for an error")
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Report in JSON")),
         )
-        .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"));
+        .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"))
+        .subcommand(keys::command())
+        .subcommand(callers::command());
     source::add_flags(command)
 }
 
@@ -43,9 +47,20 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    let given = match matches.subcommand() {
-        Some((_, matches)) => Given::gather(matches),
-        None => Given::gather(&matches),
+    let given = Given::gather(innermost(&matches));
+    // Callers come before there is anything to serve, so the other settings are not looked at.
+    if let (Some(("callers", matches)), Ok(given)) = (matches.subcommand(), &given) {
+        let Some(path) = given.get("CALLERS_FILE") else {
+            return refuse(&["CALLERS_FILE must say where callers are kept".into()]);
+        };
+        return match callers::run(matches, path.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(&problem),
+        };
+    }
+    let read = match matches.subcommand_name() {
+        None | Some("serve") => Config::read_to_serve,
+        Some(_) => Config::read,
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -54,14 +69,15 @@ pub fn main() -> ExitCode {
     if let Some(("doctor", matches)) = matches.subcommand() {
         return runtime.block_on(doctor::run(given, matches.get_flag("json")));
     }
-    let config = match given.and_then(|given| Config::read(&given)) {
+    let config = match given.and_then(|given| read(&given)) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
     };
     let result = runtime.block_on(async {
-        match matches.subcommand_name() {
-            Some("migrate") => migrate::run(config).await,
-            Some("health") => health::run(config).await,
+        match matches.subcommand() {
+            Some(("migrate", _)) => migrate::run(config).await,
+            Some(("health", _)) => health::run(config).await,
+            Some(("keys", matches)) => keys::run(config, matches).await,
             _ => serve::run(config).await,
         }
     });
@@ -69,6 +85,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem),
     }
+}
+
+/// The subcommand's own matches, where global flags arrive wherever they were given.
+fn innermost(matches: &clap::ArgMatches) -> &clap::ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
 }
 
 fn refuse(problems: &[String]) -> ExitCode {

@@ -1,5 +1,7 @@
 //! What the operator decides: read once, checked whole, and never printed with a secret in it.
 
+mod keys;
+mod network;
 mod reader;
 pub mod settings;
 pub mod source;
@@ -10,10 +12,12 @@ use std::time::Duration;
 
 use crate::authority::{RevocationSettings, StalePolicy, TokenPolicy};
 use crate::keys::Secret;
+use crate::keys::life::Schedule;
 use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
+pub use network::NetworkSettings;
 use reader::Reader;
 use source::Given;
 
@@ -32,6 +36,8 @@ pub struct Config {
     pub jwt_secret_previous: Option<Secret>,
     /// A secret that only this service knows.
     pub authority_secret: Option<Secret>,
+    /// Which keys sign, and for how long.
+    pub keys: Schedule,
     /// What tokens are like.
     pub tokens: TokenPolicy,
     /// How revocations are kept and followed.
@@ -42,6 +48,8 @@ pub struct Config {
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
     pub http_addr: SocketAddr,
+    /// Who may call, how connections are secured, and what they may take.
+    pub network: NetworkSettings,
     /// How browsers are treated.
     pub browser: BrowserSettings,
     /// How the process ends.
@@ -80,11 +88,23 @@ pub struct TelemetrySettings {
 }
 
 impl Config {
-    /// Reads and checks every setting.
+    /// Reads and checks every setting, for whatever does not serve.
     ///
     /// # Errors
     /// Every problem, a line each.
     pub fn read(given: &Given) -> Result<Self, Vec<String>> {
+        Self::read_for(given, false)
+    }
+
+    /// Reads and checks every setting, and that it is safe to open ports with them.
+    ///
+    /// # Errors
+    /// Every problem, a line each.
+    pub fn read_to_serve(given: &Given) -> Result<Self, Vec<String>> {
+        Self::read_for(given, true)
+    }
+
+    fn read_for(given: &Given, to_serve: bool) -> Result<Self, Vec<String>> {
         let mut reader = Reader::new(given);
         let environments =
             [("development", Environment::Development), ("production", Environment::Production)];
@@ -98,31 +118,24 @@ impl Config {
             jwt_secret: reader.secret("JWT_SECRET", production),
             jwt_secret_previous: reader.secret("JWT_SECRET_PREVIOUS", production),
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
+            keys: keys::read(&mut reader),
             tokens: tokens(&mut reader),
             revocations: revocations(&mut reader),
             redis: redis(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
+            network: network::read(&mut reader, production),
             browser: browser(&mut reader, production),
             shutdown: shutdown(&mut reader, production),
             telemetry: telemetry(&mut reader, production),
             data_dir,
         };
         config.check_secrets(&mut reader);
+        if to_serve {
+            network::check(&config, &mut reader);
+        }
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
-    }
-
-    fn check_secrets(&self, reader: &mut Reader<'_>) {
-        if self.environment == Environment::Production && self.jwt_secret.is_none() {
-            reader.problem("JWT_SECRET is required in production");
-        }
-        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret {
-            reader.problem("AUTHORITY_SECRET must not equal JWT_SECRET, which backends embed");
-        }
-        if self.jwt_secret.is_some() && self.jwt_secret == self.jwt_secret_previous {
-            reader.problem("JWT_SECRET_PREVIOUS must not equal JWT_SECRET");
-        }
     }
 }
 
@@ -137,7 +150,6 @@ fn database(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
 
 fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
     const DAY: u64 = 24 * 60 * 60;
-    let _ = reader.choice("JWT_ALGORITHM", &[("HS256", ())]);
     let access = reader.number("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", 1..=1440_u64) * 60;
     let refresh = reader.number("JWT_REFRESH_TOKEN_EXPIRE_DAYS", 1..=365_u64) * DAY;
     let session = reader.number("SESSION_MAX_LIFETIME_DAYS", 1..=3650_u64) * DAY;

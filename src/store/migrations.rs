@@ -16,8 +16,13 @@ use super::rows::Schema;
 /// A migration as the sources have it: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 2] = [
+const POSTGRES: [Source; 3] = [
     (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
+    (
+        2,
+        "expand_signing_keys",
+        include_str!("../../migrations/postgres/0002_expand_signing_keys.sql"),
+    ),
     (
         3,
         "expand_revocations",
@@ -25,8 +30,13 @@ const POSTGRES: [Source; 2] = [
     ),
 ];
 
-const SQLITE: [Source; 2] = [
+const SQLITE: [Source; 3] = [
     (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
+    (
+        2,
+        "expand_signing_keys",
+        include_str!("../../migrations/sqlite/0002_expand_signing_keys.sql"),
+    ),
     (3, "expand_revocations", include_str!("../../migrations/sqlite/0003_expand_revocations.sql")),
 ];
 

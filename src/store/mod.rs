@@ -16,6 +16,7 @@ mod change;
 pub mod coalesce;
 mod columns;
 pub mod inspect;
+pub mod keys;
 mod lease;
 mod migrations;
 pub mod postgres;
@@ -34,6 +35,7 @@ use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
 pub use inspect::Inspect;
+pub use keys::KeyRows;
 pub use rows::Rows;
 pub use sessions::Store;
 pub use signal::Signal;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Open, OpenedBefore, Proof, StoreError};
+use super::{KeyRows, Open, OpenedBefore, Proof, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
 use crate::token::session::{Revocation, RevocationReason, Session};
@@ -78,7 +78,7 @@ pub const OVERLAP: Duration = Duration::from_secs(10);
 /// Rows of sessions in a database. Every method is one atomic, durable step, takes effect whole
 /// or not at all, and answers in the order of what it was given.
 #[async_trait]
-pub trait Rows: fmt::Debug + Send + Sync + 'static {
+pub trait Rows: KeyRows + fmt::Debug + Send + Sync + 'static {
     /// Stores new sessions. `false` for one whose request key is taken, by a row or by an earlier
     /// one of the same call: it is not stored.
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError>;

@@ -13,6 +13,7 @@ mod support;
 mod database;
 mod feed;
 mod feed_on_postgres;
+mod keys;
 mod logins;
 mod on_postgres;
 mod on_sqlite;
@@ -85,6 +86,11 @@ conformance! {
         it_is_read_in_order_page_by_page
         what_matters_no_more_is_purged
         many_at_once_are_all_told;
+    keys:
+        a_key_survives_whole
+        of_many_at_once_one_makes_the_next_key
+        a_keys_life_is_only_lengthened_and_its_end_only_hastened
+        the_latest_use_counts_and_goes_with_its_key;
     secrets:
         the_database_holds_no_token
         the_quickstarts_query_finds_the_hash;

@@ -81,3 +81,24 @@ async fn what_was_answered_is_in_the_file_after_a_crash() {
     let found = rows.load(&[open.session.id]).await.unwrap().pop().unwrap().unwrap();
     assert_eq!(found.session, open.session);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let processes = [sqlite::open(&path).await.unwrap(), sqlite::open(&path).await.unwrap()];
+    processes[0].migrate().await.unwrap();
+    let logins = Logins::new(52);
+    let work = async |process: &sqlite::SqliteRows| {
+        for _ in 0..100 {
+            let mut open = logins.login("u", START).0;
+            open.session.expires_at = START;
+            assert_eq!(process.insert(&[open]).await.unwrap(), [true]);
+            // It reads before it writes, and what it has read may not change in between.
+            process.purge(START + Duration::from_secs(1), 10).await.unwrap();
+        }
+    };
+    tokio::join!(work(&processes[0]), work(&processes[1]));
+    let left = processes[0].purge(START + Duration::from_secs(1), 10).await.unwrap();
+    assert_eq!(left.examined, 0);
+}

@@ -82,7 +82,7 @@ async fn a_database_that_hangs_is_unavailable_until_it_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn so_is_one_behind_a_pooler() {
     let bouncer = std::sync::OnceLock::new();
-    let start = |cluster: &Cluster| PgBouncer::start(cluster, "transaction", 5);
+    let start = |cluster: &Cluster| PgBouncer::start(cluster, 5, "");
     hang(|cluster| bouncer.get_or_init(|| start(cluster)).url("postgres")).await;
 }
 

@@ -142,8 +142,7 @@ impl Rows for PgRows {
         let ended_before = moment(ended_before)?;
         let once = || async {
             let mut lease = self.link.lease().await?;
-            let pooled = self.link.is_pooled();
-            let purged = purge(&mut lease, ended_before, most, pooled).await;
+            let purged = purge(&mut lease, ended_before, most).await;
             settle(lease, purged)
         };
         self.link.attempt(Again::Writing, once).await
@@ -184,17 +183,20 @@ impl Rows for PgRows {
 }
 
 /// Deletes what has ended, and puts off what was refreshed since it was last looked at.
+///
+/// Its statements never have names. Should a pooler go unnoticed, one client's name may stand for
+/// another's statement: no name must ever stand for a deletion that takes the same arguments as a
+/// harmless statement.
 async fn purge(
     connection: &mut PgConnection,
     ended_before: OffsetDateTime,
     most: u32,
-    pooled: bool,
 ) -> Result<Purged, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let due = sqlx::query(sql::DUE)
         .bind(ended_before)
         .bind(i64::from(most))
-        .persistent(!pooled)
+        .persistent(false)
         .fetch_all(&mut *transaction)
         .await?;
     let (mut ended, mut alive) = (Vec::<Uuid>::new(), Vec::<Uuid>::new());
@@ -206,7 +208,7 @@ async fn purge(
     let purged = Purged { examined: count(&due), deleted: count(&ended) };
     for (statement, ids) in [(sql::DELETE, ended), (sql::PUT_OFF, alive)] {
         if !ids.is_empty() {
-            let statement = sqlx::query(statement).bind(ids).persistent(!pooled);
+            let statement = sqlx::query(statement).bind(ids).persistent(false);
             statement.execute(&mut *transaction).await?;
         }
     }
@@ -214,7 +216,7 @@ async fn purge(
     Ok(purged)
 }
 
-fn count<T>(rows: &[T]) -> u64 {
+pub(super) fn count<T>(rows: &[T]) -> u64 {
     u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 

@@ -170,7 +170,7 @@ pub(super) const OVERDUE: &str = "
     SELECT count(*)
     FROM (SELECT 1 AS due FROM user_sessions WHERE sweep_at < $1 LIMIT $2) AS overdue";
 
-pub(super) const BACKEND: &str = "SELECT pg_backend_pid()";
+pub(super) const PROBE: &str = "SELECT current_setting('token_authority.probe', true)";
 
 pub(super) const LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _sqlx_migrations (
