@@ -106,6 +106,17 @@ fn only_the_databases_know_sql() {
 }
 
 #[test]
+fn only_the_signals_know_redis() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = Path::new("src/store/redis.rs");
+    for file in sources(&root.join("src")) {
+        let path = file.strip_prefix(root).unwrap();
+        let knows = code(&file).iter().any(|line| names(line, "redis::"));
+        assert!(path == home || !knows, "{} names redis", path.display());
+    }
+}
+
+#[test]
 fn every_route_is_guarded() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in sources(&root.join("src")) {
