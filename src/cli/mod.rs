@@ -1,5 +1,7 @@
 //! The command line: one binary, one subcommand a file.
 
+mod doctor;
+mod health;
 mod keys;
 mod migrate;
 mod quickstart;
@@ -8,7 +10,7 @@ mod serve;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
 use crate::config::Config;
 use crate::config::source::{self, Given};
@@ -23,6 +25,12 @@ fn command() -> Command {
         .after_help("Every setting can be given as a flag or by its name in the environment.")
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
         .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(
+            Command::new("doctor")
+                .about("Say what may be wrong, and change nothing: exit code 1 for a warning, 2 for an error")
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Report in JSON")),
+        )
+        .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"))
         .subcommand(keys::command());
     source::add_flags(command)
 }
@@ -38,17 +46,21 @@ pub fn main() -> ExitCode {
         }
     };
     let given = Given::gather(innermost(&matches));
-    let config = match given.and_then(|given| Config::read(&given)) {
-        Ok(config) => config,
-        Err(problems) => return refuse(&problems),
-    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
     };
+    if let Some(("doctor", matches)) = matches.subcommand() {
+        return runtime.block_on(doctor::run(given, matches.get_flag("json")));
+    }
+    let config = match given.and_then(|given| Config::read(&given)) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
     let result = runtime.block_on(async {
         match matches.subcommand() {
             Some(("migrate", _)) => migrate::run(config).await,
+            Some(("health", _)) => health::run(config).await,
             Some(("keys", matches)) => keys::run(config, matches).await,
             _ => serve::run(config).await,
         }

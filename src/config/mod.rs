@@ -9,9 +9,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::authority::TokenPolicy;
+use crate::authority::{RevocationSettings, StalePolicy, TokenPolicy};
 use crate::keys::Secret;
 use crate::keys::life::Schedule;
+use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
@@ -37,6 +38,10 @@ pub struct Config {
     pub keys: Schedule,
     /// What tokens are like.
     pub tokens: TokenPolicy,
+    /// How revocations are kept and followed.
+    pub revocations: RevocationSettings,
+    /// Through which Redis replicas signal each other, if any.
+    pub redis: Option<RedisUrl>,
     /// Where gRPC listens.
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
@@ -99,6 +104,8 @@ impl Config {
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
             keys: keys::read(&mut reader),
             tokens: tokens(&mut reader),
+            revocations: revocations(&mut reader),
+            redis: redis(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
             browser: browser(&mut reader, production),
@@ -144,6 +151,27 @@ fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
         issuer: reader.text("JWT_ISSUER").map(str::to_owned),
         leeway: Duration::from_secs(reader.number("JWT_LEEWAY_SECONDS", 0..=300_u64)),
     }
+}
+
+fn revocations(reader: &mut Reader<'_>) -> RevocationSettings {
+    let policies = [("serve", StalePolicy::Serve), ("refuse", StalePolicy::Refuse)];
+    RevocationSettings {
+        max_entries: reader.number("REVOCATION_MAX_ENTRIES", 1..=100_000_000_usize),
+        max_staleness: Duration::from_secs(
+            reader.number("REVOCATION_MAX_STALENESS_SECONDS", 2..=86_400_u64),
+        ),
+        stale_policy: reader
+            .choice("REVOCATION_STALE_POLICY", &policies)
+            .unwrap_or(StalePolicy::Refuse),
+    }
+}
+
+fn redis(reader: &mut Reader<'_>) -> Option<RedisUrl> {
+    let url = RedisUrl::parse(reader.text("REDIS_URL")?);
+    if url.is_none() {
+        reader.problem("REDIS_URL must be a URL such as redis://127.0.0.1:6379");
+    }
+    url
 }
 
 fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {

@@ -103,6 +103,31 @@ pub const SETTINGS: &[Setting] = &[
         "0",
         "How many seconds a verifier's clock may be off, as in your backends' verifiers: 0 to 300.",
     ),
+    plain(
+        "REVOCATION_STALE_POLICY",
+        "serve",
+        "What ValidateToken does once this replica cannot confirm for REVOCATION_MAX_STALENESS_SECONDS \
+         that it knows every revocation: `serve` goes on with what it knows, `refuse` answers \
+         UNAVAILABLE.",
+    ),
+    plain(
+        "REVOCATION_MAX_STALENESS_SECONDS",
+        "30",
+        "For how many seconds the revocations' freshness may go unconfirmed before this replica is \
+         not ready any more: 2 to 86400.",
+    ),
+    plain(
+        "REVOCATION_MAX_ENTRIES",
+        "1000000",
+        "The most revocations held in memory, at about 250 bytes each: 1 to 100000000. If more matter, \
+         ValidateToken asks the database about sessions that are not among them.",
+    ),
+    secret(
+        "REDIS_URL",
+        "A Redis through which replicas wake each other up for new revocations, such as \
+         `redis://127.0.0.1:6379`: for databases without LISTEN/NOTIFY, or behind a transaction \
+         pooler. Unset: none, replicas poll.",
+    ),
     plain("GRPC_ADDR", "127.0.0.1:50051", "The address and port of gRPC."),
     plain("HTTP_ADDR", "127.0.0.1:8080", "The address and port of HTTP."),
     optional(

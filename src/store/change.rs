@@ -5,6 +5,7 @@
 //! compare-and-swap by revision; whoever loses it is read and judged again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::rows::{Row, Rows, Swap};
 use super::{Refresh, Refreshed, StoreError};
@@ -17,6 +18,15 @@ use crate::token::session::{RevocationReason, Revoked, Session};
 /// How often a change is judged anew after other replicas changed its row in between. Each
 /// attempt that fails means that another one succeeded.
 const ATTEMPTS: usize = 16;
+
+/// By what changes are judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// How refresh tokens are rotated, and how long sessions live.
+    pub(super) policy: Policy,
+    /// How long after a revocation an access token of the session can still be in use.
+    pub(super) reach: Duration,
+}
 
 /// A change to one session.
 #[derive(Debug)]
@@ -84,24 +94,28 @@ fn fold_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session
 /// Makes a batch of changes.
 pub(super) async fn make(
     rows: &dyn Rows,
-    policy: &Policy,
+    rules: &Rules,
     changes: Vec<Change>,
 ) -> Vec<Result<Changed, StoreError>> {
     let mut results: Vec<_> = changes.iter().map(|_| None).collect();
     for _ in 0..ATTEMPTS {
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
-        if unsettled.is_empty() {
-            break;
-        }
-        match attempt(rows, policy, &changes, &unsettled).await {
-            Ok(settled) => {
-                for (i, changed) in settled {
-                    results[i] = Some(Ok(changed));
+        let mut batches = if unsettled.is_empty() { vec![] } else { vec![unsettled] };
+        while let Some(batch) = batches.pop() {
+            match attempt(rows, rules, &changes, &batch).await {
+                Ok(settled) => {
+                    for (i, changed) in settled {
+                        results[i] = Some(Ok(changed));
+                    }
                 }
-            }
-            Err(error) => {
-                for i in unsettled {
-                    results[i] = Some(Err(error.clone()));
+                // It is about one session's row: let that one fail alone.
+                Err(StoreError::Inconsistent(_)) if by_session(&changes, &batch).len() > 1 => {
+                    batches.extend(by_session(&changes, &batch).into_values());
+                }
+                Err(error) => {
+                    for i in batch {
+                        results[i] = Some(Err(error.clone()));
+                    }
                 }
             }
         }
@@ -113,21 +127,17 @@ pub(super) async fn make(
 /// Reads, judges and writes once. Answers for those changes that are settled by it.
 async fn attempt(
     rows: &dyn Rows,
-    policy: &Policy,
+    rules: &Rules,
     changes: &[Change],
-    unsettled: &[usize],
+    batch: &[usize],
 ) -> Result<Vec<(usize, Changed)>, StoreError> {
-    let mut by_session = BTreeMap::<SessionId, Vec<usize>>::new();
-    for &i in unsettled {
-        by_session.entry(changes[i].session_id()).or_default().push(i);
-    }
-    // In the order of their ids, so that two batches never wait for each other in a circle.
+    let by_session = by_session(changes, batch);
     let ids: Vec<SessionId> = by_session.keys().copied().collect();
     let loaded = rows.load(&ids).await?;
 
     let (mut settled, mut tentative, mut swaps) = (Vec::new(), Vec::new(), Vec::new());
     for (indexes, row) in by_session.into_values().zip(loaded) {
-        let (folded, swap) = fold_session(policy, changes, indexes, row);
+        let (folded, swap) = fold_session(rules, changes, indexes, row);
         match swap {
             None => settled.extend(folded),
             Some(swap) => {
@@ -144,21 +154,35 @@ async fn attempt(
     Ok(settled)
 }
 
+/// A batch's changes by their sessions, in the order of the ids, so that two batches never wait
+/// for each other in a circle.
+fn by_session(changes: &[Change], batch: &[usize]) -> BTreeMap<SessionId, Vec<usize>> {
+    let mut by_session = BTreeMap::<SessionId, Vec<usize>>::new();
+    for &i in batch {
+        by_session.entry(changes[i].session_id()).or_default().push(i);
+    }
+    by_session
+}
+
 type Folded = Vec<(usize, Changed)>;
 
 fn fold_session(
-    policy: &Policy,
+    rules: &Rules,
     changes: &[Change],
     indexes: Vec<usize>,
     row: Option<Row>,
 ) -> (Folded, Option<Swap>) {
     let Some(Row { mut session, revision }) = row else {
-        let unknown = |i: usize| (i, changes[i].fold(None, policy));
+        let unknown = |i: usize| (i, changes[i].fold(None, &rules.policy));
         return (indexes.into_iter().map(unknown).collect(), None);
     };
     let before = session.clone();
-    let folded =
-        indexes.into_iter().map(|i| (i, changes[i].fold(Some(&mut session), policy))).collect();
-    let swap = (session != before).then_some(Swap { session, revision });
+    let fold = |i: usize| (i, changes[i].fold(Some(&mut session), &rules.policy));
+    let folded = indexes.into_iter().map(fold).collect();
+    let swap = (session != before).then(|| {
+        let ends_now = before.revoked.is_none();
+        let revocation = session.revocation(rules.reach).filter(|_| ends_now);
+        Swap { session, revision, revocation }
+    });
     (folded, swap)
 }

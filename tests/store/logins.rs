@@ -15,6 +15,9 @@ use token_authority::token::session::{Lineage, Session};
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 
+/// How long after a revocation an access token may be in use.
+pub(crate) const REACH: Duration = Duration::from_mins(31);
+
 pub(crate) const POLICY: Policy = Policy {
     rotation: true,
     window: WINDOW,
@@ -74,6 +77,9 @@ impl Logins {
 
 /// 64 hex digits that say `text`.
 pub(crate) fn request_key(text: &str) -> String {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex:0>64}")
+    format!("{:0>64}", hex(text.as_bytes()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

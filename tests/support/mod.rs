@@ -1,6 +1,8 @@
 //! What several test binaries need: real databases and poolers, started and stopped by the test.
-#![expect(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
+//!
+//! A binary that leaves parts of it unused says so where it names this module:
+//! `#[expect(dead_code, reason = "…")]`.
 
-pub mod pgbouncer;
-pub mod postgres;
-pub mod supervised;
+pub(crate) mod pgbouncer;
+pub(crate) mod postgres;
+pub(crate) mod supervised;

@@ -7,17 +7,17 @@ use super::supervised::{Supervised, await_port, free_port};
 
 /// A running PgBouncer.
 #[derive(Debug)]
-pub struct PgBouncer {
+pub(crate) struct PgBouncer {
     _server: Supervised,
     port: u16,
 }
 
 impl PgBouncer {
-    /// Starts one with `pool_size` server connections a database.
+    /// Starts one with `pool_size` server connections a database, and `more` settings.
     ///
     /// # Panics
     /// Where PgBouncer is not installed.
-    pub fn start(cluster: &Cluster, pool_size: u32) -> Self {
+    pub(crate) fn start(cluster: &Cluster, pool_size: u32, more: &str) -> Self {
         let folder = Supervised::folder();
         let (port, server_port) = (free_port(), cluster.port());
         let settings = format!(
@@ -30,7 +30,8 @@ impl PgBouncer {
              auth_type = any\n\
              pool_mode = transaction\n\
              max_client_conn = 500\n\
-             default_pool_size = {pool_size}\n"
+             default_pool_size = {pool_size}\n\
+             {more}\n"
         );
         let file = folder.join("pgbouncer.ini");
         std::fs::write(&file, settings).unwrap();
@@ -41,14 +42,19 @@ impl PgBouncer {
         Self { _server: server, port }
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The one that this process's tests share, before the shared cluster.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<PgBouncer> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(Cluster::shared(), 5))
+        SHARED.get_or_init(|| Self::start(Cluster::shared(), 5, ""))
     }
 
     /// The URL of one of the cluster's databases through it.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 }

@@ -3,12 +3,14 @@
 //! * `file`: the file and the connections to it
 //! * `sql`, `write`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod file;
+mod inspect;
 mod keys;
 mod migrate;
 mod rows;
@@ -19,6 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::StoreError;
+
+pub use inspect::SqliteInspection;
 
 /// Sessions in an SQLite file.
 #[derive(Debug)]

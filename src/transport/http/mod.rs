@@ -6,6 +6,7 @@
 mod auth;
 mod cookie;
 mod health;
+pub mod oauth;
 mod origin;
 mod well_known;
 
