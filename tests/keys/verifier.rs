@@ -1,0 +1,229 @@
+//! Verifiers that others wrote, each with a key set that it keeps as long as it was told and asks
+//! for no sooner: so a key that signs before it was published long enough is refused.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::replica::SOON;
+use crate::support::supervised::free_port;
+
+/// `PyJWT`, which keeps the set for its `max-age`.
+const PYTHON: &str = r#"
+import json, re, sys, time, urllib.request, jwt
+url, fetched, life, keys = sys.argv[1], None, 0, {}
+for line in sys.stdin:
+    token = line.strip()
+    try:
+        if fetched is None or time.monotonic() >= fetched + life:
+            fetched = time.monotonic()
+            with urllib.request.urlopen(url) as answer:
+                life = int(re.search(r"max-age=(\d+)", answer.headers["Cache-Control"]).group(1))
+                keys = {key.key_id: key for key in jwt.PyJWKSet.from_json(answer.read().decode()).keys}
+        head = jwt.get_unverified_header(token)
+        key = keys[head["kid"]]
+        claims = jwt.decode(token, key, algorithms=[key.algorithm_name])
+        assert head["typ"] == "at+jwt" and claims["type"] == "access", head
+        print("ok", flush=True)
+    except Exception as error:
+        print(repr(error), flush=True)
+"#;
+
+/// jose, which keeps the set as long as is said here, and does not ask for an unknown key.
+const NODE: &str = r#"
+const { createRemoteJWKSet, jwtVerify } = require("jose");
+const { createInterface } = require("node:readline");
+const [url, maxAge] = process.argv.slice(1);
+const keys = createRemoteJWKSet(new URL(url), { cacheMaxAge: Number(maxAge), cooldownDuration: 1e9 });
+(async () => {
+  for await (const token of createInterface({ input: process.stdin })) {
+    try {
+      await jwtVerify(token, keys, { typ: "at+jwt", algorithms: ["EdDSA", "ES256", "RS256"] });
+      console.log("ok");
+    } catch (error) {
+      console.log(String(error));
+    }
+  }
+})();
+"#;
+
+/// One that verifies tokens by a key set.
+pub(crate) trait Verifier: Send {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// Why it refuses a token, if it does.
+    fn refuses(&mut self, token: &str) -> Option<String>;
+}
+
+fn tool(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools").join(path);
+    assert!(path.exists(), "{} is missing: run scripts/tools", path.display());
+    path
+}
+
+/// A script that reads tokens and answers line by line. It ends with its input.
+pub(crate) struct Script {
+    name: &'static str,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Script {
+    /// `PyJWT`.
+    pub(crate) fn pyjwt(set: &str) -> Self {
+        let mut command = Command::new(tool("python/bin/python"));
+        Self::start("PyJWT", command.args(["-c", PYTHON, set]))
+    }
+
+    /// jose.
+    pub(crate) fn jose(set: &str, max_age: Duration) -> Self {
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", tool("node/node_modules"));
+        let max_age = max_age.as_millis().to_string();
+        Self::start("jose", command.args(["-e", NODE, set, &max_age]))
+    }
+
+    fn start(name: &'static str, command: &mut Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
+        Self { name, child, input, output: BufReader::new(output) }
+    }
+}
+
+impl Verifier for Script {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn refuses(&mut self, token: &str) -> Option<String> {
+        writeln!(self.input.as_mut().unwrap(), "{token}").unwrap();
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        (answer.trim() != "ok").then(|| answer.trim().to_owned())
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// An Envoy that lets requests through to a service only with a good token.
+pub(crate) struct Envoy {
+    child: Child,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+impl Envoy {
+    /// Starts one before a replica's HTTP port, whose key set it keeps that long.
+    pub(crate) fn before(http: SocketAddr, cache: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = folder.path().join("envoy.json");
+        std::fs::write(&config, configuration(address, http, cache)).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(tool("python/bin/envoy"));
+        command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]);
+        command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut envoy = Self { child: command.spawn().unwrap(), address, folder };
+        envoy.await_port();
+        envoy
+    }
+
+    fn await_port(&mut self) {
+        let deadline = Instant::now() + SOON;
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.child.try_wait().unwrap();
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "Envoy does not listen: {log}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Verifier for Envoy {
+    fn name(&self) -> &'static str {
+        "Envoy"
+    }
+
+    fn refuses(&mut self, token: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        write!(
+            stream,
+            "GET /healthz HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        (!answer.starts_with("HTTP/1.1 200")).then_some(answer)
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configuration(listen: SocketAddr, http: SocketAddr, cache: Duration) -> String {
+    let at = |address: SocketAddr| {
+        let (host, port) = (address.ip().to_string(), address.port());
+        serde_json::json!({ "socket_address": { "address": host, "port_value": port } })
+    };
+    let keys = serde_json::json!({
+        "http_uri": {
+            "uri": format!("http://{http}/.well-known/jwks.json"),
+            "cluster": "authority",
+            "timeout": "5s",
+        },
+        "cache_duration": format!("{}s", cache.as_secs()),
+    });
+    let authn = serde_json::json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        "providers": { "authority": { "remote_jwks": keys, "forward": true } },
+        "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": "authority" } }],
+    });
+    let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let route =
+        serde_json::json!({ "match": { "prefix": "/" }, "route": { "cluster": "authority" } });
+    let manager = serde_json::json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.\
+                  http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "in",
+        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [route] }] },
+        "http_filters": [
+            { "name": "envoy.filters.http.jwt_authn", "typed_config": authn },
+            { "name": "envoy.filters.http.router", "typed_config": { "@type": router } },
+        ],
+    });
+    let filter = serde_json::json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": manager,
+    });
+    let endpoint = serde_json::json!({ "endpoint": { "address": at(http) } });
+    let cluster = serde_json::json!({
+        "name": "authority",
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": "authority",
+            "endpoints": [{ "lb_endpoints": [endpoint] }],
+        },
+    });
+    let listener =
+        serde_json::json!({ "address": at(listen), "filter_chains": [{ "filters": [filter] }] });
+    let resources = serde_json::json!({ "listeners": [listener], "clusters": [cluster] });
+    serde_json::json!({ "static_resources": resources }).to_string()
+}
