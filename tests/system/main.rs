@@ -30,3 +30,5 @@ macro_rules! on_both {
 }
 
 mod life;
+mod vectors;
+mod verifiers;
