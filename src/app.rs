@@ -21,7 +21,7 @@ use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
 use crate::keys::KeyRing;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
-use crate::store::{Rows, Store, StoreError, postgres, sqlite};
+use crate::store::{Inspect, Rows, Store, StoreError, postgres, sqlite};
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
 
@@ -68,6 +68,24 @@ pub async fn open_rows(config: &Config) -> Result<Arc<dyn Rows>, AppError> {
         DatabaseUrl::Sqlite(path) => sqlite::open(path).await?,
         DatabaseUrl::Postgres(url) => postgres::connect(postgres::Options::new(url))?,
     })
+}
+
+/// The database that the settings name, to be looked at only: nothing is made or changed, and an
+/// SQLite file that is missing stays so.
+///
+/// # Errors
+/// Where the URL makes no sense.
+pub fn inspect(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
+    Ok(match &config.database {
+        DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteInspection::new(path)),
+        DatabaseUrl::Postgres(url) => postgres::connect(postgres::Options::new(url))?,
+    })
+}
+
+/// Where a generated secret is kept, if one was.
+#[must_use]
+pub fn kept_secret(config: &Config) -> std::path::PathBuf {
+    secret_file::path(&config.data_dir)
 }
 
 impl App {

@@ -16,6 +16,7 @@
 //! * [`keys`]: the key ring
 //! * [`token`]: the vocabulary, pure: ids, claims, refresh tokens, the rotation verdict
 //! * [`clock`]: time and entropy, injected everywhere
+//! * [`doctor`]: what may be wrong with an installation
 //! * [`telemetry`], [`shutdown`]: logs and traces; the end
 //!
 //! Arrows never go back: `token` and `authority` know no transport and no database, and `token`
@@ -26,6 +27,7 @@ pub mod authority;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod keys;
 pub mod shutdown;
 pub mod store;

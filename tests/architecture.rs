@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room, the rooms it may name beside itself, and the libraries that are none of its business.
-const ROOMS: [(&str, &[&str], &[&str]); 6] = [
+const ROOMS: [(&str, &[&str], &[&str]); 7] = [
     ("clock", &[], &["tonic", "axum", "sqlx", "tokio", "prost", "http"]),
     ("token", &["clock"], &["tonic", "axum", "sqlx", "tokio", "prost", "http", "rand"]),
     ("keys", &["token", "clock"], &["tonic", "axum", "sqlx", "prost", "http", "rand"]),
@@ -14,6 +14,11 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
     (
         "authority",
         &["store", "keys", "token", "clock"],
+        &["tonic", "axum", "sqlx", "prost", "http", "rand"],
+    ),
+    (
+        "doctor",
+        &["config", "store", "keys", "token", "clock"],
         &["tonic", "axum", "sqlx", "prost", "http", "rand"],
     ),
     ("transport", &["authority", "store", "keys", "token", "clock"], &["sqlx", "rand"]),

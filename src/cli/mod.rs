@@ -1,5 +1,7 @@
 //! The command line: one binary, one subcommand a file.
 
+mod doctor;
+mod health;
 mod migrate;
 mod quickstart;
 mod serve;
@@ -7,7 +9,7 @@ mod serve;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
 use crate::config::Config;
 use crate::config::source::{self, Given};
@@ -21,7 +23,13 @@ fn command() -> Command {
         .about("Mints, renews, revokes and checks a product's tokens.")
         .after_help("Every setting can be given as a flag or by its name in the environment.")
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
-        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"));
+        .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(
+            Command::new("doctor")
+                .about("Say what may be wrong, and change nothing: exit code 1 for a warning, 2 for an error")
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Report in JSON")),
+        )
+        .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"));
     source::add_flags(command)
 }
 
@@ -39,17 +47,21 @@ pub fn main() -> ExitCode {
         Some((_, matches)) => Given::gather(matches),
         None => Given::gather(&matches),
     };
-    let config = match given.and_then(|given| Config::read(&given)) {
-        Ok(config) => config,
-        Err(problems) => return refuse(&problems),
-    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
     };
+    if let Some(("doctor", matches)) = matches.subcommand() {
+        return runtime.block_on(doctor::run(given, matches.get_flag("json")));
+    }
+    let config = match given.and_then(|given| Config::read(&given)) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
     let result = runtime.block_on(async {
         match matches.subcommand_name() {
             Some("migrate") => migrate::run(config).await,
+            Some("health") => health::run(config).await,
             _ => serve::run(config).await,
         }
     });

@@ -90,18 +90,22 @@ pub(super) async fn make(
     let mut results: Vec<_> = changes.iter().map(|_| None).collect();
     for _ in 0..ATTEMPTS {
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
-        if unsettled.is_empty() {
-            break;
-        }
-        match attempt(rows, policy, &changes, &unsettled).await {
-            Ok(settled) => {
-                for (i, changed) in settled {
-                    results[i] = Some(Ok(changed));
+        let mut batches = if unsettled.is_empty() { vec![] } else { vec![unsettled] };
+        while let Some(batch) = batches.pop() {
+            match attempt(rows, policy, &changes, &batch).await {
+                Ok(settled) => {
+                    for (i, changed) in settled {
+                        results[i] = Some(Ok(changed));
+                    }
                 }
-            }
-            Err(error) => {
-                for i in unsettled {
-                    results[i] = Some(Err(error.clone()));
+                // It is about one session's row: let that one fail alone.
+                Err(StoreError::Inconsistent(_)) if by_session(&changes, &batch).len() > 1 => {
+                    batches.extend(by_session(&changes, &batch).into_values());
+                }
+                Err(error) => {
+                    for i in batch {
+                        results[i] = Some(Err(error.clone()));
+                    }
                 }
             }
         }
@@ -115,13 +119,9 @@ async fn attempt(
     rows: &dyn Rows,
     policy: &Policy,
     changes: &[Change],
-    unsettled: &[usize],
+    batch: &[usize],
 ) -> Result<Vec<(usize, Changed)>, StoreError> {
-    let mut by_session = BTreeMap::<SessionId, Vec<usize>>::new();
-    for &i in unsettled {
-        by_session.entry(changes[i].session_id()).or_default().push(i);
-    }
-    // In the order of their ids, so that two batches never wait for each other in a circle.
+    let by_session = by_session(changes, batch);
     let ids: Vec<SessionId> = by_session.keys().copied().collect();
     let loaded = rows.load(&ids).await?;
 
@@ -142,6 +142,16 @@ async fn attempt(
         settled.extend(written.flat_map(|(folded, _)| folded));
     }
     Ok(settled)
+}
+
+/// A batch's changes by their sessions, in the order of the ids, so that two batches never wait
+/// for each other in a circle.
+fn by_session(changes: &[Change], batch: &[usize]) -> BTreeMap<SessionId, Vec<usize>> {
+    let mut by_session = BTreeMap::<SessionId, Vec<usize>>::new();
+    for &i in batch {
+        by_session.entry(changes[i].session_id()).or_default().push(i);
+    }
+    by_session
 }
 
 type Folded = Vec<(usize, Changed)>;

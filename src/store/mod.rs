@@ -12,6 +12,7 @@
 mod change;
 pub mod coalesce;
 mod columns;
+pub mod inspect;
 mod lease;
 mod migrations;
 pub mod postgres;
@@ -27,6 +28,7 @@ use crate::token::rotation::{Candidate, Verdict};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
+pub use inspect::Inspect;
 pub use rows::Rows;
 pub use sessions::Store;
 

@@ -42,13 +42,14 @@ pub trait Rows: fmt::Debug + Send + Sync + 'static {
     /// The sessions of these ids, whether live, revoked or expired.
     async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError>;
 
-    /// Writes sessions' new states: `lineage`, `last_used_at`, `expires_at` and `revoked`. `false`
-    /// for one whose row has another revision by now, or is gone: it is left as it is. No id
-    /// comes twice in one call.
+    /// Writes sessions' new states: `lineage` (but for its key, which a session keeps),
+    /// `last_used_at`, `expires_at` and `revoked`. `false` for one whose row has another revision
+    /// by now, or is gone: it is left as it is. No id comes twice in one call.
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError>;
 
     /// Records proofs: sets `proven_at` of each live session that is still at that generation and
-    /// not yet proven. How many were.
+    /// not yet proven. How many were. It changes the row's revision, so that whoever judges the
+    /// session at the same time judges it again.
     async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError>;
 
     /// Revokes all live sessions of a user but `except`; those that were, as they now are.
@@ -69,8 +70,10 @@ pub trait Rows: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError>;
 
-    /// Deletes up to `most` sessions that ended before `ended_before`, passing over rows that
-    /// others are at. How many rows were looked at: fewer than `most` means that none is left.
+    /// Looks at up to `most` rows that are due to be swept before `ended_before`, passing over
+    /// those that others are at: deletes the sessions that ended before then, and puts the others
+    /// off to their end. A revoked session stays until it would have expired, so that its tokens
+    /// are answered as revoked. Fewer rows examined than `most` means that none is left.
     async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError>;
 
     /// Forgets the sealed first tokens of up to `most` sessions opened before `opened_before`.

@@ -221,6 +221,15 @@ async fn load(
     let session = |row: Option<Row>| Ok(row.map(|row| row.session));
     match rows.load(&batch).await {
         Ok(loaded) => loaded.into_iter().map(session).collect(),
+        // One row cannot be read: let it fail alone.
+        Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
+            let mut results = Vec::with_capacity(batch.len());
+            for one in batch {
+                let loaded = rows.load(&[one]).await;
+                results.push(loaded.map(|mut row| row.pop().flatten().map(|row| row.session)));
+            }
+            results
+        }
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
     }
 }

@@ -1,12 +1,17 @@
 //! The databases that the cases run on, each one empty and migrated.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
 use token_authority::store::rows::Schema;
 use token_authority::store::{Rows, Store, postgres, sqlite};
+use token_authority::token::id::SessionId;
 use token_authority::token::rotation::Policy;
+use token_authority::token::session::Session;
 
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::Cluster;
@@ -33,28 +38,36 @@ enum Place {
 
 impl Database {
     pub(crate) async fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sessions.db");
-        Self::migrated(Place::Sqlite { path, _folder: folder }).await
+        Self::migrated(Place::sqlite()).await
     }
 
     pub(crate) async fn postgres() -> Self {
-        let cluster = Cluster::shared();
-        let direct = cluster.url(&cluster.make_database().await);
-        Self::migrated(Place::Postgres { url: direct.clone(), direct }).await
+        Self::migrated(Place::postgres().await).await
     }
 
     pub(crate) async fn pgbouncer() -> Self {
-        let cluster = Cluster::shared();
-        let name = cluster.make_database().await;
-        let url = PgBouncer::shared().url(&name);
-        Self::migrated(Place::Postgres { url, direct: cluster.url(&name) }).await
+        Self::migrated(Place::pgbouncer().await).await
     }
 
     async fn migrated(place: Place) -> Self {
+        let empty = Self::empty(place).await;
+        assert_eq!(empty.rows.migrate().await.unwrap(), Schema::Current);
+        empty
+    }
+
+    async fn empty(place: Place) -> Self {
         let rows = open(&place).await;
-        assert_eq!(rows.migrate().await.unwrap(), Schema::Current);
         Self { place, rows }
+    }
+
+    /// Another database of the same kind, without a schema.
+    pub(crate) async fn another_empty(&self) -> Self {
+        let place = match &self.place {
+            Place::Sqlite { .. } => Place::sqlite(),
+            Place::Postgres { url, direct } if url == direct => Place::postgres().await,
+            Place::Postgres { .. } => Place::pgbouncer().await,
+        };
+        Self::empty(place).await
     }
 
     /// Other connections to the same database, as another replica would have them.
@@ -66,11 +79,104 @@ impl Database {
     pub(crate) async fn store(&self, policy: Policy) -> Store {
         Store::new(self.replica().await, policy)
     }
+
+    /// The session of that id, past any store.
+    pub(crate) async fn session(&self, id: SessionId) -> Option<Session> {
+        self.rows.load(&[id]).await.unwrap().pop().unwrap().map(|row| row.session)
+    }
+
+    /// How often the session of that id was changed.
+    pub(crate) async fn revision(&self, id: SessionId) -> i64 {
+        self.rows.load(&[id]).await.unwrap().pop().unwrap().unwrap().revision
+    }
+
+    /// The SQLite file, where it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Sqlite { path, .. } => Some(path),
+            Place::Postgres { .. } => None,
+        }
+    }
+
+    /// Runs statements of any kind.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match &self.place {
+            Place::Sqlite { path, .. } => {
+                look(path).await.execute(sql).await.unwrap();
+            }
+            Place::Postgres { direct, .. } => {
+                PgConnection::connect(direct).await.unwrap().execute(sql).await.unwrap();
+            }
+        }
+    }
+
+    /// The rows that a query finds, each column as text.
+    pub(crate) async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match &self.place {
+            Place::Sqlite { path, .. } => {
+                let rows = look(path).await.fetch_all(sql).await.unwrap();
+                let text = |row: &sqlx::sqlite::SqliteRow, i| row.get_unchecked(i);
+                rows.iter().map(|row| (0..row.len()).map(|i| text(row, i)).collect()).collect()
+            }
+            Place::Postgres { direct, .. } => {
+                let mut connection = PgConnection::connect(direct).await.unwrap();
+                let rows = connection.fetch_all(sql).await.unwrap();
+                let text = |row: &sqlx::postgres::PgRow, i| row.get_unchecked(i);
+                rows.iter().map(|row| (0..row.len()).map(|i| text(row, i)).collect()).collect()
+            }
+        }
+    }
+
+    /// All that the database holds: every column of every table of Postgres, the very bytes of
+    /// SQLite's files.
+    pub(crate) async fn dump(&self) -> Vec<u8> {
+        if let Some(path) = self.path() {
+            let wal = path.with_file_name("sessions.db-wal");
+            return [std::fs::read(path).unwrap(), std::fs::read(wal).unwrap()].concat();
+        }
+        let tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'";
+        let mut dump = String::new();
+        for table in self.query(tables).await.into_iter().flatten().flatten() {
+            for text in self.query(&format!("SELECT t::text FROM {table} t")).await {
+                dump.extend(text.into_iter().flatten());
+            }
+        }
+        dump.into_bytes()
+    }
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::Sqlite { path: folder.path().join("sessions.db"), _folder: folder }
+    }
+
+    async fn postgres() -> Self {
+        let cluster = Cluster::shared();
+        let direct = cluster.url(&cluster.make_database().await);
+        Self::Postgres { url: direct.clone(), direct }
+    }
+
+    async fn pgbouncer() -> Self {
+        let cluster = Cluster::shared();
+        let name = cluster.make_database().await;
+        Self::Postgres { url: PgBouncer::shared().url(&name), direct: cluster.url(&name) }
+    }
 }
 
 async fn open(place: &Place) -> Arc<dyn Rows> {
     match place {
         Place::Sqlite { path, .. } => sqlite::open(path).await.unwrap(),
-        Place::Postgres { url, .. } => postgres::connect(postgres::Options::new(url)).unwrap(),
+        Place::Postgres { url, .. } => {
+            let options = postgres::Options { max_connections: 5, ..postgres::Options::new(url) };
+            postgres::connect(options).unwrap()
+        }
     }
+}
+
+/// A connection to an SQLite file that knows nothing of the store.
+async fn look(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }

@@ -74,6 +74,9 @@ impl Logins {
 
 /// 64 hex digits that say `text`.
 pub(crate) fn request_key(text: &str) -> String {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex:0>64}")
+    format!("{:0>64}", hex(text.as_bytes()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

@@ -1,12 +1,26 @@
 //! The conformance suite of the store: the same cases on SQLite, on Postgres, and on Postgres
 //! behind a transaction pooler.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers, too"
+)]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the store needs no running service and no clients")]
 mod support;
 
 mod database;
 mod logins;
+mod on_postgres;
+mod on_sqlite;
+mod outages;
+mod races;
 mod rows;
+mod schema;
+mod secrets;
+mod verdicts;
 
 /// Instantiates each case for each database.
 macro_rules! conformance {
@@ -35,5 +49,39 @@ macro_rules! conformance {
 conformance! {
     rows:
         every_field_survives
-        a_swap_is_guarded_by_its_revision;
+        a_swap_is_guarded_by_its_revision
+        a_request_key_is_taken_once
+        nothing_asked_is_nothing_done
+        all_of_a_users_live_sessions_but_one_are_revoked
+        live_sessions_are_listed_newest_first_by_pages
+        ended_sessions_are_purged_and_refreshed_ones_put_off
+        first_tokens_are_forgotten_and_their_keys_are_not
+        only_the_first_proof_of_a_live_generation_counts
+        one_bad_value_fails_alone
+        one_row_that_cannot_be_read_fails_alone;
+    verdicts:
+        the_current_token_rotates_unless_it_is_young
+        an_unproven_predecessor_gets_the_same_successor_again
+        a_predecessor_is_good_within_the_window_after_the_proof
+        a_lost_reply_is_made_good_a_day_later
+        an_ancestor_fifty_generations_old_is_a_theft
+        a_forgery_changes_nothing
+        rotation_can_be_switched_off
+        use_prolongs_a_session_up_to_its_longest_life
+        a_validated_access_token_proves_its_generation
+        sessions_are_revoked_by_token_by_id_and_by_user
+        a_session_that_is_gone_is_unknown;
+    races:
+        fifty_refreshes_of_one_token_have_one_successor
+        many_sessions_through_two_replicas_lose_nothing
+        a_retried_login_is_one_session
+        batches_with_the_same_keys_do_not_block_each_other
+        a_revocation_wins_against_refreshes;
+    secrets:
+        the_database_holds_no_token
+        the_quickstarts_query_finds_the_hash;
+    schema:
+        its_state_is_told
+        several_migrate_at_once
+        a_column_that_this_version_does_not_know_is_left_alone;
 }

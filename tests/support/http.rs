@@ -11,22 +11,22 @@ use hyper_util::rt::TokioExecutor;
 
 /// A client of one server.
 #[derive(Debug, Clone)]
-pub struct Http {
+pub(crate) struct Http {
     address: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// What the server said.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Http {
     /// A client of the server at that address.
-    pub fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
@@ -34,7 +34,7 @@ impl Http {
     ///
     /// # Errors
     /// Where no answer came.
-    pub async fn try_send(
+    pub(crate) async fn try_send(
         &self,
         method: Method,
         path: &str,
@@ -54,17 +54,17 @@ impl Http {
     }
 
     /// Sends a request that will be answered.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.try_send(method, path, headers).await.unwrap()
     }
 
     /// Fetches a page.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[]).await
     }
 
     /// Refreshes with the cookie, as a browser does.
-    pub async fn refresh(&self, token: &str) -> Answer {
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
         let cookie = format!("refreshToken={token}");
         self.send(Method::POST, "/api/auth/refresh", &[("cookie", &cookie)]).await
     }
@@ -72,17 +72,17 @@ impl Http {
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// The refresh token that the answer sets as a cookie.
-    pub fn new_token(&self) -> Option<String> {
+    pub(crate) fn new_token(&self) -> Option<String> {
         let cookie = self.header("set-cookie")?.strip_prefix("refreshToken=")?;
         Some(cookie.split(';').next()?.to_owned())
     }

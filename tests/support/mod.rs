@@ -1,10 +1,12 @@
 //! What several test binaries need: real databases and poolers, the real binary and real clients,
 //! started and stopped by the test.
-#![expect(dead_code, unreachable_pub, reason = "each test binary uses its own part of it")]
+//!
+//! A binary that leaves parts of it unused says so where it names this module:
+//! `#[expect(dead_code, reason = "…")]`.
 
-pub mod http;
-pub mod pgbouncer;
-pub mod postgres;
-pub mod service;
-pub mod supervised;
-pub mod tools;
+pub(crate) mod http;
+pub(crate) mod pgbouncer;
+pub(crate) mod postgres;
+pub(crate) mod service;
+pub(crate) mod supervised;
+pub(crate) mod tools;

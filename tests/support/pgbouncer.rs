@@ -1,5 +1,6 @@
-//! A throw-away PgBouncer in transaction mode before a [`Cluster`].
+//! A throw-away PgBouncer before a [`Cluster`].
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::postgres::Cluster;
@@ -7,17 +8,19 @@ use super::supervised::{Supervised, await_port, free_port};
 
 /// A running PgBouncer.
 #[derive(Debug)]
-pub struct PgBouncer {
-    _server: Supervised,
+pub(crate) struct PgBouncer {
+    server: Supervised,
+    settings: PathBuf,
     port: u16,
 }
 
 impl PgBouncer {
-    /// Starts one with `pool_size` server connections a database.
+    /// Starts one with `pool_size` server connections a database, in mode `transaction` or
+    /// `session`.
     ///
     /// # Panics
     /// Where PgBouncer is not installed.
-    pub fn start(cluster: &Cluster, pool_size: u32) -> Self {
+    pub(crate) fn start(cluster: &Cluster, mode: &str, pool_size: u32) -> Self {
         let folder = Supervised::folder();
         let (port, server_port) = (free_port(), cluster.port());
         let settings = format!(
@@ -28,7 +31,7 @@ impl PgBouncer {
              listen_port = {port}\n\
              unix_socket_dir =\n\
              auth_type = any\n\
-             pool_mode = transaction\n\
+             pool_mode = {mode}\n\
              max_client_conn = 500\n\
              default_pool_size = {pool_size}\n"
         );
@@ -38,17 +41,25 @@ impl PgBouncer {
         assert!(std::path::Path::new(program).exists(), "PgBouncer is not installed");
         let server = Supervised::start(&folder, "TERM", &[program, file.to_str().unwrap()]);
         await_port(port, &server);
-        Self { _server: server, port }
+        Self { server, settings: file, port }
+    }
+
+    /// Goes on with another setting.
+    pub(crate) fn reload(&self, from: &str, to: &str) {
+        let settings = std::fs::read_to_string(&self.settings).unwrap();
+        assert!(settings.contains(from), "no {from} in {settings}");
+        std::fs::write(&self.settings, settings.replace(from, to)).unwrap();
+        self.server.signal("HUP");
     }
 
     /// The one that this process's tests share, before the shared cluster.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<PgBouncer> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(Cluster::shared(), 5))
+        SHARED.get_or_init(|| Self::start(Cluster::shared(), "transaction", 5))
     }
 
     /// The URL of one of the cluster's databases through it.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 }

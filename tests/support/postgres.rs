@@ -10,7 +10,7 @@ use super::supervised::{Supervised, await_port, free_port, unprivileged};
 
 /// A running cluster, whose user `postgres` needs no password.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     server: Supervised,
     port: u16,
 }
@@ -20,7 +20,12 @@ impl Cluster {
     ///
     /// # Panics
     /// Where Postgres is not installed.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::start_on(free_port())
+    }
+
+    /// As [`Self::start`], on a port that was found before.
+    pub(crate) fn start_on(port: u16) -> Self {
         let folder = Supervised::folder();
         let data = folder.join("data");
         let data = data.to_str().unwrap();
@@ -30,7 +35,6 @@ impl Cluster {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-        let port = free_port();
         let (program, text) = (program("postgres"), port.to_string());
         let mut command = vec![program.as_str(), "-D", data, "-p", &text];
         for setting in [
@@ -48,13 +52,13 @@ impl Cluster {
     }
 
     /// The cluster that this process's tests share.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
     /// Makes an empty database. Its name.
-    pub async fn make_database(&self) -> String {
+    pub(crate) async fn make_database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         // The port is open a little before the server lets anyone in.
@@ -74,22 +78,22 @@ impl Cluster {
     }
 
     /// The URL of one of its databases.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
     /// Its port.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Halts all its processes, so that it neither answers nor hangs up.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.server.signal("STOP");
     }
 
     /// Lets them go on.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.server.signal("CONT");
     }
 }

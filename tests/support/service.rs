@@ -17,11 +17,11 @@ use tonic::transport::{Channel, Endpoint};
 use super::http::Http;
 
 /// How long anything that ought to happen soon may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// How the binary is to be started. Several may be started from one, on the same data.
 #[derive(Debug, Clone)]
-pub struct Setup {
+pub(crate) struct Setup {
     folder: Arc<TempDir>,
     environment: BTreeMap<String, String>,
     wrapper: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Setup {
 impl Setup {
     /// An empty environment but for what keeps tests apart: free ports, and a log to parse. The
     /// data lie under the working directory, a new folder.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let setup = Self { folder, environment: BTreeMap::new(), wrapper: Vec::new() };
         ["GRPC_ADDR", "HTTP_ADDR", "METRICS_ADDR"]
@@ -40,35 +40,35 @@ impl Setup {
     }
 
     /// With another variable in its environment.
-    pub fn set(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.into(), value.into());
         self
     }
 
     /// Without a variable.
-    pub fn unset(mut self, name: &str) -> Self {
+    pub(crate) fn unset(mut self, name: &str) -> Self {
         self.environment.remove(name);
         self
     }
 
     /// Started by another program, such as `prlimit`, which has to become it (`exec`).
-    pub fn under(mut self, wrapper: &[&str]) -> Self {
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&part| part.to_owned()).collect();
         self
     }
 
     /// Its working directory.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// The secret that it made for itself.
-    pub fn secret(&self) -> String {
+    pub(crate) fn secret(&self) -> String {
         std::fs::read_to_string(self.folder().join("data/jwt_secret")).unwrap()
     }
 
     /// The command with those arguments.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         // Ends with the test, however that ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).args(&self.wrapper);
@@ -79,7 +79,7 @@ impl Setup {
     }
 
     /// Runs it to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
@@ -87,12 +87,12 @@ impl Setup {
     ///
     /// # Panics
     /// Where it ends, or does not serve in time.
-    pub async fn start(&self) -> Service {
+    pub(crate) async fn start(&self) -> Service {
         self.start_with(&[]).await
     }
 
     /// As [`Self::start`], with arguments.
-    pub async fn start_with(&self, arguments: &[&str]) -> Service {
+    pub(crate) async fn start_with(&self, arguments: &[&str]) -> Service {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let file = |name: &str| self.folder().join(format!("{number}.{name}"));
@@ -114,7 +114,7 @@ impl Setup {
 
 /// A running service. Dropped, it is killed.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
     log: PathBuf,
     out: PathBuf,
@@ -139,59 +139,59 @@ impl Service {
     }
 
     /// Where gRPC is served.
-    pub fn grpc(&self) -> SocketAddr {
+    pub(crate) fn grpc(&self) -> SocketAddr {
         self.grpc
     }
 
     /// Where HTTP is served.
-    pub fn http_addr(&self) -> SocketAddr {
+    pub(crate) fn http_addr(&self) -> SocketAddr {
         self.http
     }
 
     /// A client of its HTTP port.
-    pub fn http(&self) -> Http {
+    pub(crate) fn http(&self) -> Http {
         Http::new(self.http)
     }
 
     /// A connection to its gRPC port, made when it is first used.
-    pub fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Channel {
         Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap().connect_lazy()
     }
 
     /// A client of its tokens.
-    pub fn tokens(&self) -> TokenAuthorityServiceClient<Channel> {
+    pub(crate) fn tokens(&self) -> TokenAuthorityServiceClient<Channel> {
         TokenAuthorityServiceClient::new(self.channel())
     }
 
     /// A client of its sessions.
-    pub fn sessions(&self) -> SessionServiceClient<Channel> {
+    pub(crate) fn sessions(&self) -> SessionServiceClient<Channel> {
         SessionServiceClient::new(self.channel())
     }
 
     /// Its process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has written to standard error.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// What it has written to standard output.
-    pub fn out(&self) -> String {
+    pub(crate) fn out(&self) -> String {
         std::fs::read_to_string(&self.out).unwrap()
     }
 
     /// Sends it a signal, such as `TERM`.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
         assert!(sent.success(), "it is gone: {}", self.log());
     }
 
     /// Kills it at once, as a power cut would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -200,7 +200,7 @@ impl Service {
     ///
     /// # Panics
     /// Where it goes on for longer than `patience`.
-    pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
+    pub(crate) async fn ended(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -24,7 +24,7 @@ rm -rf "$folder"
 
 /// A child process in a folder of its own.
 #[derive(Debug)]
-pub struct Supervised {
+pub(crate) struct Supervised {
     shell: Child,
     folder: PathBuf,
     signal: &'static str,
@@ -33,7 +33,7 @@ pub struct Supervised {
 impl Supervised {
     /// A new folder that the user `postgres` may write to, since its servers refuse to run as
     /// root.
-    pub fn folder() -> PathBuf {
+    pub(crate) fn folder() -> PathBuf {
         let folder = tempfile::Builder::new().prefix("ta-test-").tempdir().unwrap().keep();
         if is_root() {
             let chown = Command::new("chown").arg("postgres:postgres").arg(&folder).status();
@@ -43,7 +43,7 @@ impl Supervised {
     }
 
     /// Starts `command` in `folder`; `signal` ends it.
-    pub fn start(folder: &Path, signal: &'static str, command: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, signal: &'static str, command: &[&str]) -> Self {
         let mut shell = unprivileged("sh");
         shell.args(["-c", SHELL, "supervisor"]).arg(folder).arg(signal).args(command);
         // A Ctrl-C at the terminal is for the test, which then closes the pipe.
@@ -52,7 +52,7 @@ impl Supervised {
     }
 
     /// The process that was started.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             if let Some(pid) = children_of(self.shell.id()).first() {
@@ -64,7 +64,7 @@ impl Supervised {
     }
 
     /// Sends a signal to the process and all its children.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.pid();
         let mut pids = children_of(pid);
         pids.push(pid);
@@ -75,7 +75,7 @@ impl Supervised {
     }
 
     /// What it has printed.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 }
@@ -90,7 +90,7 @@ impl Drop for Supervised {
 }
 
 /// A command that does not run as root.
-pub fn unprivileged(program: &str) -> Command {
+pub(crate) fn unprivileged(program: &str) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -100,12 +100,12 @@ pub fn unprivileged(program: &str) -> Command {
 }
 
 /// A port of the loopback interface that is free now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until something listens on a loopback port.
-pub fn await_port(port: u16, supervised: &Supervised) {
+pub(crate) fn await_port(port: u16, supervised: &Supervised) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let deadline = Instant::now() + Duration::from_secs(30);
     while std::net::TcpStream::connect(address).is_err() {

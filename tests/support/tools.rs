@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Where `scripts/tools` puts what is no package of the system.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools")
 }
 
@@ -13,7 +13,7 @@ pub fn folder() -> PathBuf {
 ///
 /// # Panics
 /// Where it is not installed.
-pub fn path(tool: &str) -> PathBuf {
+pub(crate) fn path(tool: &str) -> PathBuf {
     let path = match tool {
         "grpcurl" | "python" => folder().join("python/bin").join(tool),
         "modules" => folder().join("node/node_modules"),
@@ -24,7 +24,7 @@ pub fn path(tool: &str) -> PathBuf {
 }
 
 /// Runs a tool.
-pub fn run(tool: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(tool: &str, arguments: &[&str]) -> Output {
     Command::new(path(tool)).args(arguments).output().unwrap()
 }
 
@@ -32,7 +32,7 @@ pub fn run(tool: &str, arguments: &[&str]) -> Output {
 ///
 /// # Panics
 /// Where it fails.
-pub fn feed(command: &mut Command, input: &str) -> String {
+pub(crate) fn feed(command: &mut Command, input: &str) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -42,6 +42,6 @@ pub fn feed(command: &mut Command, input: &str) -> String {
 }
 
 /// Bytes as text.
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

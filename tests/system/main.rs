@@ -1,6 +1,13 @@
 //! The real binary, as a child process, met by real clients: what users of the service see.
 //!
 //! The tools come from `scripts/tools`; one that is missing fails the tests that need it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, in its helpers, too"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

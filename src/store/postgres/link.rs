@@ -7,9 +7,9 @@
 //! there each statement is unnamed and inside a transaction of its own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
@@ -41,6 +41,8 @@ pub(super) struct Link {
     connect: PgConnectOptions,
     /// Whether a transaction pooler is in between, as far as is known.
     pooled: AtomicBool,
+    /// When a connection was last found broken.
+    broken: Arc<Mutex<Option<Instant>>>,
     pool: OnceCell<PgPool>,
 }
 
@@ -55,7 +57,8 @@ pub(super) enum Again {
 
 impl Link {
     pub(super) fn new(options: Options, connect: PgConnectOptions, pooled: bool) -> Self {
-        Self { options, connect, pooled: AtomicBool::new(pooled), pool: OnceCell::new() }
+        let pooled = AtomicBool::new(pooled);
+        Self { options, connect, pooled, broken: Arc::default(), pool: OnceCell::new() }
     }
 
     /// Runs a statement that `build` makes, as one step of its own.
@@ -108,11 +111,19 @@ impl Link {
     }
 
     fn consider(&self, failure: Failure, again: Again) -> Result<(), StoreError> {
+        if failure.kind == Kind::Broken {
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {
             tracing::warn!("a prepared statement was lost: taking the database for pooled");
         }
         let unread = again == Again::Reading && failure.kind == Kind::Broken;
         if failure.is_undone() || unread { Ok(()) } else { Err(failure.error) }
+    }
+
+    /// Where it leads.
+    pub(super) const fn target(&self) -> &PgConnectOptions {
+        &self.connect
     }
 
     pub(super) fn is_pooled(&self) -> bool {
@@ -142,14 +153,27 @@ impl Link {
         let finding = tokio::time::timeout(self.options.acquire_timeout, self.find_pooler());
         let timeout = |_| StoreError::Unavailable("no connection was made in time".into());
         finding.await.map_err(timeout)??;
-        let limit = (!self.is_pooled()).then_some(self.options.patience);
-        Ok(PgPoolOptions::new()
+        let broken = Arc::clone(&self.broken);
+        let options = PgPoolOptions::new()
             .max_connections(self.options.max_connections)
             .acquire_timeout(self.options.acquire_timeout)
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| Box::pin(confirm(connection, meta)))
-            .after_connect(move |connection, _| Box::pin(limit_time(connection, limit)))
-            .connect_lazy_with(self.connect.clone()))
+            .before_acquire(move |connection, meta| {
+                let last = *broken.lock().unwrap_or_else(PoisonError::into_inner);
+                // Where one connection broke, those that were idle at the time may have, too.
+                let suspect = last.is_some_and(|last| meta.idle_for > last.elapsed());
+                let confirmed = suspect || meta.idle_for > TRUSTED;
+                Box::pin(
+                    async move { if confirmed { confirm(connection).await } else { Ok(true) } },
+                )
+            });
+        let limit = self.options.patience;
+        let options = if self.is_pooled() {
+            options
+        } else {
+            options.after_connect(move |connection, _| Box::pin(set_up(connection, limit)))
+        };
+        Ok(options.connect_lazy_with(self.connect.clone()))
     }
 
     async fn find_pooler(&self) -> Result<(), Failure> {
@@ -209,32 +233,29 @@ async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     connection.fetch_one(sqlx::raw_sql(sql::BACKEND)).await?.try_get(0)
 }
 
-async fn confirm(
-    connection: &mut PgConnection,
-    meta: PoolConnectionMetadata,
-) -> Result<bool, sqlx::Error> {
-    if meta.idle_for < TRUSTED {
-        return Ok(true);
-    }
+async fn confirm(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     tokio::time::timeout(CONFIRMATION, connection.ping())
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
         .map(|()| true)
 }
 
-/// Has the server itself give up what nobody waits for any more. Not behind a pooler, where the
-/// setting would stay with whoever uses the server connection next.
-async fn limit_time(
-    connection: &mut PgConnection,
-    limit: Option<Duration>,
-) -> Result<(), sqlx::Error> {
-    let Some(limit) = limit else {
-        return Ok(());
-    };
-    let set = AssertSqlSafe(format!("SET statement_timeout = {}", limit.as_millis()));
-    match connection.execute(sqlx::raw_sql(set)).await {
-        // It only saves the server work; a server that does not know it is good all the same.
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
-        Err(error) => Err(error),
+/// Settings for connections that are ours alone. Behind a pooler they would stay with whoever uses
+/// the server connection next.
+async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    let settings = [
+        // The server itself gives up what nobody waits for any more.
+        format!("SET statement_timeout = {}", limit.as_millis()),
+        // A plan made while the table is young reads all of it, and would be kept while it grows.
+        // Planning anew costs a tenth of a millisecond a batch.
+        "SET plan_cache_mode = force_custom_plan".to_owned(),
+    ];
+    for setting in settings {
+        match connection.execute(sqlx::raw_sql(AssertSqlSafe(setting))).await {
+            // They only save work; a server that does not know one is good all the same.
+            Ok(_) | Err(sqlx::Error::Database(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
 }

@@ -7,10 +7,12 @@
 //! * `link`: the pool, and whether a transaction pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `inspect`: [`Inspect`](super::Inspect)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
+mod inspect;
 mod link;
 mod migrate;
 mod rows;
@@ -28,6 +30,16 @@ use super::url::InvalidUrl;
 #[derive(Debug)]
 pub struct PgRows {
     link: link::Link,
+}
+
+impl PgRows {
+    /// Whether a transaction pooler is between this service and the database, so that nothing can
+    /// be kept that belongs to a connection, such as a `LISTEN`. Known from the first successful
+    /// operation on; before, only if the URL says so.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.link.is_pooled()
+    }
 }
 
 /// Sessions in the Postgres that `options` name. Connects at the first operation, so a database

@@ -232,11 +232,11 @@ fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {
     })
 }
 
-fn timestamp(at: OffsetDateTime) -> Timestamp {
+pub(super) fn timestamp(at: OffsetDateTime) -> Timestamp {
     let micros = at.unix_timestamp_nanos() / 1000;
     Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
-fn decoding(error: sqlx::Error) -> StoreError {
+pub(super) fn decoding(error: sqlx::Error) -> StoreError {
     Failure::from(error).error
 }

@@ -89,6 +89,14 @@ pub(super) const FORGET_FIRST_TOKENS: &str = "
     UPDATE user_sessions AS s SET first_tokens = NULL FROM due WHERE s.id = due.id
     RETURNING s.id";
 
+/// `now()` is the transaction's beginning: the moment that the statement arrived.
+pub(super) const STANDING: &str = "
+    SELECT now(), current_setting('transaction_read_only'), current_setting('synchronous_commit')";
+
+pub(super) const OVERDUE: &str = "
+    SELECT count(*)
+    FROM (SELECT 1 AS due FROM user_sessions WHERE sweep_at < $1 LIMIT $2) AS overdue";
+
 pub(super) const BACKEND: &str = "SELECT pg_backend_pid()";
 
 pub(super) const LEDGER: &str = "

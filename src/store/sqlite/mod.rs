@@ -3,11 +3,13 @@
 //! * `file`: the file and the connections to it
 //! * `sql`, `write`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `inspect`: [`Inspect`](super::Inspect)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod file;
+mod inspect;
 mod migrate;
 mod rows;
 mod sql;
@@ -17,6 +19,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::StoreError;
+
+pub use inspect::SqliteInspection;
 
 /// Sessions in an SQLite file.
 #[derive(Debug)]

@@ -64,6 +64,9 @@ pub(super) const LIST: &str = concat!(
 pub(super) const DUE: &str = "
     SELECT id, expires_at FROM user_sessions WHERE sweep_at < ?1 ORDER BY sweep_at LIMIT ?2";
 
+pub(super) const OVERDUE: &str = "
+    SELECT count(*) FROM (SELECT 1 FROM user_sessions WHERE sweep_at < ?1 LIMIT ?2)";
+
 pub(super) const DELETE: &str =
     "DELETE FROM user_sessions WHERE id IN (SELECT value FROM json_each(?1))";
 

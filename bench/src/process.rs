@@ -1,0 +1,84 @@
+//! The server and the echo as child processes, each killed when it is let go.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tonic::transport::{Channel, Endpoint};
+
+/// A child process that listens for gRPC.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) grpc: SocketAddr,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A free address on loopback.
+pub(crate) fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Process {
+    /// Starts the server with that environment and nothing else of ours.
+    pub(crate) async fn server(binary: &Path, dir: &Path, environment: &[(&str, &str)]) -> Self {
+        let grpc = free_addr();
+        let mut command = Command::new(binary);
+        command
+            .env_clear()
+            .env("GRPC_ADDR", grpc.to_string())
+            .env("HTTP_ADDR", "127.0.0.1:0")
+            .env("METRICS_ADDR", "127.0.0.1:0")
+            .env("LOG_FORMAT", "json")
+            .envs(environment.iter().copied())
+            .current_dir(dir);
+        Self::start(command, grpc, dir).await
+    }
+
+    /// Starts the echo.
+    pub(crate) async fn echo(dir: &Path, answer: &Path) -> Self {
+        let grpc = free_addr();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["echo", "--addr", &grpc.to_string(), "--answer"]).arg(answer);
+        Self::start(command, grpc, dir).await
+    }
+
+    async fn start(mut command: Command, grpc: SocketAddr, dir: &Path) -> Self {
+        let log = std::fs::File::create(dir.join(format!("{}.log", grpc.port()))).unwrap();
+        command.stdout(Stdio::null()).stderr(log).stdin(Stdio::null());
+        let mut process = Self { child: command.spawn().unwrap(), grpc };
+        let patience = Instant::now() + Duration::from_secs(20);
+        while tokio::net::TcpStream::connect(grpc).await.is_err() {
+            assert!(process.child.try_wait().unwrap().is_none(), "the process ended at once");
+            assert!(Instant::now() < patience, "the process does not listen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        process
+    }
+
+    /// Connections to it, to be shared by the places in turn.
+    pub(crate) async fn channels(&self, number: usize) -> Vec<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
+        let connect = (0..number).map(|_| endpoint.connect());
+        futures::future::try_join_all(connect).await.unwrap()
+    }
+
+    /// Its resident memory now, in MiB.
+    pub(crate) fn resident_mib(&self) -> f64 {
+        let status = std::fs::File::open(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = BufReader::new(status)
+            .lines()
+            .map_while(Result::ok)
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+}

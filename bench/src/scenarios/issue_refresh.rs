@@ -1,0 +1,117 @@
+//! `IssueTokens` and `RefreshAccessToken` against one-row transactions.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Executor as _};
+use token_authority::transport::proto::v1::RefreshAccessTokenRequest;
+
+use super::{Bench, Client, IN_FLIGHT, clients, log_in, login, places, throughput};
+use crate::load::{self, Place, Sample};
+use crate::pgbench;
+use crate::process::Process;
+use crate::report::Report;
+
+pub(super) async fn issue(bench: &Bench<'_>, report: &mut Report) {
+    let server = bench.server(&[]).await;
+    let clients = clients(&server).await;
+    for in_flight in IN_FLIGHT {
+        let (mut ours, mut limits) = (Vec::new(), Vec::new());
+        for _ in 0..bench.settings.rounds {
+            limits.push(bench.limit(pgbench::INSERT));
+            ours.push(load::closed(issuing(&clients, in_flight), bench.settings.turn()).await);
+        }
+        let what = format!("IssueTokens, Postgres, {in_flight} in flight");
+        let limit = ("pgbench INSERT", load::median(&limits));
+        report.add(throughput(what, load::median(&ours), limit, 1.5));
+    }
+}
+
+pub(super) async fn refresh(bench: &Bench<'_>, report: &mut Report) {
+    let server = bench.server(&[]).await;
+    let clients = clients(&server).await;
+    for in_flight in IN_FLIGHT {
+        let (mut ours, mut limits) = (Vec::new(), Vec::new());
+        for _ in 0..bench.settings.rounds {
+            limits.push(bench.limit(pgbench::UPDATE));
+            let places = refreshing(&clients, in_flight).await;
+            ours.push(load::closed(places, bench.settings.turn()).await);
+        }
+        let what = format!("RefreshAccessToken, Postgres, rotating, {in_flight} in flight");
+        let limit = ("pgbench UPDATE", load::median(&limits));
+        report.add(throughput(what, load::median(&ours), limit, 1.5));
+    }
+}
+
+pub(super) async fn sqlite(bench: &Bench<'_>, report: &mut Report) {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Process::server(&bench.settings.server, dir.path(), &[]).await;
+    let clients = clients(&server).await;
+    let (mut ours, mut limits) = (Vec::new(), Vec::new());
+    for _ in 0..bench.settings.rounds {
+        limits.push(one_fsync_an_insert(dir.path(), bench.settings.turn()).await);
+        ours.push(load::closed(issuing(&clients, 256), bench.settings.turn()).await);
+    }
+    let what = "IssueTokens, SQLite, durable, 256 in flight".to_owned();
+    let limit = ("one fsync an insert", load::median(&limits));
+    report.add(throughput(what, load::median(&ours), limit, 10.0));
+}
+
+/// One login after the other.
+pub(super) fn issuing(clients: &[Client], in_flight: usize) -> Vec<Place> {
+    places(clients, in_flight, |mut client, n| {
+        Box::pin(
+            async move { client.issue_tokens(login(n)).await.map(drop).map_err(|e| e.to_string()) },
+        )
+    })
+}
+
+/// Places with a session each, whose token rotates with every request.
+pub(super) async fn refreshing(clients: &[Client], in_flight: usize) -> Vec<Place> {
+    let sessions = log_in(clients, in_flight).await;
+    let place = |(place, session): (usize, _)| {
+        let client = clients[place % clients.len()].clone();
+        let token: String = session;
+        let held = Arc::new(Mutex::new(token));
+        Box::new(move || {
+            let (client, held) = (client.clone(), Arc::clone(&held));
+            Box::pin(rotate(client, held)) as futures::future::BoxFuture<'static, _>
+        }) as Place
+    };
+    sessions.into_iter().map(|session| session.refresh_token).enumerate().map(place).collect()
+}
+
+async fn rotate(mut client: Client, held: Arc<Mutex<String>>) -> Result<(), String> {
+    let refresh_token = held.lock().unwrap().clone();
+    let ask = RefreshAccessTokenRequest { refresh_token: refresh_token.clone() };
+    let answer = client.refresh_access_token(ask).await.map_err(|e| e.to_string())?;
+    let successor = answer.into_inner().refresh_token;
+    let rotated = successor != refresh_token;
+    *held.lock().unwrap() = successor;
+    rotated.then_some(()).ok_or_else(|| "not rotated".to_owned())
+}
+
+/// What a program does that writes each row by itself, as durably.
+async fn one_fsync_an_insert(dir: &Path, turn: Duration) -> Sample {
+    let mut connection = SqliteConnectOptions::new()
+        .filename(dir.join("limit.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .connect()
+        .await
+        .unwrap();
+    let table = "CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, a TEXT, b BLOB)";
+    connection.execute(table).await.unwrap();
+    let (begun, mut done) = (Instant::now(), 0_u32);
+    while begun.elapsed() < turn {
+        let insert = "INSERT INTO t (a, b) VALUES (hex(randomblob(150)), randomblob(64))";
+        connection.execute(insert).await.unwrap();
+        done += 1;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let mean = (seconds * 1e6 / f64::from(done)) as u64;
+    Sample { per_second: f64::from(done) / seconds, p50: mean, p99: 0, failed: 0 }
+}

@@ -1,0 +1,175 @@
+//! What is measured, scenario by scenario.
+
+mod growth;
+mod issue_refresh;
+mod lone;
+mod memory;
+mod open;
+mod overhead;
+mod session;
+mod validate;
+
+use std::path::Path;
+
+use futures::future::BoxFuture;
+use tempfile::TempDir;
+use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
+use token_authority::transport::proto::v1::{IssueTokensRequest, IssueTokensResponse};
+use tonic::transport::Channel;
+
+use crate::Settings;
+use crate::load::{Place, Sample};
+use crate::process::Process;
+use crate::report::{Report, Row};
+
+/// How many may be in flight.
+const IN_FLIGHT: [usize; 2] = [64, 256];
+/// How many connections they share.
+const CONNECTIONS: usize = 8;
+
+/// Every scenario. `growth` takes long and room, so it runs only when asked for.
+const SCENARIOS: [&str; 10] = [
+    "validate", "issue", "refresh", "session", "sqlite", "lone", "memory", "overhead", "open",
+    "growth",
+];
+/// A limit's figure is the best of these many clients'.
+const PGBENCH_CLIENTS: [usize; 2] = [16, 64];
+
+type Client = TokenAuthorityServiceClient<Channel>;
+
+/// Runs all scenarios whose name contains what was asked for.
+pub(crate) async fn run(settings: &Settings) -> Report {
+    let mut report = Report::default();
+    let bench = Bench::begin(settings).await;
+    for name in SCENARIOS {
+        if !name.contains(&settings.only) || (name == "growth" && settings.only != name) {
+            continue;
+        }
+        println!("\n{name}");
+        match name {
+            "validate" => validate::run(&bench, &mut report).await,
+            "issue" => issue_refresh::issue(&bench, &mut report).await,
+            "refresh" => issue_refresh::refresh(&bench, &mut report).await,
+            "sqlite" => issue_refresh::sqlite(&bench, &mut report).await,
+            "lone" => lone::run(&bench, &mut report).await,
+            "session" => session::run(&bench, &mut report).await,
+            "overhead" => overhead::run(&bench, &mut report).await,
+            "open" => open::run(&bench, &mut report).await,
+            "growth" => growth::run(&bench, &mut report).await,
+            _ => memory::run(&bench, &mut report).await,
+        }
+    }
+    report
+}
+
+/// What the scenarios share.
+struct Bench<'a> {
+    settings: &'a Settings,
+    dir: TempDir,
+    database: String,
+}
+
+impl<'a> Bench<'a> {
+    /// Makes a database with our schema and rows for `pgbench`.
+    async fn begin(settings: &'a Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (cluster, _) = settings.postgres.rsplit_once('/').unwrap();
+        let database = format!("{cluster}/bench");
+        psql(&settings.postgres, "DROP DATABASE IF EXISTS bench");
+        psql(&settings.postgres, "CREATE DATABASE bench");
+        let bench = Self { settings, dir, database };
+        drop(bench.server(&[]).await);
+        psql(&bench.database, crate::pgbench::FILL);
+        psql(&bench.database, "VACUUM ANALYZE user_sessions");
+        bench
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The best that `pgbench` makes of a script.
+    fn limit(&self, script: &str) -> Sample {
+        PGBENCH_CLIENTS
+            .map(|clients| {
+                crate::pgbench::run(&self.database, script, clients, self.settings.turn())
+            })
+            .into_iter()
+            .max_by(|a, b| a.per_second.total_cmp(&b.per_second))
+            .unwrap()
+    }
+
+    /// The server on Postgres, with all that production switches on.
+    async fn server(&self, more: &[(&str, &str)]) -> Process {
+        let mut environment = vec![
+            ("DATABASE_URL", self.database.as_str()),
+            ("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0"),
+        ];
+        environment.extend_from_slice(more);
+        Process::server(&self.settings.server, self.dir(), &environment).await
+    }
+}
+
+fn psql(url: &str, statement: &str) {
+    query(url, statement);
+}
+
+/// What a statement answers, unadorned.
+fn query(url: &str, statement: &str) -> String {
+    let output =
+        std::process::Command::new("psql").args(["-qAtXc", statement, url]).output().unwrap();
+    assert!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+async fn clients(process: &Process) -> Vec<Client> {
+    process.channels(CONNECTIONS).await.into_iter().map(Client::new).collect()
+}
+
+/// Logs so many users in.
+async fn log_in(clients: &[Client], number: usize) -> Vec<IssueTokensResponse> {
+    let mut issued = Vec::with_capacity(number);
+    for chunk in (0..number).collect::<Vec<_>>().chunks(256) {
+        let calls = chunk.iter().map(|n| {
+            let mut client = clients[n % clients.len()].clone();
+            async move { client.issue_tokens(login(*n)).await.unwrap().into_inner() }
+        });
+        issued.extend(futures::future::join_all(calls).await);
+    }
+    issued
+}
+
+fn login(n: usize) -> IssueTokensRequest {
+    IssueTokensRequest { user_id: format!("user-{n}"), ..Default::default() }
+}
+
+/// Places over shared connections: `request` makes the next request of a place.
+fn places<F>(clients: &[Client], in_flight: usize, request: F) -> Vec<Place>
+where
+    F: Fn(Client, usize) -> BoxFuture<'static, Result<(), String>> + Clone + Send + 'static,
+{
+    (0..in_flight)
+        .map(|place| {
+            let (client, request) = (clients[place % clients.len()].clone(), request.clone());
+            // Each place goes through the tokens from a start of its own.
+            let mut n = place * 7919;
+            Box::new(move || {
+                n += 1;
+                request(client.clone(), n)
+            }) as Place
+        })
+        .collect()
+}
+
+/// A contest by throughput.
+fn throughput(what: String, ours: Sample, limit: (&str, Sample), target: f64) -> Row {
+    let ratio = ours.per_second / limit.1.per_second;
+    Row {
+        what,
+        met: Some(ratio >= target && ours.failed == 0),
+        ours,
+        limit: Some((limit.0.to_owned(), limit.1)),
+        ratio: Some(ratio),
+        target: format!("≥ {target:.2} ×"),
+    }
+}

@@ -1,0 +1,126 @@
+//! `ValidateToken` and `ValidateTokens` against a bare tonic echo of the same bytes.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use prost::Message as _;
+use token_authority::transport::proto::v1::{ValidateTokenRequest, ValidateTokensRequest};
+
+use super::{Bench, Client, IN_FLIGHT, clients, log_in, places, throughput};
+use crate::load::{self, Sample};
+use crate::process::Process;
+use crate::report::{Report, Row};
+
+/// Tokens in circulation.
+const TOKENS: usize = 10_000;
+const BATCH: usize = 100;
+
+type Done = BoxFuture<'static, Result<(), String>>;
+
+pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
+    for algorithm in ["HS256", "EdDSA"] {
+        let secret = "bench-only-3f9c2a7d51e84b60a1c9d7e2f4b8a6c3";
+        let server =
+            bench.server(&[("JWT_ALGORITHM", algorithm), ("AUTHORITY_SECRET", secret)]).await;
+        let ours = clients(&server).await;
+        let issued = log_in(&ours, TOKENS).await;
+        let tokens: Arc<[String]> = issued.into_iter().map(|one| one.access_token).collect();
+        let echo = echo(bench, &ours[0], &tokens[0]).await;
+        let echoes = clients(&echo).await;
+        for in_flight in IN_FLIGHT {
+            contest(bench, report, algorithm, in_flight, (&ours, &echoes), &tokens).await;
+        }
+        batches(bench, report, algorithm, &ours, &tokens).await;
+    }
+}
+
+/// An echo that answers with what the server answers.
+async fn echo(bench: &Bench<'_>, client: &Client, token: &str) -> Process {
+    let ask = ValidateTokenRequest { token: token.to_owned(), audience: String::new() };
+    let answer = client.clone().validate_token(ask).await.unwrap().into_inner();
+    assert!(answer.active);
+    let file = bench.dir().join("answer");
+    std::fs::write(&file, answer.encode_to_vec()).unwrap();
+    Process::echo(bench.dir(), &file).await
+}
+
+async fn contest(
+    bench: &Bench<'_>,
+    report: &mut Report,
+    algorithm: &str,
+    in_flight: usize,
+    contestants: (&[Client], &[Client]),
+    tokens: &Arc<[String]>,
+) {
+    let (mut ours, mut echoes) = (Vec::new(), Vec::new());
+    for _ in 0..bench.settings.rounds {
+        let turn = bench.settings.turn();
+        let of = |clients| places(clients, in_flight, validating(tokens));
+        echoes.push(load::closed(of(contestants.1), turn).await);
+        ours.push(load::closed(of(contestants.0), turn).await);
+    }
+    let (ours, echo) = (load::median(&ours), load::median(&echoes));
+    let latency = ours.p99 as f64 / echo.p99 as f64;
+    let what = format!("ValidateToken, {algorithm}, {in_flight} in flight");
+    report.add(throughput(what.clone(), ours.clone(), ("tonic echo", echo.clone()), 0.9));
+    report.add(Row {
+        what: format!("{what}: p99"),
+        ours,
+        limit: Some(("tonic echo".into(), echo)),
+        ratio: Some(latency),
+        target: "≤ 1.25 ×".into(),
+        met: Some(latency <= 1.25),
+    });
+}
+
+/// One token after the other.
+pub(super) fn validating(
+    tokens: &Arc<[String]>,
+) -> impl Fn(Client, usize) -> Done + Clone + Send + 'static {
+    let tokens = Arc::clone(tokens);
+    move |mut client, n| {
+        let token = tokens[n % tokens.len()].clone();
+        Box::pin(async move {
+            let ask = ValidateTokenRequest { token, audience: String::new() };
+            let answer = client.validate_token(ask).await.map_err(|e| e.to_string())?;
+            let active = answer.into_inner().active;
+            active.then_some(()).ok_or_else(|| "inactive".to_owned())
+        })
+    }
+}
+
+/// A hundred tokens after the other.
+fn validating_batches(
+    tokens: &Arc<[String]>,
+) -> impl Fn(Client, usize) -> Done + Clone + Send + 'static {
+    let tokens = Arc::clone(tokens);
+    move |mut client, n| {
+        let first = n * BATCH;
+        let batch = (first..first + BATCH).map(|n| tokens[n % tokens.len()].clone()).collect();
+        Box::pin(async move {
+            let ask = ValidateTokensRequest { tokens: batch, audience: String::new() };
+            let answer = client.validate_tokens(ask).await.map_err(|e| e.to_string())?;
+            let good = answer.into_inner().results.iter().filter(|one| one.active).count();
+            (good == BATCH).then_some(()).ok_or_else(|| "inactive".to_owned())
+        })
+    }
+}
+
+async fn batches(
+    bench: &Bench<'_>,
+    report: &mut Report,
+    algorithm: &str,
+    clients: &[Client],
+    tokens: &Arc<[String]>,
+) {
+    let (mut singles, mut batches) = (Vec::new(), Vec::new());
+    for _ in 0..bench.settings.rounds {
+        let turn = bench.settings.turn();
+        singles.push(load::closed(places(clients, 64, validating(tokens)), turn).await);
+        batches.push(load::closed(places(clients, 64, validating_batches(tokens)), turn).await);
+    }
+    let (single, batch) = (load::median(&singles), load::median(&batches));
+    let ours = Sample { per_second: batch.per_second * BATCH as f64, ..batch };
+    let what = format!("ValidateTokens, {algorithm}, {BATCH} a call (tokens a second)");
+    report.add(throughput(what, ours, ("single calls", single), 8.0));
+}

@@ -1,0 +1,81 @@
+//! `token-authority doctor`: says what may be wrong with this installation, and changes nothing.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::app;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
+use crate::config::settings::SETTINGS;
+use crate::config::source::Given;
+use crate::doctor::{self, Finding, Patient, Severity, observe};
+use crate::keys::Secret;
+
+/// Examines and reports. The exit code says the worst finding: 0 for none or information, 1 for a
+/// warning, 2 for an error.
+pub(super) async fn run(given: Result<Given, Vec<String>>, as_json: bool) -> ExitCode {
+    let read = given.and_then(|given| Config::read(&given).map(|config| (given, config)));
+    let findings = match read {
+        Ok((given, config)) => examine(&given, &config).await,
+        Err(problems) => doctor::refused(&problems),
+    };
+    let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+    let report = if as_json {
+        format!("{:#}\n", json!({ "worst": worst, "findings": findings }))
+    } else {
+        table(&findings, worst)
+    };
+    let _ = std::io::stdout().write_all(report.as_bytes());
+    ExitCode::from(match worst {
+        Severity::Ok | Severity::Info => 0,
+        Severity::Warn => 1,
+        Severity::Error => 2,
+    })
+}
+
+async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
+    let clock = SystemClock;
+    let database = match app::inspect(config) {
+        Ok(database) => observe::database(config, &*database, &clock).await,
+        Err(error) => return doctor::refused(&[error.to_string()]),
+    };
+    let kept = app::kept_secret(config);
+    let patient = Patient {
+        config,
+        given: listed(given),
+        environment: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
+        jwt_secret: config.jwt_secret.clone().or_else(|| {
+            std::fs::read_to_string(&kept).ok().map(|text| Secret::new(text.trim_end()))
+        }),
+        auth_server_secret: std::env::var("BETTER_AUTH_SECRET").ok().map(Secret::new),
+        database,
+        files: observe::files(config, &kept),
+        now: clock.now(),
+    };
+    doctor::examine(&patient)
+}
+
+/// What was given and is not the default; of secrets the names alone.
+fn listed(given: &Given) -> Vec<(&'static str, Option<String>)> {
+    let differing = SETTINGS.iter().filter_map(|setting| {
+        let text = given.get(setting.name).filter(|text| Some(*text) != setting.default)?;
+        Some((setting.name, (!setting.secret).then(|| text.to_owned())))
+    });
+    differing.collect()
+}
+
+fn table(findings: &[Finding], worst: Severity) -> String {
+    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { severity, name, message } in findings {
+        let _ = writeln!(text, "{:5}  {name:width$}  {message}", severity.as_str());
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warn));
+    let worst = worst.as_str();
+    let _ = writeln!(text, "\nworst: {worst}; {errors} errors, {warnings} warnings");
+    text
+}

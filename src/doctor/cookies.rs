@@ -1,0 +1,144 @@
+//! Checks of the cookie against the pages that are to use it.
+//!
+//! The cookie is `SameSite=Lax`, so a browser sends it with a page's `POST` only if page and
+//! authority are one site (same scheme, same registrable domain). What is compared here are the
+//! last two labels of the names: where they differ, so do the sites; where they agree, the sites
+//! may still differ (`a.co.uk`, `b.co.uk`), which then goes unnoticed.
+
+use super::{Finding, Patient};
+use crate::config::Environment;
+
+struct Origin<'a> {
+    text: &'a str,
+    https: bool,
+    host: &'a str,
+    port: Option<&'a str>,
+}
+
+fn origins<'a>(patient: &'a Patient<'_>) -> Vec<Origin<'a>> {
+    patient.config.browser.origins.iter().filter_map(parse).collect()
+}
+
+fn parse(text: &str) -> Option<Origin<'_>> {
+    let (scheme, authority) = text.split_once("://")?;
+    let authority = authority.split('/').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host, Some(port)),
+        _ => (authority, None),
+    };
+    Some(Origin { text, https: scheme == "https", host, port })
+}
+
+fn is_local(host: &str) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"].contains(&host) || host.ends_with(".localhost")
+}
+
+/// What cookie name prefixes promise to browsers (RFC 6265bis section 4.1.3).
+pub(super) fn prefix(patient: &Patient<'_>) -> Vec<Finding> {
+    let cookie = &patient.config.browser.cookie;
+    let name = cookie.name.to_ascii_lowercase();
+    if name.starts_with("__host-") {
+        let message = "REFRESH_COOKIE_NAME begins with `__Host-`, which browsers take only with \
+                       Path=/: they drop this cookie, whose path is /api/auth; use `__Secure-`";
+        return vec![Finding::error("cookie.prefix", message)];
+    }
+    if name.starts_with("__secure-") && !cookie.secure {
+        let message = "REFRESH_COOKIE_NAME begins with `__Secure-`, but COOKIE_SECURE=false: \
+                       browsers drop the cookie";
+        return vec![Finding::error("cookie.prefix", message)];
+    }
+    Vec::new()
+}
+
+/// Pages over plain HTTP, and a cookie for HTTPS; or the other way round.
+pub(super) fn scheme(patient: &Patient<'_>) -> Vec<Finding> {
+    let secure = patient.config.browser.cookie.secure;
+    let mut findings = Vec::new();
+    for origin in origins(patient) {
+        let text = origin.text;
+        if secure && !origin.https && !is_local(origin.host) {
+            let message = format!(
+                "pages of {text} never send the cookie, which is for HTTPS (COOKIE_SECURE=true): \
+                 serve them over HTTPS"
+            );
+            findings.push(Finding::error("cookie.secure", message));
+        }
+        if !secure && origin.https {
+            let message = format!(
+                "COOKIE_SECURE=false lets the cookie travel in the clear, though pages of {text} \
+                 use HTTPS: set it to true"
+            );
+            findings.push(Finding::error("cookie.secure", message));
+        }
+    }
+    findings
+}
+
+/// Pages of more than one site: not all of them can be the authority's own.
+pub(super) fn site(patient: &Patient<'_>) -> Vec<Finding> {
+    let issuer = patient.config.tokens.issuer.as_deref().and_then(parse);
+    let origins = origins(patient);
+    let issuer = issuer.filter(|origin| origin.text.contains("://") && origin.host.contains('.'));
+    let Some(own) = issuer.as_ref().or_else(|| origins.first()) else { return Vec::new() };
+    let foreign = origins.iter().filter(|origin| site_of(origin.host) != site_of(own.host));
+    foreign
+        .map(|origin| {
+            let message = format!(
+                "{} and {} are two sites, and a SameSite=Lax cookie reaches the authority from \
+                 its own site's pages alone: serve them, and the authority, under one domain",
+                own.text, origin.text
+            );
+            Finding::warn("cookie.site", message)
+        })
+        .collect()
+}
+
+fn site_of(host: &str) -> &str {
+    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+    if is_address {
+        return host;
+    }
+    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
+    dots.nth(1).map_or(host, |at| &host[at + 1..])
+}
+
+/// A port that browsers leave out, so that the origin never matches.
+pub(super) fn default_port(patient: &Patient<'_>) -> Vec<Finding> {
+    let never = origins(patient)
+        .into_iter()
+        .filter(|origin| origin.port == Some(if origin.https { "443" } else { "80" }));
+    never
+        .map(|origin| {
+            let message = format!(
+                "ALLOWED_ORIGINS: {} never matches, since browsers leave out a scheme's own port",
+                origin.text
+            );
+            Finding::error("cookie.origin", message)
+        })
+        .collect()
+}
+
+/// Nobody but the authority's own pages.
+pub(super) fn none_allowed(patient: &Patient<'_>) -> Vec<Finding> {
+    let production = patient.config.environment == Environment::Production;
+    if production && patient.config.browser.origins.iter().next().is_none() {
+        let message =
+            "ALLOWED_ORIGINS is not set: only pages of the authority's own host may refresh";
+        return vec![Finding::info("cookie.origin", message)];
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::site_of;
+
+    #[test]
+    fn sites_are_the_last_two_labels() {
+        assert_eq!(site_of("app.example.com"), "example.com");
+        assert_eq!(site_of("example.com"), "example.com");
+        assert_eq!(site_of("localhost"), "localhost");
+        assert_eq!(site_of("127.0.0.1"), "127.0.0.1");
+        assert_eq!(site_of("[::1]"), "[::1]");
+    }
+}

@@ -1,0 +1,23 @@
+//! Checks of the data directory.
+
+use super::{Finding, Patient};
+
+/// Whether only their owner reads the database and the generated secret.
+pub(super) fn private(patient: &Patient<'_>) -> Vec<Finding> {
+    let modes = &patient.files.modes;
+    let open = modes.iter().filter(|(_, mode)| mode & 0o007 != 0);
+    let mut findings: Vec<Finding> = open
+        .map(|(path, mode)| {
+            let path = path.display();
+            let message = format!(
+                "{path} has mode {mode:03o}: every user of this machine gets at what it holds; \
+                 run `chmod o-rwx {path}`"
+            );
+            Finding::error("files.private", message)
+        })
+        .collect();
+    if findings.is_empty() && !modes.is_empty() {
+        findings.push(Finding::ok("files.private", "others have no access to the data directory"));
+    }
+    findings
+}

@@ -1,0 +1,88 @@
+//! What may be wrong with an installation.
+//!
+//! Everything there is to see is looked at once ([`observe`]), without changing any of it. Each
+//! check is then a pure function from the [`Patient`] to findings. To add one, write it, name it
+//! in [`CHECKS`], and plant its fault in `tests/doctor`; what it needs to see is a field of the
+//! patient.
+
+mod cookies;
+mod database;
+mod files;
+mod finding;
+mod lifetimes;
+pub mod observe;
+mod secrets;
+mod settings;
+
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::keys::Secret;
+
+pub use finding::{Finding, Severity};
+pub use observe::{Database, Files, Vitals};
+
+/// What is examined.
+#[derive(Debug)]
+pub struct Patient<'a> {
+    /// Its settings, checked.
+    pub config: &'a Config,
+    /// Its settings as given, by name, where they are not the default. Secrets without a value.
+    pub given: Vec<(&'static str, Option<String>)>,
+    /// The names in its environment.
+    pub environment: Vec<String>,
+    /// The secret that signs: the given one, or the one that a data directory keeps.
+    pub jwt_secret: Option<Secret>,
+    /// The auth-server's own secret, where the environment has it, too.
+    pub auth_server_secret: Option<Secret>,
+    /// Its database.
+    pub database: Database,
+    /// Its files.
+    pub files: Files,
+    /// When it was looked at.
+    pub now: Timestamp,
+}
+
+/// A check: looks for one kind of fault.
+pub type Check = fn(&Patient<'_>) -> Vec<Finding>;
+
+/// Every check, in the order of the report.
+pub const CHECKS: &[Check] = &[
+    settings::listed,
+    settings::misspelt,
+    settings::exposed_in_development,
+    settings::unannounced_end,
+    secrets::fingerprints,
+    secrets::shared,
+    secrets::short_of_randomness,
+    cookies::prefix,
+    cookies::scheme,
+    cookies::site,
+    cookies::default_port,
+    cookies::none_allowed,
+    lifetimes::window,
+    lifetimes::access_token,
+    lifetimes::leeway,
+    lifetimes::rotation,
+    files::private,
+    database::reachable,
+    database::encrypted,
+    database::round_trip,
+    database::pooled,
+    database::writable,
+    database::durable,
+    database::clock,
+    database::schema,
+    database::swept,
+];
+
+/// Runs every check.
+#[must_use]
+pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
+    CHECKS.iter().flat_map(|check| check(patient)).collect()
+}
+
+/// The findings for settings that make no sense at all, with which nothing else can be looked at.
+#[must_use]
+pub fn refused(problems: &[String]) -> Vec<Finding> {
+    problems.iter().map(|problem| Finding::error("settings", problem)).collect()
+}

@@ -1,0 +1,91 @@
+//! [`Inspect`] on an SQLite file, which is neither made nor written to, nor are files beside it.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+
+use super::error::judge;
+use super::file::{Statement, in_time};
+use super::{migrate, sql};
+use crate::clock::Timestamp;
+use crate::store::inspect::{Inspect, Place, Standing};
+use crate::store::rows::Schema;
+use crate::store::{StoreError, migrations};
+
+/// An SQLite file to be looked at.
+#[derive(Debug)]
+pub struct SqliteInspection {
+    path: PathBuf,
+}
+
+impl SqliteInspection {
+    /// Of the file of that path, which has to exist by the first question.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(false)
+            .read_only(true)
+            // To read a file that nobody has open, SQLite would make the files beside it.
+            .immutable(!beside(&self.path).exists())
+            .disable_statement_logging();
+        in_time(async {
+            let mut connection = options.connect().await?;
+            let rows = statement.fetch_all(&mut connection).await?;
+            connection.close().await?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn count(&self, statement: Statement) -> Result<u64, StoreError> {
+        let rows = self.fetch(statement).await?;
+        let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        Ok(u64::try_from(count.map_err(|error| judge(&error))?).unwrap_or(0))
+    }
+}
+
+/// The write-ahead log, which lies beside the file while someone has it open.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+#[async_trait]
+impl Inspect for SqliteInspection {
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        self.count(sqlx::query(sql::HAS_LEDGER)).await?;
+        // Opening does not write; it only asks for the right to.
+        let writable = std::fs::OpenOptions::new().append(true).open(&self.path).is_ok();
+        Ok(Standing { now: None, read_only: !writable, durable: true })
+    }
+
+    async fn schema(&self) -> Result<Schema, StoreError> {
+        let found = self.count(sqlx::query(sql::HAS_LEDGER)).await?;
+        let rows =
+            if found == 0 { Vec::new() } else { self.fetch(sqlx::query(sql::APPLIED)).await? };
+        let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
+        migrations::compare(&migrations::sqlite(), &applied.map_err(|error| judge(&error))?)
+    }
+
+    async fn overdue(&self, due_before: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.count(sqlx::query(sql::OVERDUE).bind(due_before.as_micros()).bind(most)).await
+    }
+
+    fn place(&self) -> Place {
+        Place { text: self.path.display().to_string(), remote: false, tls_required: false }
+    }
+
+    fn is_pooled(&self) -> bool {
+        false
+    }
+
+    async fn close(&self) {}
+}

@@ -1,0 +1,34 @@
+//! `token-authority health` tells a process that serves from one that does not.
+
+use std::time::{Duration, Instant};
+
+use crate::installation::Installation;
+use crate::support::supervised::free_port;
+
+#[test]
+fn it_says_whether_the_process_serves() {
+    let (grpc, http) = (free_port(), free_port());
+    let installation = Installation::healthy()
+        .with("GRPC_ADDR", &format!("0.0.0.0:{grpc}"))
+        .with("HTTP_ADDR", &format!("127.0.0.1:{http}"))
+        .with("METRICS_ADDR", "127.0.0.1:0")
+        .with("LOG_LEVEL", "error");
+    let answer = || installation.run(&["health"]);
+    let before = answer();
+    assert_eq!(before.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&before.stderr).contains("nothing answers"));
+
+    let mut server = installation.command(&["serve"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !answer().status.success() {
+        assert!(Instant::now() < deadline, "never healthy");
+        assert!(server.try_wait().unwrap().is_none(), "the service ended");
+    }
+    // A doctor may look in while the service has its database open, and after it has crashed.
+    installation.examine().assert_healthy();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(answer().status.code(), Some(1));
+    assert!(installation.path("token-authority.db-wal").exists(), "it was no crash");
+    installation.examine().assert_healthy();
+}

@@ -1,0 +1,153 @@
+//! An installation to be examined: the real binary, its environment and its files.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) const JWT_SECRET: &str = "mFv1Qd0s7Zk4Xb9TnWc2Rj6Lp8Ye3Ga5UhIoKxNzJqM=";
+pub(crate) const AUTHORITY_SECRET: &str = "t9Bq2Vn5Ck8Wm1Zx4Lr7Jp0Fd3Sg6HyUaEoIiQwRtPs=";
+
+/// An installation as it should be run, until a test plants something.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    folder: TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+/// What the doctor reported.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) code: i32,
+    pub(crate) all: Vec<(String, String, String)>,
+}
+
+impl Installation {
+    /// A healthy one in production, on a migrated SQLite file.
+    pub(crate) fn healthy() -> Self {
+        let installation = Self::unmigrated();
+        installation.migrate();
+        installation
+    }
+
+    /// A healthy one in production, on the database of that URL, migrated.
+    pub(crate) fn on(database_url: &str) -> Self {
+        let installation = Self::unmigrated().with("DATABASE_URL", database_url);
+        installation.migrate();
+        installation
+    }
+
+    /// One in production whose database has not been made yet.
+    pub(crate) fn unmigrated() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let installation = Self { folder, environment: BTreeMap::new() };
+        installation
+            .with("ENVIRONMENT", "production")
+            .with("DATA_DIR", data.to_str().unwrap())
+            .with("JWT_SECRET", JWT_SECRET)
+            .with("AUTHORITY_SECRET", AUTHORITY_SECRET)
+            .with("ALLOWED_ORIGINS", "https://app.example.com")
+    }
+
+    /// With a variable set.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With a variable taken away.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("data").join(name)
+    }
+
+    pub(crate) fn migrate(&self) {
+        let output = self.run(&["migrate"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_token-authority"));
+        command.args(arguments).env_clear().envs(&self.environment);
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Has the doctor look at it.
+    pub(crate) fn examine(&self) -> Report {
+        let output = self.run(&["doctor", "--json"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        for secret in [JWT_SECRET, AUTHORITY_SECRET] {
+            assert!(!text.contains(secret) && !stderr.contains(secret), "a secret is told");
+        }
+        let json: Value =
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text} {stderr}"));
+        let field = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+        let findings = json["findings"].as_array().unwrap();
+        let all: Vec<_> = findings
+            .iter()
+            .map(|one| (field(one, "severity"), field(one, "name"), field(one, "message")))
+            .collect();
+        Report { code: output.status.code().unwrap(), all }
+    }
+
+    /// Every file below the installation's folder, with its mode, size and time of change.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, u32, u64, i64)> {
+        let mut found = Vec::new();
+        collect(self.folder.path(), &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn collect(folder: &Path, found: &mut Vec<(PathBuf, u32, u64, i64)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.metadata().unwrap();
+        let changed = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
+        found.push((path.clone(), metadata.mode(), metadata.len(), changed));
+        if metadata.is_dir() {
+            collect(&path, found);
+        }
+    }
+}
+
+impl Report {
+    /// The findings that are more than information.
+    pub(crate) fn faults(&self) -> Vec<(&str, &str)> {
+        let bad =
+            self.all.iter().filter(|(severity, ..)| severity == "warn" || severity == "error");
+        bad.map(|(severity, name, _)| (severity.as_str(), name.as_str())).collect()
+    }
+
+    /// What it said about something.
+    pub(crate) fn message(&self, name: &str) -> &str {
+        let found = self.all.iter().find(|(_, known, _)| known == name);
+        &found.unwrap_or_else(|| panic!("nothing about {name}: {:#?}", self.all)).2
+    }
+
+    /// That one fault was found and no other, and the exit code says so.
+    pub(crate) fn assert_only(&self, severity: &str, name: &str) {
+        assert_eq!(self.faults(), [(severity, name)], "{:#?}", self.all);
+        assert_eq!(self.code, if severity == "warn" { 1 } else { 2 });
+    }
+
+    /// That nothing is wrong.
+    pub(crate) fn assert_healthy(&self) {
+        assert_eq!(self.faults(), [], "{:#?}", self.all);
+        assert_eq!(self.code, 0);
+    }
+}

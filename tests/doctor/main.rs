@@ -1,0 +1,20 @@
+//! Plants faults one at a time and holds `token-authority doctor` to finding each, that one alone,
+//! and none in a healthy installation; and that it changes nothing while it looks.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail by a panic"
+)]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the doctor needs no running service and no clients")]
+mod support;
+
+mod health;
+mod healthy;
+mod installation;
+mod postgres;
+mod settings;
+mod sqlite;

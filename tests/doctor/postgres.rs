@@ -1,0 +1,119 @@
+//! Faults of a Postgres installation, planted in a real one.
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use crate::installation::Installation;
+use crate::support::postgres::Cluster;
+use crate::support::supervised::free_port;
+
+/// A healthy installation on a database of its own, after `plant` was executed there.
+async fn planted(plant: &str) -> Installation {
+    let cluster = Cluster::shared();
+    let name = cluster.make_database().await;
+    let installation = Installation::on(&cluster.url(&name));
+    let mut connection = PgConnection::connect(&cluster.url(&name)).await.unwrap();
+    let plant = plant.replace("{database}", &name);
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(plant))).await.unwrap();
+    connection.close().await.unwrap();
+    installation
+}
+
+/// Has this database's `now()` be something else.
+fn own_now(expression: &str) -> String {
+    format!(
+        "CREATE SCHEMA own;
+         CREATE FUNCTION own.now() RETURNS timestamptz LANGUAGE sql AS $$ {expression} $$;
+         ALTER DATABASE {{database}} SET search_path = own, pg_catalog, public"
+    )
+}
+
+#[tokio::test]
+async fn one_that_does_not_answer() {
+    let url = format!("postgres://postgres:hunter2@127.0.0.1:{}/none?sslmode=disable", free_port());
+    let report = Installation::unmigrated().with("DATABASE_URL", &url).examine();
+    report.assert_only("error", "database.reachable");
+    assert!(!format!("{:?}", report.all).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn one_that_nobody_migrated() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let installation = Installation::unmigrated().with("DATABASE_URL", &url);
+    installation.examine().assert_only("error", "database.schema");
+    installation.examine().assert_only("error", "database.schema");
+}
+
+#[tokio::test]
+async fn one_that_a_newer_version_has_contracted() {
+    let enter = "INSERT INTO _sqlx_migrations
+                     (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'contract_all', true, '', 0)";
+    planted(enter).await.examine().assert_only("error", "database.schema");
+}
+
+#[tokio::test]
+async fn one_that_a_newer_version_has_expanded_is_no_fault() {
+    let enter = "INSERT INTO _sqlx_migrations
+                     (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'expand_all', true, '', 0)";
+    planted(enter).await.examine().assert_healthy();
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_written_to() {
+    let plant = "ALTER DATABASE {database} SET default_transaction_read_only = on";
+    // That nothing else is found also shows that the doctor writes nothing.
+    planted(plant).await.examine().assert_only("error", "database.writable");
+}
+
+#[tokio::test]
+async fn one_that_answers_before_it_commits() {
+    let plant = "ALTER DATABASE {database} SET synchronous_commit = off";
+    planted(plant).await.examine().assert_only("error", "database.durable");
+}
+
+#[tokio::test]
+async fn one_whose_clock_is_a_little_off() {
+    let plant = own_now("SELECT pg_catalog.now() - interval '3 seconds'");
+    let report = planted(&plant).await.examine();
+    report.assert_only("warn", "database.clock");
+    assert!(report.message("database.clock").contains("behind"));
+}
+
+#[tokio::test]
+async fn one_whose_clock_is_far_off() {
+    let plant = own_now("SELECT pg_catalog.now() + interval '1 minute'");
+    planted(&plant).await.examine().assert_only("error", "database.clock");
+}
+
+#[tokio::test]
+async fn one_that_is_far_away() {
+    let plant = own_now("SELECT pg_catalog.now() FROM pg_sleep(0.3)");
+    planted(&plant).await.examine().assert_only("warn", "database.round_trip");
+}
+
+#[tokio::test]
+async fn one_that_others_may_listen_to() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    // Another name for this machine that does not look like its own.
+    let installation = Installation::on(&url.replace("127.0.0.1", "0.0.0.0"));
+    installation.examine().assert_only("warn", "database.encrypted");
+}
+
+#[tokio::test]
+async fn one_that_nobody_sweeps() {
+    let row = "INSERT INTO user_sessions
+                   (id, user_id, token, expires_at, generation, lineage_key, handed_out_at,
+                    created_at, last_used_at, granted, user_agent, ip_address, device_name,
+                    revision, sweep_at)
+               SELECT gen_random_uuid(), 'alice', repeat('0', 64), ended, 0,
+                      decode(repeat('00', 32), 'hex'), ended, ended, ended, '{}', '', '', '', 0,
+                      ended
+               FROM (SELECT now() - days * interval '1 day' AS ended
+                     FROM generate_series(0, 4) AS days) AS sessions";
+    let report = planted(row).await.examine();
+    report.assert_only("warn", "database.swept");
+    assert!(report.message("database.swept").starts_with("3 rows"), "{:?}", report.all);
+}

@@ -1,0 +1,49 @@
+//! Faults of an SQLite installation.
+
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::installation::Installation;
+
+#[test]
+fn a_database_that_anyone_reads() {
+    let installation = Installation::healthy();
+    set_permissions(installation.path("token-authority.db"), Permissions::from_mode(0o644))
+        .unwrap();
+    installation.examine().assert_only("error", "files.private");
+}
+
+#[test]
+fn a_generated_secret_that_anyone_reads() {
+    let installation =
+        Installation::healthy().with("ENVIRONMENT", "development").without("JWT_SECRET");
+    let secret = installation.path("jwt_secret");
+    std::fs::write(&secret, "Zt8Yq1Wn4Ck7Vm0Bx3Lr6Jp9Fd2Sg5HyUaEoIiQwRtPs").unwrap();
+    set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
+    let report = installation.examine();
+    report.assert_only("error", "files.private");
+    assert!(report.message("secrets.fingerprints").contains("JWT_SECRET "));
+}
+
+#[test]
+fn a_file_that_is_not_there_in_production() {
+    let installation = Installation::unmigrated();
+    installation.examine().assert_only("error", "database.reachable");
+    assert_eq!(installation.files(), [], "looking made something");
+}
+
+#[test]
+fn a_file_that_is_no_database() {
+    let installation = Installation::healthy();
+    std::fs::write(installation.path("token-authority.db"), "nonsense ".repeat(1000)).unwrap();
+    installation.examine().assert_only("error", "database.reachable");
+}
+
+#[test]
+fn a_file_that_nobody_migrated() {
+    let installation = Installation::healthy();
+    std::fs::write(installation.path("token-authority.db"), "").unwrap();
+    let before = installation.files();
+    installation.examine().assert_only("error", "database.schema");
+    assert_eq!(installation.files(), before);
+}

@@ -1,0 +1,38 @@
+//! No innocent client is ever refused.
+
+use token_authority::token::rotation::Verdict::{Keep, Remint, Replay, Rotate, Young};
+
+use crate::scenario::Scenario;
+use crate::{TWO_TABS, holds};
+
+#[test]
+fn two_tabs_are_never_refused() {
+    let found = holds(Scenario { window: 4, round_trip: 2, ..TWO_TABS });
+    assert_eq!(found.verdicts, [Rotate, Young, Replay, Remint].into());
+}
+
+#[test]
+fn three_tabs_are_never_refused() {
+    holds(Scenario { tabs: 3, ..TWO_TABS });
+    holds(Scenario { tabs: 3, window: 4, round_trip: 2, ..TWO_TABS });
+}
+
+/// The window has to cover what the replicas' clocks differ by, too.
+#[test]
+fn replicas_whose_clocks_differ_refuse_nobody() {
+    holds(Scenario { window: 4, clocks_differ: 2, ..TWO_TABS });
+}
+
+/// As while `REFRESH_TOKEN_ROTATION` is being changed, one replica after the other.
+#[test]
+fn replicas_of_which_some_rotate_refuse_nobody() {
+    let found = holds(Scenario { rotation_differs: true, ..TWO_TABS });
+    assert_eq!(found.verdicts, [Rotate, Young, Keep, Replay, Remint].into());
+}
+
+/// A restored backup, or a failover to a replica that lags behind: who has only one tab may have
+/// to log in again, but is not taken for a thief.
+#[test]
+fn a_database_that_lost_its_last_commit_raises_no_alarm() {
+    holds(Scenario { tabs: 1, commit_lost: true, ..TWO_TABS });
+}

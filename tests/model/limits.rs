@@ -1,0 +1,64 @@
+//! What the claims assume, and what is lost where that does not hold. Each assumption is as weak
+//! as it can be: here is the run that breaks a claim without it.
+
+use token_authority::token::rotation::Verdict;
+
+use crate::rules::Rules;
+use crate::scenario::{Distance, Scenario, Violation};
+use crate::{THIEF, TWO_TABS, fails, holds};
+
+const REFUSED: Violation = Violation::Refused(Verdict::Theft);
+/// Far more than three.
+const MANY: u8 = 8;
+
+#[test]
+fn a_round_trip_of_more_than_half_the_window_may_refuse_an_innocent_client() {
+    fails(Scenario { window: 3, round_trip: 2, ..TWO_TABS }, REFUSED);
+}
+
+#[test]
+fn clocks_that_differ_by_more_than_the_rest_of_the_window_may_refuse_an_innocent_client() {
+    fails(Scenario { window: 4, clocks_differ: 3, ..TWO_TABS }, REFUSED);
+}
+
+/// The first token is rotated at once. So a second reply to the same login must not put it back
+/// into the jar: a login that is retried has to have only one reply that sets the cookie.
+#[test]
+fn a_second_reply_to_the_login_may_refuse_an_innocent_client() {
+    let twice = Scenario { second_login_reply: true, ..TWO_TABS };
+    fails(twice, REFUSED);
+    holds(Scenario { rules: Rules::FirstIsYoung, ..twice });
+}
+
+/// Every proof may be lost, that by a young token too: the claims rest on re-minting. A proof only
+/// makes a theft known sooner.
+#[test]
+fn both_claims_hold_without_a_proof() {
+    let rules = Rules::YoungProvesNothing;
+    holds(Scenario { rules, ..TWO_TABS });
+    holds(Scenario { rules, ..THIEF });
+}
+
+/// With two tabs, a token that the database lost may meet one that was minted in its place.
+#[test]
+fn a_lost_commit_may_raise_a_false_alarm_between_two_tabs() {
+    fails(Scenario { commit_lost: true, ..TWO_TABS }, REFUSED);
+}
+
+#[test]
+fn a_thief_who_keeps_no_distance_lives_on() {
+    let near = Scenario { thief: Some(Distance::None), most_switches: 5, ..THIEF };
+    fails(near, Violation::BothGoOn);
+}
+
+/// For A after the first validation, the predecessor is good. That is for replies that take
+/// longer than they should; a thief who never misses that moment lives on.
+#[test]
+fn a_thief_who_comes_right_after_each_first_validation_lives_on() {
+    let thief = Some(Distance::FromRefreshes);
+    let close = Scenario { thief, most_switches: MANY, ..THIEF };
+    fails(close, Violation::BothGoOn);
+    let stricter = Scenario { rules: Rules::BothWindows, ..close };
+    holds(Scenario { most_switches: 3, ..stricter });
+    holds(Scenario { rules: Rules::BothWindows, ..TWO_TABS });
+}

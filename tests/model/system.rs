@@ -1,0 +1,378 @@
+//! All that takes part: the browser, the network, the session's row, and perhaps a thief; what
+//! may happen next; and what must never.
+//!
+//! The row is a real [`Session`] with real tokens, and the rules are the library's. Only what is
+//! *remembered* of a state is abstract ([`System::view`]): how each token that is still held
+//! somewhere stands to the row (current, predecessor, or dead, which it then stays), and how long
+//! ago each moment was, up to the age from which on age makes no difference. Search compares
+//! states by that view, and `main.rs` checks that it loses nothing.
+
+use token_authority::clock::Timestamp;
+use token_authority::token::client::ClientInfo;
+use token_authority::token::grant::Grant;
+use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::refresh::{LineageKey, RefreshToken};
+use token_authority::token::rotation::{Candidate, Policy, Verdict};
+use token_authority::token::session::{Lineage, Session};
+
+use crate::scenario::{Action, DAY, Decision, Distance, Scenario, TICK, Violation};
+use crate::view::standing;
+use crate::world::{Client, Held, Reply, Tab};
+
+/// When the user logs in.
+pub(crate) const LOGIN: Timestamp = Timestamp::from_seconds(1_700_000_000);
+
+/// A login: its row, and its first token.
+pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
+    let id = SessionId::new(LOGIN, [1; 10]);
+    let key = LineageKey::new([2; 32]);
+    let first = RefreshToken::mint(&key, id, Generation::FIRST, [3; 32]);
+    let session = Session {
+        id,
+        user_id: UserId::new("user").unwrap(),
+        grant: Grant::default(),
+        client: ClientInfo::default(),
+        created_at: LOGIN,
+        last_used_at: LOGIN,
+        expires_at: policy.expiry(LOGIN, LOGIN),
+        revoked: None,
+        lineage: Lineage::begin(key, &first, LOGIN),
+    };
+    (session, first)
+}
+
+/// The `number`th random bytes.
+pub(crate) fn candidate(number: u64) -> Candidate {
+    let (mut secret, mut nonce) = ([0; 32], [0; 12]);
+    secret[..8].copy_from_slice(&number.to_be_bytes());
+    nonce[..8].copy_from_slice(&number.to_be_bytes());
+    Candidate { secret, nonce }
+}
+
+/// Whom a success is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Party {
+    Victim,
+    Thief,
+}
+
+/// An access token that `ValidateToken` saw, not yet stored.
+#[derive(Clone)]
+pub(crate) struct Proof {
+    pub(crate) generation: Generation,
+    pub(crate) seen_at: Timestamp,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Thief {
+    /// All that it ever got; of the dead ones, one.
+    pub(crate) tokens: Vec<Held>,
+    pub(crate) acted_at: Option<Timestamp>,
+}
+
+/// A state.
+#[derive(Clone)]
+pub(crate) struct System {
+    pub(crate) now: Timestamp,
+    pub(crate) session: Session,
+    pub(crate) client: Client,
+    pub(crate) proof: Option<Proof>,
+    pub(crate) victim_acted_at: Option<Timestamp>,
+    pub(crate) thief: Thief,
+    /// Whose refresh succeeded last, after the theft.
+    pub(crate) succeeded: Option<Party>,
+    pub(crate) switches: u8,
+    /// The row before its last change, unless that can be lost no more.
+    pub(crate) before: Option<Box<Session>>,
+    pub(crate) commit_lost: bool,
+    pub(crate) minted: u64,
+    /// What the last refresh came to, for telling the run.
+    pub(crate) verdict: Option<(Verdict, Option<Held>)>,
+}
+
+impl System {
+    /// The login's reply has landed.
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let (session, first) = log_in(&scenario.policy(true));
+        let first = Held::new(first);
+        let mut client = Client::new(first.clone(), scenario.tabs);
+        if scenario.second_login_reply {
+            let generation = first.token().generation();
+            client.send(0, LOGIN);
+            client.answer(0, Reply { cookie: Some(first), generation });
+        }
+        Self {
+            now: LOGIN,
+            session,
+            client,
+            proof: None,
+            victim_acted_at: None,
+            thief: Thief::default(),
+            succeeded: None,
+            switches: 0,
+            before: None,
+            commit_lost: false,
+            minted: 0,
+            verdict: None,
+        }
+    }
+
+    /// All that may happen next.
+    pub(crate) fn actions(&self, scenario: &Scenario) -> Vec<Action> {
+        if self.session.revoked.is_some() {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        self.add_time(scenario, &mut actions);
+        for tab in 0..scenario.tabs {
+            match &self.client.tabs[tab] {
+                Tab::Idle => actions.push(Action::Send(tab)),
+                Tab::Asked { sent_at, .. } => {
+                    self.add_decisions(scenario, tab, *sent_at, &mut actions);
+                    actions.push(Action::Lose(tab));
+                }
+                Tab::Answered { .. } => actions.extend([Action::Land(tab), Action::Lose(tab)]),
+            }
+        }
+        self.add_proofs(scenario, &mut actions);
+        self.add_thief(scenario, &mut actions);
+        if scenario.commit_lost && self.before.is_some() {
+            actions.push(Action::LoseCommit);
+        }
+        actions
+    }
+
+    fn add_time(&self, scenario: &Scenario, actions: &mut Vec<Action>) {
+        let longest = TICK * u32::from(scenario.round_trip);
+        let mut sent = self.client.tabs.iter().filter_map(Tab::sent_at).peekable();
+        if sent.peek().is_none() {
+            actions.push(Action::Sleep);
+        }
+        if sent.all(|sent_at| self.now.since(sent_at) < longest) {
+            actions.push(Action::Tick);
+        }
+    }
+
+    fn add_decisions(
+        &self,
+        scenario: &Scenario,
+        tab: usize,
+        sent_at: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let earliest = i8::try_from(self.ticks_since(sent_at)).unwrap();
+        let latest = -i8::try_from(scenario.clocks_differ).unwrap();
+        for before in latest..=earliest {
+            if !scenario.is_apart(self.stamp(before), self.thief.acted_at) {
+                continue;
+            }
+            for again in [false, true] {
+                let rotation = true;
+                actions.push(Action::Decide(tab, Decision { before, rotation, again }));
+                if scenario.rotation_differs {
+                    let rotation = false;
+                    actions.push(Action::Decide(tab, Decision { before, rotation, again }));
+                }
+            }
+        }
+    }
+
+    fn add_proofs(&self, scenario: &Scenario, actions: &mut Vec<Action>) {
+        let lineage = &self.session.lineage;
+        let useful = self.client.heard == lineage.generation && lineage.proven_at.is_none();
+        let apart = scenario.thief != Some(Distance::FromRefreshesAndProofs)
+            || scenario.is_apart(self.now, self.thief.acted_at);
+        if useful && apart && self.proof.is_none() {
+            actions.push(Action::Validate);
+        }
+        if self.proof.is_some() {
+            actions.extend([Action::StoreProof, Action::LoseProof]);
+        }
+    }
+
+    fn add_thief(&self, scenario: &Scenario, actions: &mut Vec<Action>) {
+        if scenario.thief.is_none() {
+            return;
+        }
+        if self.thief.tokens.is_empty() {
+            actions.push(Action::Steal);
+        }
+        if scenario.is_apart(self.now, self.victim_acted_at) {
+            let lineage = &self.session.lineage;
+            let newest =
+                self.thief.tokens.first().is_some_and(|token| standing(lineage, token) == 0);
+            if scenario.thief_validates && newest && lineage.proven_at.is_none() {
+                actions.push(Action::ThiefValidates);
+            }
+            for token in 0..self.thief.tokens.len() {
+                actions.push(Action::Present { token, heard: true });
+                actions.push(Action::Present { token, heard: false });
+            }
+        }
+    }
+
+    /// Takes a step that was offered.
+    pub(crate) fn step(&self, scenario: &Scenario, action: Action) -> Result<Self, Violation> {
+        let mut next = self.clone();
+        next.take(scenario, action).map(|()| next)
+    }
+
+    /// Takes a step that was offered, and stays where a violation led.
+    pub(crate) fn take(&mut self, scenario: &Scenario, action: Action) -> Result<(), Violation> {
+        self.verdict = None;
+        match action {
+            Action::Tick => self.now = self.now + TICK,
+            Action::Sleep => self.now = self.now + DAY,
+            Action::Send(tab) => self.client.send(tab, self.now),
+            Action::Decide(tab, decision) => self.decide(scenario, tab, decision)?,
+            Action::Land(tab) => {
+                self.client.land(tab);
+                self.succeed(scenario, Party::Victim)?;
+            }
+            Action::Lose(tab) => self.client.lose(tab),
+            Action::Validate => self.validate(scenario),
+            Action::StoreProof => self.store_proof(),
+            Action::LoseProof => self.proof = None,
+            Action::Steal => self.thief.tokens.push(self.client.jar.clone()),
+            Action::Present { token, heard } => self.present(scenario, token, heard)?,
+            Action::ThiefValidates => {
+                self.thief.acted_at = Some(self.now);
+                self.session.lineage.proven_at = Some(self.now);
+            }
+            Action::LoseCommit => {
+                self.session = *self.before.take().expect("it was offered");
+                self.commit_lost = true;
+            }
+        }
+        self.tidy();
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        scenario: &Scenario,
+        tab: usize,
+        decision: Decision,
+    ) -> Result<(), Violation> {
+        let (presented, _) = self.client.asked(tab).expect("it was offered");
+        let stamp = self.stamp(decision.before);
+        let (verdict, successor) = self.refresh(scenario, &presented, stamp, decision.rotation);
+        if scenario.thief.is_some() {
+            self.victim_acted_at = self.victim_acted_at.max(Some(stamp));
+        }
+        let Some(successor) = successor else {
+            self.client.lose(tab);
+            return self.refused(scenario, verdict);
+        };
+        if !decision.again {
+            let generation = self.session.lineage.generation;
+            let set = scenario.rules.sets_cookie(presented.token(), successor.token());
+            self.client.answer(tab, Reply { cookie: set.then_some(successor), generation });
+        }
+        Ok(())
+    }
+
+    fn present(&mut self, scenario: &Scenario, token: usize, heard: bool) -> Result<(), Violation> {
+        let presented = self.thief.tokens[token].clone();
+        let (verdict, successor) = self.refresh(scenario, &presented, self.now, true);
+        self.thief.acted_at = Some(self.now);
+        match successor {
+            None => self.refused(scenario, verdict),
+            Some(_) if !heard => Ok(()),
+            Some(successor) => {
+                self.thief.tokens.push(successor);
+                self.succeed(scenario, Party::Thief)
+            }
+        }
+    }
+
+    fn refresh(
+        &mut self,
+        scenario: &Scenario,
+        presented: &Held,
+        now: Timestamp,
+        rotation: bool,
+    ) -> (Verdict, Option<Held>) {
+        self.minted += 1;
+        let candidate = candidate(self.minted);
+        let before = scenario.commit_lost.then(|| self.session.clone());
+        let session = &mut self.session;
+        let policy = scenario.policy(rotation);
+        let (verdict, token) =
+            scenario.rules.refresh(session, presented.token(), &candidate, now, &policy);
+        if !self.commit_lost
+            && let Some(before) = before.filter(|before| *before != self.session)
+        {
+            self.before = Some(Box::new(before));
+        }
+        let held = token.map(|token| {
+            if token == *presented.token() { presented.clone() } else { Held::new(token) }
+        });
+        self.verdict = Some((verdict, held));
+        self.verdict.clone().expect("it was just set")
+    }
+
+    fn refused(&self, scenario: &Scenario, verdict: Verdict) -> Result<(), Violation> {
+        let alive = self.session.revoked.is_none();
+        match verdict {
+            _ if !self.thief.tokens.is_empty() && alive => Err(Violation::RefusedYetAlive(verdict)),
+            _ if !self.thief.tokens.is_empty() => Ok(()),
+            // The database lost what the client holds: a pity, but not taken for a theft.
+            Verdict::Invalid if scenario.commit_lost => Ok(()),
+            _ => Err(Violation::Refused(verdict)),
+        }
+    }
+
+    fn succeed(&mut self, scenario: &Scenario, party: Party) -> Result<(), Violation> {
+        if self.thief.tokens.is_empty() {
+            return Ok(());
+        }
+        if self.succeeded.replace(party).is_some_and(|before| before != party) {
+            self.switches += 1;
+        }
+        if self.switches > scenario.most_switches { Err(Violation::BothGoOn) } else { Ok(()) }
+    }
+
+    fn validate(&mut self, scenario: &Scenario) {
+        self.proof = Some(Proof { generation: self.client.heard, seen_at: self.now });
+        if scenario.thief == Some(Distance::FromRefreshesAndProofs) {
+            self.victim_acted_at = self.victim_acted_at.max(Some(self.now));
+        }
+    }
+
+    /// As the stores do it: only for the current token, and only once.
+    fn store_proof(&mut self) {
+        let lineage = &mut self.session.lineage;
+        if let Some(proof) = self.proof.take()
+            && proof.generation == lineage.generation
+        {
+            lineage.proven_at.get_or_insert(proof.seen_at);
+        }
+    }
+
+    /// Forgets what can make no difference any more.
+    fn tidy(&mut self) {
+        let lineage = &self.session.lineage;
+        if self.proof.as_ref().is_some_and(|proof| proof.generation != lineage.generation) {
+            self.proof = None;
+        }
+        let mut kept = Vec::<(u8, Held)>::new();
+        for token in self.thief.tokens.drain(..) {
+            let standing = standing(lineage, &token);
+            if kept.iter().all(|(other, _)| *other != standing) {
+                kept.push((standing, token));
+            }
+        }
+        kept.sort_by_key(|(standing, _)| *standing);
+        self.thief.tokens = kept.into_iter().map(|(_, token)| token).collect();
+    }
+
+    pub(crate) fn stamp(&self, ticks_before: i8) -> Timestamp {
+        let by = TICK * u32::from(ticks_before.unsigned_abs());
+        if ticks_before < 0 { self.now + by } else { self.now - by }
+    }
+
+    fn ticks_since(&self, earlier: Timestamp) -> u64 {
+        self.now.since(earlier).as_secs() / TICK.as_secs()
+    }
+}

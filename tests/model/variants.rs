@@ -1,0 +1,75 @@
+//! Rules that look as good, each of which breaks a claim.
+
+use token_authority::token::rotation::Verdict;
+
+use crate::rules::Rules;
+use crate::scenario::{Scenario, Violation};
+use crate::{THIEF, TWO_TABS, fails};
+
+/// Far more than three.
+const MANY: u8 = 8;
+const DECISION: &str = include_str!("../../docs/adr/0001-rotation.md");
+
+fn innocent(rules: Rules) -> String {
+    fails(Scenario { rules, ..TWO_TABS }, Violation::Refused(Verdict::Theft))
+}
+
+fn thief(rules: Rules) -> String {
+    fails(Scenario { rules, most_switches: MANY, ..THIEF }, Violation::BothGoOn)
+}
+
+/// The decision record quotes these runs, and must quote them right.
+fn is_quoted(run: &str) {
+    assert!(DECISION.contains(run), "docs/adr/0001-rotation.md does not hold this run:\n{run}");
+}
+
+#[test]
+fn a_window_that_counts_from_the_rotation_refuses_an_innocent_client() {
+    is_quoted(&innocent(Rules::WindowFromRotation));
+}
+
+#[test]
+fn rotating_a_young_token_refuses_an_innocent_client() {
+    is_quoted(&innocent(Rules::RotateYoung));
+}
+
+#[test]
+fn setting_an_unchanged_cookie_refuses_an_innocent_client() {
+    is_quoted(&innocent(Rules::CookieAlways));
+}
+
+#[test]
+fn replaying_while_unproven_lets_a_thief_live_on() {
+    let short = Scenario { rules: Rules::ReplayUnproven, ..THIEF };
+    is_quoted(&fails(short, Violation::BothGoOn));
+    thief(Rules::ReplayUnproven);
+}
+
+/// Strict rotation, as RFC 9700 section 4.14.2 is often read.
+#[test]
+fn no_grace_refuses_an_innocent_client() {
+    innocent(Rules::NoGrace);
+}
+
+#[test]
+fn another_successor_at_once_refuses_an_innocent_client() {
+    innocent(Rules::RemintAtOnce);
+}
+
+#[test]
+fn a_predecessor_that_stays_good_lets_a_thief_live_on() {
+    thief(Rules::PredecessorForEver);
+}
+
+#[test]
+fn refusing_without_revoking_lets_the_other_one_stay() {
+    let expected = Violation::RefusedYetAlive(Verdict::Invalid);
+    fails(Scenario { rules: Rules::NoRevocation, ..THIEF }, expected);
+}
+
+#[test]
+fn taking_a_lost_commit_for_a_theft_raises_a_false_alarm() {
+    let lost = Scenario { tabs: 1, commit_lost: true, ..TWO_TABS };
+    let expected = Violation::Refused(Verdict::Theft);
+    fails(Scenario { rules: Rules::FutureIsTheft, ..lost }, expected);
+}

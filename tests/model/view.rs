@@ -1,0 +1,117 @@
+//! What is remembered of a state, so that there are finitely many of them.
+
+use token_authority::clock::Timestamp;
+use token_authority::token::session::{Lineage, Session};
+
+use crate::scenario::{Scenario, TICK};
+use crate::system::{Party, System};
+use crate::world::{Held, Tab};
+
+/// How a token stands to a row. Whatever is neither current nor predecessor is dead and stays so,
+/// unless the database lost it: then it may be of a generation yet to come.
+pub(crate) fn standing(lineage: &Lineage, token: &Held) -> u8 {
+    let generation = token.token().generation();
+    if generation == lineage.generation && token.hash() == lineage.current {
+        0
+    } else if generation < lineage.generation && lineage.predecessor == Some(token.hash()) {
+        1
+    } else {
+        let ahead = generation.number().saturating_sub(lineage.generation.number());
+        2 + u8::try_from(ahead).unwrap()
+    }
+}
+
+impl System {
+    /// What is remembered of a state. Two states with one view have the same futures, as far as
+    /// views tell.
+    pub(crate) fn view(&self, scenario: &Scenario) -> Box<[u8]> {
+        let view = View { system: self, scenario, rows: self.rows() };
+        let mut bytes = view.of_parties();
+        for row in &view.rows {
+            bytes.extend(view.of_row(row));
+        }
+        bytes.extend(view.of_token(&self.client.jar));
+        // The tabs are alike: which is which makes no difference.
+        let mut tabs: Vec<_> = self.client.tabs.iter().map(|tab| view.of_tab(tab)).collect();
+        tabs.sort_unstable();
+        for tab in tabs {
+            bytes.push(tab.len().try_into().unwrap());
+            bytes.extend(tab);
+        }
+        for token in &self.thief.tokens {
+            bytes.extend(view.of_token(token));
+        }
+        bytes.into()
+    }
+
+    /// The row, and what it was before if that may come back.
+    fn rows(&self) -> Vec<&Session> {
+        std::iter::once(&self.session).chain(self.before.as_deref()).collect()
+    }
+}
+
+struct View<'a> {
+    system: &'a System,
+    scenario: &'a Scenario,
+    rows: Vec<&'a Session>,
+}
+
+impl View<'_> {
+    fn of_parties(&self) -> Vec<u8> {
+        let system = self.system;
+        vec![
+            u8::from(system.session.revoked.is_some()),
+            u8::from(system.commit_lost),
+            system.switches,
+            system.succeeded.map_or(0, |party| 1 + u8::from(party == Party::Thief)),
+            self.age(system.victim_acted_at),
+            self.age(system.thief.acted_at),
+            self.age(system.proof.as_ref().map(|proof| proof.seen_at)),
+        ]
+    }
+
+    fn of_row(&self, row: &Session) -> [u8; 6] {
+        let Lineage { generation, predecessor, handed_out_at, proven_at, .. } = &row.lineage;
+        let minted_since = self.system.session.lineage.generation.number() - generation.number();
+        let proof = self.system.proof.as_ref();
+        [
+            u8::try_from(minted_since).unwrap(),
+            u8::from(predecessor.is_none()),
+            self.age(Some(*handed_out_at)),
+            self.age(*proven_at),
+            u8::from(*generation == self.system.client.heard),
+            u8::from(proof.is_some_and(|proof| proof.generation == *generation)),
+        ]
+    }
+
+    fn of_tab(&self, tab: &Tab) -> Vec<u8> {
+        let mut bytes = vec![self.age(tab.sent_at())];
+        match tab {
+            Tab::Idle => {}
+            Tab::Asked { token, .. } => bytes.extend(self.of_token(token)),
+            Tab::Answered { reply, .. } => {
+                bytes.push(u8::MAX);
+                let rows = self.rows.iter();
+                bytes.extend(rows.map(|row| u8::from(row.lineage.generation == reply.generation)));
+                bytes.extend(reply.cookie.iter().flat_map(|cookie| self.of_token(cookie)));
+            }
+        }
+        bytes
+    }
+
+    fn of_token(&self, token: &Held) -> impl Iterator<Item = u8> {
+        self.rows.iter().map(|row| standing(&row.lineage, token))
+    }
+
+    /// How long ago a moment was, as far as it matters: the oldest stamp on a request is a round
+    /// trip old, and by that stamp any moment more than A ago is as good as any other.
+    fn age(&self, moment: Option<Timestamp>) -> u8 {
+        let Some(moment) = moment else { return u8::MAX };
+        let ticks = |later: Timestamp, earlier| later.since(earlier).as_secs() / TICK.as_secs();
+        let Scenario { window, round_trip, clocks_differ, .. } = *self.scenario;
+        let oldest = window + 1 + round_trip;
+        let ago = ticks(self.system.now, moment).min(oldest.into());
+        let ahead = ticks(moment, self.system.now);
+        clocks_differ + u8::try_from(ago).unwrap() - u8::try_from(ahead).unwrap()
+    }
+}

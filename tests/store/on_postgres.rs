@@ -1,0 +1,115 @@
+//! What concerns Postgres alone: the pooler in between, and how rows are kept.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use token_authority::store::postgres::{Options, connect};
+use token_authority::store::rows::Schema;
+use token_authority::store::{Open, Rows, Store};
+use token_authority::token::rotation::Verdict;
+
+use crate::logins::{DAY, Logins, POLICY, START, WINDOW};
+use crate::support::pgbouncer::PgBouncer;
+use crate::support::postgres::Cluster;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_pooler_is_noticed() {
+    let cluster = Cluster::shared();
+    let name = cluster.make_database().await;
+    let transaction = PgBouncer::shared().url(&name);
+    let single = PgBouncer::start(cluster, "transaction", 1);
+    let session = PgBouncer::start(cluster, "session", 10);
+    let direct = cluster.url(&name);
+    let told = format!("{direct}&pgbouncer=true");
+    for (url, pooled) in [
+        (direct, false),
+        (session.url(&name), false),
+        (transaction, true),
+        (single.url(&name), true),
+        (told, true),
+    ] {
+        let rows = connect(Options { max_connections: 4, ..Options::new(&url) }).unwrap();
+        assert_eq!(rows.migrate().await.unwrap(), Schema::Current);
+        assert_eq!(rows.check().await.unwrap(), Schema::Current);
+        assert_eq!(rows.is_pooled(), pooled, "{url}");
+        let logins = Logins::new(40);
+        let opens: Vec<_> = (0..50).map(|_| logins.login("u", START).0).collect();
+        rows.insert(&opens).await.unwrap();
+        let loads = opens.iter().map(|open| async { rows.load(&[open.session.id]).await.unwrap() });
+        for loaded in join_all(loads).await {
+            assert!(loaded[0].is_some());
+        }
+        rows.purge(START + 100 * DAY, 1000).await.unwrap();
+        rows.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_comes_later_is_noticed_by_what_it_loses() {
+    let cluster = Cluster::shared();
+    let name = cluster.make_database().await;
+    let bouncer = PgBouncer::start(cluster, "session", 10);
+    let rows = connect(Options { max_connections: 4, ..Options::new(bouncer.url(&name)) }).unwrap();
+    rows.migrate().await.unwrap();
+    let logins = Logins::new(42);
+    let opens: Vec<_> = (0..100).map(|_| logins.login("u", START).0).collect();
+    rows.insert(&opens).await.unwrap();
+    let load = |open: &Open| {
+        let id = open.session.id;
+        let rows = rows.clone();
+        async move { rows.load(&[id]).await.map(|mut row| row.pop().flatten().is_some()) }
+    };
+    assert!(join_all(opens.iter().map(load)).await.into_iter().all(Result::unwrap));
+    assert!(!rows.is_pooled());
+    bouncer.reload("pool_mode = session", "pool_mode = transaction");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !rows.is_pooled() {
+        for found in join_all(opens.iter().map(load)).await {
+            assert!(found.unwrap());
+        }
+        assert!(Instant::now() < deadline, "it went unnoticed");
+    }
+    assert!(join_all(opens.iter().map(load)).await.into_iter().all(Result::unwrap));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_touches_no_index() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let rows = connect(Options::new(&url)).unwrap();
+    rows.migrate().await.unwrap();
+    let store = Store::new(rows.clone(), POLICY);
+    let logins = Logins::new(41);
+    let (open, mut token) = logins.login("u", START);
+    let user_id = open.session.user_id.clone();
+    store.open(open).await.unwrap();
+    let mut now = START;
+    for _ in 0..30 {
+        now = now + WINDOW * 2;
+        let refreshed = store.refresh(logins.refresh(&token, now)).await.unwrap();
+        assert_eq!(refreshed.verdict, Verdict::Rotate);
+        token = refreshed.token.unwrap();
+        let young = store.refresh(logins.refresh(&token, now)).await.unwrap();
+        assert_eq!(young.verdict, Verdict::Young);
+    }
+    let reason = token_authority::token::session::RevocationReason::User;
+    assert_eq!(rows.revoke_user(&user_id, None, now, reason).await.unwrap().len(), 1);
+
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
+        WHERE relname = 'user_sessions'";
+    let deadline = Instant::now() + Duration::from_mins(1);
+    // The server counts behind our back, and late: at the end of its connections at the latest.
+    rows.close().await;
+    let (updates, hot) = loop {
+        let row = admin.fetch_one(counts).await.unwrap();
+        let (updates, hot) = (row.get::<i64, _>(0), row.get::<i64, _>(1));
+        if updates >= 61 {
+            break (updates, hot);
+        }
+        assert!(Instant::now() < deadline, "only {updates} updates were counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(updates, hot);
+}

@@ -1,0 +1,83 @@
+//! What concerns SQLite alone: the file, and other processes at it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _};
+use token_authority::store::sessions::PATIENCE;
+use token_authority::store::{Rows, StoreError, sqlite};
+use token_authority::token::id::UserId;
+use token_authority::token::session::RevocationReason;
+
+use crate::logins::{Logins, START};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_files_are_for_their_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made").join("sessions.db");
+    let rows = sqlite::open(&path).await.unwrap();
+    rows.migrate().await.unwrap();
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap().to_owned()), 0o700);
+    for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
+        assert_eq!(mode(file.unwrap().path()), 0o600);
+    }
+    rows.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    std::fs::write(&path, "certainly no database, however long one reads".repeat(100)).unwrap();
+    let refused = sqlite::open(&path).await;
+    assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "{refused:?}");
+    let refused = sqlite::open(folder.path()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_writer_is_waited_for_but_not_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let rows = sqlite::open(&path).await.unwrap();
+    rows.migrate().await.unwrap();
+    let logins = Logins::new(50);
+    let (old, new) = (logins.login("u", START).0, logins.login("u", START).0);
+    rows.insert(std::slice::from_ref(&old)).await.unwrap();
+
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let began = Instant::now();
+    let refused = rows.insert(std::slice::from_ref(&new)).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(began.elapsed() < PATIENCE * 2);
+    // Reading goes on meanwhile.
+    assert!(rows.load(&[old.session.id]).await.unwrap()[0].is_some());
+    // A caller that leaves does not leave the one connection that writes unusable.
+    let user = UserId::new("u").unwrap();
+    let revocation = rows.revoke_user(&user, None, START, RevocationReason::User);
+    assert!(tokio::time::timeout(Duration::from_millis(50), revocation).await.is_err());
+    other.execute("ROLLBACK").await.unwrap();
+    assert_eq!(rows.insert(&[new]).await.unwrap(), [true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_is_in_the_file_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let rows = sqlite::open(&path).await.unwrap();
+    rows.migrate().await.unwrap();
+    let open = Logins::new(51).login("u", START).0;
+    rows.insert(std::slice::from_ref(&open)).await.unwrap();
+    // The files as a crash would leave them: nobody has closed the database.
+    let copy = folder.path().join("copy.db");
+    for end in ["", "-wal"] {
+        let name = |path: &std::path::Path| format!("{}{end}", path.display());
+        std::fs::copy(name(&path), name(&copy)).unwrap();
+    }
+    let rows = sqlite::open(&copy).await.unwrap();
+    let found = rows.load(&[open.session.id]).await.unwrap().pop().unwrap().unwrap();
+    assert_eq!(found.session, open.session);
+}
