@@ -54,7 +54,12 @@ impl Http {
     }
 
     /// Sends a request that will be answered.
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         self.try_send(method, path, headers).await.unwrap()
     }
 

@@ -34,6 +34,14 @@ impl Database {
         (Self::Postgres(url), setup)
     }
 
+    /// The URL of a Postgres.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(file) => panic!("{} is no Postgres", file.display()),
+            Self::Postgres(url) => url.clone(),
+        }
+    }
+
     /// How many sessions are stored.
     pub(crate) async fn count(&self) -> i64 {
         const COUNT: &str = "SELECT count(*) FROM user_sessions";

@@ -36,6 +36,8 @@ macro_rules! on_both {
     };
 }
 
+mod crash;
 mod life;
+mod races;
 mod vectors;
 mod verifiers;
