@@ -1,5 +1,7 @@
 //! The composition root: the one place that names concrete types and joins them.
 
+mod feed;
+pub mod keys;
 mod ready;
 mod schema;
 mod secret_file;
@@ -10,18 +12,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::authority::{Authority, sweeper};
+use crate::authority::keeper::{Keeper, KeyError};
+use crate::authority::{Authority, Revocations, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
-use crate::keys::KeyRing;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
-use crate::store::{Inspect, Rows, Store, StoreError, postgres, sqlite};
+use crate::store::{Inspect, Rows, Signal, Store, StoreError, postgres, sqlite};
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
 
@@ -40,6 +43,9 @@ pub enum AppError {
     /// The database's schema is not one that this version knows.
     #[error("{0}")]
     Schema(String),
+    /// The signing keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A server.
     #[error("a server failed: {0}")]
     Server(String),
@@ -54,6 +60,9 @@ pub struct App {
     readiness: Arc<ready::StoreReadiness>,
     store: Arc<Store>,
     rows: Arc<dyn Rows>,
+    revocations: Arc<Revocations>,
+    signals: Vec<Arc<dyn Signal>>,
+    keeper: Keeper,
     clock: Arc<dyn Clock>,
     environment: Environment,
     shutdown: ShutdownSettings,
@@ -64,9 +73,19 @@ pub struct App {
 /// # Errors
 /// Where a file cannot be opened, or the URL makes no sense.
 pub async fn open_rows(config: &Config) -> Result<Arc<dyn Rows>, AppError> {
+    Ok(open_database(config).await?.0)
+}
+
+/// The database, and its own way to signal other replicas, if it has one.
+async fn open_database(
+    config: &Config,
+) -> Result<(Arc<dyn Rows>, Option<Arc<dyn Signal>>), AppError> {
     Ok(match &config.database {
-        DatabaseUrl::Sqlite(path) => sqlite::open(path).await?,
-        DatabaseUrl::Postgres(url) => postgres::connect(postgres::Options::new(url))?,
+        DatabaseUrl::Sqlite(path) => (sqlite::open(path).await?, None),
+        DatabaseUrl::Postgres(url) => {
+            let rows = postgres::connect(postgres::Options::new(url))?;
+            (rows.clone(), Some(rows))
+        }
     })
 }
 
@@ -94,28 +113,42 @@ impl App {
     /// # Errors
     /// Where a port is taken, or the database's file or schema will not do.
     pub async fn build(config: Config) -> Result<Self, AppError> {
-        let rows = open_rows(&config).await?;
+        let (rows, signal) = open_database(&config).await?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Arc::new(Store::new(Arc::clone(&rows), config.tokens.rotation));
-        let secret = secret_file::resolve(&config, &OsEntropy)?;
-        let previous: Vec<_> = config.jwt_secret_previous.into_iter().collect();
-        let keys = Arc::new(KeyRing::hs256(&secret, &previous));
+        let (rotation, reach) = (config.tokens.rotation, config.tokens.reach());
+        let store = Arc::new(Store::new(Arc::clone(&rows), rotation, reach));
+        let signals = feed::signals(signal, &config)?;
+        let revocations = Revocations::new(config.revocations, Arc::clone(&clock), &OsEntropy);
+        let revocations = Arc::new(revocations);
+        for shared in config.shared_with_auth_server() {
+            tracing::warn!("{shared}");
+        }
+        let (keys, mut keeper) = keys::open(&config, &rows)?;
+        keeper.start().await?;
+        let well_known = http::WellKnownSettings {
+            issuer: config.tokens.issuer.clone(),
+            publish: config.keys.publish,
+        };
         let authority = Arc::new(Authority::new(
             Arc::clone(&store),
-            keys,
+            Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::new(OsEntropy),
             config.tokens,
+            Arc::clone(&revocations),
         ));
-        let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store)));
+        let known = Arc::clone(&revocations);
+        let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
         let grpc_routes = grpc::routes(&authority, health_service)
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
             .layer(ObserveLayer(Kind::Grpc));
-        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone());
+        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone())
+            .merge(http::well_known(Arc::clone(&authority), well_known))
+            .merge(http::oauth::routes(grpc_routes.clone(), authority));
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
             http: (bind(config.http_addr).await?, http_routes),
@@ -123,6 +156,9 @@ impl App {
             readiness,
             store,
             rows,
+            revocations,
+            signals,
+            keeper,
             clock,
             environment: config.environment,
             shutdown: config.shutdown,
@@ -154,10 +190,9 @@ impl App {
         S: Future<Output = &'static str>,
     {
         let stop = CancellationToken::new();
-        let background = self.start_background();
-        for service in grpc::SERVICES.iter().copied().chain([""]) {
-            self.health.set_service_status(service, ServingStatus::Serving).await;
-        }
+        say_to_all(&self.health, ServingStatus::NotServing).await;
+        let mut background = self.start_background();
+        background.tasks.push(tokio::spawn(self.keeper.run()).abort_handle());
         let mut grpc = tokio::spawn(serve_grpc(self.grpc.0, self.grpc.1, stop.clone()));
         let mut http = tokio::spawn(serve_http(self.http.0, self.http.1, stop.clone()));
         let ended_early = tokio::select! {
@@ -174,11 +209,12 @@ impl App {
         }
 
         self.readiness.drain();
-        for service in grpc::SERVICES.iter().copied().chain([""]) {
-            self.health.set_service_status(service, ServingStatus::NotServing).await;
-        }
+        background.announce.abort();
+        say_to_all(&self.health, ServingStatus::NotServing).await;
         // Balancers have to see it before the ports close.
         tokio::time::sleep(self.shutdown.delay).await;
+        // Who watches would hold the end for ever.
+        self.revocations.close();
         stop.cancel();
         let (stop_grpc, stop_http) = (grpc.abort_handle(), http.abort_handle());
         let both = async { tokio::join!(grpc, http) };
@@ -198,16 +234,36 @@ impl App {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
-        Background([sweeper.abort_handle(), schema.abort_handle()])
+        let mut tasks = feed::start(&self.store, &self.revocations, &self.signals);
+        tasks.extend([sweeper.abort_handle(), schema.abort_handle()]);
+        let (health, revocations) = (self.health.clone(), Arc::clone(&self.revocations));
+        // Who does not know yet what is revoked has no say on tokens.
+        let announce = tokio::spawn(async move {
+            revocations.loaded().await;
+            say_to_all(&health, ServingStatus::Serving).await;
+        });
+        Background { tasks, announce: announce.abort_handle() }
+    }
+}
+
+/// Tells whoever asks for the health of any service.
+async fn say_to_all(health: &HealthReporter, status: ServingStatus) {
+    for service in grpc::SERVICES.iter().copied().chain([""]) {
+        health.set_service_status(service, status).await;
     }
 }
 
 /// Tasks beside the servers.
-struct Background([tokio::task::AbortHandle; 2]);
+struct Background {
+    tasks: Vec<AbortHandle>,
+    /// Says that the process serves, as soon as it can.
+    announce: AbortHandle,
+}
 
 impl Background {
     fn abort_all(&self) {
-        self.0.iter().for_each(tokio::task::AbortHandle::abort);
+        self.announce.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::AppError;
 use crate::clock::{Entropy, draw};
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::keys::Secret;
 
 /// Where a data directory keeps it.
@@ -20,13 +20,18 @@ pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("jwt_secret")
 }
 
-/// The secret that signs: the given one, or the kept one.
-pub(super) fn resolve(config: &Config, entropy: &dyn Entropy) -> Result<Secret, AppError> {
-    if let Some(secret) = &config.jwt_secret {
-        return Ok(secret.clone());
+/// The shared secret: the given one, or the kept one. With key pairs, one that is not there is
+/// not made.
+pub(super) fn resolve(config: &Config, entropy: &dyn Entropy) -> Result<Option<Secret>, AppError> {
+    if config.jwt_secret.is_some() || config.environment == Environment::Production {
+        return Ok(config.jwt_secret.clone());
     }
     let path = path(&config.data_dir);
-    keep(&path, entropy).map_err(|error| AppError::Io(path.display().to_string(), error))
+    if config.keys.algorithm.is_asymmetric() && !path.exists() {
+        return Ok(None);
+    }
+    let kept = keep(&path, entropy);
+    kept.map(Some).map_err(|error| AppError::Io(path.display().to_string(), error))
 }
 
 fn keep(path: &Path, entropy: &dyn Entropy) -> io::Result<Secret> {

@@ -18,11 +18,14 @@ pub(super) struct Access {
 
 impl Authority {
     /// Mints an access token beside the session's current refresh token. It never outlives its
-    /// session, and its `iat` is rounded down, so that it lies in no verifier's future.
+    /// session or its key, and its `iat` is rounded down, so that it lies in no verifier's future.
     pub(super) fn mint(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
+        let no_key = || StoreError::Unavailable("there is no key to sign with".into());
+        let signer = self.keys.signer(now).ok_or_else(no_key)?;
         let issued_at = now.as_seconds();
-        let expires_at = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
-        let expires_at = expires_at.min(session.expires_at).as_seconds();
+        let wanted = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
+        let latest = signer.latest_end(Timestamp::from_seconds(issued_at));
+        let expires_at = wanted.min(session.expires_at).min(latest.unwrap_or(wanted)).as_seconds();
         let claims = NewClaims {
             user_id: &session.user_id,
             session_id: session.id,
@@ -35,7 +38,7 @@ impl Authority {
         let payload = serde_json::to_vec(&claims)
             .map_err(|_| StoreError::Inconsistent("a session's claims are no JSON".into()))?;
         Ok(Access {
-            token: self.keys.sign(&payload),
+            token: signer.sign(&payload).map_err(|_| no_key())?,
             expires_at: Timestamp::from_seconds(expires_at),
         })
     }

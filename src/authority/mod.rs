@@ -1,4 +1,4 @@
-//! The authority: issue, refresh, revoke, validate.
+//! The authority: issue, refresh, revoke, validate; and the revocations that a replica knows.
 //!
 //! One file an operation. Each takes and gives the vocabulary of [`crate::token`]; none knows how
 //! it is called, where sessions are kept, what time it is or where randomness comes from.
@@ -6,9 +6,11 @@
 mod error;
 mod first_tokens;
 mod issue;
+pub mod keeper;
 mod mint;
 mod proofs;
 mod refresh;
+pub mod revocations;
 mod revoke;
 pub mod sweeper;
 mod validate;
@@ -24,6 +26,7 @@ use crate::token::rotation::Policy;
 
 pub use error::{AuthorityError, RefreshRefusal};
 pub use issue::Issue;
+pub use revocations::{RevocationSettings, Revocations, StalePolicy};
 pub use validate::{Active, InactiveReason, Validation};
 
 /// What the operator decides about tokens.
@@ -39,6 +42,17 @@ pub struct TokenPolicy {
     pub leeway: Duration,
 }
 
+impl TokenPolicy {
+    /// How long after a session's revocation an access token of it can still be in use: its
+    /// lifetime, the verifiers' leeway, and a little for a refresh that was under way, on a
+    /// replica whose clock is ahead.
+    #[must_use]
+    pub fn reach(&self) -> Duration {
+        const UNDER_WAY: Duration = Duration::from_secs(10);
+        self.access_lifetime + self.leeway + UNDER_WAY
+    }
+}
+
 /// The one that mints, renews, revokes and checks.
 #[derive(Debug)]
 pub struct Authority {
@@ -48,6 +62,7 @@ pub struct Authority {
     entropy: Arc<dyn Entropy>,
     policy: TokenPolicy,
     proofs: proofs::Seen,
+    revocations: Arc<Revocations>,
 }
 
 /// A kind of access token.
@@ -88,7 +103,21 @@ impl Authority {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         policy: TokenPolicy,
+        revocations: Arc<Revocations>,
     ) -> Self {
-        Self { store, keys, clock, entropy, policy, proofs: proofs::Seen::default() }
+        let proofs = proofs::Seen::default();
+        Self { store, keys, clock, entropy, policy, proofs, revocations }
+    }
+
+    /// The revocations that this replica knows.
+    #[must_use]
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// The public keys that verify its tokens now, as a JWK Set (RFC 7517 section 5).
+    #[must_use]
+    pub fn published_keys(&self) -> serde_json::Value {
+        self.keys.published(self.clock.now())
     }
 }

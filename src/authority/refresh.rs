@@ -21,6 +21,10 @@ impl Authority {
         let now = self.clock.now();
         let candidate = Candidate { secret: draw(&*self.entropy), nonce: draw(&*self.entropy) };
         let refreshed = self.store.refresh(Refresh { presented, candidate, now }).await?;
+        // A theft that was just found, or a revocation that others made.
+        if let Some(session) = &refreshed.session {
+            self.put_in_force(session);
+        }
         refusal(refreshed.verdict).map_or(Ok(()), Err)?;
         let Refreshed { session: Some(session), token: Some(token), .. } = refreshed else {
             return Err(StoreError::Inconsistent("a successor cannot be opened".into()).into());

@@ -1,6 +1,6 @@
 //! Revoke: end sessions, and see which there are.
 
-use super::{Authority, AuthorityError};
+use super::{Authority, AuthorityError, Validation};
 use crate::store::Revoke;
 use crate::token::field::InvalidField;
 use crate::token::id::{SessionId, UserId};
@@ -21,6 +21,39 @@ impl Authority {
             self.end(Revoke::ByToken(token)).await?;
         }
         Ok(())
+    }
+
+    /// Ends the session of an access token (RFC 7009). A token that is not good is no error.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn revoke_access_token(&self, token: &str) -> Result<(), AuthorityError> {
+        let session_id = match self.validate(token, None).await? {
+            Validation::Active(active) => active.claims.session_id,
+            Validation::Inactive(_) => None,
+        };
+        match session_id.and_then(|id| id.parse().ok()) {
+            Some(id) => self.end(Revoke::OfToken(id)).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The session of a refresh token, if the token is its current one and the session is live
+    /// (RFC 7662). Changes nothing: an earlier token is no theft here.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn introspect_refresh_token(
+        &self,
+        token: &str,
+    ) -> Result<Option<Session>, AuthorityError> {
+        let Some(token) = RefreshToken::parse(token) else { return Ok(None) };
+        let session = self.store.find(token.session_id()).await?;
+        let now = self.clock.now();
+        Ok(session.filter(|session| {
+            let live = session.revoked.is_none() && now < session.expires_at;
+            live && session.lineage.current == token.hash()
+        }))
     }
 
     /// Ends a session. One that is unknown or over is no error.
@@ -56,7 +89,33 @@ impl Authority {
         Ok(self.store.list(user_id, before, most, self.clock.now()).await?)
     }
 
+    /// Ends sessions durably, and has that in force here before it is answered.
     async fn end(&self, revoke: Revoke) -> Result<Vec<Session>, AuthorityError> {
-        Ok(self.store.revoke(revoke, self.clock.now()).await?)
+        let one = match &revoke {
+            Revoke::ByToken(token) => Some(token.session_id()),
+            Revoke::Session(id) | Revoke::OfToken(id) => Some(*id),
+            Revoke::User { .. } => None,
+        };
+        let ended = self.store.revoke(revoke, self.clock.now()).await?;
+        for session in &ended {
+            self.put_in_force(session);
+        }
+        if let (Some(id), true) = (one, ended.is_empty()) {
+            // Perhaps another call has just ended it, here or elsewhere: whoever is told that it
+            // is over may rely on it.
+            if let Some(session) = self.store.find(id).await? {
+                self.put_in_force(&session);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Puts the session's revocation in force on this replica, if it is revoked.
+    pub(super) fn put_in_force(&self, session: &Session) {
+        if let Some(revocation) = session.revocation(self.store.reach())
+            && revocation.expires_at > self.clock.now()
+        {
+            self.revocations.put_in_force(revocation);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The sweeper: deletes sessions that have ended, a few at a time.
+//! The sweeper: deletes sessions that have ended, and revocations that matter no more, a few at
+//! a time.
 //!
 //! Every replica runs one; they pass over each other's rows, so none has to lead.
 
@@ -8,6 +9,10 @@ use std::time::Duration;
 use super::first_tokens;
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
+
+/// How long a revocation stays in the feed after it has stopped to matter, so that no replica
+/// whose clock is behind misses it.
+const FEED_KEPT: Duration = Duration::from_mins(1);
 
 /// How the sweeper works.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +53,7 @@ pub async fn sweep(store: &Store, clock: &dyn Clock, pace: Pace) -> Result<u64, 
     while store.forget_first_tokens(now - first_tokens::KEPT, pace.batch).await?
         >= u64::from(pace.batch)
     {}
+    while store.purge_revocations(now - FEED_KEPT, pace.batch).await? >= u64::from(pace.batch) {}
     let mut deleted = 0;
     loop {
         let purged = store.purge(now - pace.retention, pace.batch).await?;

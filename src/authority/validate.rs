@@ -3,7 +3,7 @@
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::Refusal;
-use crate::store::Proof;
+use crate::store::{Proof, StoreError};
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation};
 use crate::token::jws::{Malformed, Unverified};
@@ -43,6 +43,8 @@ pub enum InactiveReason {
     WrongType,
     /// The token is not meant for the audience that was asked for.
     WrongAudience,
+    /// The token's session was revoked.
+    Revoked,
 }
 
 impl From<Malformed> for InactiveReason {
@@ -65,24 +67,46 @@ impl Authority {
     ///
     /// # Errors
     /// Where a look-up is needed and the store fails.
-    #[expect(clippy::unused_async, reason = "opaque tokens are looked up")]
     pub async fn validate(
         &self,
         token: &str,
         audience: Option<&str>,
     ) -> Result<Validation, AuthorityError> {
         let now = self.clock.now();
-        Ok(match self.judge_jwt(token, audience, now) {
-            Ok(claims) => {
-                self.take_as_proof(&claims, now);
-                Validation::Active(Box::new(Active { claims, auth_method: AuthMethod::Jwt }))
+        let claims = match self.judge_jwt(token, audience, now) {
+            Ok(claims) => claims,
+            Err(InactiveReason::UnknownKey) if !self.keys.is_loaded() => {
+                // The database was not there yet: the key may be in it.
+                return Err(StoreError::Unavailable("the keys are not loaded yet".into()).into());
             }
-            Err(reason) => Validation::Inactive(reason),
-        })
+            Err(reason) => return Ok(Validation::Inactive(reason)),
+        };
+        if self.is_revoked(&claims).await? {
+            return Ok(Validation::Inactive(InactiveReason::Revoked));
+        }
+        self.take_as_proof(&claims, now);
+        Ok(Validation::Active(Box::new(Active { claims, auth_method: AuthMethod::Jwt })))
     }
 
-    /// The order of the reasons: what cannot be trusted is not looked at any further, and a token
-    /// whose time is over says so whatever else it is.
+    /// Whether the token's session is over, from memory. Only where more revocations matter than
+    /// may be held there is the store asked.
+    async fn is_revoked(&self, claims: &Claims) -> Result<bool, AuthorityError> {
+        let Some(id) = claims.session_id.as_deref().and_then(|id| id.parse().ok()) else {
+            return Ok(false);
+        };
+        if self.revocations.is_revoked(id) {
+            return Ok(true);
+        }
+        self.revocations.vouch()?;
+        if self.revocations.is_overflowing() {
+            let session = self.store.find(id).await?;
+            return Ok(session.is_some_and(|session| session.revoked.is_some()));
+        }
+        Ok(false)
+    }
+
+    /// The order of the reasons, of which a revocation is the last: what cannot be trusted is not
+    /// looked at any further, and a token whose time is over says so whatever else it is.
     fn judge_jwt(
         &self,
         token: &str,
@@ -90,7 +114,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Claims, InactiveReason> {
         let unverified = Unverified::parse(token)?;
-        self.keys.verify(&unverified)?;
+        self.keys.verify(&unverified, now)?;
         let claims = Claims::parse(&unverified.payload()?)?;
         match claims.window(now.as_seconds(), self.policy.leeway) {
             Window::Over => return Err(InactiveReason::Expired),
@@ -103,6 +127,7 @@ impl Authority {
         if audience.is_some_and(|audience| !claims.is_meant_for(audience)) {
             return Err(InactiveReason::WrongAudience);
         }
+        self.keys.note_use(unverified.header.kid.as_deref(), now);
         Ok(claims)
     }
 

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod health;
+mod keys;
 mod migrate;
 mod quickstart;
 mod serve;
@@ -29,7 +30,8 @@ fn command() -> Command {
                 .about("Say what may be wrong, and change nothing: exit code 1 for a warning, 2 for an error")
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Report in JSON")),
         )
-        .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"));
+        .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"))
+        .subcommand(keys::command());
     source::add_flags(command)
 }
 
@@ -43,10 +45,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
-    let given = match matches.subcommand() {
-        Some((_, matches)) => Given::gather(matches),
-        None => Given::gather(&matches),
-    };
+    let given = Given::gather(innermost(&matches));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
@@ -59,9 +58,10 @@ pub fn main() -> ExitCode {
         Err(problems) => return refuse(&problems),
     };
     let result = runtime.block_on(async {
-        match matches.subcommand_name() {
-            Some("migrate") => migrate::run(config).await,
-            Some("health") => health::run(config).await,
+        match matches.subcommand() {
+            Some(("migrate", _)) => migrate::run(config).await,
+            Some(("health", _)) => health::run(config).await,
+            Some(("keys", matches)) => keys::run(config, matches).await,
             _ => serve::run(config).await,
         }
     });
@@ -69,6 +69,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem),
     }
+}
+
+/// The subcommand's own matches, where global flags arrive wherever they were given.
+fn innermost(matches: &clap::ArgMatches) -> &clap::ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| innermost(inner))
 }
 
 fn refuse(problems: &[String]) -> ExitCode {

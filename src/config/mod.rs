@@ -1,5 +1,6 @@
 //! What the operator decides: read once, checked whole, and never printed with a secret in it.
 
+mod keys;
 mod reader;
 pub mod settings;
 pub mod source;
@@ -8,8 +9,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::authority::TokenPolicy;
+use crate::authority::{RevocationSettings, StalePolicy, TokenPolicy};
 use crate::keys::Secret;
+use crate::keys::life::Schedule;
+use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
@@ -31,8 +34,14 @@ pub struct Config {
     pub jwt_secret_previous: Option<Secret>,
     /// A secret that only this service knows.
     pub authority_secret: Option<Secret>,
+    /// Which keys sign, and for how long.
+    pub keys: Schedule,
     /// What tokens are like.
     pub tokens: TokenPolicy,
+    /// How revocations are kept and followed.
+    pub revocations: RevocationSettings,
+    /// Through which Redis replicas signal each other, if any.
+    pub redis: Option<RedisUrl>,
     /// Where gRPC listens.
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
@@ -93,7 +102,10 @@ impl Config {
             jwt_secret: reader.secret("JWT_SECRET", production),
             jwt_secret_previous: reader.secret("JWT_SECRET_PREVIOUS", production),
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
+            keys: keys::read(&mut reader),
             tokens: tokens(&mut reader),
+            revocations: revocations(&mut reader),
+            redis: redis(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
             browser: browser(&mut reader, production),
@@ -104,18 +116,6 @@ impl Config {
         config.check_secrets(&mut reader);
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
-    }
-
-    fn check_secrets(&self, reader: &mut Reader<'_>) {
-        if self.environment == Environment::Production && self.jwt_secret.is_none() {
-            reader.problem("JWT_SECRET is required in production");
-        }
-        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret {
-            reader.problem("AUTHORITY_SECRET must not equal JWT_SECRET, which backends embed");
-        }
-        if self.jwt_secret.is_some() && self.jwt_secret == self.jwt_secret_previous {
-            reader.problem("JWT_SECRET_PREVIOUS must not equal JWT_SECRET");
-        }
     }
 }
 
@@ -130,7 +130,6 @@ fn database(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
 
 fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
     const DAY: u64 = 24 * 60 * 60;
-    let _ = reader.choice("JWT_ALGORITHM", &[("HS256", ())]);
     let access = reader.number("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", 1..=1440_u64) * 60;
     let refresh = reader.number("JWT_REFRESH_TOKEN_EXPIRE_DAYS", 1..=365_u64) * DAY;
     let session = reader.number("SESSION_MAX_LIFETIME_DAYS", 1..=3650_u64) * DAY;
@@ -152,6 +151,27 @@ fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
         issuer: reader.text("JWT_ISSUER").map(str::to_owned),
         leeway: Duration::from_secs(reader.number("JWT_LEEWAY_SECONDS", 0..=300_u64)),
     }
+}
+
+fn revocations(reader: &mut Reader<'_>) -> RevocationSettings {
+    let policies = [("serve", StalePolicy::Serve), ("refuse", StalePolicy::Refuse)];
+    RevocationSettings {
+        max_entries: reader.number("REVOCATION_MAX_ENTRIES", 1..=100_000_000_usize),
+        max_staleness: Duration::from_secs(
+            reader.number("REVOCATION_MAX_STALENESS_SECONDS", 2..=86_400_u64),
+        ),
+        stale_policy: reader
+            .choice("REVOCATION_STALE_POLICY", &policies)
+            .unwrap_or(StalePolicy::Refuse),
+    }
+}
+
+fn redis(reader: &mut Reader<'_>) -> Option<RedisUrl> {
+    let url = RedisUrl::parse(reader.text("REDIS_URL")?);
+    if url.is_none() {
+        reader.problem("REDIS_URL must be a URL such as redis://127.0.0.1:6379");
+    }
+    url
 }
 
 fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {

@@ -49,12 +49,32 @@ pub const SETTINGS: &[Setting] = &[
         "The secret that signs and verifies access tokens under HS256, at least 32 bytes. Unset in \
          development: one is made and kept in the data directory. Never your auth-server's own secret.",
     ),
-    secret("JWT_SECRET_PREVIOUS", "The secret before JWT_SECRET: still verifies. Unset: none."),
+    secret(
+        "JWT_SECRET_PREVIOUS",
+        "The secret before JWT_SECRET, or the one to come: verifies and does not sign. Unset: none.",
+    ),
     secret(
         "AUTHORITY_SECRET",
-        "A secret that only this service knows, at least 32 bytes, other than JWT_SECRET.",
+        "A secret that only this service knows, at least 32 bytes, other than JWT_SECRET. It seals \
+         the private keys in the database: needed where JWT_ALGORITHM is not `HS256`.",
     ),
-    plain("JWT_ALGORITHM", "HS256", "How access tokens are signed: `HS256`."),
+    plain(
+        "JWT_ALGORITHM",
+        "HS256",
+        "How access tokens are signed: `HS256` with JWT_SECRET, or `EdDSA`, `ES256` or `RS256` with \
+         key pairs that the database keeps. Then JWT_SECRET only verifies, if it is set.",
+    ),
+    plain(
+        "KEY_ROTATION_DAYS",
+        "30",
+        "After how many days the next key pair signs: 0 to 3650. 0: only when it is told to.",
+    ),
+    plain(
+        "KEY_PUBLISH_SECONDS",
+        "900",
+        "For how many seconds a new key pair is published before it signs: longer than any verifier \
+         keeps a key set; 0 to 86400.",
+    ),
     plain(
         "JWT_ACCESS_TOKEN_EXPIRE_MINUTES",
         "30",
@@ -82,6 +102,31 @@ pub const SETTINGS: &[Setting] = &[
         "JWT_LEEWAY_SECONDS",
         "0",
         "How many seconds a verifier's clock may be off, as in your backends' verifiers: 0 to 300.",
+    ),
+    plain(
+        "REVOCATION_STALE_POLICY",
+        "serve",
+        "What ValidateToken does once this replica cannot confirm for REVOCATION_MAX_STALENESS_SECONDS \
+         that it knows every revocation: `serve` goes on with what it knows, `refuse` answers \
+         UNAVAILABLE.",
+    ),
+    plain(
+        "REVOCATION_MAX_STALENESS_SECONDS",
+        "30",
+        "For how many seconds the revocations' freshness may go unconfirmed before this replica is \
+         not ready any more: 2 to 86400.",
+    ),
+    plain(
+        "REVOCATION_MAX_ENTRIES",
+        "1000000",
+        "The most revocations held in memory, at about 250 bytes each: 1 to 100000000. If more matter, \
+         ValidateToken asks the database about sessions that are not among them.",
+    ),
+    secret(
+        "REDIS_URL",
+        "A Redis through which replicas wake each other up for new revocations, such as \
+         `redis://127.0.0.1:6379`: for databases without LISTEN/NOTIFY, or behind a transaction \
+         pooler. Unset: none, replicas poll.",
     ),
     plain("GRPC_ADDR", "127.0.0.1:50051", "The address and port of gRPC."),
     plain("HTTP_ADDR", "127.0.0.1:8080", "The address and port of HTTP."),

@@ -1,8 +1,21 @@
 //! The key ring: the one key that signs, and all that verify.
+//!
+//! Shared secrets are there from the start; stored key pairs are loaded and replaced as a whole,
+//! so that a request reads one consistent line of them without a lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use serde_json::Value;
 
 use super::Secret;
-use super::hs256::Hs256;
-use crate::token::jws::{self, Unverified};
+use super::key::Key;
+use super::life::{self, Span};
+use super::pair::CryptoError;
+use crate::clock::Timestamp;
+use crate::token::jws::Unverified;
+use crate::token::key::{KeyUse, StoredKey};
 
 /// Why a signature does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,26 +29,129 @@ pub enum Refusal {
 /// The keys of the service.
 #[derive(Debug)]
 pub struct KeyRing {
-    header: String,
-    active: Hs256,
-    retiring: Vec<Hs256>,
+    /// The secrets, the one that signs first.
+    secrets: Vec<Arc<Key>>,
+    /// What opens private halves; `None`: stored keys do not sign here.
+    opener: Option<Secret>,
+    /// By number. `None`: not loaded yet.
+    stored: ArcSwapOption<Vec<Placed>>,
 }
 
-impl KeyRing {
-    /// A ring that signs with `active`, and verifies with `previous` secrets too.
+/// A stored key in its place.
+#[derive(Debug)]
+struct Placed {
+    key: Arc<Key>,
+    span: Span,
+}
+
+/// The key that signs now.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    key: Arc<Key>,
+    span: Option<Span>,
+}
+
+impl Signer {
+    /// When a token that is issued then may end at the latest.
     #[must_use]
-    pub fn hs256(active: &Secret, previous: &[Secret]) -> Self {
-        let active = Hs256::new(active);
-        let header = jws::encode_header("HS256", active.kid());
-        Self { header, active, retiring: previous.iter().map(Hs256::new).collect() }
+    pub fn latest_end(&self, issued_at: Timestamp) -> Option<Timestamp> {
+        let span = self.span?;
+        let latest = issued_at + span.token_life;
+        Some(span.ends.map_or(latest, |ends| ends.min(latest)))
     }
 
     /// Signs a payload as an access token.
+    ///
+    /// # Errors
+    /// Where the cryptographic library fails.
+    pub fn sign(&self, payload: &[u8]) -> Result<String, CryptoError> {
+        self.key.sign(payload)
+    }
+
+    /// The key's name.
     #[must_use]
-    pub fn sign(&self, payload: &[u8]) -> String {
-        let sign = |signed: &[u8]| Ok::<_, std::convert::Infallible>(self.active.sign(signed));
-        let Ok(token) = jws::assemble(&self.header, payload, sign);
-        token
+    pub fn kid(&self) -> &str {
+        self.key.kid()
+    }
+}
+
+/// What did not come of loading stored keys.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// Names of keys that cannot be read at all.
+    pub unreadable: Vec<String>,
+    /// Names of keys whose private half was not opened, and the fingerprint of what opens it.
+    pub unopened: Vec<(String, String)>,
+}
+
+impl KeyRing {
+    /// A ring without stored keys, that signs with `active` and verifies with `previous` secrets
+    /// too.
+    #[must_use]
+    pub fn hs256(active: &Secret, previous: &[Secret]) -> Self {
+        let secrets: Vec<_> = std::iter::once(active).chain(previous).cloned().collect();
+        let ring = Self::new(&secrets, None);
+        ring.load(&[]);
+        ring
+    }
+
+    /// A ring that verifies with these secrets and with stored keys. It signs with the stored
+    /// keys that `opener` opens; with the first secret where it opens none, or there is none.
+    #[must_use]
+    pub fn new(secrets: &[Secret], opener: Option<Secret>) -> Self {
+        let secrets = secrets.iter().map(|secret| Arc::new(Key::shared(secret))).collect();
+        Self { secrets, opener, stored: ArcSwapOption::empty() }
+    }
+
+    /// Replaces the stored keys by `keys`, which are in the order of their numbers.
+    pub fn load(&self, keys: &[StoredKey]) -> Problems {
+        let (known, mut problems) = (self.stored.load_full(), Problems::default());
+        let mut placed = Vec::with_capacity(keys.len());
+        for (position, stored) in keys.iter().enumerate() {
+            let before =
+                known.iter().flat_map(|known| known.iter()).find(|one| one.key.kid() == stored.kid);
+            let before = before.map(|before| Ok(Arc::clone(&before.key)));
+            let read = || Key::stored(stored, self.opener.as_ref()).map(Arc::new);
+            let Ok(key) = before.unwrap_or_else(read) else {
+                problems.unreadable.push(stored.kid.clone());
+                continue;
+            };
+            if self.opener.is_some() && !key.can_sign() {
+                problems.unopened.push((stored.kid.clone(), stored.sealed_with.clone()));
+            }
+            placed.push(Placed { key, span: life::span(keys, position) });
+        }
+        self.stored.store(Some(Arc::new(placed)));
+        problems
+    }
+
+    /// Whether the stored keys were loaded. Until then an unknown key may be one of them.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.stored.load().is_some()
+    }
+
+    /// The key that signs now. `None`: there is none.
+    #[must_use]
+    pub fn signer(&self, now: Timestamp) -> Option<Signer> {
+        let stored = self.stored.load();
+        let of_stored = stored.as_deref().and_then(|placed| self.active(placed, now));
+        let signer =
+            |placed: &Placed| Signer { key: Arc::clone(&placed.key), span: Some(placed.span) };
+        let secret = || Some(Signer { key: Arc::clone(self.secrets.first()?), span: None });
+        of_stored.map(signer).or_else(secret)
+    }
+
+    /// How long until a stored key signs, where none does yet but one is about to.
+    #[must_use]
+    pub fn activates_in(&self, now: Timestamp) -> Option<Duration> {
+        let stored = self.stored.load();
+        let placed = stored.as_deref()?;
+        if self.active(placed, now).is_some() {
+            return None;
+        }
+        let able = placed.iter().filter(|placed| placed.key.can_sign());
+        able.map(|placed| placed.span.signs_from.since(now)).min()
     }
 
     /// Verifies a token's signature with the key that it names; with the active key where it
@@ -43,66 +159,70 @@ impl KeyRing {
     ///
     /// # Errors
     /// Where we have no such key, or the signature is not that key's.
-    pub fn verify(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
-        let key = self.find(token.header.kid.as_deref()).ok_or(Refusal::UnknownKey)?;
-        if token.header.alg != "HS256" {
-            return Err(Refusal::BadSignature);
-        }
-        let signature = token.signature().map_err(|_| Refusal::BadSignature)?;
-        if key.verify(token.signed.as_bytes(), &signature) {
-            Ok(())
-        } else {
-            Err(Refusal::BadSignature)
+    pub fn verify(&self, token: &Unverified<'_>, now: Timestamp) -> Result<(), Refusal> {
+        let stored = self.stored.load();
+        let stored = stored.as_deref().map(Vec::as_slice);
+        self.find(stored, token.header.kid.as_deref(), now)?.verify(token)
+    }
+
+    /// Remembers that a good token of the key of that name was seen.
+    pub fn note_use(&self, kid: Option<&str>, now: Timestamp) {
+        let stored = self.stored.load();
+        if let Ok(key) = self.find(stored.as_deref().map(Vec::as_slice), kid, now) {
+            key.note_use(now);
         }
     }
 
-    fn find(&self, kid: Option<&str>) -> Option<&Hs256> {
-        match kid {
-            None => Some(&self.active),
-            Some(kid) => {
-                std::iter::once(&self.active).chain(&self.retiring).find(|key| key.kid() == kid)
-            }
+    /// When each key was last seen at work, since the start of this process.
+    #[must_use]
+    pub fn uses(&self) -> Vec<KeyUse> {
+        let stored = self.stored.load();
+        let of_stored = stored.iter().flat_map(|placed| placed.iter().map(|placed| &placed.key));
+        self.secrets.iter().chain(of_stored).filter_map(|key| key.last_use()).collect()
+    }
+
+    /// The public halves of all keys that are not gone (RFC 7517 section 5).
+    #[must_use]
+    pub fn published(&self, now: Timestamp) -> Value {
+        let stored = self.stored.load();
+        let live = stored.iter().flat_map(|placed| placed.iter());
+        let live = live.filter(|placed| !placed.span.is_over(now));
+        let keys: Vec<Value> = live.filter_map(|placed| placed.key.published()).collect();
+        serde_json::json!({ "keys": keys })
+    }
+
+    /// The names of the secrets' keys, the one that signs (or signed last) first.
+    pub fn secret_kids(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|key| key.kid())
+    }
+
+    /// The newest that has begun to sign and that we can sign with.
+    fn active<'a>(&self, stored: &'a [Placed], now: Timestamp) -> Option<&'a Placed> {
+        self.opener.as_ref()?;
+        stored.iter().rev().find(|placed| {
+            placed.key.can_sign() && placed.span.signs_from <= now && !placed.span.is_over(now)
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        stored: Option<&'a [Placed]>,
+        kid: Option<&str>,
+        now: Timestamp,
+    ) -> Result<&'a Key, Refusal> {
+        let Some(kid) = kid else {
+            let active = stored.and_then(|stored| self.active(stored, now));
+            let active = active.map(|placed| &placed.key).or_else(|| self.secrets.first());
+            return active.map(|key| &**key).ok_or(Refusal::UnknownKey);
+        };
+        if let Some(key) = self.secrets.iter().find(|key| key.kid() == kid) {
+            return Ok(key);
         }
+        let named = stored.and_then(|stored| stored.iter().find(|placed| placed.key.kid() == kid));
+        let live = named.filter(|placed| !placed.span.is_over(now));
+        live.map(|placed| &*placed.key).ok_or(Refusal::UnknownKey)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secret(byte: u8) -> Secret {
-        Secret::new([byte; 32])
-    }
-
-    fn verify(ring: &KeyRing, token: &str) -> Result<(), Refusal> {
-        ring.verify(&Unverified::parse(token).unwrap())
-    }
-
-    #[test]
-    fn a_retiring_secret_still_verifies() {
-        let old = KeyRing::hs256(&secret(1), &[]);
-        let new = KeyRing::hs256(&secret(2), &[secret(1)]);
-        assert_eq!(verify(&new, &old.sign(b"{}")), Ok(()));
-        assert_eq!(verify(&new, &new.sign(b"{}")), Ok(()));
-        assert_eq!(verify(&old, &new.sign(b"{}")), Err(Refusal::UnknownKey));
-    }
-
-    #[test]
-    fn the_key_decides_the_algorithm() {
-        let ring = KeyRing::hs256(&secret(1), &[]);
-        let token = ring.sign(b"{}");
-        let (_, rest) = token.split_once('.').unwrap();
-        for alg in ["none", "HS512", "RS256", "EdDSA", "hs256", ""] {
-            let forged = format!("{}.{rest}", jws::encode_header(alg, ring.active.kid()));
-            assert_eq!(verify(&ring, &forged), Err(Refusal::BadSignature), "{alg}");
-        }
-    }
-
-    #[test]
-    fn a_kid_tells_nothing_of_its_secret_but_its_identity() {
-        let kid = Hs256::new(&secret(1)).kid().to_owned();
-        assert_eq!(kid, Hs256::new(&secret(1)).kid());
-        assert_ne!(kid, Hs256::new(&secret(2)).kid());
-        assert_eq!(kid.len(), 15);
-    }
-}
+mod tests;

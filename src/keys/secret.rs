@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq as _;
 use zeroize::ZeroizeOnDrop;
 
@@ -21,6 +22,18 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// Eight hex digits that tell secrets apart and nothing about them, for logs and messages.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        use std::fmt::Write as _;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let tag = hmac::sign(&key, b"token-authority/fingerprint/v1");
+        tag.as_ref()[..4].iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
 }
 
 impl PartialEq for Secret {
@@ -34,5 +47,19 @@ impl Eq for Secret {}
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn a_fingerprint_tells_secrets_apart() {
+        let print = Secret::new([1; 32]).fingerprint();
+        assert_eq!(print, Secret::new([1; 32]).fingerprint());
+        assert_ne!(print, Secret::new([2; 32]).fingerprint());
+        assert!(print.len() == 8 && print.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_eq!(format!("{:?}", Secret::new([1; 32])), "Secret(…)");
     }
 }

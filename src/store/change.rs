@@ -5,6 +5,7 @@
 //! compare-and-swap by revision; whoever loses it is read and judged again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::rows::{Row, Rows, Swap};
 use super::{Refresh, Refreshed, StoreError};
@@ -17,6 +18,15 @@ use crate::token::session::{RevocationReason, Revoked, Session};
 /// How often a change is judged anew after other replicas changed its row in between. Each
 /// attempt that fails means that another one succeeded.
 const ATTEMPTS: usize = 16;
+
+/// By what changes are judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// How refresh tokens are rotated, and how long sessions live.
+    pub(super) policy: Policy,
+    /// How long after a revocation an access token of the session can still be in use.
+    pub(super) reach: Duration,
+}
 
 /// A change to one session.
 #[derive(Debug)]
@@ -84,7 +94,7 @@ fn fold_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session
 /// Makes a batch of changes.
 pub(super) async fn make(
     rows: &dyn Rows,
-    policy: &Policy,
+    rules: &Rules,
     changes: Vec<Change>,
 ) -> Vec<Result<Changed, StoreError>> {
     let mut results: Vec<_> = changes.iter().map(|_| None).collect();
@@ -92,7 +102,7 @@ pub(super) async fn make(
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
         let mut batches = if unsettled.is_empty() { vec![] } else { vec![unsettled] };
         while let Some(batch) = batches.pop() {
-            match attempt(rows, policy, &changes, &batch).await {
+            match attempt(rows, rules, &changes, &batch).await {
                 Ok(settled) => {
                     for (i, changed) in settled {
                         results[i] = Some(Ok(changed));
@@ -117,7 +127,7 @@ pub(super) async fn make(
 /// Reads, judges and writes once. Answers for those changes that are settled by it.
 async fn attempt(
     rows: &dyn Rows,
-    policy: &Policy,
+    rules: &Rules,
     changes: &[Change],
     batch: &[usize],
 ) -> Result<Vec<(usize, Changed)>, StoreError> {
@@ -127,7 +137,7 @@ async fn attempt(
 
     let (mut settled, mut tentative, mut swaps) = (Vec::new(), Vec::new(), Vec::new());
     for (indexes, row) in by_session.into_values().zip(loaded) {
-        let (folded, swap) = fold_session(policy, changes, indexes, row);
+        let (folded, swap) = fold_session(rules, changes, indexes, row);
         match swap {
             None => settled.extend(folded),
             Some(swap) => {
@@ -157,18 +167,22 @@ fn by_session(changes: &[Change], batch: &[usize]) -> BTreeMap<SessionId, Vec<us
 type Folded = Vec<(usize, Changed)>;
 
 fn fold_session(
-    policy: &Policy,
+    rules: &Rules,
     changes: &[Change],
     indexes: Vec<usize>,
     row: Option<Row>,
 ) -> (Folded, Option<Swap>) {
     let Some(Row { mut session, revision }) = row else {
-        let unknown = |i: usize| (i, changes[i].fold(None, policy));
+        let unknown = |i: usize| (i, changes[i].fold(None, &rules.policy));
         return (indexes.into_iter().map(unknown).collect(), None);
     };
     let before = session.clone();
-    let folded =
-        indexes.into_iter().map(|i| (i, changes[i].fold(Some(&mut session), policy))).collect();
-    let swap = (session != before).then_some(Swap { session, revision });
+    let fold = |i: usize| (i, changes[i].fold(Some(&mut session), &rules.policy));
+    let folded = indexes.into_iter().map(fold).collect();
+    let swap = (session != before).then(|| {
+        let ends_now = before.revoked.is_none();
+        let revocation = session.revocation(rules.reach).filter(|_| ends_now);
+        Swap { session, revision, revocation }
+    });
     (folded, swap)
 }

@@ -1,13 +1,13 @@
 //! A session's columns as both databases keep them, and the way back to a session.
 
 use super::StoreError;
-use super::rows::Row;
+use super::rows::{Position, Recorded, Row};
 use crate::clock::Timestamp;
 use crate::token::client::ClientInfo;
 use crate::token::id::{Generation, SessionId, UserId};
 use crate::token::refresh::{LineageKey, TokenHash};
 use crate::token::seal::Sealed;
-use crate::token::session::{Lineage, RevocationReason, Revoked, Session};
+use crate::token::session::{Lineage, Revocation, RevocationReason, Revoked, Session};
 
 /// The columns of a session, in the order in which both databases' adapters read them.
 macro_rules! session_columns {
@@ -105,6 +105,37 @@ pub(super) fn reason(session: &Session) -> Option<&'static str> {
     session.revoked.map(|revoked| revoked.reason.as_str())
 }
 
-fn undecodable(column: &str) -> StoreError {
+/// A revocation's columns.
+#[derive(Debug)]
+pub(super) struct RevocationColumns {
+    pub(super) session_id: SessionId,
+    pub(super) user_id: String,
+    pub(super) revoked_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) reason: String,
+    pub(super) recorded_at: Timestamp,
+}
+
+impl RevocationColumns {
+    /// The row of the feed that they say.
+    ///
+    /// # Errors
+    /// Where a column holds what this version never writes.
+    pub(super) fn into_recorded(self) -> Result<Recorded, StoreError> {
+        let reason = RevocationReason::from_stored(&self.reason);
+        let revocation = Revocation {
+            session_id: self.session_id,
+            user_id: UserId::new(self.user_id).map_err(|_| undecodable("user_id"))?,
+            revoked_at: self.revoked_at,
+            expires_at: self.expires_at,
+            reason: reason.ok_or_else(|| undecodable("reason"))?,
+        };
+        let position =
+            Position { recorded_at: self.recorded_at, session_id: revocation.session_id };
+        Ok(Recorded { revocation, position })
+    }
+}
+
+pub(super) fn undecodable(column: &str) -> StoreError {
     StoreError::Inconsistent(format!("a value of {column} is none that this version writes"))
 }

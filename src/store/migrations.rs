@@ -16,11 +16,29 @@ use super::rows::Schema;
 /// A migration as the sources have it: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 1] =
-    [(1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql"))];
+const POSTGRES: [Source; 3] = [
+    (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
+    (
+        2,
+        "expand_signing_keys",
+        include_str!("../../migrations/postgres/0002_expand_signing_keys.sql"),
+    ),
+    (
+        3,
+        "expand_revocations",
+        include_str!("../../migrations/postgres/0003_expand_revocations.sql"),
+    ),
+];
 
-const SQLITE: [Source; 1] =
-    [(1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql"))];
+const SQLITE: [Source; 3] = [
+    (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
+    (
+        2,
+        "expand_signing_keys",
+        include_str!("../../migrations/sqlite/0002_expand_signing_keys.sql"),
+    ),
+    (3, "expand_revocations", include_str!("../../migrations/sqlite/0003_expand_revocations.sql")),
+];
 
 /// What a name begins with whose migration leaves the version before it working.
 const EXPANSION: &str = "expand_";
@@ -113,8 +131,10 @@ mod tests {
             migrations.into_iter().map(|one| (one.version, one.description)).collect::<Vec<_>>()
         };
         assert_eq!(of(postgres()), of(sqlite()));
-        for (position, (number, name)) in (1..).zip(of(postgres())) {
-            assert_eq!(number, position);
+        let mut before = 0;
+        for (number, name) in of(postgres()) {
+            assert!(number > before, "{number} after {before}");
+            before = number;
             assert!(name.starts_with(EXPANSION) || name.starts_with("contract_"), "{name}");
         }
     }
@@ -138,19 +158,22 @@ mod tests {
 
     #[test]
     fn a_newer_schema_is_bearable_if_it_only_expanded() {
-        let ours = applied(1, "expand_sessions");
-        let known = 1;
+        let ours: Vec<Applied> =
+            postgres().iter().map(|one| applied(one.version, &one.description)).collect();
+        let known = ours.last().unwrap().number;
+        let with = |more: &[Applied]| [&ours[..], more].concat();
+        let (more, less) = (applied(998, "expand_more"), applied(999, "contract_less"));
         assert_eq!(stands(&[]), Schema::Behind { applied: 0, known });
-        assert_eq!(stands(std::slice::from_ref(&ours)), Schema::Current);
+        assert_eq!(stands(&ours), Schema::Current);
         assert_eq!(
-            stands(&[ours.clone(), applied(2, "expand_more")]),
-            Schema::Ahead { applied: 2, known, expanded_only: true }
+            stands(&with(std::slice::from_ref(&more))),
+            Schema::Ahead { applied: 998, known, expanded_only: true }
         );
         assert_eq!(
-            stands(&[ours, applied(2, "expand_more"), applied(3, "contract_less")]),
-            Schema::Ahead { applied: 3, known, expanded_only: false }
+            stands(&with(&[more.clone(), less])),
+            Schema::Ahead { applied: 999, known, expanded_only: false }
         );
-        assert_eq!(stands(&[applied(2, "expand_more")]), Schema::Behind { applied: 2, known });
+        assert_eq!(stands(&[more]), Schema::Behind { applied: 998, known });
     }
 
     #[test]

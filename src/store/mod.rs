@@ -8,16 +8,22 @@
 //! [`Rows`] is what a database has to offer: multi-row statements and compare-and-swap by
 //! revision, written once for each kind ([`postgres`], [`sqlite`]) and held to one conformance
 //! suite (`tests/store`).
+//!
+//! Every revocation is added to a feed in the very step that makes it. Replicas follow the feed;
+//! a [`signal`] through Postgres or Redis only makes them look at once.
 
 mod change;
 pub mod coalesce;
 mod columns;
 pub mod inspect;
+pub mod keys;
 mod lease;
 mod migrations;
 pub mod postgres;
+pub mod redis;
 pub mod rows;
 pub mod sessions;
+pub mod signal;
 pub mod sqlite;
 pub mod url;
 
@@ -29,8 +35,10 @@ use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
 pub use inspect::Inspect;
+pub use keys::KeyRows;
 pub use rows::Rows;
 pub use sessions::Store;
+pub use signal::Signal;
 
 /// Why an operation failed. Nothing of it took effect, unless the database's answer was lost:
 /// every operation may be retried.
@@ -121,6 +129,8 @@ pub struct Proof {
 pub enum Revoke {
     /// The session that this token was minted for, if its MAC is right.
     ByToken(RefreshToken),
+    /// The session of an access token whose holder revokes it.
+    OfToken(SessionId),
     /// The session of that id.
     Session(SessionId),
     /// All of the user's, but for one.
@@ -137,7 +147,7 @@ impl Revoke {
     #[must_use]
     pub const fn reason(&self) -> RevocationReason {
         match self {
-            Self::ByToken(_) => RevocationReason::Logout,
+            Self::ByToken(_) | Self::OfToken(_) => RevocationReason::Logout,
             Self::Session(_) => RevocationReason::Admin,
             Self::User { .. } => RevocationReason::User,
         }

@@ -1,13 +1,14 @@
 //! What a database has to offer.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Open, OpenedBefore, Proof, StoreError};
+use super::{KeyRows, Open, OpenedBefore, Proof, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
-use crate::token::session::{RevocationReason, Session};
+use crate::token::session::{Revocation, RevocationReason, Session};
 
 /// A session with the number of changes that its row has seen.
 #[derive(Debug, Clone)]
@@ -25,12 +26,59 @@ pub struct Swap {
     pub session: Session,
     /// The revision that it was read at.
     pub revision: i64,
+    /// What the world is to be told, where this is the session's revocation.
+    pub revocation: Option<Revocation>,
 }
+
+/// A place in the revocation feed, which is ordered by the database's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// When the row was written, by the database's clock.
+    pub recorded_at: Timestamp,
+    /// Its session, which orders rows of one moment.
+    pub session_id: SessionId,
+}
+
+impl Position {
+    /// Before every row of that moment.
+    #[must_use]
+    pub const fn before(recorded_at: Timestamp) -> Self {
+        Self { recorded_at, session_id: SessionId::NIL }
+    }
+}
+
+/// A row of the revocation feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// What it says.
+    pub revocation: Revocation,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// A part of the revocation feed, and what is known about its completeness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPage {
+    /// Rows in the order of their positions.
+    pub recorded: Vec<Recorded>,
+    /// The database's clock just before it looked: every row that was committed by then and lies
+    /// within the page is in it.
+    pub as_of: Timestamp,
+    /// Rows that were not yet visible when the database was asked have positions at or after
+    /// this moment. It bounds the reads *after* the next one: a row may have become visible
+    /// between this page's rows and this answer.
+    pub horizon: Timestamp,
+}
+
+/// How long before its commit a row may have taken its position, where the database cannot tell
+/// which transactions are under way. More than any statement of ours is given, and more than
+/// the clocks of one database's servers differ.
+pub const OVERLAP: Duration = Duration::from_secs(10);
 
 /// Rows of sessions in a database. Every method is one atomic, durable step, takes effect whole
 /// or not at all, and answers in the order of what it was given.
 #[async_trait]
-pub trait Rows: fmt::Debug + Send + Sync + 'static {
+pub trait Rows: KeyRows + fmt::Debug + Send + Sync + 'static {
     /// Stores new sessions. `false` for one whose request key is taken, by a row or by an earlier
     /// one of the same call: it is not stored.
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError>;
@@ -44,7 +92,8 @@ pub trait Rows: fmt::Debug + Send + Sync + 'static {
 
     /// Writes sessions' new states: `lineage` (but for its key, which a session keeps),
     /// `last_used_at`, `expires_at` and `revoked`. `false` for one whose row has another revision
-    /// by now, or is gone: it is left as it is. No id comes twice in one call.
+    /// by now, or is gone: it is left as it is. No id comes twice in one call. A
+    /// session's revocation is added to the feed in the same step.
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError>;
 
     /// Records proofs: sets `proven_at` of each live session that is still at that generation and
@@ -52,14 +101,32 @@ pub trait Rows: fmt::Debug + Send + Sync + 'static {
     /// session at the same time judges it again.
     async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError>;
 
-    /// Revokes all live sessions of a user but `except`; those that were, as they now are.
+    /// Revokes all live sessions of a user but `except`; those that were, as they now are. Their
+    /// revocations, which matter until `expires_at`, are added to the feed in the same step.
     async fn revoke_user(
         &self,
         user_id: &UserId,
         except: Option<SessionId>,
         now: Timestamp,
         reason: RevocationReason,
+        expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError>;
+
+    /// The next `most` rows of the revocation feed after a position that matter at `now`.
+    async fn feed(
+        &self,
+        after: Position,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<FeedPage, StoreError>;
+
+    /// Deletes up to `most` rows of the feed that stopped to matter before `ended_before`, passing
+    /// over rows that others are at. How many were.
+    async fn purge_revocations(
+        &self,
+        ended_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError>;
 
     /// A user's live sessions older than `before` (newest first), at most `most`.
     async fn list(

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::{self, Change, Changed, Ending};
+use super::change::{self, Change, Changed, Ending, Rules};
 use super::coalesce::{Coalescer, Lanes};
-use super::rows::{Purged, Row, Rows, Schema};
+use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::{Open, Opened, Proof, Refresh, Refreshed, Revoke, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
@@ -24,6 +24,7 @@ const HINTS: Lanes = Lanes { lanes: 1, most: 512, waiting: 4096, patience: PATIE
 #[derive(Debug)]
 pub struct Store {
     rows: Arc<dyn Rows>,
+    reach: Duration,
     opens: Coalescer<Open, Opened>,
     changes: Coalescer<Change, Changed>,
     loads: Coalescer<SessionId, Option<Session>>,
@@ -31,18 +32,22 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store over a database's rows, which judges refresh tokens by `policy`.
+    /// A store over a database's rows, which judges refresh tokens by `policy`. `reach` is how
+    /// long after a session's revocation an access token of it can still be in use: for so long
+    /// its revocation matters.
     #[must_use]
-    pub fn new(rows: Arc<dyn Rows>, policy: Policy) -> Self {
+    pub fn new(rows: Arc<dyn Rows>, policy: Policy, reach: Duration) -> Self {
+        let rules = Rules { policy, reach };
         let of = |rows: &Arc<dyn Rows>| Arc::clone(rows);
         let (for_opens, for_changes) = (of(&rows), of(&rows));
         let (for_loads, for_proofs) = (of(&rows), of(&rows));
         Self {
             rows,
+            reach,
             opens: Coalescer::start(WRITERS, move |batch| open(of(&for_opens), batch)),
             changes: Coalescer::start(WRITERS, move |batch| {
                 let rows = of(&for_changes);
-                async move { change::make(&*rows, &policy, batch).await }
+                async move { change::make(&*rows, &rules, batch).await }
             }),
             loads: Coalescer::start(READERS, move |batch| load(of(&for_loads), batch)),
             proofs: Coalescer::start(HINTS, move |batch| prove(of(&for_proofs), batch)),
@@ -80,9 +85,11 @@ impl Store {
         let reason = revoke.reason();
         let (session_id, token) = match revoke {
             Revoke::User { user_id, except } => {
-                return self.within(self.rows.revoke_user(&user_id, except, now, reason)).await;
+                let until = now + self.reach;
+                let revoked = self.rows.revoke_user(&user_id, except, now, reason, until);
+                return self.within(revoked).await;
             }
-            Revoke::Session(session_id) => (session_id, None),
+            Revoke::Session(session_id) | Revoke::OfToken(session_id) => (session_id, None),
             Revoke::ByToken(token) => (token.session_id(), Some(token)),
         };
         let ending = Ending { session_id, token, now, reason };
@@ -140,6 +147,37 @@ impl Store {
         most: u32,
     ) -> Result<u64, StoreError> {
         self.rows.forget_first_tokens(opened_before, most).await
+    }
+
+    /// The next rows of the revocation feed after a position that matter at `now`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn feed(
+        &self,
+        after: Position,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<FeedPage, StoreError> {
+        self.within(self.rows.feed(after, now, most)).await
+    }
+
+    /// How long after a session's revocation an access token of it can still be in use.
+    #[must_use]
+    pub const fn reach(&self) -> Duration {
+        self.reach
+    }
+
+    /// Deletes a few revocations that stopped to matter before `ended_before`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn purge_revocations(
+        &self,
+        ended_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        self.rows.purge_revocations(ended_before, most).await
     }
 
     /// Whether the database answers, and how its schema stands.

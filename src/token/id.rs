@@ -36,6 +36,9 @@ impl UserId {
 pub struct SessionId(Uuid);
 
 impl SessionId {
+    /// The id before every other; no session has it.
+    pub const NIL: Self = Self(Uuid::nil());
+
     /// A new id, from the moment and ten random bytes.
     #[must_use]
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {

@@ -7,6 +7,7 @@
 //! * [`client`]: the device that logged in, for people to read
 //! * [`access`]: the access token's claims (RFC 9068)
 //! * [`jws`]: the compact form that carries them (RFC 7515)
+//! * [`key`]: a signing key, as it is kept
 //! * [`refresh`]: the refresh token, its hash and its proof of origin
 //! * [`seal`]: keeping a token so that only its predecessor opens it
 //! * [`session`]: one login, as stored
@@ -19,6 +20,7 @@ pub mod field;
 pub mod grant;
 pub mod id;
 pub mod jws;
+pub mod key;
 pub mod refresh;
 pub mod rotation;
 pub mod seal;

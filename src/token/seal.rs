@@ -2,10 +2,11 @@
 //!
 //! A session's current refresh token is stored sealed under its predecessor, so that a client
 //! whose reply was lost can be given the same successor again, while the database alone opens
-//! nothing. A login's first tokens are stored sealed under the request's id in the same way.
+//! nothing. A login's first tokens are stored sealed under the request's id in the same way, and
+//! a private key under the service's own secret.
 //!
-//! AES-256-GCM under a key derived by HMAC-SHA256 from the opener, bound to the session's id and
-//! to what is sealed, with a random nonce before the ciphertext.
+//! AES-256-GCM under a key derived by HMAC-SHA256 from the opener, bound to the name of what it
+//! belongs to and to what is sealed, with a random nonce before the ciphertext.
 
 use std::fmt;
 
@@ -45,6 +46,8 @@ pub enum Purpose {
     Successor,
     /// A login's first tokens, opened by the request's id.
     FirstTokens,
+    /// The private half of a signing key, opened by the service's own secret.
+    PrivateKey,
 }
 
 impl Purpose {
@@ -52,14 +55,13 @@ impl Purpose {
         match self {
             Self::Successor => b"token-authority/seal/successor/v1",
             Self::FirstTokens => b"token-authority/seal/first-tokens/v1",
+            Self::PrivateKey => b"token-authority/seal/private-key/v1",
         }
     }
 }
 
 /// Seals `plain` so that only `opener` opens it, for that session and purpose.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "AES-GCM refuses only texts beyond 64 GiB")]
-#[expect(clippy::expect_used, reason = "AES-GCM refuses only texts beyond 64 GiB")]
 pub fn seal(
     purpose: Purpose,
     opener: &[u8],
@@ -67,7 +69,21 @@ pub fn seal(
     plain: &[u8],
     nonce: [u8; NONCE_LEN],
 ) -> Sealed {
-    let key = derive(purpose, opener, session_id).expect("an HMAC-SHA256 is an AES-256 key");
+    seal_for(purpose, opener, session_id.as_uuid().as_bytes(), plain, nonce)
+}
+
+/// As [`seal`], for what bears that `name`.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "AES-GCM refuses only texts beyond 64 GiB")]
+#[expect(clippy::expect_used, reason = "AES-GCM refuses only texts beyond 64 GiB")]
+pub fn seal_for(
+    purpose: Purpose,
+    opener: &[u8],
+    name: &[u8],
+    plain: &[u8],
+    nonce: [u8; NONCE_LEN],
+) -> Sealed {
+    let key = derive(purpose, opener, name).expect("an HMAC-SHA256 is an AES-256 key");
     let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
     sealed.extend_from_slice(&nonce);
     let mut text = plain.to_vec();
@@ -86,8 +102,14 @@ pub fn open(
     session_id: SessionId,
     sealed: &Sealed,
 ) -> Option<Vec<u8>> {
+    open_for(purpose, opener, session_id.as_uuid().as_bytes(), sealed)
+}
+
+/// As [`open`], for what bears that `name`.
+#[must_use]
+pub fn open_for(purpose: Purpose, opener: &[u8], name: &[u8], sealed: &Sealed) -> Option<Vec<u8>> {
     let (nonce, text) = sealed.0.split_first_chunk::<NONCE_LEN>()?;
-    let key = derive(purpose, opener, session_id)?;
+    let key = derive(purpose, opener, name)?;
     let mut text = text.to_vec();
     let nonce = Nonce::assume_unique_for_key(*nonce);
     let length = key.open_in_place(nonce, Aad::empty(), &mut text).ok()?.len();
@@ -95,10 +117,10 @@ pub fn open(
     Some(text)
 }
 
-fn derive(purpose: Purpose, opener: &[u8], session_id: SessionId) -> Option<LessSafeKey> {
+fn derive(purpose: Purpose, opener: &[u8], name: &[u8]) -> Option<LessSafeKey> {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, opener));
     context.update(purpose.label());
-    context.update(session_id.as_uuid().as_bytes());
+    context.update(name);
     let key = UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?;
     Some(LessSafeKey::new(key))
 }

@@ -1,5 +1,7 @@
 //! One login on one device, as stored: one row for its whole life.
 
+use std::time::Duration;
+
 use super::client::ClientInfo;
 use super::grant::Grant;
 use super::id::{Generation, SessionId, UserId};
@@ -88,6 +90,36 @@ pub enum RevocationReason {
     User,
     /// A refresh token was used again (RFC 9700 section 4.14.2).
     Reuse,
+}
+
+/// What the world is told of a revoked session: refuse every access token whose `sid` it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The session.
+    pub session_id: SessionId,
+    /// Whose it was.
+    pub user_id: UserId,
+    /// When it was revoked.
+    pub revoked_at: Timestamp,
+    /// When its last access token has certainly expired, and the revocation may be forgotten.
+    pub expires_at: Timestamp,
+    /// Why it was revoked.
+    pub reason: RevocationReason,
+}
+
+impl Session {
+    /// What the world is told, if the session is revoked. `reach` is how long after a revocation
+    /// an access token of the session can still be in use.
+    #[must_use]
+    pub fn revocation(&self, reach: Duration) -> Option<Revocation> {
+        self.revoked.map(|revoked| Revocation {
+            session_id: self.id,
+            user_id: self.user_id.clone(),
+            revoked_at: revoked.at,
+            expires_at: revoked.at + reach,
+            reason: revoked.reason,
+        })
+    }
 }
 
 impl RevocationReason {

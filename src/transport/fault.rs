@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::proto::v1::ErrorReason;
+use crate::authority::revocations::watch::Ended;
 use crate::authority::{AuthorityError, RefreshRefusal};
 use crate::store::StoreError;
 use crate::token::field::InvalidField;
@@ -69,6 +70,21 @@ fn store(error: &StoreError) -> Status {
         StoreError::Inconsistent(_) => {
             tracing::error!(%error, "the store is inconsistent");
             Status::internal("internal error")
+        }
+    }
+}
+
+impl From<Ended> for Status {
+    fn from(ended: Ended) -> Self {
+        let message = ended.to_string();
+        match ended {
+            Ended::TooSlow | Ended::Overflowing => {
+                let mut details = details(ErrorReason::RateLimited);
+                details.set_retry_info(Some(RETRY));
+                Self::with_error_details(Code::ResourceExhausted, message, details)
+            }
+            // Nothing is wrong with the store, but everything else holds: try again, elsewhere.
+            Ended::NotLoaded | Ended::Closing => unavailable(&message),
         }
     }
 }

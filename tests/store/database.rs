@@ -13,6 +13,7 @@ use token_authority::token::id::SessionId;
 use token_authority::token::rotation::Policy;
 use token_authority::token::session::Session;
 
+use crate::logins::REACH;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::Cluster;
 
@@ -77,7 +78,7 @@ impl Database {
 
     /// A store of its own over other connections to the same database.
     pub(crate) async fn store(&self, policy: Policy) -> Store {
-        Store::new(self.replica().await, policy)
+        Store::new(self.replica().await, policy, REACH)
     }
 
     /// The session of that id, past any store.

@@ -15,6 +15,9 @@ use token_authority::token::session::{Lineage, Session};
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 
+/// How long after a revocation an access token may be in use.
+pub(crate) const REACH: Duration = Duration::from_mins(31);
+
 pub(crate) const POLICY: Policy = Policy {
     rotation: true,
     window: WINDOW,

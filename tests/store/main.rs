@@ -12,6 +12,9 @@
 mod support;
 
 mod database;
+mod feed;
+mod feed_on_postgres;
+mod keys;
 mod logins;
 mod on_postgres;
 mod on_sqlite;
@@ -77,6 +80,18 @@ conformance! {
         a_retried_login_is_one_session
         batches_with_the_same_keys_do_not_block_each_other
         a_revocation_wins_against_refreshes;
+    feed:
+        every_path_tells_once
+        what_is_not_written_is_not_told
+        what_cannot_be_told_is_not_done
+        it_is_read_in_order_page_by_page
+        what_matters_no_more_is_purged
+        many_at_once_are_all_told;
+    keys:
+        a_key_survives_whole
+        of_many_at_once_one_makes_the_next_key
+        a_keys_life_is_only_lengthened_and_its_end_only_hastened
+        the_latest_use_counts_and_goes_with_its_key;
     secrets:
         the_database_holds_no_token
         the_quickstarts_query_finds_the_hash;

@@ -1,5 +1,8 @@
 //! What concerns Postgres alone: the pooler in between, and how rows are kept.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -8,25 +11,27 @@ use token_authority::store::postgres::{Options, connect};
 use token_authority::store::rows::Schema;
 use token_authority::store::{Open, Rows, Store};
 use token_authority::token::rotation::Verdict;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::logins::{DAY, Logins, POLICY, START, WINDOW};
+use crate::logins::{DAY, Logins, POLICY, REACH, START, WINDOW};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_pooler_is_noticed() {
+async fn a_pooler_is_noticed() {
     let cluster = Cluster::shared();
     let name = cluster.make_database().await;
     let transaction = PgBouncer::shared().url(&name);
-    let single = PgBouncer::start(cluster, "transaction", 1);
-    let session = PgBouncer::start(cluster, "session", 10);
+    let single = PgBouncer::start(cluster, 1, "");
+    let lenient = PgBouncer::start(cluster, 5, "ignore_startup_parameters = options");
     let direct = cluster.url(&name);
     let told = format!("{direct}&pgbouncer=true");
     for (url, pooled) in [
         (direct, false),
-        (session.url(&name), false),
         (transaction, true),
         (single.url(&name), true),
+        (lenient.url(&name), true),
         (told, true),
     ] {
         let rows = connect(Options { max_connections: 4, ..Options::new(&url) }).unwrap();
@@ -46,11 +51,41 @@ async fn a_transaction_pooler_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_is_noticed_while_others_use_it() {
+    let cluster = Cluster::shared();
+    let name = cluster.make_database().await;
+    let url = PgBouncer::shared().url(&name);
+    let replicas: Vec<_> = (0..40).map(|_| connect(Options::new(&url)).unwrap()).collect();
+    replicas[0].migrate().await.unwrap();
+    for schema in join_all(replicas.iter().map(|rows| rows.check())).await {
+        assert_eq!(schema.unwrap(), Schema::Current);
+    }
+    assert!(replicas.iter().all(|rows| rows.is_pooled()));
+}
+
+/// Leads each new connection to the port that `target` holds at the time.
+async fn detour(target: &Arc<AtomicU16>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let target = Arc::clone(target);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let address = (Ipv4Addr::LOCALHOST, target.load(Ordering::SeqCst));
+            let mut server = TcpStream::connect(address).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_that_comes_later_is_noticed_by_what_it_loses() {
     let cluster = Cluster::shared();
     let name = cluster.make_database().await;
-    let bouncer = PgBouncer::start(cluster, "session", 10);
-    let rows = connect(Options { max_connections: 4, ..Options::new(bouncer.url(&name)) }).unwrap();
+    let target = Arc::new(AtomicU16::new(cluster.port()));
+    let port = detour(&target).await;
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{name}?sslmode=disable");
+    let rows = connect(Options { max_connections: 4, ..Options::new(&url) }).unwrap();
     rows.migrate().await.unwrap();
     let logins = Logins::new(42);
     let opens: Vec<_> = (0..100).map(|_| logins.login("u", START).0).collect();
@@ -62,7 +97,13 @@ async fn a_pooler_that_comes_later_is_noticed_by_what_it_loses() {
     };
     assert!(join_all(opens.iter().map(load)).await.into_iter().all(Result::unwrap));
     assert!(!rows.is_pooled());
-    bouncer.reload("pool_mode = session", "pool_mode = transaction");
+
+    let bouncer = PgBouncer::start(cluster, 3, "");
+    target.store(bouncer.port(), Ordering::SeqCst);
+    let mut admin = PgConnection::connect(&cluster.url(&name)).await.unwrap();
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'token-authority'";
+    admin.execute(terminate).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while !rows.is_pooled() {
         for found in join_all(opens.iter().map(load)).await {
@@ -79,7 +120,7 @@ async fn a_refresh_touches_no_index() {
     let url = cluster.url(&cluster.make_database().await);
     let rows = connect(Options::new(&url)).unwrap();
     rows.migrate().await.unwrap();
-    let store = Store::new(rows.clone(), POLICY);
+    let store = Store::new(rows.clone(), POLICY, REACH);
     let logins = Logins::new(41);
     let (open, mut token) = logins.login("u", START);
     let user_id = open.session.user_id.clone();
@@ -94,7 +135,7 @@ async fn a_refresh_touches_no_index() {
         assert_eq!(young.verdict, Verdict::Young);
     }
     let reason = token_authority::token::session::RevocationReason::User;
-    assert_eq!(rows.revoke_user(&user_id, None, now, reason).await.unwrap().len(), 1);
+    assert_eq!(rows.revoke_user(&user_id, None, now, reason, now + REACH).await.unwrap().len(), 1);
 
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
@@ -111,5 +152,7 @@ async fn a_refresh_touches_no_index() {
         assert!(Instant::now() < deadline, "only {updates} updates were counted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert_eq!(updates, hot);
+    // Not all, should something hold an old snapshot at the time. With an index on a column that
+    // a rotation changes it would be half of them.
+    assert!(hot * 10 >= updates * 9, "{hot} of {updates}");
 }

@@ -10,7 +10,7 @@ use token_authority::store::{Rows, StoreError, sqlite};
 use token_authority::token::id::UserId;
 use token_authority::token::session::RevocationReason;
 
-use crate::logins::{Logins, START};
+use crate::logins::{Logins, REACH, START};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_files_are_for_their_owner_alone() {
@@ -57,7 +57,7 @@ async fn another_writer_is_waited_for_but_not_for_ever() {
     assert!(rows.load(&[old.session.id]).await.unwrap()[0].is_some());
     // A caller that leaves does not leave the one connection that writes unusable.
     let user = UserId::new("u").unwrap();
-    let revocation = rows.revoke_user(&user, None, START, RevocationReason::User);
+    let revocation = rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
     assert!(tokio::time::timeout(Duration::from_millis(50), revocation).await.is_err());
     other.execute("ROLLBACK").await.unwrap();
     assert_eq!(rows.insert(&[new]).await.unwrap(), [true]);
@@ -80,4 +80,25 @@ async fn what_was_answered_is_in_the_file_after_a_crash() {
     let rows = sqlite::open(&copy).await.unwrap();
     let found = rows.load(&[open.session.id]).await.unwrap().pop().unwrap().unwrap();
     assert_eq!(found.session, open.session);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let processes = [sqlite::open(&path).await.unwrap(), sqlite::open(&path).await.unwrap()];
+    processes[0].migrate().await.unwrap();
+    let logins = Logins::new(52);
+    let work = async |process: &sqlite::SqliteRows| {
+        for _ in 0..100 {
+            let mut open = logins.login("u", START).0;
+            open.session.expires_at = START;
+            assert_eq!(process.insert(&[open]).await.unwrap(), [true]);
+            // It reads before it writes, and what it has read may not change in between.
+            process.purge(START + Duration::from_secs(1), 10).await.unwrap();
+        }
+    };
+    tokio::join!(work(&processes[0]), work(&processes[1]));
+    let left = processes[0].purge(START + Duration::from_secs(1), 10).await.unwrap();
+    assert_eq!(left.examined, 0);
 }

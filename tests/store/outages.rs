@@ -14,7 +14,7 @@ use token_authority::token::id::UserId;
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::session::RevocationReason;
 
-use crate::logins::{DAY, Logins, POLICY, START};
+use crate::logins::{DAY, Logins, POLICY, REACH, START};
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::Cluster;
 use crate::support::supervised::free_port;
@@ -60,7 +60,7 @@ async fn a_database_that_is_down_at_the_start_is_found_later() {
     let port = free_port();
     let url = format!("postgres://postgres:hunter2@127.0.0.1:{port}/postgres?sslmode=disable");
     let rows = connect(Options::new(&url)).unwrap();
-    let store = Store::new(rows.clone(), POLICY);
+    let store = Store::new(rows.clone(), POLICY, REACH);
     let why = expect_unavailable(store.check()).await;
     for secret in ["hunter2", "127.0.0.1", "postgres:"] {
         assert!(!why.contains(secret), "{why}");
@@ -82,7 +82,7 @@ async fn a_database_that_hangs_is_unavailable_until_it_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn so_is_one_behind_a_pooler() {
     let bouncer = std::sync::OnceLock::new();
-    let start = |cluster: &Cluster| PgBouncer::start(cluster, "transaction", 5);
+    let start = |cluster: &Cluster| PgBouncer::start(cluster, 5, "");
     hang(|cluster| bouncer.get_or_init(|| start(cluster)).url("postgres")).await;
 }
 
@@ -90,7 +90,7 @@ async fn hang(url: impl FnOnce(&Cluster) -> String) {
     let cluster = Cluster::start();
     cluster.make_database().await;
     let rows = migrated(&url(&cluster)).await;
-    let store = Store::new(rows.clone(), POLICY);
+    let store = Store::new(rows.clone(), POLICY, REACH);
     let logins = Logins::new(31);
     let logged_in = logged_in(&store, &logins, 40).await;
     for round in 1..=2 {
@@ -128,7 +128,7 @@ async fn hang(url: impl FnOnce(&Cluster) -> String) {
 async fn connections_that_the_server_closes_are_replaced() {
     let cluster = Cluster::shared();
     let url = cluster.url(&cluster.make_database().await);
-    let store = Store::new(migrated(&url).await, POLICY);
+    let store = Store::new(migrated(&url).await, POLICY, REACH);
     let logins = Logins::new(32);
     let logged_in = logged_in(&store, &logins, 20).await;
     for _ in 0..10 {
@@ -167,7 +167,8 @@ async fn a_caller_that_leaves_does_not_leave_its_connection_unusable() {
         let other = lock_all(&direct).await;
         for _ in 0..3 {
             let user = UserId::new("u").unwrap();
-            let revocation = rows.revoke_user(&user, None, START, RevocationReason::User);
+            let revocation =
+                rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
             let left = tokio::time::timeout(Duration::from_millis(100), revocation).await;
             assert!(left.is_err());
             assert!(rows.load(&[open.session.id]).await.unwrap()[0].is_some());
@@ -185,7 +186,7 @@ async fn a_lock_held_too_long_is_given_up_by_the_server_too() {
     rows.insert(std::slice::from_ref(&open)).await.unwrap();
     let mut other = lock_all(&url).await;
     let user = UserId::new("u").unwrap();
-    let revoke = || rows.revoke_user(&user, None, START, RevocationReason::User);
+    let revoke = || rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
     expect_unavailable(revoke()).await;
     // The sweeper passes it over instead.
     let purged = rows.purge(START + 100 * DAY, 10).await.unwrap();

@@ -12,7 +12,7 @@ use token_authority::token::seal::Sealed;
 use token_authority::token::session::{RevocationReason, Revoked, Session};
 
 use crate::database::Database;
-use crate::logins::{DAY, Logins, POLICY, START, request_key};
+use crate::logins::{DAY, Logins, POLICY, REACH, START, request_key};
 
 /// A session none of whose fields is empty.
 fn full(logins: &Logins) -> Session {
@@ -75,9 +75,9 @@ pub(crate) async fn a_swap_is_guarded_by_its_revision(database: Database) {
         session
     };
     let swaps = [
-        Swap { session: changed(&opens[1].session), revision: revisions[1] },
-        Swap { session: changed(&opens[0].session), revision: revisions[0] + 1 },
-        Swap { session: logins.login("u", START).0.session, revision: 0 },
+        Swap { session: changed(&opens[1].session), revision: revisions[1], revocation: None },
+        Swap { session: changed(&opens[0].session), revision: revisions[0] + 1, revocation: None },
+        Swap { session: logins.login("u", START).0.session, revision: 0, revocation: None },
     ];
     assert_eq!(database.rows.swap(&swaps).await.unwrap(), [true, false, false]);
     assert_eq!(database.rows.swap(&swaps[..1]).await.unwrap(), [false]);
@@ -128,7 +128,7 @@ pub(crate) async fn all_of_a_users_live_sessions_but_one_are_revoked(database: D
     let ids: Vec<SessionId> = opens.iter().map(|open| open.session.id).collect();
     let user = UserId::new("u").unwrap();
     let reason = RevocationReason::User;
-    let revoke = |except| database.rows.revoke_user(&user, except, now, reason);
+    let revoke = |except| database.rows.revoke_user(&user, except, now, reason, now + REACH);
     let revoked = revoke(Some(ids[0])).await.unwrap();
     let [revoked] = &revoked[..] else { panic!("{revoked:?}") };
     let expected =
@@ -176,7 +176,10 @@ pub(crate) async fn ended_sessions_are_purged_and_refreshed_ones_put_off(databas
     // Refreshed since: the row is due, but the session lives.
     let mut session = opens[2].session.clone();
     session.expires_at = now + DAY;
-    assert_eq!(database.rows.swap(&[Swap { session, revision: 0 }]).await.unwrap(), [true]);
+    assert_eq!(
+        database.rows.swap(&[Swap { session, revision: 0, revocation: None }]).await.unwrap(),
+        [true]
+    );
 
     let purge = |at, most| database.rows.purge(at, most);
     assert_eq!(purge(START + 7 * DAY, 10).await.unwrap(), Purged::default());
@@ -239,7 +242,7 @@ pub(crate) async fn only_the_first_proof_of_a_live_generation_counts(database: D
     }
 
     // Whoever read the session before it was proven has to read it again.
-    let swap = Swap { session: opens[0].session.clone(), revision: 0 };
+    let swap = Swap { session: opens[0].session.clone(), revision: 0, revocation: None };
     assert_eq!(database.rows.swap(&[swap]).await.unwrap(), [false]);
 }
 

@@ -16,23 +16,25 @@ fn enter(number: i64, name: &str) -> String {
 
 pub(crate) async fn its_state_is_told(database: Database) {
     let empty = database.another_empty().await;
-    assert_eq!(empty.rows.check().await.unwrap(), Schema::Behind { applied: 0, known: 1 });
+    let Schema::Behind { applied: 0, known } = empty.rows.check().await.unwrap() else {
+        panic!("an empty database is not behind");
+    };
     let refused = empty.rows.load(&[Logins::new(20).login("u", START).0.session.id]).await;
     assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "{refused:?}");
 
     assert_eq!(database.rows.check().await.unwrap(), Schema::Current);
     assert_eq!(database.rows.migrate().await.unwrap(), Schema::Current);
 
-    database.execute(&enter(2, "expand_more")).await;
-    let ahead = |applied, expanded_only| Schema::Ahead { applied, known: 1, expanded_only };
-    assert_eq!(database.rows.check().await.unwrap(), ahead(2, true));
-    assert_eq!(database.rows.migrate().await.unwrap(), ahead(2, true));
-    database.execute(&enter(3, "contract_less")).await;
-    assert_eq!(database.rows.check().await.unwrap(), ahead(3, false));
+    database.execute(&enter(known + 1, "expand_more")).await;
+    let ahead = |more, expanded_only| Schema::Ahead { applied: known + more, known, expanded_only };
+    assert_eq!(database.rows.check().await.unwrap(), ahead(1, true));
+    assert_eq!(database.rows.migrate().await.unwrap(), ahead(1, true));
+    database.execute(&enter(known + 2, "contract_less")).await;
+    assert_eq!(database.rows.check().await.unwrap(), ahead(2, false));
 
     let edit = "UPDATE _sqlx_migrations SET description = 'other' WHERE version = 1";
     database.execute(edit).await;
-    assert_eq!(database.rows.check().await.unwrap(), ahead(3, false));
+    assert_eq!(database.rows.check().await.unwrap(), ahead(2, false));
     database.execute("UPDATE _sqlx_migrations SET checksum = '' WHERE version = 1").await;
     for refused in [database.rows.check().await, database.rows.migrate().await] {
         assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "{refused:?}");
@@ -47,8 +49,10 @@ pub(crate) async fn several_migrate_at_once(database: Database) {
         for schema in migrated {
             assert_eq!(schema.unwrap(), Schema::Current);
         }
+        let twice = "SELECT version FROM _sqlx_migrations GROUP BY version HAVING count(*) > 1";
+        assert_eq!(empty.query(twice).await, Vec::<Vec<_>>::new());
         let listed = empty.query("SELECT version FROM _sqlx_migrations").await;
-        assert_eq!(listed, [[Some("1".to_owned())]]);
+        assert_eq!(listed, database.query("SELECT version FROM _sqlx_migrations").await);
     }
 }
 

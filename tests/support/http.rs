@@ -73,6 +73,12 @@ impl Http {
         let cookie = format!("refreshToken={token}");
         self.send(Method::POST, "/api/auth/refresh", &[("cookie", &cookie)]).await
     }
+
+    /// Logs out with the cookie, as a browser does.
+    pub(crate) async fn logout(&self, token: &str) -> Answer {
+        let cookie = format!("refreshToken={token}");
+        self.send(Method::POST, "/api/auth/logout", &[("cookie", &cookie)]).await
+    }
 }
 
 impl Answer {

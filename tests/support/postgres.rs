@@ -52,6 +52,7 @@ impl Cluster {
             "unix_socket_directories=",
             "max_connections=200",
             "fsync=off",
+            "autovacuum=off",
         ] {
             command.extend(["-c", setting]);
         }

@@ -2,7 +2,8 @@
 //!
 //! Statics are never dropped and a test may be killed, so a child cannot rely on a destructor.
 //! Each runs under a small shell that holds a pipe from this process: when the pipe closes, the
-//! shell stops the child and deletes its folder.
+//! shell stops the child and deletes its folder. It ignores the hang-up that the kernel sends when
+//! the test is gone and the child is halted.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt as _;
@@ -13,10 +14,11 @@ use std::time::{Duration, Instant};
 
 const SHELL: &str = r#"
 folder=$1 signal=$2; shift 2
+trap '' HUP
 "$@" </dev/null >"$folder/log" 2>&1 &
 child=$!
 cat >/dev/null
-kill -s CONT "$child" 2>/dev/null
+kill -s CONT "$child" $(ps -o pid= --ppid "$child") 2>/dev/null
 kill -s "$signal" "$child" 2>/dev/null
 wait "$child"
 rm -rf "$folder"

@@ -38,6 +38,7 @@ macro_rules! on_both {
 
 mod crash;
 mod life;
+mod outage;
 mod races;
 mod vectors;
 mod verifiers;

@@ -14,8 +14,13 @@ pub(crate) type Tokens = TokenAuthorityServiceClient<Channel>;
 
 /// A user logs in.
 pub(crate) async fn issue(client: &Tokens, user: &str) -> IssueTokensResponse {
+    try_issue(client, user).await.unwrap()
+}
+
+/// A user tries to log in.
+pub(crate) async fn try_issue(client: &Tokens, user: &str) -> Result<IssueTokensResponse, Status> {
     let ask = IssueTokensRequest { user_id: user.into(), ..Default::default() };
-    client.clone().issue_tokens(ask).await.unwrap().into_inner()
+    client.clone().issue_tokens(ask).await.map(tonic::Response::into_inner)
 }
 
 /// A refresh token is presented.

@@ -1,5 +1,5 @@
 //! The way to Postgres: a pool of connections, opened at the first use, and the knowledge of
-//! whether a transaction pooler is in between.
+//! whether a pooler is in between.
 //!
 //! Behind a transaction pooler (PgBouncer, Neon's pooled endpoints) every transaction may reach
 //! another server connection. A statement that was prepared by name is then not there, and even
@@ -136,6 +136,11 @@ impl Link {
         Ok(Lease::take(pool).await?)
     }
 
+    /// How its connections are made.
+    pub(super) const fn settings(&self) -> &PgConnectOptions {
+        &self.connect
+    }
+
     /// A connection of its own, without the pool's limits of time.
     pub(super) async fn connection(&self) -> Result<PgConnection, sqlx::Error> {
         self.connect.connect().await
@@ -180,13 +185,9 @@ impl Link {
         if self.is_pooled() {
             return Ok(());
         }
-        let pooled = match is_pooled(&self.connect).await {
-            // A database that does not tell its backends apart: what works everywhere works here.
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42883") => true,
-            found => found?,
-        };
+        let pooled = !keeps_settings(&self.connect).await?;
         if pooled {
-            tracing::info!("a transaction pooler is between this service and the database");
+            tracing::info!("a pooler is between this service and the database");
         }
         self.pooled.store(pooled, Ordering::Relaxed);
         Ok(())
@@ -215,22 +216,30 @@ async fn fetch_in_transaction(
     Ok(rows)
 }
 
-/// Whether two connections share server connections. While the second is in a transaction, a
-/// pooler has to give the first another one than before, or has given the second the first's.
-async fn is_pooled(connect: &PgConnectOptions) -> Result<bool, sqlx::Error> {
-    let (mut first, mut second) = (connect.connect().await?, connect.connect().await?);
-    let before = backend(&mut first).await?;
-    let mut transaction = second.begin().await?;
-    let other = backend(&mut transaction).await?;
-    let pooled = before == other || backend(&mut first).await? != before;
-    transaction.rollback().await?;
-    first.close().await?;
-    second.close().await?;
-    Ok(pooled)
+/// Whether a setting that a connection was opened with is in force in it. Transaction poolers
+/// refuse or drop one, since they hand a server connection from client to client.
+///
+/// Comparing the backends of two connections is no substitute: while other clients use the pool,
+/// each of the two may happen to be given the same backend every time.
+async fn keeps_settings(connect: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    let asking = connect.clone().options([("token_authority.probe", "kept")]);
+    let mut connection = match asking.connect().await {
+        Err(sqlx::Error::Database(refusal)) if is_of_setting(refusal.code().as_deref()) => {
+            connect.connect().await?.close().await?;
+            return Ok(false);
+        }
+        connected => connected?,
+    };
+    let row = connection.fetch_one(sqlx::raw_sql(sql::PROBE)).await?;
+    let setting: Option<String> = row.try_get(0)?;
+    connection.close().await?;
+    Ok(setting.as_deref() == Some("kept"))
 }
 
-async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    connection.fetch_one(sqlx::raw_sql(sql::BACKEND)).await?.try_get(0)
+/// Whether a connection was refused for what it was opened with: a protocol violation (PgBouncer's
+/// answer), something not supported, a value or a name.
+fn is_of_setting(code: Option<&str>) -> bool {
+    code.is_some_and(|code| ["08", "0A", "22", "42"].iter().any(|class| code.starts_with(class)))
 }
 
 async fn confirm(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

@@ -4,19 +4,25 @@
 //! notification or session setting. The database need not be there when [`connect`] is called.
 //!
 //! * [`settings`](Options): the URL and the limits
-//! * `link`: the pool, and whether a transaction pooler is in between
+//! * `link`: the pool, and whether a pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `feed`: reading the revocation feed
+//! * `signal`: telling other replicas of it at once, where the database can
 //! * `inspect`: [`Inspect`](super::Inspect)
+//! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
+mod feed;
 mod inspect;
+mod keys;
 mod link;
 mod migrate;
 mod rows;
 mod settings;
+mod signal;
 mod sql;
 mod statements;
 
@@ -30,12 +36,14 @@ use super::url::InvalidUrl;
 #[derive(Debug)]
 pub struct PgRows {
     link: link::Link,
+    feed: feed::Reading,
 }
 
 impl PgRows {
-    /// Whether a transaction pooler is between this service and the database, so that nothing can
-    /// be kept that belongs to a connection, such as a `LISTEN`. Known from the first successful
-    /// operation on; before, only if the URL says so.
+    /// Whether a pooler is between this service and the database, so that nothing can be kept that
+    /// belongs to a connection, such as a `LISTEN`. One that pools sessions counts, too: it looks
+    /// the same at first. Known from the first successful operation on; before, only if the URL
+    /// says so.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         self.link.is_pooled()
@@ -49,5 +57,6 @@ impl PgRows {
 /// Where the URL is malformed.
 pub fn connect(options: Options) -> Result<Arc<PgRows>, InvalidUrl> {
     let (connect, pooled) = settings::read(&options.url)?;
-    Ok(Arc::new(PgRows { link: link::Link::new(options, connect, pooled) }))
+    let link = link::Link::new(options, connect, pooled);
+    Ok(Arc::new(PgRows { link, feed: feed::Reading::default() }))
 }

@@ -14,7 +14,7 @@ use super::statements::{self, moment};
 use super::{PgRows, migrate, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
-use crate::store::rows::{Purged, Row, Rows, Schema, Swap};
+use crate::store::rows::{FeedPage, Position, Purged, Row, Rows, Schema, Swap};
 use crate::store::{Open, OpenedBefore, Proof, StoreError, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
@@ -84,16 +84,40 @@ impl Rows for PgRows {
         except: Option<SessionId>,
         now: Timestamp,
         reason: RevocationReason,
+        expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
         let build = || {
             Ok(sqlx::query(sql::REVOKE_USER)
                 .bind(user_id.as_str())
                 .bind(moment(now)?)
                 .bind(reason.as_str())
-                .bind(except.map(SessionId::as_uuid)))
+                .bind(except.map(SessionId::as_uuid))
+                .bind(moment(expires_at)?))
         };
         let rows = self.link.fetch(Again::Writing, build).await?;
         rows.iter().map(session).collect()
+    }
+
+    async fn feed(
+        &self,
+        after: Position,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<FeedPage, StoreError> {
+        self.feed.read(&self.link, after, now, most).await
+    }
+
+    async fn purge_revocations(
+        &self,
+        ended_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let build = || {
+            Ok(sqlx::query(sql::PURGE_REVOCATIONS)
+                .bind(moment(ended_before)?)
+                .bind(i64::from(most)))
+        };
+        Ok(count(&self.link.fetch(Again::Writing, build).await?))
     }
 
     async fn list(
@@ -118,8 +142,7 @@ impl Rows for PgRows {
         let ended_before = moment(ended_before)?;
         let once = || async {
             let mut lease = self.link.lease().await?;
-            let pooled = self.link.is_pooled();
-            let purged = purge(&mut lease, ended_before, most, pooled).await;
+            let purged = purge(&mut lease, ended_before, most).await;
             settle(lease, purged)
         };
         self.link.attempt(Again::Writing, once).await
@@ -160,17 +183,20 @@ impl Rows for PgRows {
 }
 
 /// Deletes what has ended, and puts off what was refreshed since it was last looked at.
+///
+/// Its statements never have names. Should a pooler go unnoticed, one client's name may stand for
+/// another's statement: no name must ever stand for a deletion that takes the same arguments as a
+/// harmless statement.
 async fn purge(
     connection: &mut PgConnection,
     ended_before: OffsetDateTime,
     most: u32,
-    pooled: bool,
 ) -> Result<Purged, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let due = sqlx::query(sql::DUE)
         .bind(ended_before)
         .bind(i64::from(most))
-        .persistent(!pooled)
+        .persistent(false)
         .fetch_all(&mut *transaction)
         .await?;
     let (mut ended, mut alive) = (Vec::<Uuid>::new(), Vec::<Uuid>::new());
@@ -182,7 +208,7 @@ async fn purge(
     let purged = Purged { examined: count(&due), deleted: count(&ended) };
     for (statement, ids) in [(sql::DELETE, ended), (sql::PUT_OFF, alive)] {
         if !ids.is_empty() {
-            let statement = sqlx::query(statement).bind(ids).persistent(!pooled);
+            let statement = sqlx::query(statement).bind(ids).persistent(false);
             statement.execute(&mut *transaction).await?;
         }
     }
@@ -190,7 +216,7 @@ async fn purge(
     Ok(purged)
 }
 
-fn count<T>(rows: &[T]) -> u64 {
+pub(super) fn count<T>(rows: &[T]) -> u64 {
     u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 

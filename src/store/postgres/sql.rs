@@ -47,6 +47,32 @@ pub(super) const SWAP: &str = "
     WHERE s.id = n.id AND s.revision = n.revision
     RETURNING s.id";
 
+/// As [`SWAP`], and tells the world of those revocations that it writes. A row's position is read
+/// from the clock after its session was locked, so a transaction without an identity yet (which
+/// `FEED` cannot see) has not taken a position yet.
+pub(super) const SWAP_AND_TELL: &str = "
+    WITH swapped AS (
+        UPDATE user_sessions AS s
+        SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
+            generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
+            proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
+            revocation_reason = n.revocation_reason, revision = s.revision + 1
+        FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[],
+                    $6::bigint[], $7::bytea[], $8::timestamptz[], $9::timestamptz[],
+                    $10::timestamptz[], $11::timestamptz[], $12::text[], $13::timestamptz[])
+            AS n (id, revision, token, expires_at, predecessor, generation, sealed,
+                  handed_out_at, proven_at, last_used_at, revoked_at, revocation_reason,
+                  tell_until)
+        WHERE s.id = n.id AND s.revision = n.revision
+        RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.tell_until),
+    told AS (
+        INSERT INTO revocations
+            (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
+        SELECT id, user_id, revoked_at, tell_until, revocation_reason, clock_timestamp()
+        FROM swapped WHERE tell_until IS NOT NULL
+        ON CONFLICT (session_id) DO NOTHING)
+    SELECT id FROM swapped";
+
 pub(super) const PROVE: &str = "
     UPDATE user_sessions AS s
     SET proven_at = n.seen_at, revision = s.revision + 1
@@ -56,13 +82,60 @@ pub(super) const PROVE: &str = "
     RETURNING s.id";
 
 pub(super) const REVOKE_USER: &str = concat!(
-    "UPDATE user_sessions
-     SET revoked_at = $2, revocation_reason = $3, revision = revision + 1
-     WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
-       AND ($4::uuid IS NULL OR id <> $4)
-     RETURNING ",
-    session_columns!()
+    "WITH revoked AS (
+         UPDATE user_sessions
+         SET revoked_at = $2, revocation_reason = $3, revision = revision + 1
+         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+           AND ($4::uuid IS NULL OR id <> $4)
+         RETURNING ",
+    session_columns!(),
+    "),
+     told AS (
+         INSERT INTO revocations
+             (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
+         SELECT id, user_id, revoked_at, $5, revocation_reason, clock_timestamp() FROM revoked
+         ON CONFLICT (session_id) DO NOTHING)
+     SELECT ",
+    session_columns!(),
+    " FROM revoked"
 );
+
+/// A part of the revocation feed. Its horizon: `$5` ago, or the beginning of the oldest
+/// transaction under way that has written anything, if that is earlier. A database shows a
+/// session the transactions of its own role, and those are the ones that revoke.
+pub(super) const FEED: &str = "
+    SELECT c.as_of, c.horizon, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason,
+           r.recorded_at
+    FROM (SELECT statement_timestamp() AS as_of,
+                 LEAST(statement_timestamp() - $5 * interval '1 microsecond',
+                       (SELECT min(xact_start) FROM pg_stat_activity
+                        WHERE datname = current_database() AND backend_xid IS NOT NULL))
+                 AS horizon) AS c
+    LEFT JOIN (SELECT session_id, user_id, revoked_at, expires_at, reason, recorded_at
+               FROM revocations
+               WHERE (recorded_at, session_id) > ($1, $2) AND expires_at > $3
+               ORDER BY recorded_at, session_id LIMIT $4) AS r ON true
+    ORDER BY r.recorded_at, r.session_id";
+
+/// As [`FEED`], where the database does not show transactions under way.
+pub(super) const FEED_WITHOUT_ACTIVITY: &str = "
+    SELECT c.as_of, c.as_of - $5 * interval '1 microsecond', r.session_id, r.user_id,
+           r.revoked_at, r.expires_at, r.reason, r.recorded_at
+    FROM (SELECT statement_timestamp() AS as_of) AS c
+    LEFT JOIN (SELECT session_id, user_id, revoked_at, expires_at, reason, recorded_at
+               FROM revocations
+               WHERE (recorded_at, session_id) > ($1, $2) AND expires_at > $3
+               ORDER BY recorded_at, session_id LIMIT $4) AS r ON true
+    ORDER BY r.recorded_at, r.session_id";
+
+pub(super) const PURGE_REVOCATIONS: &str = "
+    WITH due AS MATERIALIZED (
+        SELECT session_id FROM revocations WHERE expires_at < $1
+        ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    DELETE FROM revocations AS r USING due WHERE r.session_id = due.session_id
+    RETURNING r.session_id";
+
+pub(super) const NOTIFY: &str = "SELECT pg_notify($1, '')";
 
 pub(super) const LIST: &str = concat!(
     "SELECT ",
@@ -97,7 +170,7 @@ pub(super) const OVERDUE: &str = "
     SELECT count(*)
     FROM (SELECT 1 AS due FROM user_sessions WHERE sweep_at < $1 LIMIT $2) AS overdue";
 
-pub(super) const BACKEND: &str = "SELECT pg_backend_pid()";
+pub(super) const PROBE: &str = "SELECT current_setting('token_authority.probe', true)";
 
 pub(super) const LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _sqlx_migrations (

@@ -6,7 +6,7 @@ use super::link::Statement;
 use super::sql;
 use crate::clock::Timestamp;
 use crate::store::columns::{granted, reason};
-use crate::store::rows::Swap;
+use crate::store::rows::{OVERLAP, Position, Swap};
 use crate::store::{Open, Proof, StoreError};
 use crate::token::session::Session;
 
@@ -43,7 +43,9 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
 
 pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
     let sessions: Vec<&Session> = swaps.iter().map(|swap| &swap.session).collect();
-    Ok(sqlx::query(sql::SWAP)
+    let until = |swap: &Swap| swap.revocation.as_ref().map(|told| told.expires_at);
+    let tells = swaps.iter().any(|swap| until(swap).is_some());
+    let statement = sqlx::query(if tells { sql::SWAP_AND_TELL } else { sql::SWAP })
         .bind(each(&sessions, |session| session.id.as_uuid()))
         .bind(each(swaps, |swap| swap.revision))
         .bind(each(&sessions, |session| session.lineage.current.to_hex()))
@@ -55,7 +57,23 @@ pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
         .bind(moments_if(&sessions, |session| session.lineage.proven_at)?)
         .bind(moments(&sessions, |session| session.last_used_at)?)
         .bind(moments_if(&sessions, |session| session.revoked.map(|revoked| revoked.at))?)
-        .bind(each(&sessions, reason)))
+        .bind(each(&sessions, reason));
+    Ok(if tells { statement.bind(moments_if(swaps, until)?) } else { statement })
+}
+
+pub(super) fn feed(
+    sql: &'static str,
+    after: Position,
+    now: Timestamp,
+    most: u32,
+) -> Result<Statement, StoreError> {
+    let overlap = i64::try_from(OVERLAP.as_micros()).unwrap_or(i64::MAX);
+    Ok(sqlx::query(sql)
+        .bind(moment(after.recorded_at)?)
+        .bind(after.session_id.as_uuid())
+        .bind(moment(now)?)
+        .bind(i64::from(most))
+        .bind(overlap))
 }
 
 pub(super) fn prove(proofs: &[Proof]) -> Result<Statement, StoreError> {

@@ -4,12 +4,14 @@
 //! * `sql`, `write`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
 //! * `inspect`: [`Inspect`](super::Inspect)
+//! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
 mod error;
 mod file;
 mod inspect;
+mod keys;
 mod migrate;
 mod rows;
 mod sql;

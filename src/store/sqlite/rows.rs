@@ -1,18 +1,19 @@
 //! [`Rows`] on SQLite.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 
 use super::error::judge;
-use super::file::in_time;
+use super::file::{Statement, in_time};
 use super::write::array;
 use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
-use crate::store::columns::{self, Columns};
-use crate::store::rows::{Purged, Row, Rows, Schema, Swap};
+use crate::store::columns::{self, Columns, RevocationColumns};
+use crate::store::rows::{FeedPage, OVERLAP, Position, Purged, Row, Rows, Schema, Swap};
 use crate::store::{Open, OpenedBefore, Proof, StoreError, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
@@ -85,19 +86,50 @@ impl Rows for SqliteRows {
         except: Option<SessionId>,
         now: Timestamp,
         reason: RevocationReason,
+        expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
         let statement = sqlx::query(sql::REVOKE_USER)
             .bind(user_id.as_str().to_owned())
             .bind(now.as_micros())
             .bind(reason.as_str())
             .bind(except.map(|id| id.to_string()));
-        let rows = in_time(async {
+        let reach = expires_at.since(now);
+        in_time(async {
             let mut writing = self.file.begin().await?;
-            let revoked = statement.fetch_all(writing.connection()).await;
+            let revoked = revoke_and_tell(writing.connection(), statement, reach).await;
             writing.end(revoked).await
         })
-        .await?;
-        rows.iter().map(session).collect()
+        .await
+    }
+
+    async fn feed(
+        &self,
+        after: Position,
+        now: Timestamp,
+        most: u32,
+    ) -> Result<FeedPage, StoreError> {
+        let statement = sqlx::query(sql::FEED)
+            .bind(after.recorded_at.as_micros())
+            .bind(after.session_id.to_string())
+            .bind(now.as_micros())
+            .bind(most);
+        let rows = self.file.fetch(statement).await?;
+        feed_page(&rows)
+    }
+
+    async fn purge_revocations(
+        &self,
+        ended_before: Timestamp,
+        most: u32,
+    ) -> Result<u64, StoreError> {
+        let statement =
+            sqlx::query(sql::PURGE_REVOCATIONS).bind(ended_before.as_micros()).bind(most);
+        in_time(async {
+            let mut writing = self.file.begin().await?;
+            let purged = statement.execute(writing.connection()).await;
+            Ok(writing.end(purged).await?.rows_affected())
+        })
+        .await
     }
 
     async fn list(
@@ -158,6 +190,48 @@ impl Rows for SqliteRows {
     async fn close(&self) {
         self.file.close().await;
     }
+}
+
+async fn revoke_and_tell(
+    connection: &mut SqliteConnection,
+    statement: Statement,
+    reach: Duration,
+) -> Result<Vec<Session>, sqlx::Error> {
+    let rows = statement.fetch_all(&mut *connection).await?;
+    let revoked: Result<Vec<Session>, StoreError> = rows.iter().map(session).collect();
+    let revoked = revoked.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    for revocation in revoked.iter().filter_map(|session| session.revocation(reach)) {
+        write::tell(connection, &revocation).await?;
+    }
+    Ok(revoked)
+}
+
+fn feed_page(rows: &[SqliteRow]) -> Result<FeedPage, StoreError> {
+    let decoding = |error| judge(&error);
+    let first = rows.first().ok_or_else(|| columns::undecodable("the feed's clock"))?;
+    let as_of = Timestamp::from_micros(first.try_get(0).map_err(decoding)?);
+    let mut recorded = Vec::with_capacity(rows.len());
+    for row in rows {
+        // An empty part of the feed is one row without a session.
+        if let Some(id) = row.try_get::<Option<String>, _>(1).map_err(decoding)? {
+            recorded.push(read_revocation(row, &id).map_err(decoding)?.into_recorded()?);
+        }
+    }
+    // Writers follow one another, so a row is hidden only while it is being written. The overlap
+    // covers a clock that is set back.
+    Ok(FeedPage { recorded, as_of, horizon: as_of - OVERLAP })
+}
+
+fn read_revocation(row: &SqliteRow, id: &str) -> Result<RevocationColumns, sqlx::Error> {
+    let timestamp = Timestamp::from_micros;
+    Ok(RevocationColumns {
+        session_id: id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        user_id: row.try_get(2)?,
+        revoked_at: timestamp(row.try_get(3)?),
+        expires_at: timestamp(row.try_get(4)?),
+        reason: row.try_get(5)?,
+        recorded_at: timestamp(row.try_get(6)?),
+    })
 }
 
 fn stored(row: &SqliteRow) -> Result<Row, StoreError> {

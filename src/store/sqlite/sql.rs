@@ -52,6 +52,37 @@ pub(super) const REVOKE_USER: &str = concat!(
     session_columns!()
 );
 
+/// The database's clock, in microseconds. It counts milliseconds.
+macro_rules! clock {
+    () => {
+        "CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000"
+    };
+}
+
+pub(super) const TELL: &str = concat!(
+    "INSERT INTO revocations (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ",
+    clock!(),
+    ") ON CONFLICT (session_id) DO NOTHING"
+);
+
+pub(super) const FEED: &str = concat!(
+    "SELECT c.as_of, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason, r.recorded_at
+     FROM (SELECT ",
+    clock!(),
+    " AS as_of) AS c
+     LEFT JOIN (SELECT session_id, user_id, revoked_at, expires_at, reason, recorded_at
+                FROM revocations
+                WHERE (recorded_at, session_id) > (?1, ?2) AND expires_at > ?3
+                ORDER BY recorded_at, session_id LIMIT ?4) AS r ON TRUE
+     ORDER BY r.recorded_at, r.session_id"
+);
+
+pub(super) const PURGE_REVOCATIONS: &str = "
+    DELETE FROM revocations
+    WHERE session_id IN (SELECT session_id FROM revocations WHERE expires_at < ?1
+                         ORDER BY expires_at LIMIT ?2)";
+
 pub(super) const LIST: &str = concat!(
     "SELECT ",
     session_columns!(),

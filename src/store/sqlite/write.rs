@@ -9,7 +9,7 @@ use crate::store::columns::reason;
 use crate::store::rows::{Purged, Swap};
 use crate::store::{Open, Proof};
 use crate::token::refresh::TokenHash;
-use crate::token::session::Session;
+use crate::token::session::{Revocation, Session};
 
 /// Inserts; `granted` are the sessions' grants in the same order.
 pub(super) async fn insert(
@@ -58,8 +58,11 @@ pub(super) async fn swap(
 ) -> Result<Vec<bool>, sqlx::Error> {
     let mut swapped = Vec::with_capacity(swaps.len());
     for swap in swaps {
-        let done = swap_one(swap).execute(&mut *connection).await?;
-        swapped.push(done.rows_affected() > 0);
+        let done = swap_one(swap).execute(&mut *connection).await?.rows_affected() > 0;
+        if let Some(revocation) = swap.revocation.as_ref().filter(|_| done) {
+            tell(connection, revocation).await?;
+        }
+        swapped.push(done);
     }
     Ok(swapped)
 }
@@ -80,6 +83,22 @@ fn swap_one(swap: &Swap) -> Statement {
         .bind(session.last_used_at.as_micros())
         .bind(session.revoked.map(|revoked| revoked.at.as_micros()))
         .bind(reason(session))
+}
+
+/// Adds a revocation to the feed.
+pub(super) async fn tell(
+    connection: &mut SqliteConnection,
+    revocation: &Revocation,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(sql::TELL)
+        .bind(revocation.session_id.to_string())
+        .bind(revocation.user_id.as_str().to_owned())
+        .bind(revocation.revoked_at.as_micros())
+        .bind(revocation.expires_at.as_micros())
+        .bind(revocation.reason.as_str())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 fn sealed(session: &Session) -> Option<Vec<u8>> {

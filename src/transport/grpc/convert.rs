@@ -70,6 +70,7 @@ const fn inactive_reason(reason: InactiveReason) -> v1::InactiveReason {
         InactiveReason::NotYetValid => v1::InactiveReason::NotYetValid,
         InactiveReason::WrongType => v1::InactiveReason::WrongType,
         InactiveReason::WrongAudience => v1::InactiveReason::WrongAudience,
+        InactiveReason::Revoked => v1::InactiveReason::Revoked,
     }
 }
 
@@ -110,6 +111,11 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let seconds = at.as_seconds().clamp(FIRST_SECOND_OF_1, LAST_SECOND_OF_9999);
     let nanos = i32::try_from(at.as_micros().rem_euclid(1_000_000) * 1000).unwrap_or(0);
     prost_types::Timestamp { seconds, nanos }
+}
+
+/// Claims as JSON; none where they are such that JSON has no form for them, as ours never are.
+pub(in crate::transport) fn claims(fields: Struct) -> Map<String, Value> {
+    object(fields, 0).unwrap_or_default()
 }
 
 fn object(fields: Struct, depth: usize) -> Result<Map<String, Value>, InvalidField> {

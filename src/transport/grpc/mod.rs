@@ -3,6 +3,7 @@
 mod convert;
 mod sessions;
 mod tokens;
+mod watch;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::proto::v1::session_service_server::SessionServiceServer;
 use super::proto::v1::token_authority_service_server::TokenAuthorityServiceServer;
 use crate::authority::Authority;
 
+pub(in crate::transport) use convert::claims;
 pub use sessions::Sessions;
 pub use tokens::TokenAuthority;
 

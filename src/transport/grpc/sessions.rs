@@ -6,14 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::{convert, watch};
 use crate::authority::Authority;
 use crate::token::field::InvalidField;
 use crate::token::id::{SessionId, UserId};
 use crate::transport::proto::v1::session_service_server::SessionService;
 use crate::transport::proto::v1::{
     ListSessionsRequest, ListSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
-    RevokeUserSessionsRequest, RevokeUserSessionsResponse,
+    RevokeUserSessionsRequest, RevokeUserSessionsResponse, WatchRevocationsRequest,
 };
 
 const DEFAULT_PAGE: u32 = 50;
@@ -101,14 +101,15 @@ impl SessionService for Sessions {
         Ok(Response::new(RevokeUserSessionsResponse { revoked_count }))
     }
 
-    type WatchRevocationsStream =
-        tokio_stream::Empty<Result<crate::transport::proto::v1::WatchRevocationsResponse, Status>>;
+    type WatchRevocationsStream = watch::Stream;
 
     async fn watch_revocations(
         &self,
-        _: Request<crate::transport::proto::v1::WatchRevocationsRequest>,
+        request: Request<WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
-        Err(Status::unimplemented("revocations are not streamed yet"))
+        let cursor = request.into_inner().cursor;
+        let watch = self.authority.revocations().watch(&cursor)??;
+        Ok(Response::new(watch::stream(watch)))
     }
 }
 

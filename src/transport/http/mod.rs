@@ -6,7 +6,9 @@
 mod auth;
 mod cookie;
 mod health;
+pub mod oauth;
 mod origin;
+mod well_known;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClien
 pub use cookie::CookieSettings;
 pub use health::{Readiness, Ready};
 pub use origin::AllowedOrigins;
+pub use well_known::{WellKnownSettings, routes as well_known};
 
 /// How the adapter treats browsers.
 #[derive(Debug, Clone)]

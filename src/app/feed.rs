@@ -1,0 +1,43 @@
+//! Revocations, joined: the feed that is followed, and the signals that go with it.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::AppError;
+use crate::authority::Revocations;
+use crate::authority::revocations::{follow, signals};
+use crate::config::Config;
+use crate::store::redis::RedisSignal;
+use crate::store::{Signal, Store};
+
+/// The signals that the settings ask for, beside the database's own.
+pub(super) fn signals(
+    database: Option<Arc<dyn Signal>>,
+    config: &Config,
+) -> Result<Vec<Arc<dyn Signal>>, AppError> {
+    let mut all: Vec<Arc<dyn Signal>> = database.into_iter().collect();
+    if let Some(url) = &config.redis {
+        all.push(Arc::new(RedisSignal::new(url)?));
+    }
+    Ok(all)
+}
+
+/// Follows the feed, and exchanges signals.
+pub(super) fn start(
+    store: &Arc<Store>,
+    revocations: &Arc<Revocations>,
+    signals: &[Arc<dyn Signal>],
+) -> Vec<AbortHandle> {
+    let heard = Arc::new(Notify::new());
+    let following = follow::follow(Arc::clone(store), Arc::clone(revocations), Arc::clone(&heard));
+    let mut tasks = vec![tokio::spawn(following).abort_handle()];
+    for signal in signals {
+        let raising = signals::raise(Arc::clone(revocations), Arc::clone(signal));
+        tasks.push(tokio::spawn(raising).abort_handle());
+        let listening = signals::listen(Arc::clone(signal), Arc::clone(&heard));
+        tasks.push(tokio::spawn(listening).abort_handle());
+    }
+    tasks
+}

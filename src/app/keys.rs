@@ -1,0 +1,29 @@
+//! The keys: which secrets there are, the ring of all keys, and its keeper.
+
+use std::sync::Arc;
+
+use super::{AppError, secret_file};
+use crate::authority::keeper::{Keeper, KeyPolicy};
+use crate::clock::{OsEntropy, SystemClock};
+use crate::config::Config;
+use crate::keys::KeyRing;
+use crate::store::Rows;
+
+/// A ring of the keys that the settings name, and its keeper, which has not started yet.
+///
+/// # Errors
+/// Where the generated secret can be neither read nor made.
+pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<(Arc<KeyRing>, Keeper), AppError> {
+    let secret = secret_file::resolve(config, &OsEntropy)?;
+    let secrets: Vec<_> =
+        secret.into_iter().chain(config.jwt_secret_previous.iter().cloned()).collect();
+    let mut schedule = config.keys;
+    schedule.has_secret = !secrets.is_empty();
+    let opener = config.authority_secret.clone().filter(|_| schedule.algorithm.is_asymmetric());
+    let ring = Arc::new(KeyRing::new(&secrets, opener.clone()));
+    let token_life = config.tokens.access_lifetime;
+    let policy = KeyPolicy { schedule, token_life, opener };
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+    let keeper = Keeper::new(Arc::clone(rows) as _, Arc::clone(&ring), clock, entropy, policy);
+    Ok((ring, keeper))
+}

@@ -1,0 +1,114 @@
+//! `token-authority keys`: what signs and verifies, and changing it.
+
+use std::io::Write as _;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::app;
+use crate::authority::keeper::{Keeper, KeyError, Listed, Rotation};
+use crate::clock::Timestamp;
+use crate::config::Config;
+
+pub(super) fn command() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    Command::new("keys")
+        .about("The keys that sign access tokens")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("list").about(
+            "Show each key: its name, algorithm, state, times, and when it was last needed. \
+             Secrets of other processes' settings are not known here.",
+        ))
+        .subcommand(
+            Command::new("rotate")
+                .about("Make the next key pair: published now, signing after KEY_PUBLISH_SECONDS")
+                .arg(flag("now", "Sign with it as soon as every replica knows it"))
+                .arg(flag(
+                    "compromised",
+                    "As --now, and refuse what earlier pairs signed: clients have to refresh",
+                )),
+        )
+        .subcommand(Command::new("retire").about(
+            "After a move back to HS256: have the stored key pairs end with their last token",
+        ))
+}
+
+pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
+    let rows = app::open_rows(&config).await.map_err(|error| error.to_string())?;
+    let (_, mut keeper) = app::keys::open(&config, &rows).map_err(|error| error.to_string())?;
+    let text = match matches.subcommand() {
+        Some(("rotate", matches)) => rotate(&mut keeper, rotation(matches)).await,
+        Some(("retire", _)) => retire(&mut keeper).await,
+        _ => keeper.list().await.map(|keys| table(&keys)),
+    };
+    rows.close().await;
+    let text = text.map_err(|error| error.to_string())?;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+fn rotation(matches: &ArgMatches) -> Rotation {
+    match (matches.get_flag("compromised"), matches.get_flag("now")) {
+        (true, _) => Rotation::Compromised,
+        (false, true) => Rotation::Now,
+        (false, false) => Rotation::Published,
+    }
+}
+
+async fn rotate(keeper: &mut Keeper, rotation: Rotation) -> Result<String, KeyError> {
+    let key = keeper.rotate(rotation).await?;
+    let at = moment(Some(key.activates_at));
+    Ok(format!("{} {} is published now and signs from {at}\n", key.algorithm, key.kid))
+}
+
+async fn retire(keeper: &mut Keeper) -> Result<String, KeyError> {
+    Ok(match keeper.retire().await? {
+        Some(at) => format!("the stored keys verify until {}\n", moment(Some(at))),
+        None => "there is nothing to retire\n".to_owned(),
+    })
+}
+
+fn table(keys: &[Listed]) -> String {
+    let head = [
+        "KID",
+        "ALGORITHM",
+        "STATE",
+        "CREATED",
+        "SIGNS FROM",
+        "SIGNS UNTIL",
+        "VERIFIES UNTIL",
+        "LAST NEEDED",
+    ];
+    let row = |key: &Listed| {
+        [
+            key.kid.clone(),
+            key.algorithm.clone(),
+            key.state.as_str().to_owned(),
+            moment(key.created_at),
+            moment(key.signs_from),
+            moment(key.signs_until),
+            moment(key.ends),
+            key.last_verified_at.map_or_else(|| "never".to_owned(), |at| moment(Some(at))),
+        ]
+    };
+    let rows: Vec<[String; 8]> =
+        std::iter::once(head.map(str::to_owned)).chain(keys.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..8).map(width).collect();
+    let line = |row: &[String; 8]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A moment in UTC, to the second.
+fn moment(at: Option<Timestamp>) -> String {
+    let read = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
+    let text = at.and_then(read).and_then(|at| at.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| "-".to_owned())
+}

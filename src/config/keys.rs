@@ -1,0 +1,132 @@
+//! Settings of the keys that sign, and what must not be one secret in two places.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::{Config, Environment};
+use crate::keys::Secret;
+use crate::keys::life::Schedule;
+use crate::token::key::Algorithm;
+
+/// What an auth-server built on Better Auth signs its sessions with.
+const LOGIN_SECRET: &str = "BETTER_AUTH_SECRET";
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Schedule {
+    const DAY: u64 = 24 * 60 * 60;
+    let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.as_str(), algorithm));
+    let days = reader.number("KEY_ROTATION_DAYS", 0..=3650_u64);
+    let publish = reader.number("KEY_PUBLISH_SECONDS", 0..=86_400_u64);
+    Schedule {
+        algorithm: reader.choice("JWT_ALGORITHM", &algorithms).unwrap_or(Algorithm::Hs256),
+        rotate_every: (days > 0).then(|| Duration::from_secs(days * DAY)),
+        publish: Duration::from_secs(publish),
+        has_secret: false,
+    }
+}
+
+impl Config {
+    pub(super) fn check_secrets(&self, reader: &mut Reader<'_>) {
+        let algorithm = self.keys.algorithm;
+        let production = self.environment == Environment::Production;
+        if production && self.jwt_secret.is_none() && !algorithm.is_asymmetric() {
+            reader.problem("JWT_SECRET is required in production");
+        }
+        if self.authority_secret.is_none() && algorithm.is_asymmetric() {
+            reader.problem(format!(
+                "AUTHORITY_SECRET is required with JWT_ALGORITHM={algorithm}: it seals the \
+                 private keys in the database; make one with `openssl rand -base64 48`"
+            ));
+        }
+        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret {
+            reader.problem("AUTHORITY_SECRET must not equal JWT_SECRET, which backends embed");
+        }
+        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret_previous {
+            reader.problem(
+                "AUTHORITY_SECRET must not equal JWT_SECRET_PREVIOUS, which backends embed",
+            );
+        }
+        if self.jwt_secret.is_some() && self.jwt_secret == self.jwt_secret_previous {
+            reader.problem("JWT_SECRET_PREVIOUS must not equal JWT_SECRET");
+        }
+    }
+
+    /// Which of our secrets is also the auth-server's own (`BETTER_AUTH_SECRET` in this process's
+    /// environment), a sentence each: whoever embeds it could forge logins. No secret is quoted.
+    #[must_use]
+    pub fn shared_with_auth_server(&self) -> Vec<String> {
+        self.shared_with(std::env::var_os(LOGIN_SECRET))
+    }
+
+    fn shared_with(&self, login: Option<OsString>) -> Vec<String> {
+        let Some(login) = login.filter(|login| !login.is_empty()) else { return Vec::new() };
+        let login = Secret::new(login.into_encoded_bytes());
+        let ours = [
+            ("JWT_SECRET", &self.jwt_secret, "backends embed it, and could forge logins with it"),
+            (
+                "JWT_SECRET_PREVIOUS",
+                &self.jwt_secret_previous,
+                "backends embed it, and could forge logins with it",
+            ),
+            ("AUTHORITY_SECRET", &self.authority_secret, "only this service may know it"),
+        ];
+        let equal = ours.into_iter().filter(|(_, secret, _)| secret.as_ref() == Some(&login));
+        let tell = |(name, _, why)| {
+            let print = login.fingerprint();
+            format!("{name} equals {LOGIN_SECRET} (fingerprint {print}): {why}; give each its own")
+        };
+        equal.map(tell).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::Given;
+
+    const ONE: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
+    const TWO: &str = "Zx3LqW8nB1vK6yTe0RmUo5JpGh7dSc2fAi9XwNbQkEs=";
+
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+        Config::read(&Given::of(pairs))
+    }
+
+    #[test]
+    fn an_asymmetric_algorithm_needs_the_services_own_secret() {
+        for algorithm in ["EdDSA", "ES256", "RS256", "eddsa"] {
+            let problems = read(&[("JWT_ALGORITHM", algorithm)]).unwrap_err();
+            assert!(problems[0].contains("AUTHORITY_SECRET is required"), "{problems:?}");
+            let config = read(&[
+                ("ENVIRONMENT", "production"),
+                ("JWT_ALGORITHM", algorithm),
+                ("AUTHORITY_SECRET", ONE),
+            ]);
+            assert!(config.unwrap().keys.algorithm.is_asymmetric());
+        }
+        assert!(read(&[("JWT_ALGORITHM", "none")]).is_err());
+        let both = [("JWT_SECRET_PREVIOUS", ONE), ("AUTHORITY_SECRET", ONE)];
+        assert!(read(&both).unwrap_err()[0].contains("must not equal"));
+    }
+
+    #[test]
+    fn keys_are_rotated_every_thirty_days_unless_told_otherwise() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.keys.rotate_every, Some(Duration::from_hours(30 * 24)));
+        assert_eq!(config.keys.publish, Duration::from_mins(15));
+        let config = read(&[("KEY_ROTATION_DAYS", "0")]).unwrap();
+        assert_eq!(config.keys.rotate_every, None);
+    }
+
+    #[test]
+    fn a_secret_shared_with_the_auth_server_is_told_and_not_quoted() {
+        let config = read(&[("JWT_SECRET", ONE), ("AUTHORITY_SECRET", TWO)]).unwrap();
+        assert_eq!(config.shared_with(None), [""; 0]);
+        assert_eq!(config.shared_with(Some("".into())), [""; 0]);
+        assert_eq!(config.shared_with(Some("another".into())), [""; 0]);
+        for (secret, name) in [(ONE, "JWT_SECRET"), (TWO, "AUTHORITY_SECRET")] {
+            let told = config.shared_with(Some(secret.into()));
+            assert!(told.len() == 1 && told[0].starts_with(name), "{told:?}");
+            assert!(!told[0].contains(&secret[..8]));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One key at work: it signs, or verifies, or both, always with its own algorithm.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::signature::ParsedPublicKey;
+use serde_json::Value;
+
+use super::Secret;
+use super::hs256::Hs256;
+use super::jwk::PublicJwk;
+use super::pair::{CryptoError, KeyPair};
+use super::ring::Refusal;
+use crate::clock::Timestamp;
+use crate::token::jws::{self, Unverified};
+use crate::token::key::{Algorithm, KeyUse, StoredKey};
+use crate::token::seal::Sealed;
+
+/// How much later a use has to be to be remembered: so that the hot path seldom writes.
+const RESOLUTION: Duration = Duration::from_secs(1);
+
+/// A key.
+#[derive(Debug)]
+pub struct Key {
+    kid: String,
+    algorithm: Algorithm,
+    header: String,
+    material: Material,
+    /// When a good token of its was last seen, in microseconds; 0: not since the start.
+    last_verified: AtomicI64,
+}
+
+#[derive(Debug)]
+enum Material {
+    Shared(Box<Hs256>),
+    Pair { public: PublicJwk, verifier: ParsedPublicKey, signer: Option<KeyPair> },
+}
+
+/// A stored key that cannot be used: another version wrote it, or someone tampered with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl Key {
+    /// The key of a shared secret.
+    #[must_use]
+    pub fn shared(secret: &Secret) -> Self {
+        let key = Hs256::new(secret);
+        Self::of(key.kid().to_owned(), Algorithm::Hs256, Material::Shared(Box::new(key)))
+    }
+
+    /// A stored key pair. It signs if `opener` opens it.
+    ///
+    /// # Errors
+    /// Where its public half is not that of its name, or none of an algorithm that we know.
+    pub fn stored(stored: &StoredKey, opener: Option<&Secret>) -> Result<Self, Unreadable> {
+        let algorithm = Algorithm::named(&stored.algorithm).ok_or(Unreadable)?;
+        let public = PublicJwk::parse(&stored.public_jwk).ok_or(Unreadable)?;
+        let verifier = public.verifier(algorithm).ok_or(Unreadable)?;
+        if public.kid() != stored.kid {
+            return Err(Unreadable);
+        }
+        let open = |opener| KeyPair::open(algorithm, &stored.kid, opener, &stored.private);
+        let signer = opener.and_then(open);
+        let material = Material::Pair { public, verifier, signer };
+        Ok(Self::of(stored.kid.clone(), algorithm, material))
+    }
+
+    fn of(kid: String, algorithm: Algorithm, material: Material) -> Self {
+        let header = jws::encode_header(algorithm.as_str(), &kid);
+        Self { kid, algorithm, header, material, last_verified: AtomicI64::new(0) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Its algorithm.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether it can sign.
+    #[must_use]
+    pub const fn can_sign(&self) -> bool {
+        !matches!(&self.material, Material::Pair { signer: None, .. })
+    }
+
+    /// Signs a payload as an access token.
+    ///
+    /// # Errors
+    /// Where it cannot sign, or the cryptographic library fails.
+    pub fn sign(&self, payload: &[u8]) -> Result<String, CryptoError> {
+        jws::assemble(&self.header, payload, |signed| match &self.material {
+            Material::Shared(key) => Ok(key.sign(signed)),
+            Material::Pair { signer, .. } => signer.as_ref().ok_or(CryptoError)?.sign(signed),
+        })
+    }
+
+    /// Verifies a token's signature. A token that says another algorithm than the key's own is
+    /// not even tried.
+    ///
+    /// # Errors
+    /// Where the signature is not this key's.
+    pub fn verify(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
+        if token.header.alg != self.algorithm.as_str() {
+            return Err(Refusal::BadSignature);
+        }
+        let signature = token.signature().map_err(|_| Refusal::BadSignature)?;
+        let signed = token.signed.as_bytes();
+        let fits = match &self.material {
+            Material::Shared(key) => key.verify(signed, &signature),
+            Material::Pair { verifier, .. } => verifier.verify_sig(signed, &signature).is_ok(),
+        };
+        if fits { Ok(()) } else { Err(Refusal::BadSignature) }
+    }
+
+    /// As a key set publishes it. `None` for a shared secret.
+    #[must_use]
+    pub fn published(&self) -> Option<Value> {
+        match &self.material {
+            Material::Shared(_) => None,
+            Material::Pair { public, .. } => Some(public.published(self.algorithm, &self.kid)),
+        }
+    }
+
+    /// Remembers that a good token of its was seen.
+    pub fn note_use(&self, now: Timestamp) {
+        let last = Timestamp::from_micros(self.last_verified.load(Ordering::Relaxed));
+        if now > last + RESOLUTION {
+            self.last_verified.store(now.as_micros(), Ordering::Relaxed);
+        }
+    }
+
+    /// When a good token of its was last seen, if any was.
+    #[must_use]
+    pub fn last_use(&self) -> Option<KeyUse> {
+        let micros = self.last_verified.load(Ordering::Relaxed);
+        let last_verified_at = Timestamp::from_micros(micros);
+        (micros > 0).then(|| KeyUse { kid: self.kid.clone(), last_verified_at })
+    }
+}
+
+/// A key pair made to be stored.
+#[derive(Debug)]
+pub struct NewPair {
+    /// Its name.
+    pub kid: String,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// Its public half, canonical.
+    pub public_jwk: String,
+    /// Its private half, sealed.
+    pub private: Sealed,
+    /// The fingerprint of what opens it.
+    pub sealed_with: String,
+}
+
+impl NewPair {
+    /// Makes and seals one. Not on a runtime's thread: see [`KeyPair::generate`].
+    ///
+    /// # Errors
+    /// As [`KeyPair::generate`].
+    pub fn make(
+        algorithm: Algorithm,
+        opener: &Secret,
+        nonce: [u8; 12],
+    ) -> Result<Self, CryptoError> {
+        let pair = KeyPair::generate(algorithm)?;
+        let public = pair.public();
+        Ok(Self {
+            kid: public.kid(),
+            algorithm,
+            public_jwk: public.canonical(),
+            private: pair.seal(opener, nonce)?,
+            sealed_with: opener.fingerprint(),
+        })
+    }
+
+    /// As it is stored.
+    #[must_use]
+    pub fn stored(self, due: super::life::Due, now: Timestamp, token_life: Duration) -> StoredKey {
+        StoredKey {
+            number: due.number,
+            kid: self.kid,
+            algorithm: self.algorithm.as_str().to_owned(),
+            public_jwk: self.public_jwk,
+            private: self.private,
+            sealed_with: self.sealed_with,
+            created_at: now,
+            activates_at: due.activates_at,
+            token_life,
+            ends_at: None,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Signals through `NOTIFY` and `LISTEN`.
+//!
+//! `NOTIFY` is sent after the revocation has committed, on a connection of the pool: inside the
+//! transaction it would serialise all such commits of the database, and would fail them where
+//! there is no such thing. `LISTEN` has a connection of its own, and only where no transaction
+//! pooler is in between, which would give that connection's server to others.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{Executor as _, PgPool};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::error::{Failure, Kind};
+use super::link::Again;
+use super::{PgRows, sql};
+use crate::store::StoreError;
+use crate::store::signal::{CHANNEL, Signal};
+
+/// How long the connection may take to be made, and to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long nothing may be heard before the connection is asked whether it is alive.
+const SILENCE: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl Signal for PgRows {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn raise(&self) -> Result<(), StoreError> {
+        let build = || Ok(sqlx::query(sql::NOTIFY).bind(CHANNEL));
+        self.link.fetch(Again::Reading, build).await.map(drop)
+    }
+
+    async fn listen(&self, heard: &Notify) -> Result<(), StoreError> {
+        // The first connection finds out whether there is a pooler.
+        self.link.lease().await.map_err(|failure| failure.error)?.give_back();
+        if self.link.is_pooled() {
+            return Ok(());
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(PATIENCE)
+            .connect_lazy_with(self.link.settings().clone());
+        let ended = match listen(&pool, heard).await.map_err(Failure::from) {
+            // A database without notifications.
+            Err(failure) if failure.kind == Kind::Refused => Ok(()),
+            Err(failure) => Err(failure.error),
+            Ok(()) => Err(StoreError::Unavailable("the connection was lost".into())),
+        };
+        // Its one connection comes back when the listener has ended.
+        drop(pool);
+        ended
+    }
+}
+
+/// Returns when the connection is lost.
+async fn listen(pool: &PgPool, heard: &Notify) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
+    limited(listener.listen(CHANNEL)).await?;
+    heard.notify_one();
+    loop {
+        match timeout(SILENCE, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => heard.notify_one(),
+            Ok(lost) => return lost.map(drop),
+            // A peer that vanished without a word would keep us listening for ever.
+            Err(_) => limited(listener.execute(sqlx::raw_sql("SELECT 1"))).await.map(drop)?,
+        }
+    }
+}
+
+async fn limited<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout(PATIENCE, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}

@@ -1,0 +1,151 @@
+//! What verifiers and OAuth 2 clients look for: the public keys (RFC 7517) and the service's
+//! metadata (RFC 8414).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::uri::{Authority as HostAndPort, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::super::observe::{Kind, ObserveLayer};
+use crate::authority::Authority;
+
+/// How long anyone may keep the public keys, at most.
+const MOST_CACHED: Duration = Duration::from_mins(5);
+
+/// What the documents say beside the keys.
+#[derive(Debug, Clone)]
+pub struct WellKnownSettings {
+    /// `JWT_ISSUER`.
+    pub issuer: Option<String>,
+    /// How long a key is published before it signs. Caches may keep a key set half as long, so
+    /// that none misses a key when it is needed.
+    pub publish: Duration,
+}
+
+#[derive(Debug)]
+struct Documents {
+    authority: Arc<Authority>,
+    settings: WellKnownSettings,
+}
+
+/// The routes below `/.well-known`. Any page may read them: they are public.
+pub fn routes(authority: Arc<Authority>, settings: WellKnownSettings) -> Router {
+    Router::new()
+        .route("/.well-known/jwks.json", get(key_set))
+        .route("/.well-known/oauth-authorization-server", get(metadata))
+        .route("/.well-known/oauth-authorization-server/{*path}", get(metadata_of_path))
+        .with_state(Arc::new(Documents { authority, settings }))
+        .layer(ObserveLayer(Kind::Http))
+}
+
+async fn key_set(State(documents): State<Arc<Documents>>) -> Response {
+    let max_age = MOST_CACHED.min(documents.settings.publish / 2);
+    public(&documents.authority.published_keys(), max_age)
+}
+
+async fn metadata(State(documents): State<Arc<Documents>>, headers: HeaderMap) -> Response {
+    let issuer = documents.settings.issuer.as_deref();
+    if let Some(base) = issuer.and_then(base_of) {
+        return public(&describe(issuer.unwrap_or(base), base), MOST_CACHED);
+    }
+    // Without a fixed address it is the one that was asked for, which no cache may keep.
+    match asked_for(&headers) {
+        Some(base) => public(&describe(issuer.unwrap_or(&base), &base), Duration::ZERO),
+        None => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+/// An issuer with a path has its metadata at the path's end (RFC 8414 section 3.1).
+async fn metadata_of_path(
+    state: State<Arc<Documents>>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let issuer = state.settings.issuer.as_deref();
+    let issuer: Option<Uri> = issuer.and_then(base_of).and_then(|base| base.parse().ok());
+    match issuer {
+        Some(issuer) if issuer.path().trim_start_matches('/') == path => {
+            metadata(state, headers).await
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The issuer without a slash at its end, if it is an address at all.
+fn base_of(issuer: &str) -> Option<&str> {
+    let uri: Uri = issuer.parse().ok()?;
+    let is_address = matches!(uri.scheme_str(), Some("https" | "http")) && uri.query().is_none();
+    is_address.then(|| issuer.trim_end_matches('/'))
+}
+
+fn asked_for(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host: HostAndPort = text(header::HOST.as_str())?.parse().ok()?;
+    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    (!host.as_str().contains('@')).then(|| format!("{scheme}://{host}"))
+}
+
+/// Authorization server metadata (RFC 8414 section 2). There is no authorization endpoint and no
+/// token endpoint: the auth-server logs users in and has tokens issued over gRPC.
+fn describe(issuer: &str, base: &str) -> Value {
+    let callers = ["client_secret_basic"];
+    json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{base}/.well-known/jwks.json"),
+        "introspection_endpoint": format!("{base}/oauth2/introspect"),
+        "introspection_endpoint_auth_methods_supported": callers,
+        "revocation_endpoint": format!("{base}/oauth2/revoke"),
+        "revocation_endpoint_auth_methods_supported": callers,
+        "response_types_supported": [],
+        "grant_types_supported": [],
+    })
+}
+
+fn public(document: &Value, max_age: Duration) -> Response {
+    let cache = match max_age.as_secs() {
+        0 => "no-cache".to_owned(),
+        seconds => format!("public, max-age={seconds}"),
+    };
+    let cache = HeaderValue::from_str(&cache).unwrap_or(HeaderValue::from_static("no-cache"));
+    let any = HeaderValue::from_static("*");
+    let headers = [(header::CACHE_CONTROL, cache), (header::ACCESS_CONTROL_ALLOW_ORIGIN, any)];
+    (headers, Json(document)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_that_is_an_address_is_where_the_endpoints_are() {
+        assert_eq!(base_of("https://auth.example.com"), Some("https://auth.example.com"));
+        assert_eq!(base_of("https://example.com/auth/"), Some("https://example.com/auth"));
+        for other in ["my-product", "urn:example:issuer", "https://a.example/?q=1", "", "https://"]
+        {
+            assert_eq!(base_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn otherwise_they_are_where_they_were_asked_for() {
+        let asked = |pairs: &[(&'static str, &'static str)]| {
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (http::HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            asked_for(&pairs.iter().map(pair).collect())
+        };
+        assert_eq!(asked(&[("host", "127.0.0.1:8080")]).unwrap(), "http://127.0.0.1:8080");
+        let behind = [("host", "auth.example.com"), ("x-forwarded-proto", "https")];
+        assert_eq!(asked(&behind).unwrap(), "https://auth.example.com");
+        for bad in ["", "a b", "evil.example/x?", "user@host", "\"></a>"] {
+            assert_eq!(asked(&[("host", bad)]), None, "{bad}");
+        }
+        assert_eq!(asked(&[]), None);
+    }
+}
