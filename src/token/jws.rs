@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The longest text that is looked at: far above any token that we mint, and so short that a
-/// flood of the longest ones costs little.
-pub const MOST_BYTES: usize = 16 * 1024;
+/// The longest text that is looked at: above any token that we mint (every audience, scope and
+/// claim at its bound make 40 KiB), and so short that a flood of the longest ones costs little.
+pub const MOST_BYTES: usize = 64 * 1024;
 
 /// Not a signed token in compact form, or one whose header asks for what we do not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -59,26 +59,55 @@ impl Database {
 
     /// How many refresh tokens were minted after a session's first.
     pub(crate) async fn generation(&self, session_id: &str) -> i64 {
+        let rows = self.dump().await;
+        let row = rows.iter().find(|row| row.id == session_id).expect("such a session");
+        row.generation
+    }
+
+    /// Every session, as far as a refresh or a revocation changes it.
+    pub(crate) async fn dump(&self) -> Vec<Stored> {
         match self {
             Self::Sqlite(file) => {
                 let mut connection = open(file).await;
-                sqlx::query("SELECT generation FROM user_sessions WHERE id = $1")
-                    .bind(session_id)
-                    .fetch_one(&mut connection)
-                    .await
-                    .unwrap()
-                    .get(0)
+                let rows = sqlx::query(DUMP).fetch_all(&mut connection).await.unwrap();
+                rows.iter().map(stored).collect()
             }
             Self::Postgres(url) => {
                 let mut connection = PgConnection::connect(url).await.unwrap();
-                sqlx::query("SELECT generation FROM user_sessions WHERE id::text = $1")
-                    .bind(session_id)
-                    .fetch_one(&mut connection)
-                    .await
-                    .unwrap()
-                    .get(0)
+                let rows = sqlx::query(DUMP).fetch_all(&mut connection).await.unwrap();
+                rows.iter().map(stored).collect()
             }
         }
+    }
+}
+
+const DUMP: &str = "SELECT CAST(id AS TEXT), token, generation, revision, \
+                    CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END FROM user_sessions ORDER BY id";
+
+/// A stored session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) id: String,
+    /// The hash of its current refresh token.
+    pub(crate) token: String,
+    pub(crate) generation: i64,
+    revision: i64,
+    revoked: bool,
+}
+
+fn stored<'r, R: sqlx::Row>(row: &'r R) -> Stored
+where
+    usize: sqlx::ColumnIndex<R>,
+    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i32: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    Stored {
+        id: row.get(0),
+        token: row.get(1),
+        generation: row.get(2),
+        revision: row.get(3),
+        revoked: row.get::<i32, _>(4) == 1,
     }
 }
 

@@ -13,6 +13,7 @@
 mod support;
 
 mod database;
+mod raw;
 mod wire;
 
 /// Instantiates each case for both databases. A case takes the [`database::Database`] and the
@@ -36,6 +37,8 @@ macro_rules! on_both {
     };
 }
 
+mod bad_fields;
+mod bad_input;
 mod crash;
 mod life;
 mod outage;

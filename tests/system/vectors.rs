@@ -247,3 +247,18 @@ fn shapes(signer: &mut Signer<'_>) {
     let inner = sign(hmac::HMAC_SHA256, signer.secret, HEADER, good().as_bytes());
     signer.claims("a token in a token", &inner, malformed, &["jsonwebtoken"]);
 }
+
+/// Tokens of a size or depth that nobody means well with.
+pub(crate) fn monsters(secret: &str) -> Vec<Vector> {
+    let mut signer = Signer { secret, vectors: Vec::new() };
+    let (malformed, wide) = (Reason::Malformed, "x".repeat(60_000));
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    signer.claims("deep claims", &with(&format!(r#","x":{deep}"#)), malformed, NONE);
+    signer.claims("wide claims", &with(&format!(r#","x":"{wide}""#)), malformed, NONE);
+    let header = format!(r#"{{"alg":"HS256","typ":"at+jwt","x":{deep}}}"#);
+    signer.header("a deep header", &header, GOOD, NONE);
+    signer.add("a mebibyte", "x".repeat(1 << 20), malformed, NONE);
+    signer.add("a thousand parts", "e30.".repeat(1000), malformed, NONE);
+    signer.add("no text at all", "\0\u{1}\u{7f}\u{ffff}🦀".into(), malformed, NONE);
+    signer.vectors
+}
