@@ -1,12 +1,13 @@
 //! The composition root: the one place that names concrete types and joins them.
 
+mod doors;
 mod feed;
 pub mod keys;
 mod ready;
 mod schema;
 mod secret_file;
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,8 +15,6 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -25,6 +24,7 @@ use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Inspect, Rows, Signal, Store, StoreError, postgres, sqlite};
+use crate::transport::callers::gate::Within;
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
 
@@ -46,6 +46,9 @@ pub enum AppError {
     /// The signing keys.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The callers' file, or TLS's.
+    #[error("{0}")]
+    Doors(String),
     /// A server.
     #[error("a server failed: {0}")]
     Server(String),
@@ -56,6 +59,7 @@ pub enum AppError {
 pub struct App {
     grpc: (TcpListener, axum::Router),
     http: (TcpListener, axum::Router),
+    doors: doors::Doors,
     health: HealthReporter,
     readiness: Arc<ready::StoreReadiness>,
     store: Arc<Store>,
@@ -141,17 +145,23 @@ impl App {
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
-        let grpc_routes = grpc::routes(&authority, health_service)
+        let doors = doors::Doors::new(&config.network)?;
+        let grpc_routes = grpc::routes(&authority, health_service, config.network.reflection)
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
-            .layer(ObserveLayer(Kind::Grpc));
-        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone())
-            .merge(http::well_known(Arc::clone(&authority), well_known))
-            .merge(http::oauth::routes(grpc_routes.clone(), authority));
+            .layer((ObserveLayer(Kind::Grpc), doors.gate.before_rpcs()));
+        let http_routes = http::routes(
+            Within(grpc_routes.clone()),
+            http::HttpSettings { browser: config.browser, well_known },
+            &authority,
+            readiness.clone(),
+            Arc::clone(&doors.gate),
+        );
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
             http: (bind(config.http_addr).await?, http_routes),
+            doors,
             health,
             readiness,
             store,
@@ -193,8 +203,9 @@ impl App {
         say_to_all(&self.health, ServingStatus::NotServing).await;
         let mut background = self.start_background();
         background.tasks.push(tokio::spawn(self.keeper.run()).abort_handle());
-        let mut grpc = tokio::spawn(serve_grpc(self.grpc.0, self.grpc.1, stop.clone()));
-        let mut http = tokio::spawn(serve_http(self.http.0, self.http.1, stop.clone()));
+        let (grpc_port, http_port) = (self.doors.grpc(), self.doors.http());
+        let mut grpc = tokio::spawn(grpc_port.serve(self.grpc.0, self.grpc.1, stop.clone()));
+        let mut http = tokio::spawn(http_port.serve(self.http.0, self.http.1, stop.clone()));
         let ended_early = tokio::select! {
             signal = asked => {
                 tracing::info!(signal, "shutting down");
@@ -235,7 +246,8 @@ impl App {
         let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
         let mut tasks = feed::start(&self.store, &self.revocations, &self.signals);
-        tasks.extend([sweeper.abort_handle(), schema.abort_handle()]);
+        let doors = tokio::spawn(self.doors.clone().watch());
+        tasks.extend([sweeper.abort_handle(), schema.abort_handle(), doors.abort_handle()]);
         let (health, revocations) = (self.health.clone(), Arc::clone(&self.revocations));
         // Who does not know yet what is revoked has no say on tokens.
         let announce = tokio::spawn(async move {
@@ -270,29 +282,4 @@ impl Background {
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| AppError::Io(format!("cannot listen on {address}"), error))
-}
-
-async fn serve_grpc(
-    listener: TcpListener,
-    routes: axum::Router,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
-        .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
-        .map_err(|error| error.to_string())
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    routes: axum::Router,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .into_future()
-        .await
-        .map_err(|error| error.to_string())
 }

@@ -101,6 +101,19 @@ fn only_the_databases_know_sql() {
 }
 
 #[test]
+fn every_route_is_guarded() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in sources(&root.join("src")) {
+        let path = file.strip_prefix(root).unwrap();
+        if path == Path::new("src/transport/callers/guarded.rs") {
+            continue;
+        }
+        let found = code(&file).into_iter().find(|line| line.contains("Router::new"));
+        assert_eq!(found, None, "{} serves a route past the gate", path.display());
+    }
+}
+
+#[test]
 fn every_file_says_what_it_is_for_and_stays_small() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in sources(&root.join("src")) {

@@ -1,6 +1,7 @@
 //! What the operator decides: read once, checked whole, and never printed with a secret in it.
 
 mod keys;
+mod network;
 mod reader;
 pub mod settings;
 pub mod source;
@@ -16,6 +17,7 @@ use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
+pub use network::NetworkSettings;
 use reader::Reader;
 use source::Given;
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
     pub http_addr: SocketAddr,
+    /// Who may call, how connections are secured, and what they may take.
+    pub network: NetworkSettings,
     /// How browsers are treated.
     pub browser: BrowserSettings,
     /// How the process ends.
@@ -84,11 +88,23 @@ pub struct TelemetrySettings {
 }
 
 impl Config {
-    /// Reads and checks every setting.
+    /// Reads and checks every setting, for whatever does not serve.
     ///
     /// # Errors
     /// Every problem, a line each.
     pub fn read(given: &Given) -> Result<Self, Vec<String>> {
+        Self::read_for(given, false)
+    }
+
+    /// Reads and checks every setting, and that it is safe to open ports with them.
+    ///
+    /// # Errors
+    /// Every problem, a line each.
+    pub fn read_to_serve(given: &Given) -> Result<Self, Vec<String>> {
+        Self::read_for(given, true)
+    }
+
+    fn read_for(given: &Given, to_serve: bool) -> Result<Self, Vec<String>> {
         let mut reader = Reader::new(given);
         let environments =
             [("development", Environment::Development), ("production", Environment::Production)];
@@ -108,12 +124,16 @@ impl Config {
             redis: redis(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
+            network: network::read(&mut reader, production),
             browser: browser(&mut reader, production),
             shutdown: shutdown(&mut reader, production),
             telemetry: telemetry(&mut reader, production),
             data_dir,
         };
         config.check_secrets(&mut reader);
+        if to_serve {
+            network::check(&config, &mut reader);
+        }
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }

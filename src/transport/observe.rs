@@ -2,8 +2,8 @@
 //!
 //! The span follows the OpenTelemetry conventions and has the caller's `traceparent` as its
 //! parent where there is one; a request that the browser's adapter makes in this process is a
-//! child of the HTTP request that caused it. Nothing of a request but its method, path and
-//! outcome is recorded: no header, no body, no query.
+//! child of the HTTP request that caused it. Nothing of a request but its method, path, caller's
+//! name and outcome is recorded: no header, no body, no query.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,6 +19,8 @@ use tonic::Code;
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::callers::Caller;
 
 /// Which kind of request is observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,8 @@ struct Record {
     span: Span,
     method: String,
     begun: Instant,
+    /// Who called, where the gate has found out.
+    caller: Option<Caller>,
 }
 
 impl Record {
@@ -95,10 +99,11 @@ impl Record {
             }
         };
         adopt_parent(&span, request.headers());
-        Self { kind, span, method, begun: Instant::now() }
+        Self { kind, span, method, begun: Instant::now(), caller: None }
     }
 
-    fn follow<R>(self, response: Response<R>) -> Response<Observed<R>> {
+    fn follow<R>(mut self, response: Response<R>) -> Response<Observed<R>> {
+        self.caller = response.extensions().get::<Caller>().cloned();
         let outcome = match self.kind {
             Kind::Http => Some(i32::from(response.status().as_u16())),
             // An RPC that failed before it sent anything has its status among the headers.
@@ -115,6 +120,8 @@ impl Record {
     fn end(self, outcome: i32) {
         let micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         let _entered = self.span.enter();
+        let caller = self.caller.as_ref().map(Caller::name);
+        self.span.record("caller", caller);
         match self.kind {
             Kind::Grpc => {
                 self.span.record("rpc.grpc.status_code", outcome);
@@ -124,9 +131,9 @@ impl Record {
                 }
                 if self.method.starts_with("grpc.") {
                     // Health checks and reflection come in by the minute.
-                    tracing::debug!(rpc = self.method, ?code, micros, "rpc");
+                    tracing::debug!(rpc = self.method, ?code, micros, caller, "rpc");
                 } else {
-                    tracing::info!(rpc = self.method, ?code, micros, "rpc");
+                    tracing::info!(rpc = self.method, ?code, micros, caller, "rpc");
                 }
             }
             Kind::Http => {
@@ -134,7 +141,7 @@ impl Record {
                 if outcome >= 500 {
                     self.span.record("otel.status_code", "ERROR");
                 }
-                tracing::info!(request = self.method, status = outcome, micros, "http");
+                tracing::info!(request = self.method, status = outcome, micros, caller, "http");
             }
         }
     }
@@ -154,6 +161,7 @@ fn grpc_span(service: &str, method: &str) -> Span {
         rpc.service = service,
         rpc.method = method,
         rpc.grpc.status_code = field::Empty,
+        caller = field::Empty,
     )
 }
 
@@ -166,6 +174,7 @@ fn http_span(method: &http::Method, path: &str) -> Span {
         http.request.method = %method,
         url.path = path,
         http.response.status_code = field::Empty,
+        caller = field::Empty,
     )
 }
 
