@@ -8,6 +8,7 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the store needs no running service and no clients")]
 mod support;
 
 mod database;
