@@ -78,5 +78,5 @@ impl Authority {
 /// From now until then, rounded to the second: `iat` was rounded down, so that the difference is
 /// a fraction less than what was granted.
 fn whole_seconds(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::from_secs((then.since(now) + Duration::from_millis(999)).as_secs())
+    Duration::from_secs((then.since(now) + Duration::from_micros(999_999)).as_secs())
 }
