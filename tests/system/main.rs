@@ -10,6 +10,7 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "this suite needs only a part of it")]
 mod support;
 
 mod database;
