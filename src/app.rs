@@ -122,6 +122,7 @@ impl App {
     ///
     /// # Errors
     /// Where a port is taken, or the database's file or schema will not do.
+    #[expect(clippy::too_many_lines, reason = "a list of everything there is, joined once")]
     pub async fn build(config: Config) -> Result<Self, AppError> {
         let (rows, signal) = open_database(&config).await?;
         schema::prepare(&*rows, config.environment).await?;
