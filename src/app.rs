@@ -1,12 +1,15 @@
 //! The composition root: the one place that names concrete types and joins them.
 
+mod doors;
 mod feed;
 pub mod keys;
+mod meters;
 mod ready;
+mod rollout;
 mod schema;
 mod secret_file;
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,17 +17,17 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::authority::keeper::{Keeper, KeyError};
-use crate::authority::{Authority, Revocations, sweeper};
+use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
+use crate::metrics::Metrics;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Inspect, Rows, Signal, Store, StoreError, postgres, sqlite};
+use crate::transport::callers::gate::Within;
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
 
@@ -46,6 +49,9 @@ pub enum AppError {
     /// The signing keys.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The callers' file, or TLS's.
+    #[error("{0}")]
+    Doors(String),
     /// A server.
     #[error("a server failed: {0}")]
     Server(String),
@@ -56,6 +62,7 @@ pub enum AppError {
 pub struct App {
     grpc: (TcpListener, axum::Router),
     http: (TcpListener, axum::Router),
+    doors: doors::Doors,
     health: HealthReporter,
     readiness: Arc<ready::StoreReadiness>,
     store: Arc<Store>,
@@ -63,6 +70,9 @@ pub struct App {
     revocations: Arc<Revocations>,
     signals: Vec<Arc<dyn Signal>>,
     keeper: Keeper,
+    rollout: Arc<RolloutControl>,
+    metrics: Arc<Metrics>,
+    metrics_listener: Option<TcpListener>,
     clock: Arc<dyn Clock>,
     environment: Environment,
     shutdown: ShutdownSettings,
@@ -124,34 +134,48 @@ impl App {
         for shared in config.shared_with_auth_server() {
             tracing::warn!("{shared}");
         }
-        let (keys, mut keeper) = keys::open(&config, &rows)?;
+        let keys::Keys { ring: keys, mut keeper, session_tokens } = keys::open(&config, &rows)?;
         keeper.start().await?;
+        let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
+        let metrics = meters::make(&store, &rows, &rollout, &clock)?;
         let well_known = http::WellKnownSettings {
             issuer: config.tokens.issuer.clone(),
             publish: config.keys.publish,
         };
-        let authority = Arc::new(Authority::new(
+        let authority = Authority::new(
             Arc::clone(&store),
             Arc::clone(&keys),
             Arc::clone(&clock),
             Arc::new(OsEntropy),
             config.tokens,
             Arc::clone(&revocations),
-        ));
+        )
+        .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
+        .observed_by(metrics.tokens.clone());
+        let authority = Arc::new(authority);
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
-        let grpc_routes = grpc::routes(&authority, health_service)
+        let doors = doors::Doors::new(&config.network)?;
+        let observe = ObserveLayer(Kind::Grpc, metrics.requests.clone());
+        let reflection = config.network.reflection;
+        let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)
             .map_err(|error| AppError::Server(error.to_string()))?
             .prepare()
             .into_axum_router()
-            .layer(ObserveLayer(Kind::Grpc));
-        let http_routes = http::routes(grpc_routes.clone(), config.browser, readiness.clone())
-            .merge(http::well_known(Arc::clone(&authority), well_known))
-            .merge(http::oauth::routes(grpc_routes.clone(), authority));
+            .layer((observe, doors.gate.before_rpcs()));
+        let http_routes = http::routes(
+            Within(grpc_routes.clone()),
+            http::HttpSettings { browser: config.browser, well_known },
+            &authority,
+            readiness.clone(),
+            Arc::clone(&doors.gate),
+            metrics.requests.clone(),
+        );
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
             http: (bind(config.http_addr).await?, http_routes),
+            doors,
             health,
             readiness,
             store,
@@ -159,6 +183,9 @@ impl App {
             revocations,
             signals,
             keeper,
+            rollout,
+            metrics_listener: meters::bind(config.metrics_addr, config.environment).await?,
+            metrics,
             clock,
             environment: config.environment,
             shutdown: config.shutdown,
@@ -181,11 +208,17 @@ impl App {
         self.http.0.local_addr()
     }
 
+    /// Where metrics are read. `None`: nowhere.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Serves until `asked` completes, then lets what is in flight finish.
     ///
     /// # Errors
     /// Where a server fails before it is asked to end.
-    pub async fn run<S>(self, asked: S) -> Result<(), AppError>
+    pub async fn run<S>(mut self, asked: S) -> Result<(), AppError>
     where
         S: Future<Output = &'static str>,
     {
@@ -193,8 +226,9 @@ impl App {
         say_to_all(&self.health, ServingStatus::NotServing).await;
         let mut background = self.start_background();
         background.tasks.push(tokio::spawn(self.keeper.run()).abort_handle());
-        let mut grpc = tokio::spawn(serve_grpc(self.grpc.0, self.grpc.1, stop.clone()));
-        let mut http = tokio::spawn(serve_http(self.http.0, self.http.1, stop.clone()));
+        let (grpc_port, http_port) = (self.doors.grpc(), self.doors.http());
+        let mut grpc = tokio::spawn(grpc_port.serve(self.grpc.0, self.grpc.1, stop.clone()));
+        let mut http = tokio::spawn(http_port.serve(self.http.0, self.http.1, stop.clone()));
         let ended_early = tokio::select! {
             signal = asked => {
                 tracing::info!(signal, "shutting down");
@@ -230,12 +264,17 @@ impl App {
         Ok(())
     }
 
-    fn start_background(&self) -> Background {
+    fn start_background(&mut self) -> Background {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default()));
+        let observer = self.metrics.tokens.clone();
+        let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default(), observer));
+        let metrics = meters::start(self.metrics_listener.take(), &self.metrics);
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
+        let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());
+        let doors = tokio::spawn(self.doors.clone().watch());
         let mut tasks = feed::start(&self.store, &self.revocations, &self.signals);
-        tasks.extend([sweeper.abort_handle(), schema.abort_handle()]);
+        tasks.extend([sweeper, schema, rollout, doors].map(|task| task.abort_handle()));
+        tasks.extend(metrics);
         let (health, revocations) = (self.health.clone(), Arc::clone(&self.revocations));
         // Who does not know yet what is revoked has no say on tokens.
         let announce = tokio::spawn(async move {
@@ -270,29 +309,4 @@ impl Background {
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| AppError::Io(format!("cannot listen on {address}"), error))
-}
-
-async fn serve_grpc(
-    listener: TcpListener,
-    routes: axum::Router,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
-        .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await
-        .map_err(|error| error.to_string())
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    routes: axum::Router,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .into_future()
-        .await
-        .map_err(|error| error.to_string())
 }

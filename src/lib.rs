@@ -11,10 +11,12 @@
 //! * [`cli`]: the command line; [`config`]: the settings, read once and checked whole
 //! * [`app`]: the composition root, which alone names concrete types and joins them
 //! * [`transport`]: gRPC, the browser's HTTP adapter, error mapping, observation
-//! * [`authority`]: issue, refresh, revoke, validate; the sweeper; the keeper of the keys
+//! * [`authority`]: issue, refresh, revoke, validate; revocations and who is told; the sweeper and the
+//!   keeper of the keys
 //! * [`store`]: sessions that outlast the process, on SQLite or Postgres
 //! * [`keys`]: the key ring
 //! * [`token`]: the vocabulary, pure: ids, claims, refresh tokens, the rotation verdict
+//! * [`metrics`]: what an operator's Prometheus reads
 //! * [`clock`]: time and entropy, injected everywhere
 //! * [`doctor`]: what may be wrong with an installation
 //! * [`telemetry`], [`shutdown`]: logs and traces; the end
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod config;
 pub mod doctor;
 pub mod keys;
+pub mod metrics;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room, the rooms it may name beside itself, and the libraries that are none of its business.
-const ROOMS: [(&str, &[&str], &[&str]); 7] = [
+const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     ("clock", &[], &["tonic", "axum", "sqlx", "tokio", "prost", "http"]),
     ("token", &["clock"], &["tonic", "axum", "sqlx", "tokio", "prost", "http", "rand"]),
     ("keys", &["token", "clock"], &["tonic", "axum", "sqlx", "prost", "http", "rand"]),
@@ -22,6 +22,11 @@ const ROOMS: [(&str, &[&str], &[&str]); 7] = [
         &["tonic", "axum", "sqlx", "prost", "http", "rand"],
     ),
     ("transport", &["authority", "store", "keys", "token", "clock"], &["sqlx", "rand"]),
+    (
+        "metrics",
+        &["transport", "authority", "store", "token", "clock"],
+        &["tonic", "sqlx", "prost", "rand"],
+    ),
 ];
 
 /// The databases may not leak out of their folders.
@@ -97,6 +102,30 @@ fn only_the_databases_know_sql() {
         }
         let knows = code(&file).iter().any(|line| names(line, "sqlx::"));
         assert!(!knows, "{} names sqlx", path.display());
+    }
+}
+
+#[test]
+fn only_the_signals_know_redis() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = Path::new("src/store/redis.rs");
+    for file in sources(&root.join("src")) {
+        let path = file.strip_prefix(root).unwrap();
+        let knows = code(&file).iter().any(|line| names(line, "redis::"));
+        assert!(path == home || !knows, "{} names redis", path.display());
+    }
+}
+
+#[test]
+fn every_route_is_guarded() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in sources(&root.join("src")) {
+        let path = file.strip_prefix(root).unwrap();
+        if path == Path::new("src/transport/callers/guarded.rs") {
+            continue;
+        }
+        let found = code(&file).into_iter().find(|line| line.contains("Router::new"));
+        assert_eq!(found, None, "{} serves a route past the gate", path.display());
     }
 }
 

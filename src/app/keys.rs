@@ -6,17 +6,31 @@ use super::{AppError, secret_file};
 use crate::authority::keeper::{Keeper, KeyPolicy};
 use crate::clock::{OsEntropy, SystemClock};
 use crate::config::Config;
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, SessionTokenKeys};
 use crate::store::Rows;
 
-/// A ring of the keys that the settings name, and its keeper, which has not started yet.
+/// The keys of the service.
+#[derive(Debug)]
+pub struct Keys {
+    /// The keys of JWTs.
+    pub ring: Arc<KeyRing>,
+    /// Their keeper, which has not started yet.
+    pub keeper: Keeper,
+    /// The keys of session tokens.
+    pub session_tokens: SessionTokenKeys,
+}
+
+/// The keys that the settings name.
 ///
 /// # Errors
 /// Where the generated secret can be neither read nor made.
-pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<(Arc<KeyRing>, Keeper), AppError> {
+pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<Keys, AppError> {
     let secret = secret_file::resolve(config, &OsEntropy)?;
     let secrets: Vec<_> =
         secret.into_iter().chain(config.jwt_secret_previous.iter().cloned()).collect();
+    let minting = config.authority_secret.as_ref().or_else(|| secrets.first());
+    let minting = minting.ok_or_else(|| AppError::Server("there is no secret".to_owned()))?;
+    let session_tokens = SessionTokenKeys::new(minting, secrets.iter());
     let mut schedule = config.keys;
     schedule.has_secret = !secrets.is_empty();
     let opener = config.authority_secret.clone().filter(|_| schedule.algorithm.is_asymmetric());
@@ -25,5 +39,5 @@ pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<(Arc<KeyRing>, Keep
     let policy = KeyPolicy { schedule, token_life, opener };
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
     let keeper = Keeper::new(Arc::clone(rows) as _, Arc::clone(&ring), clock, entropy, policy);
-    Ok((ring, keeper))
+    Ok(Keys { ring, keeper, session_tokens })
 }

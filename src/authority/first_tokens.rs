@@ -13,8 +13,10 @@ use crate::clock::Timestamp;
 use crate::store::{OpenRequest, OpenedBefore};
 use crate::token::field::InvalidField;
 use crate::token::id::{Generation, RequestId, SessionId, UserId};
+use crate::token::method::AuthMethod;
 use crate::token::refresh::{RefreshToken, TokenHash};
 use crate::token::seal::{self, Purpose};
+use crate::token::session_token;
 
 /// How long a login's first tokens are kept.
 pub(super) const KEPT: Duration = Duration::from_mins(10);
@@ -88,5 +90,8 @@ fn read(plain: &[u8]) -> Option<([u8; 32], Access)> {
     let (expires_at, token) = rest.split_first_chunk::<8>()?;
     let token = std::str::from_utf8(token).ok()?.to_owned();
     let expires_at = Timestamp::from_seconds(i64::from_be_bytes(*expires_at));
-    Some((*secret, Access { token, expires_at }))
+    // A session token says so itself; whatever holds by now, a retry gets what was handed out.
+    let opaque = session_token::is_named(&token);
+    let method = if opaque { AuthMethod::Session } else { AuthMethod::Jwt };
+    Some((*secret, Access { token, expires_at, method }))
 }

@@ -41,6 +41,7 @@ impl Authority {
         let refresh = RefreshToken::mint(&key, id, Generation::FIRST, draw(&*self.entropy));
         let session = Session {
             id,
+            auth_method: self.method_for(&issue.user_id),
             user_id: issue.user_id,
             grant: issue.grant,
             client: issue.client,
@@ -53,9 +54,12 @@ impl Authority {
         let access = self.mint(&session, now)?;
         let request =
             retryable.as_ref().map(|r| r.seal(id, &refresh, &access, draw(&*self.entropy)));
-        match (self.store.open(Open { session: session.clone(), request }).await?, retryable) {
-            (Opened::Before(before), Some(retryable)) => retryable.replay(*before, now),
-            _ => Ok(Self::hand_out(access, &refresh, &session, now)),
-        }
+        let opened = self.store.open(Open { session: session.clone(), request }).await?;
+        let tokens = match (opened, retryable) {
+            (Opened::Before(before), Some(retryable)) => retryable.replay(*before, now)?,
+            _ => Self::hand_out(access, &refresh, &session, now),
+        };
+        self.observer.issued(tokens.auth_method);
+        Ok(tokens)
     }
 }

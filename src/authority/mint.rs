@@ -9,27 +9,40 @@ use crate::token::access::NewClaims;
 use crate::token::id::AccessTokenId;
 use crate::token::refresh::RefreshToken;
 use crate::token::session::Session;
+use crate::token::session_token::SessionClaims;
 
 /// An access token and the moment it ends.
 pub(super) struct Access {
     pub(super) token: String,
     pub(super) expires_at: Timestamp,
+    pub(super) method: AuthMethod,
 }
 
 impl Authority {
-    /// Mints an access token beside the session's current refresh token. It never outlives its
-    /// session or its key, and its `iat` is rounded down, so that it lies in no verifier's future.
+    /// Mints an access token of the session's kind beside its current refresh token. It never
+    /// outlives its session or its key, and its `iat` is rounded down, so that it lies in no
+    /// verifier's future.
     pub(super) fn mint(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
-        let no_key = || StoreError::Unavailable("there is no key to sign with".into());
-        let signer = self.keys.signer(now).ok_or_else(no_key)?;
         let issued_at = now.as_seconds();
         let wanted = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
+        let id = AccessTokenId::new(session.lineage.generation, draw(&*self.entropy));
+        if let (AuthMethod::Session, Some(hybrid)) = (session.auth_method, &self.hybrid) {
+            let expires_at = wanted.min(session.expires_at).as_seconds();
+            let claims = SessionClaims { session_id: session.id, id, issued_at, expires_at };
+            return Ok(Access {
+                token: hybrid.keys.mint(claims),
+                expires_at: Timestamp::from_seconds(expires_at),
+                method: AuthMethod::Session,
+            });
+        }
+        let no_key = || StoreError::Unavailable("there is no key to sign with".into());
+        let signer = self.keys.signer(now).ok_or_else(no_key)?;
         let latest = signer.latest_end(Timestamp::from_seconds(issued_at));
         let expires_at = wanted.min(session.expires_at).min(latest.unwrap_or(wanted)).as_seconds();
         let claims = NewClaims {
             user_id: &session.user_id,
             session_id: session.id,
-            id: AccessTokenId::new(session.lineage.generation, draw(&*self.entropy)),
+            id,
             issued_at,
             expires_at,
             issuer: self.policy.issuer.as_deref(),
@@ -40,6 +53,7 @@ impl Authority {
         Ok(Access {
             token: signer.sign(&payload).map_err(|_| no_key())?,
             expires_at: Timestamp::from_seconds(expires_at),
+            method: AuthMethod::Jwt,
         })
     }
 
@@ -56,7 +70,7 @@ impl Authority {
             refresh_token: refresh_token.expose(),
             refresh_expires_in: whole_seconds(session.expires_at, now),
             session_id: session.id,
-            auth_method: AuthMethod::Jwt,
+            auth_method: access.method,
         }
     }
 }
@@ -64,5 +78,5 @@ impl Authority {
 /// From now until then, rounded to the second: `iat` was rounded down, so that the difference is
 /// a fraction less than what was granted.
 fn whole_seconds(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::from_secs((then.since(now) + Duration::from_millis(999)).as_secs())
+    Duration::from_secs((then.since(now) + Duration::from_micros(999_999)).as_secs())
 }

@@ -8,10 +8,13 @@ mod first_tokens;
 mod issue;
 pub mod keeper;
 mod mint;
+pub mod observer;
 mod proofs;
 mod refresh;
 pub mod revocations;
 mod revoke;
+pub mod rollout;
+mod session_tokens;
 pub mod sweeper;
 mod validate;
 
@@ -24,9 +27,13 @@ use crate::store::Store;
 use crate::token::id::SessionId;
 use crate::token::rotation::Policy;
 
+pub use crate::token::method::AuthMethod;
 pub use error::{AuthorityError, RefreshRefusal};
 pub use issue::Issue;
+pub use observer::Observer;
 pub use revocations::{RevocationSettings, Revocations, StalePolicy};
+pub use rollout::RolloutControl;
+pub use session_tokens::Hybrid;
 pub use validate::{Active, InactiveReason, Validation};
 
 /// What the operator decides about tokens.
@@ -63,13 +70,8 @@ pub struct Authority {
     policy: TokenPolicy,
     proofs: proofs::Seen,
     revocations: Arc<Revocations>,
-}
-
-/// A kind of access token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuthMethod {
-    /// A signed JWT.
-    Jwt,
+    hybrid: Option<Hybrid>,
+    observer: Arc<dyn Observer>,
 }
 
 /// Tokens to hand to a client. Does not print.
@@ -106,7 +108,20 @@ impl Authority {
         revocations: Arc<Revocations>,
     ) -> Self {
         let proofs = proofs::Seen::default();
-        Self { store, keys, clock, entropy, policy, proofs, revocations }
+        let observer = Arc::new(observer::Nobody);
+        Self { store, keys, clock, entropy, policy, proofs, revocations, hybrid: None, observer }
+    }
+
+    /// The same, handing out both kinds of access token. Without, everybody is given JWTs.
+    #[must_use]
+    pub fn with_session_tokens(self, hybrid: Hybrid) -> Self {
+        Self { hybrid: Some(hybrid), ..self }
+    }
+
+    /// The same, telling `observer` what happens.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// The revocations that this replica knows.

@@ -1,7 +1,8 @@
 //! Refresh: exchange a refresh token for a new access token, and a successor where due.
 
+use super::observer::Refreshing;
 use super::{Authority, AuthorityError, RefreshRefusal, Tokens};
-use crate::clock::draw;
+use crate::clock::{Timestamp, draw};
 use crate::store::{Refresh, Refreshed, StoreError};
 use crate::token::field::InvalidField;
 use crate::token::refresh::RefreshToken;
@@ -17,14 +18,24 @@ impl Authority {
         if token.is_empty() {
             return Err(InvalidField::new("refresh_token", "is required").into());
         }
-        let presented = RefreshToken::parse(token).ok_or(RefreshRefusal::Invalid)?;
         let now = self.clock.now();
-        let candidate = Candidate { secret: draw(&*self.entropy), nonce: draw(&*self.entropy) };
-        let refreshed = self.store.refresh(Refresh { presented, candidate, now }).await?;
-        // A theft that was just found, or a revocation that others made.
-        if let Some(session) = &refreshed.session {
-            self.put_in_force(session);
-        }
+        let exchanged = self.exchange(token, now).await;
+        let outcome = match &exchanged {
+            Ok(Some(refreshed)) => Refreshing::Judged(refreshed.verdict),
+            Ok(None) => Refreshing::Malformed,
+            Err(_) => Refreshing::Failed,
+        };
+        let tokens = exchanged.map_err(Into::into).and_then(|done| self.renew(done, now));
+        self.observer.refreshed(outcome, self.clock.now().since(now));
+        tokens
+    }
+
+    fn renew(
+        &self,
+        refreshed: Option<Refreshed>,
+        now: Timestamp,
+    ) -> Result<Tokens, AuthorityError> {
+        let refreshed = refreshed.ok_or(RefreshRefusal::Invalid)?;
         refusal(refreshed.verdict).map_or(Ok(()), Err)?;
         let Refreshed { session: Some(session), token: Some(token), .. } = refreshed else {
             return Err(StoreError::Inconsistent("a successor cannot be opened".into()).into());
@@ -32,9 +43,24 @@ impl Authority {
         let access = self.mint(&session, now)?;
         Ok(Self::hand_out(access, &token, &session, now))
     }
+
+    /// Has the store judge a presented text. `None`: it is no refresh token.
+    async fn exchange(&self, text: &str, now: Timestamp) -> Result<Option<Refreshed>, StoreError> {
+        let Some(presented) = RefreshToken::parse(text) else { return Ok(None) };
+        let candidate = Candidate { secret: draw(&*self.entropy), nonce: draw(&*self.entropy) };
+        let rollout = self.rollout();
+        let refresh = Refresh { presented, candidate, now, rollout };
+        let refreshed = self.store.refresh(refresh).await?;
+        // A theft that was just found, or a revocation that others made.
+        if let Some(session) = &refreshed.session {
+            self.put_in_force(session);
+        }
+        Ok(Some(refreshed))
+    }
 }
 
-const fn refusal(verdict: Verdict) -> Option<RefreshRefusal> {
+/// The refusal that a verdict amounts to, if it does.
+pub(super) const fn refusal(verdict: Verdict) -> Option<RefreshRefusal> {
     match verdict {
         Verdict::Theft => Some(RefreshRefusal::Reused),
         Verdict::Revoked => Some(RefreshRefusal::Revoked),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::first_tokens;
+use super::{Observer, first_tokens};
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
@@ -33,11 +33,20 @@ impl Default for Pace {
 }
 
 /// Sweeps until it is dropped.
-pub async fn run(store: Arc<Store>, clock: Arc<dyn Clock>, pace: Pace) {
+pub async fn run(
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    pace: Pace,
+    observer: Arc<dyn Observer>,
+) {
     loop {
         match sweep(&store, &*clock, pace).await {
-            Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "deleted sessions that have ended"),
+            Ok(deleted) => {
+                observer.swept(deleted, clock.now());
+                if deleted > 0 {
+                    tracing::info!(deleted, "deleted sessions that have ended");
+                }
+            }
             Err(error) => tracing::warn!(%error, "the sweep was interrupted"),
         }
         tokio::time::sleep(pace.rest).await;

@@ -1,4 +1,5 @@
-//! Validate: is this access token good now, and whose is it? A JWT touches no database.
+//! Validate: is this access token good now, and whose is it? A JWT touches no database; a session
+//! token is looked up.
 
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
@@ -7,6 +8,7 @@ use crate::store::{Proof, StoreError};
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation};
 use crate::token::jws::{Malformed, Unverified};
+use crate::token::session_token;
 
 /// The answer on a token. A token that is not good is an answer, not an error.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub enum InactiveReason {
     WrongAudience,
     /// The token's session was revoked.
     Revoked,
+    /// The session token belongs to no session.
+    NotFound,
 }
 
 impl From<Malformed> for InactiveReason {
@@ -73,7 +77,15 @@ impl Authority {
         audience: Option<&str>,
     ) -> Result<Validation, AuthorityError> {
         let now = self.clock.now();
-        let claims = match self.judge_jwt(token, audience, now) {
+        let (auth_method, judged) = match &self.hybrid {
+            Some(hybrid) if session_token::is_named(token) => {
+                let judged = self.judge_session_token(hybrid, token, audience, now).await?;
+                (AuthMethod::Session, judged)
+            }
+            _ => (AuthMethod::Jwt, self.judge_jwt(token, audience, now)),
+        };
+        self.observer.validated(auth_method, self.clock.now().since(now));
+        let claims = match judged {
             Ok(claims) => claims,
             Err(InactiveReason::UnknownKey) if !self.keys.is_loaded() => {
                 // The database was not there yet: the key may be in it.
@@ -81,11 +93,12 @@ impl Authority {
             }
             Err(reason) => return Ok(Validation::Inactive(reason)),
         };
-        if self.is_revoked(&claims).await? {
+        // Of a session token the look-up has told it already.
+        if auth_method == AuthMethod::Jwt && self.is_revoked(&claims).await? {
             return Ok(Validation::Inactive(InactiveReason::Revoked));
         }
-        self.take_as_proof(&claims, now);
-        Ok(Validation::Active(Box::new(Active { claims, auth_method: AuthMethod::Jwt })))
+        self.take_as_proof(auth_method, &claims, now);
+        Ok(Validation::Active(Box::new(Active { claims, auth_method })))
     }
 
     /// Whether the token's session is over, from memory. Only where more revocations matter than
@@ -132,13 +145,14 @@ impl Authority {
     }
 
     /// Whoever shows this token has received the refresh token that was handed out beside it.
-    fn take_as_proof(&self, claims: &Claims, now: Timestamp) {
+    fn take_as_proof(&self, method: AuthMethod, claims: &Claims, now: Timestamp) {
         let generation = claims.id.as_deref().and_then(AccessTokenId::generation_of);
         let session_id = claims.session_id.as_deref().and_then(|id| id.parse().ok());
         if let (Some(generation), Some(session_id)) = (generation, session_id)
             && generation != Generation::FIRST
             && self.proofs.is_new(session_id, generation)
         {
+            self.observer.asked_database(method);
             self.store.prove(Proof { session_id, generation, seen_at: now });
         }
     }

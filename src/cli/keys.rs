@@ -39,7 +39,8 @@ pub(super) fn command() -> Command {
 
 pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
     let rows = app::open_rows(&config).await.map_err(|error| error.to_string())?;
-    let (_, mut keeper) = app::keys::open(&config, &rows).map_err(|error| error.to_string())?;
+    let keys = app::keys::open(&config, &rows).map_err(|error| error.to_string())?;
+    let mut keeper = keys.keeper;
     let text = match matches.subcommand() {
         Some(("rotate", matches)) => rotate(&mut keeper, rotation(matches)).await,
         Some(("retire", _)) => retire(&mut keeper).await,

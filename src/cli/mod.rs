@@ -1,10 +1,12 @@
 //! The command line: one binary, one subcommand a file.
 
+mod callers;
 mod doctor;
 mod health;
 mod keys;
 mod migrate;
 mod quickstart;
+mod rollout;
 mod serve;
 
 use std::io::Write as _;
@@ -25,13 +27,15 @@ fn command() -> Command {
         .after_help("Every setting can be given as a flag or by its name in the environment.")
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
         .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(rollout::command())
         .subcommand(
             Command::new("doctor")
                 .about("Say what may be wrong, and change nothing: exit code 1 for a warning, 2 for an error")
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Report in JSON")),
         )
         .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"))
-        .subcommand(keys::command());
+        .subcommand(keys::command())
+        .subcommand(callers::command());
     source::add_flags(command)
 }
 
@@ -46,6 +50,20 @@ pub fn main() -> ExitCode {
         }
     };
     let given = Given::gather(innermost(&matches));
+    // Callers come before there is anything to serve, so the other settings are not looked at.
+    if let (Some(("callers", matches)), Ok(given)) = (matches.subcommand(), &given) {
+        let Some(path) = given.get("CALLERS_FILE") else {
+            return refuse(&["CALLERS_FILE must say where callers are kept".into()]);
+        };
+        return match callers::run(matches, path.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => fail(&problem),
+        };
+    }
+    let read = match matches.subcommand_name() {
+        None | Some("serve") => Config::read_to_serve,
+        Some(_) => Config::read,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
@@ -53,7 +71,7 @@ pub fn main() -> ExitCode {
     if let Some(("doctor", matches)) = matches.subcommand() {
         return runtime.block_on(doctor::run(given, matches.get_flag("json")));
     }
-    let config = match given.and_then(|given| Config::read(&given)) {
+    let config = match given.and_then(|given| read(&given)) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
     };
@@ -62,6 +80,7 @@ pub fn main() -> ExitCode {
             Some(("migrate", _)) => migrate::run(config).await,
             Some(("health", _)) => health::run(config).await,
             Some(("keys", matches)) => keys::run(config, matches).await,
+            Some(("rollout", _)) => rollout::run(config, &matches).await,
             _ => serve::run(config).await,
         }
     });

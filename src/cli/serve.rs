@@ -9,13 +9,16 @@ use crate::telemetry::Telemetry;
 pub(super) async fn run(config: Config) -> Result<(), String> {
     let telemetry = Telemetry::begin(&config.telemetry).map_err(|error| error.to_string())?;
     let asked = shutdown::asked().map_err(|error| error.to_string())?;
-    let environment = config.environment;
+    // With callers or TLS there is no pasting without a key or a certificate.
+    let open = config.network.callers_file.is_none() && config.network.tls.is_none();
+    let shows_how = config.environment == Environment::Development && open;
     let cookie = config.browser.cookie.clone();
     let app = App::build(config).await.map_err(|error| error.to_string())?;
     let addresses = (app.grpc_addr(), app.http_addr());
     if let (Ok(grpc), Ok(http)) = addresses {
-        tracing::info!(%grpc, %http, version = env!("CARGO_PKG_VERSION"), "serving");
-        if environment == Environment::Development {
+        let metrics = app.metrics_addr().map(|address| address.to_string()).unwrap_or_default();
+        tracing::info!(%grpc, %http, metrics, version = env!("CARGO_PKG_VERSION"), "serving");
+        if shows_how {
             quickstart::print(grpc, http, &cookie.name);
         }
     }

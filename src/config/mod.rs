@@ -1,6 +1,7 @@
 //! What the operator decides: read once, checked whole, and never printed with a secret in it.
 
 mod keys;
+mod network;
 mod reader;
 pub mod settings;
 pub mod source;
@@ -14,8 +15,10 @@ use crate::keys::Secret;
 use crate::keys::life::Schedule;
 use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
+use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
+pub use network::NetworkSettings;
 use reader::Reader;
 use source::Given;
 
@@ -42,10 +45,16 @@ pub struct Config {
     pub revocations: RevocationSettings,
     /// Through which Redis replicas signal each other, if any.
     pub redis: Option<RedisUrl>,
+    /// Who is given JWTs until somebody says otherwise.
+    pub rollout: Rollout,
     /// Where gRPC listens.
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
     pub http_addr: SocketAddr,
+    /// Who may call, how connections are secured, and what they may take.
+    pub network: NetworkSettings,
+    /// Where metrics are read.
+    pub metrics_addr: SocketAddr,
     /// How browsers are treated.
     pub browser: BrowserSettings,
     /// How the process ends.
@@ -84,11 +93,23 @@ pub struct TelemetrySettings {
 }
 
 impl Config {
-    /// Reads and checks every setting.
+    /// Reads and checks every setting, for whatever does not serve.
     ///
     /// # Errors
     /// Every problem, a line each.
     pub fn read(given: &Given) -> Result<Self, Vec<String>> {
+        Self::read_for(given, false)
+    }
+
+    /// Reads and checks every setting, and that it is safe to open ports with them.
+    ///
+    /// # Errors
+    /// Every problem, a line each.
+    pub fn read_to_serve(given: &Given) -> Result<Self, Vec<String>> {
+        Self::read_for(given, true)
+    }
+
+    fn read_for(given: &Given, to_serve: bool) -> Result<Self, Vec<String>> {
         let mut reader = Reader::new(given);
         let environments =
             [("development", Environment::Development), ("production", Environment::Production)];
@@ -106,14 +127,20 @@ impl Config {
             tokens: tokens(&mut reader),
             revocations: revocations(&mut reader),
             redis: redis(&mut reader),
+            rollout: rollout(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
+            metrics_addr: reader.address("METRICS_ADDR"),
+            network: network::read(&mut reader, production),
             browser: browser(&mut reader, production),
             shutdown: shutdown(&mut reader, production),
             telemetry: telemetry(&mut reader, production),
             data_dir,
         };
         config.check_secrets(&mut reader);
+        if to_serve {
+            network::check(&config, &mut reader);
+        }
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
@@ -172,6 +199,14 @@ fn redis(reader: &mut Reader<'_>) -> Option<RedisUrl> {
         reader.problem("REDIS_URL must be a URL such as redis://127.0.0.1:6379");
     }
     url
+}
+
+fn rollout(reader: &mut Reader<'_>) -> Rollout {
+    let percentage = reader.number("JWT_ROLLOUT_PERCENTAGE", 0..=100_i64);
+    Rollout {
+        percentage: Percentage::new(percentage).unwrap_or(Percentage::NOBODY),
+        jwt_enabled: reader.truth("JWT_AUTH_ENABLED"),
+    }
 }
 
 fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
@@ -246,6 +281,7 @@ mod tests {
         assert_eq!(config.tokens.access_lifetime, Duration::from_mins(30));
         assert_eq!(config.tokens.rotation.refresh_lifetime, Duration::from_hours(7 * 24));
         assert!(config.browser.cookie.secure);
+        assert_eq!(config.rollout, Rollout::COMPLETE);
     }
 
     #[test]

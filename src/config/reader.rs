@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::source::Given;
 use crate::keys::Secret;
+use crate::transport::limits::rate::Rate;
 
 /// Reads settings and remembers what is wrong with them.
 #[derive(Debug)]
@@ -76,6 +77,18 @@ impl<'a> Reader<'a> {
             self.problem(format!("{name} must be one of {}", names.join(", ")));
         }
         chosen.map(|(_, value)| *value)
+    }
+
+    /// A rate, such as `20/100`; `0` is none.
+    pub(super) fn rate(&mut self, name: &str) -> Option<Rate> {
+        let text = self.text(name).filter(|text| *text != "0")?;
+        let rate = text.parse().ok();
+        if rate.is_none() {
+            self.problem(format!(
+                "{name} must be requests a second, such as 50, with a burst, such as 50/200, or 0"
+            ));
+        }
+        rate
     }
 
     pub(super) fn list(&self, name: &str) -> Vec<&'a str> {

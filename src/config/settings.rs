@@ -128,8 +128,82 @@ pub const SETTINGS: &[Setting] = &[
          `redis://127.0.0.1:6379`: for databases without LISTEN/NOTIFY, or behind a transaction \
          pooler. Unset: none, replicas poll.",
     ),
+    plain(
+        "JWT_AUTH_ENABLED",
+        "true",
+        "Whether JWTs are minted at all, until `rollout set` says otherwise. `false`: everybody is \
+         given session tokens.",
+    ),
+    plain(
+        "JWT_ROLLOUT_PERCENTAGE",
+        "100",
+        "The share of users who are given JWTs, 0 to 100, until `rollout set` says otherwise; the rest \
+         are given session tokens.",
+    ),
     plain("GRPC_ADDR", "127.0.0.1:50051", "The address and port of gRPC."),
     plain("HTTP_ADDR", "127.0.0.1:8080", "The address and port of HTTP."),
+    plain("METRICS_ADDR", "127.0.0.1:9464", "The address and port of `GET /metrics`."),
+    optional(
+        "CALLERS_FILE",
+        "Who may call, with which keys and roles: a JSON file that `token-authority callers` \
+         writes, read anew when it changes. Required in production and on addresses other than \
+         loopback. Unset: everybody may do everything.",
+    ),
+    plain(
+        "TLS",
+        "on",
+        "`on`: TLS, by TLS_CERT and TLS_KEY, which production and addresses other than loopback \
+         require. `off`: plain text, where a mesh or a proxy encrypts.",
+    ),
+    optional(
+        "TLS_CERT",
+        "The server's certificate chain, a PEM file, read anew when it changes. Unset: no TLS.",
+    ),
+    optional("TLS_KEY", "The private key of TLS_CERT, a PEM file, read anew when it changes."),
+    optional(
+        "TLS_CLIENT_CA",
+        "The roots of callers' client certificates, a PEM file, read anew when it changes. Unset: \
+         callers are not asked for one, and prove themselves by API keys alone.",
+    ),
+    plain("REFLECTION", "true", "Whether the gRPC port describes its services to anybody."),
+    optional(
+        "TRUSTED_PROXIES",
+        "Proxies whose `X-Forwarded-For` or `Forwarded` is believed: addresses and networks, \
+         separated by commas, such as `10.0.0.0/8`. Unset: none.",
+    ),
+    plain(
+        "RATE_LIMIT_PER_CALLER",
+        "0",
+        "How many requests a second each caller may make, and after a slash how many at once, such \
+         as `5000/10000`. `0`: as many as it likes.",
+    ),
+    optional(
+        "RATE_LIMIT_PER_CLIENT",
+        "How many requests a second each client address may make to what is open to anybody, and \
+         after a slash how many at once. `0`: as many as it likes. Unset: `50/200` in production, \
+         `0` in development.",
+    ),
+    plain(
+        "REQUEST_TIMEOUT_SECONDS",
+        "10",
+        "How many seconds a request may take; a caller may ask for less: 1 to 600.",
+    ),
+    plain(
+        "IDLE_TIMEOUT_SECONDS",
+        "75",
+        "How many seconds an HTTP/1 connection may be idle, or take to send a request's head: 1 to \
+         3600. Longer than your proxy keeps its own connections.",
+    ),
+    plain(
+        "MAX_CONCURRENT_REQUESTS",
+        "4096",
+        "How many requests may be under way; what comes on top is refused at once: 1 to 1000000.",
+    ),
+    plain(
+        "MAX_CONCURRENT_STREAMS",
+        "1024",
+        "How many requests may be under way on one HTTP/2 connection: 1 to 1000000.",
+    ),
     optional(
         "ALLOWED_ORIGINS",
         "Other origins whose pages may refresh and log out, separated by commas, such as \

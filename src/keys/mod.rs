@@ -16,6 +16,8 @@ pub mod life;
 pub mod pair;
 pub mod ring;
 pub mod secret;
+pub mod session_tokens;
 
 pub use ring::{KeyRing, Refusal};
 pub use secret::Secret;
+pub use session_tokens::SessionTokenKeys;

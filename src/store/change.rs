@@ -78,6 +78,9 @@ fn fold_refresh(ask: &Refresh, session: Option<&mut Session>, policy: &Policy) -
     let verdict = rotation::judge(session, &ask.presented, ask.now, policy);
     let token =
         rotation::take_effect(verdict, session, &ask.presented, &ask.candidate, ask.now, policy);
+    if token.is_some() {
+        session.auth_method = ask.rollout.method_for(&session.user_id);
+    }
     Refreshed { verdict, session: Some(session.clone()), token }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -28,6 +29,26 @@ pub struct Lanes {
     pub patience: Duration,
 }
 
+/// What lanes have done, and what waits in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LaneFigures {
+    /// Batches that were run.
+    pub batches: u64,
+    /// Requests that were in them.
+    pub operations: u64,
+    /// Requests that failed, in a batch or before they came into one.
+    pub failures: u64,
+    /// Requests that wait.
+    pub waiting: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    batches: AtomicU64,
+    operations: AtomicU64,
+    failures: AtomicU64,
+}
+
 struct Job<Q, A> {
     ask: Q,
     answer: oneshot::Sender<Result<A, StoreError>>,
@@ -37,6 +58,7 @@ struct Job<Q, A> {
 pub struct Coalescer<Q, A> {
     lanes: Vec<mpsc::Sender<Job<Q, A>>>,
     patience: Duration,
+    tally: Arc<Tally>,
 }
 
 impl<Q, A> fmt::Debug for Coalescer<Q, A> {
@@ -53,12 +75,14 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
         R: Future<Output = Vec<Result<A, StoreError>>> + Send + 'static,
     {
         let run = Arc::new(run);
+        let tally = Arc::new(Tally::default());
         let start_lane = |_| {
             let (sender, receiver) = mpsc::channel(config.waiting);
-            tokio::spawn(work(receiver, config.most, Arc::clone(&run)));
+            tokio::spawn(work(receiver, config.most, Arc::clone(&run), Arc::clone(&tally)));
             sender
         };
-        Self { lanes: (0..config.lanes).map(start_lane).collect(), patience: config.patience }
+        let lanes = (0..config.lanes).map(start_lane).collect();
+        Self { lanes, patience: config.patience, tally }
     }
 
     /// Asks, and waits for the answer. Requests of the same `key` go through the same lane, so no
@@ -69,6 +93,14 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
     /// [`StoreError::Unavailable`] where no answer came in time. A caller that stops waiting does
     /// not stop its neighbours.
     pub async fn ask(&self, key: usize, ask: Q) -> Result<A, StoreError> {
+        let answer = self.wait(key, ask).await;
+        if answer.is_err() {
+            self.tally.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn wait(&self, key: usize, ask: Q) -> Result<A, StoreError> {
         let (answer, answered) = oneshot::channel();
         let lane = &self.lanes[key % self.lanes.len()];
         lane.try_send(Job { ask, answer }).map_err(|_| StoreError::Overloaded)?;
@@ -76,6 +108,19 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(StoreError::Inconsistent("a batch was given up".into())),
             Err(_) => Err(StoreError::Unavailable("no answer in time".into())),
+        }
+    }
+
+    /// What the lanes have done, and what waits in them now.
+    #[must_use]
+    pub fn figures(&self) -> LaneFigures {
+        let waiting: usize =
+            self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum();
+        LaneFigures {
+            batches: self.tally.batches.load(Ordering::Relaxed),
+            operations: self.tally.operations.load(Ordering::Relaxed),
+            failures: self.tally.failures.load(Ordering::Relaxed),
+            waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
         }
     }
 
@@ -88,13 +133,20 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
     }
 }
 
-async fn work<Q, A, F, R>(mut receiver: mpsc::Receiver<Job<Q, A>>, most: usize, run: Arc<F>)
-where
+async fn work<Q, A, F, R>(
+    mut receiver: mpsc::Receiver<Job<Q, A>>,
+    most: usize,
+    run: Arc<F>,
+    tally: Arc<Tally>,
+) where
     F: Fn(Vec<Q>) -> R,
     R: Future<Output = Vec<Result<A, StoreError>>>,
 {
     let mut jobs = Vec::with_capacity(most);
     while receiver.recv_many(&mut jobs, most).await > 0 {
+        let count = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
+        tally.batches.fetch_add(1, Ordering::Relaxed);
+        tally.operations.fetch_add(count, Ordering::Relaxed);
         let (asks, answers): (Vec<_>, Vec<_>) =
             jobs.drain(..).map(|job| (job.ask, job.answer)).unzip();
         // A panic must not take the lane, and everybody after it, down with it. Dropping the

@@ -1,11 +1,15 @@
 //! A session's columns as both databases keep them, and the way back to a session.
 
 use super::StoreError;
+use super::figures::Census;
+use super::rollouts::LiveSessions;
 use super::rows::{Position, Recorded, Row};
 use crate::clock::Timestamp;
 use crate::token::client::ClientInfo;
 use crate::token::id::{Generation, SessionId, UserId};
+use crate::token::method::AuthMethod;
 use crate::token::refresh::{LineageKey, TokenHash};
+use crate::token::rollout::Percentage;
 use crate::token::seal::Sealed;
 use crate::token::session::{Lineage, Revocation, RevocationReason, Revoked, Session};
 
@@ -14,7 +18,7 @@ macro_rules! session_columns {
     () => {
         "id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key, \
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason, \
-         granted, user_agent, ip_address, device_name, revision"
+         granted, user_agent, ip_address, device_name, revision, auth_method"
     };
 }
 pub(super) use session_columns;
@@ -41,6 +45,7 @@ pub(super) struct Columns {
     pub(super) ip_address: String,
     pub(super) device_name: String,
     pub(super) revision: i64,
+    pub(super) auth_method: Option<String>,
 }
 
 impl Columns {
@@ -50,9 +55,11 @@ impl Columns {
     /// Where a column holds what this version never writes.
     pub(super) fn into_row(self) -> Result<Row, StoreError> {
         let revoked = self.revoked()?;
+        let auth_method = self.auth_method()?;
         let session = Session {
             id: self.id,
             revoked,
+            auth_method,
             lineage: self.lineage()?,
             user_id: UserId::new(self.user_id).map_err(|_| undecodable("user_id"))?,
             grant: serde_json::from_str(&self.granted).map_err(|_| undecodable("granted"))?,
@@ -74,6 +81,11 @@ impl Columns {
         Ok(Some(Revoked { at, reason }))
     }
 
+    /// Sessions of before there was a choice were given JWTs.
+    fn auth_method(&self) -> Result<AuthMethod, StoreError> {
+        self.auth_method.as_deref().map_or(Ok(AuthMethod::Jwt), method)
+    }
+
     fn lineage(&self) -> Result<Lineage, StoreError> {
         let hash = |hex: &str, column| TokenHash::from_hex(hex).ok_or_else(|| undecodable(column));
         let key: [u8; 32] =
@@ -90,6 +102,35 @@ impl Columns {
             proven_at: self.proven_at,
         })
     }
+}
+
+/// A share of users as both databases keep it.
+pub(super) fn percentage(number: i64) -> Result<Percentage, StoreError> {
+    Percentage::new(number).map_err(|_| undecodable("percentage"))
+}
+
+/// A user's live sessions of one kind: user, kind, how many.
+pub(super) fn live_sessions(row: (String, String, i64)) -> Result<LiveSessions, StoreError> {
+    let (user_id, auth_method, count) = row;
+    Ok(LiveSessions {
+        user_id: UserId::new(user_id).map_err(|_| undecodable("user_id"))?,
+        auth_method: method(&auth_method)?,
+        count: u64::try_from(count).unwrap_or(0),
+    })
+}
+
+/// The live sessions of one kind: kind, users, sessions.
+pub(super) fn census(row: (String, i64, i64)) -> Result<Census, StoreError> {
+    let (auth_method, users, sessions) = row;
+    Ok(Census {
+        auth_method: method(&auth_method)?,
+        users: u64::try_from(users).unwrap_or(0),
+        sessions: u64::try_from(sessions).unwrap_or(0),
+    })
+}
+
+fn method(name: &str) -> Result<AuthMethod, StoreError> {
+    AuthMethod::from_stored(name).ok_or_else(|| undecodable("auth_method"))
 }
 
 /// A session's grant as both databases keep it.

@@ -15,12 +15,14 @@
 mod change;
 pub mod coalesce;
 mod columns;
+pub mod figures;
 pub mod inspect;
 pub mod keys;
 mod lease;
 mod migrations;
 pub mod postgres;
 pub mod redis;
+pub mod rollouts;
 pub mod rows;
 pub mod sessions;
 pub mod signal;
@@ -30,12 +32,15 @@ pub mod url;
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
 use crate::token::refresh::RefreshToken;
+use crate::token::rollout::Rollout;
 use crate::token::rotation::{Candidate, Verdict};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
+pub use figures::Figures;
 pub use inspect::Inspect;
 pub use keys::KeyRows;
+pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;
 pub use sessions::Store;
 pub use signal::Signal;
@@ -100,6 +105,8 @@ pub struct Refresh {
     pub candidate: Candidate,
     /// When it was presented.
     pub now: Timestamp,
+    /// Who is given which kind of access token now.
+    pub rollout: Rollout,
 }
 
 /// What became of a presented refresh token.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::figures::Figures;
+use super::rollouts::Rollouts;
 use super::{KeyRows, Open, OpenedBefore, Proof, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
@@ -78,7 +80,7 @@ pub const OVERLAP: Duration = Duration::from_secs(10);
 /// Rows of sessions in a database. Every method is one atomic, durable step, takes effect whole
 /// or not at all, and answers in the order of what it was given.
 #[async_trait]
-pub trait Rows: KeyRows + fmt::Debug + Send + Sync + 'static {
+pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'static {
     /// Stores new sessions. `false` for one whose request key is taken, by a row or by an earlier
     /// one of the same call: it is not stored.
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError>;
@@ -91,8 +93,8 @@ pub trait Rows: KeyRows + fmt::Debug + Send + Sync + 'static {
     async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError>;
 
     /// Writes sessions' new states: `lineage` (but for its key, which a session keeps),
-    /// `last_used_at`, `expires_at` and `revoked`. `false` for one whose row has another revision
-    /// by now, or is gone: it is left as it is. No id comes twice in one call. A
+    /// `last_used_at`, `expires_at`, `revoked` and `auth_method`. `false` for one whose row has
+    /// another revision by now, or is gone: it is left as it is. No id comes twice in one call. A
     /// session's revocation is added to the feed in the same step.
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError>;
 

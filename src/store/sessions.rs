@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{self, Change, Changed, Ending, Rules};
-use super::coalesce::{Coalescer, Lanes};
+use super::coalesce::{Coalescer, LaneFigures, Lanes};
 use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::{Open, Opened, Proof, Refresh, Refreshed, Revoke, StoreError};
 use crate::clock::Timestamp;
@@ -186,6 +186,17 @@ impl Store {
     /// Where the database fails.
     pub async fn check(&self) -> Result<Schema, StoreError> {
         self.within(self.rows.check()).await
+    }
+
+    /// What the lanes have done, and what waits in them now, by the lanes' names.
+    #[must_use]
+    pub fn lanes(&self) -> [(&'static str, LaneFigures); 4] {
+        [
+            ("open", self.opens.figures()),
+            ("change", self.changes.figures()),
+            ("load", self.loads.figures()),
+            ("prove", self.proofs.figures()),
+        ]
     }
 
     /// Ends all connections, once those at work are done.

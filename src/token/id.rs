@@ -119,6 +119,18 @@ impl AccessTokenId {
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
+    /// The id of these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Its sixteen bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
     /// Reads the generation out of a `jti` of ours; `None` for any other text.
     #[must_use]
     pub fn generation_of(jti: &str) -> Option<Generation> {

@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The longest text that is looked at: far above any token that we mint, and so short that a
-/// flood of the longest ones costs little.
-pub const MOST_BYTES: usize = 16 * 1024;
+/// The longest text that is looked at: above any token that we mint (every audience, scope and
+/// claim at its bound make 40 KiB), and so short that a flood of the longest ones costs little.
+pub const MOST_BYTES: usize = 64 * 1024;
 
 /// Not a signed token in compact form, or one whose header asks for what we do not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +33,7 @@ impl<'a> Unverified<'a> {
     ///
     /// # Errors
     /// Where it is not three parts of base64url, its header is no JSON object, or the header
-    /// names a critical extension (RFC 7515 section 4.1.11: none is known here) or brings a key
-    /// of its own.
+    /// names a critical extension (RFC 7515 section 4.1.11: none is known here).
     pub fn parse(token: &'a str) -> Result<Self, Malformed> {
         if token.len() > MOST_BYTES {
             return Err(Malformed);
@@ -46,7 +45,7 @@ impl<'a> Unverified<'a> {
         }
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Malformed)?;
         let header: Header = serde_json::from_slice(&header).map_err(|_| Malformed)?;
-        if header.forbidden {
+        if header.critical {
             return Err(Malformed);
         }
         Ok(Self { signed, payload, signature, header })
@@ -78,8 +77,8 @@ pub struct Header {
     pub kid: Option<String>,
     /// `typ`: what the token is.
     pub typ: Option<String>,
-    /// Names a critical extension, or brings a key of its own.
-    forbidden: bool,
+    /// Names a critical extension.
+    critical: bool,
 }
 
 impl Header {
@@ -116,10 +115,12 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 "alg" => header.alg = map.next_value()?,
                 "kid" => header.kid = Some(map.next_value()?),
                 "typ" => header.typ = Some(map.next_value()?),
-                "crit" | "jwk" | "jku" | "x5u" | "x5c" => {
-                    header.forbidden = true;
+                "crit" => {
+                    header.critical = true;
                     map.next_value::<IgnoredAny>()?;
                 }
+                // Also a key that the token brings along (`jwk`, `jku`, `x5c`, `x5u`): nobody
+                // looks at it, as with the verifiers that backends use.
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -191,10 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn a_header_may_not_bring_its_own_key_or_demand_extensions() {
-        for name in ["crit", "jwk", "jku", "x5u", "x5c"] {
-            let header = format!(r#"{{"alg":"HS256","{name}":["x"]}}"#);
-            assert!(Unverified::parse(&with_header(&header)).is_err(), "{name}");
+    fn a_header_may_not_demand_extensions_and_a_key_that_it_brings_is_ignored() {
+        let parse = |name| {
+            let token = with_header(&format!(r#"{{"alg":"HS256","{name}":["x"]}}"#));
+            Unverified::parse(&token).map(|parts| parts.header)
+        };
+        assert!(parse("crit").is_err());
+        let plain = Header { alg: "HS256".into(), ..Default::default() };
+        for name in ["jwk", "jku", "x5u", "x5c"] {
+            assert_eq!(parse(name).as_ref(), Ok(&plain), "{name}");
         }
     }
 

@@ -9,6 +9,8 @@
 //! * [`jws`]: the compact form that carries them (RFC 7515)
 //! * [`key`]: a signing key, as it is kept
 //! * [`refresh`]: the refresh token, its hash and its proof of origin
+//! * [`session_token`]: the opaque access token
+//! * [`method`], [`rollout`]: the kinds of access token, and who is given which
 //! * [`seal`]: keeping a token so that only its predecessor opens it
 //! * [`session`]: one login, as stored
 //! * [`rotation`]: the verdict on a presented refresh token
@@ -21,7 +23,10 @@ pub mod grant;
 pub mod id;
 pub mod jws;
 pub mod key;
+pub mod method;
 pub mod refresh;
+pub mod rollout;
 pub mod rotation;
 pub mod seal;
 pub mod session;
+pub mod session_token;

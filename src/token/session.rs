@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::client::ClientInfo;
 use super::grant::Grant;
 use super::id::{Generation, SessionId, UserId};
+use super::method::AuthMethod;
 use super::refresh::{LineageKey, RefreshToken, TokenHash};
 use super::seal::Sealed;
 use crate::clock::Timestamp;
@@ -30,6 +31,8 @@ pub struct Session {
     pub revoked: Option<Revoked>,
     /// Its refresh tokens.
     pub lineage: Lineage,
+    /// What kind of access token it was last given.
+    pub auth_method: AuthMethod,
 }
 
 /// A session's refresh tokens: the current one, the one before it, and what is known of their

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use axum::Json;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::callers::refusal::Refusal;
 use super::proto::v1::ErrorReason;
 use crate::authority::revocations::watch::Ended;
 use crate::authority::{AuthorityError, RefreshRefusal};
@@ -57,7 +62,7 @@ fn refused(refusal: RefreshRefusal) -> Status {
 }
 
 /// The store failed. The cause goes to the log, never to the caller.
-fn store(error: &StoreError) -> Status {
+pub(super) fn store(error: &StoreError) -> Status {
     match error {
         StoreError::Unavailable(_) => {
             tracing::warn!(%error, "the store is unavailable");
@@ -105,6 +110,59 @@ impl From<AuthorityError> for Status {
     }
 }
 
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let limited = |wait, message: &str| {
+            let mut details = details(ErrorReason::RateLimited);
+            details.set_retry_info(Some(wait));
+            Self::with_error_details(Code::ResourceExhausted, message, details)
+        };
+        match refusal {
+            Refusal::Unauthenticated => Self::with_error_details(
+                Code::Unauthenticated,
+                "the caller has no or a wrong API key or client certificate",
+                details(ErrorReason::CallerUnauthenticated),
+            ),
+            Refusal::Forbidden(role) => Self::with_error_details(
+                Code::PermissionDenied,
+                format!("the caller lacks the role {role}"),
+                details(ErrorReason::CallerForbidden),
+            ),
+            Refusal::Limited(wait) => limited(wait, "too many requests"),
+            Refusal::Overloaded => limited(RETRY, "too many requests are under way"),
+            Refusal::Late => Self::deadline_exceeded("the request took longer than it may"),
+            Refusal::Unknown => Self::unimplemented("there is no such method"),
+        }
+    }
+}
+
+/// The answer to an HTTP request that is turned away, in the form of RFC 6749 section 5.2.
+#[must_use]
+pub fn http_refusal(refusal: Refusal) -> Response<Body> {
+    let status = Status::from(refusal);
+    let HttpFault { status: code, retry_after, .. } = to_http(&status);
+    let error = match refusal {
+        Refusal::Unauthenticated => "invalid_client",
+        Refusal::Forbidden(_) => "unauthorized_client",
+        Refusal::Limited(_) | Refusal::Overloaded => "rate_limited",
+        Refusal::Late => "temporarily_unavailable",
+        Refusal::Unknown => "not_found",
+    };
+    let body = json!({ "error": error, "error_description": status.message() });
+    let mut response = (code, Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal == Refusal::Unauthenticated {
+        for challenge in ["Bearer realm=\"token-authority\"", "Basic realm=\"token-authority\""] {
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+    }
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
 /// An error as HTTP tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpFault {
@@ -134,7 +192,7 @@ pub fn to_http(error: &Status) -> HttpFault {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
-        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::NotFound | Code::Unimplemented => StatusCode::NOT_FOUND,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -144,13 +202,21 @@ pub fn to_http(error: &Status) -> HttpFault {
     let asked = details.retry_info().and_then(|info| info.retry_delay);
     let retry_after =
         matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-            .then(|| asked.map_or(1, |delay| delay.as_secs().max(1)));
+            .then(|| asked.map_or(1, whole_seconds));
     HttpFault { status, reason, retry_after }
+}
+
+/// At least one, and never less than it takes.
+const fn whole_seconds(delay: Duration) -> u64 {
+    let begun = if delay.subsec_nanos() > 0 { 1 } else { 0 };
+    let seconds = delay.as_secs() + begun;
+    if seconds == 0 { 1 } else { seconds }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::callers::roles::Role;
 
     #[test]
     fn every_error_has_its_code_reason_and_status() {
@@ -174,6 +240,31 @@ mod tests {
         }
         let http = to_http(&Status::from(unavailable()));
         assert_eq!((http.retry_after, http.reason), (Some(1), None));
+    }
+
+    #[test]
+    fn every_refusal_has_its_code_reason_and_status() {
+        let (wait, role) = (Duration::from_millis(1200), Role::Admin);
+        for (refusal, code, name, status) in [
+            (Refusal::Unauthenticated, Code::Unauthenticated, Some("CALLER_UNAUTHENTICATED"), 401),
+            (Refusal::Forbidden(role), Code::PermissionDenied, Some("CALLER_FORBIDDEN"), 403),
+            (Refusal::Limited(wait), Code::ResourceExhausted, Some("RATE_LIMITED"), 429),
+            (Refusal::Overloaded, Code::ResourceExhausted, Some("RATE_LIMITED"), 429),
+            (Refusal::Late, Code::DeadlineExceeded, None, 503),
+            (Refusal::Unknown, Code::Unimplemented, None, 404),
+        ] {
+            let answer = Status::from(refusal);
+            assert_eq!(answer.code(), code);
+            let details = answer.get_error_details();
+            assert_eq!(details.error_info().map(|info| info.reason.as_str()), name);
+            let response = http_refusal(refusal);
+            assert_eq!(response.status(), status);
+            let challenged = response.headers().contains_key(header::WWW_AUTHENTICATE);
+            assert_eq!(challenged, status == 401);
+        }
+        let limited = Status::from(Refusal::Limited(wait));
+        assert_eq!(limited.get_error_details().retry_info().unwrap().retry_delay, Some(wait));
+        assert_eq!(to_http(&limited).retry_after, Some(2), "not sooner than it helps");
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //!
 //! The span follows the OpenTelemetry conventions and has the caller's `traceparent` as its
 //! parent where there is one; a request that the browser's adapter makes in this process is a
-//! child of the HTTP request that caused it. Nothing of a request but its method, path and
-//! outcome is recorded: no header, no body, no query.
+//! child of the HTTP request that caused it. Nothing of a request but its method, path, caller's
+//! name and outcome is recorded: no header, no body, no query.
 
+use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -20,6 +22,8 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::callers::Caller;
+
 /// Which kind of request is observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -29,14 +33,21 @@ pub enum Kind {
     Http,
 }
 
+/// Is told of every request that has ended. Has to be quick, and may not wait.
+pub trait Meter: fmt::Debug + Send + Sync + 'static {
+    /// A request has ended: an RPC `service/Method` with its gRPC status, or an HTTP request
+    /// `METHOD /path` with its status. Whoever calls decides what the name says.
+    fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration);
+}
+
 /// Observes every request of a service.
-#[derive(Debug, Clone, Copy)]
-pub struct ObserveLayer(pub Kind);
+#[derive(Debug, Clone)]
+pub struct ObserveLayer(pub Kind, pub Arc<dyn Meter>);
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, kind: self.0 }
+        Observe { inner, kind: self.0, meter: Arc::clone(&self.1) }
     }
 }
 
@@ -45,6 +56,7 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     kind: Kind,
+    meter: Arc<dyn Meter>,
 }
 
 impl<S, B, R> Service<Request<B>> for Observe<S>
@@ -63,7 +75,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let record = Record::begin(self.kind, &request);
+        let record = Record::begin(self.kind, &self.meter, &request);
         let future = self.inner.call(request).instrument(record.span.clone());
         Box::pin(async move {
             let response = future.await?;
@@ -76,13 +88,16 @@ where
 #[derive(Debug)]
 struct Record {
     kind: Kind,
+    meter: Arc<dyn Meter>,
     span: Span,
     method: String,
     begun: Instant,
+    /// Who called, where the gate has found out.
+    caller: Option<Caller>,
 }
 
 impl Record {
-    fn begin<B>(kind: Kind, request: &Request<B>) -> Self {
+    fn begin<B>(kind: Kind, meter: &Arc<dyn Meter>, request: &Request<B>) -> Self {
         let path = request.uri().path();
         let (span, method) = match kind {
             Kind::Grpc => {
@@ -95,10 +110,12 @@ impl Record {
             }
         };
         adopt_parent(&span, request.headers());
-        Self { kind, span, method, begun: Instant::now() }
+        let meter = Arc::clone(meter);
+        Self { kind, meter, span, method, begun: Instant::now(), caller: None }
     }
 
-    fn follow<R>(self, response: Response<R>) -> Response<Observed<R>> {
+    fn follow<R>(mut self, response: Response<R>) -> Response<Observed<R>> {
+        self.caller = response.extensions().get::<Caller>().cloned();
         let outcome = match self.kind {
             Kind::Http => Some(i32::from(response.status().as_u16())),
             // An RPC that failed before it sent anything has its status among the headers.
@@ -113,8 +130,12 @@ impl Record {
 
     /// Writes the request's one line.
     fn end(self, outcome: i32) {
-        let micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = self.begun.elapsed();
+        self.meter.request(self.kind, &self.method, outcome, took);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let _entered = self.span.enter();
+        let caller = self.caller.as_ref().map(Caller::name);
+        self.span.record("caller", caller);
         match self.kind {
             Kind::Grpc => {
                 self.span.record("rpc.grpc.status_code", outcome);
@@ -124,9 +145,9 @@ impl Record {
                 }
                 if self.method.starts_with("grpc.") {
                     // Health checks and reflection come in by the minute.
-                    tracing::debug!(rpc = self.method, ?code, micros, "rpc");
+                    tracing::debug!(rpc = self.method, ?code, micros, caller, "rpc");
                 } else {
-                    tracing::info!(rpc = self.method, ?code, micros, "rpc");
+                    tracing::info!(rpc = self.method, ?code, micros, caller, "rpc");
                 }
             }
             Kind::Http => {
@@ -134,7 +155,7 @@ impl Record {
                 if outcome >= 500 {
                     self.span.record("otel.status_code", "ERROR");
                 }
-                tracing::info!(request = self.method, status = outcome, micros, "http");
+                tracing::info!(request = self.method, status = outcome, micros, caller, "http");
             }
         }
     }
@@ -154,6 +175,7 @@ fn grpc_span(service: &str, method: &str) -> Span {
         rpc.service = service,
         rpc.method = method,
         rpc.grpc.status_code = field::Empty,
+        caller = field::Empty,
     )
 }
 
@@ -166,6 +188,7 @@ fn http_span(method: &http::Method, path: &str) -> Span {
         http.request.method = %method,
         url.path = path,
         http.response.status_code = field::Empty,
+        caller = field::Empty,
     )
 }
 

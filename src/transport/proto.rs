@@ -1,5 +1,8 @@
 //! The generated contract: `proto/token_authority/v1`.
 
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+
 /// The messages and services of `token_authority.v1`.
 #[expect(
     clippy::pedantic,
@@ -13,3 +16,20 @@ pub mod v1 {
 
 /// The contract's descriptor, for reflection.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/token_authority.bin"));
+
+/// The contract's services, by their full names, and the methods of each.
+#[must_use]
+pub fn methods() -> Vec<(String, Vec<String>)> {
+    // It was written by this crate's own build.
+    let files = FileDescriptorSet::decode(DESCRIPTOR).unwrap_or_default().file;
+    let services = files.into_iter().flat_map(|file| {
+        let package = file.package().to_owned();
+        file.service
+            .into_iter()
+            .map(move |service| (format!("{package}.{}", service.name()), service))
+    });
+    let names = |service: prost_types::ServiceDescriptorProto| {
+        service.method.iter().map(|method| method.name().to_owned()).collect()
+    };
+    services.map(|(name, service)| (name, names(service))).collect()
+}

@@ -9,6 +9,7 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the doctor needs no running service and no clients")]
 mod support;
 
 mod health;

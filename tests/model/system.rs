@@ -11,6 +11,7 @@ use token_authority::clock::Timestamp;
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rotation::{Candidate, Policy, Verdict};
 use token_authority::token::session::{Lineage, Session};
@@ -37,6 +38,7 @@ pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
         expires_at: policy.expiry(LOGIN, LOGIN),
         revoked: None,
         lineage: Lineage::begin(key, &first, LOGIN),
+        auth_method: AuthMethod::Jwt,
     };
     (session, first)
 }

@@ -7,7 +7,9 @@ use token_authority::store::{Open, OpenRequest, Refresh};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
+use token_authority::token::rollout::Rollout;
 use token_authority::token::rotation::{Candidate, Policy};
 use token_authority::token::seal::{self, Purpose, Sealed};
 use token_authority::token::session::{Lineage, Session};
@@ -52,6 +54,7 @@ impl Logins {
             expires_at: POLICY.expiry(now, now),
             revoked: None,
             lineage: Lineage::begin(key, &first, now),
+            auth_method: AuthMethod::Jwt,
         };
         (Open { session, request: None }, first)
     }
@@ -71,7 +74,7 @@ impl Logins {
     /// `presented`, with random bytes for its successor.
     pub(crate) fn refresh(&self, presented: &RefreshToken, now: Timestamp) -> Refresh {
         let candidate = Candidate { secret: draw(&self.0), nonce: draw(&self.0) };
-        Refresh { presented: presented.clone(), candidate, now }
+        Refresh { presented: presented.clone(), candidate, now, rollout: Rollout::COMPLETE }
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the store needs no running service and no clients")]
 mod support;
 
 mod database;
@@ -19,6 +20,7 @@ mod on_postgres;
 mod on_sqlite;
 mod outages;
 mod races;
+mod rollouts;
 mod rows;
 mod schema;
 mod secrets;
@@ -98,4 +100,8 @@ conformance! {
         its_state_is_told
         several_migrate_at_once
         a_column_that_this_version_does_not_know_is_left_alone;
+    rollouts:
+        changes_are_appended_in_one_order
+        live_sessions_are_counted_by_user_and_kind
+        a_refresh_moves_a_session_to_the_other_kind;
 }

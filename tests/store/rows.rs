@@ -8,6 +8,7 @@ use token_authority::store::{Open, Opened, Proof, StoreError};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::method::AuthMethod;
 use token_authority::token::seal::Sealed;
 use token_authority::token::session::{RevocationReason, Revoked, Session};
 
@@ -26,6 +27,7 @@ fn full(logins: &Logins) -> Session {
     session.client = ClientInfo::new("Mozilla/5.0 {,\"}", "2001:db8::1", "Zoës Gerät").unwrap();
     session.last_used_at = START + Duration::from_micros(1);
     session.revoked = Some(Revoked { at: START, reason: RevocationReason::Reuse });
+    session.auth_method = AuthMethod::Session;
     let lineage = &mut session.lineage;
     lineage.generation = Generation::new(u32::MAX);
     lineage.predecessor = Some(first.hash());

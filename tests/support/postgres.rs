@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use super::supervised::{Supervised, await_port, free_port, unprivileged};
+use super::supervised::{Supervised, await_no_port, await_port, free_port, unprivileged};
 
 /// A running cluster, whose user `postgres` needs no password.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    server: Supervised,
+    /// The server's processes, one after the other; the last one runs.
+    servers: Vec<Supervised>,
+    folder: PathBuf,
     port: u16,
 }
 
@@ -35,8 +37,16 @@ impl Cluster {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-        let (program, text) = (program("postgres"), port.to_string());
-        let mut command = vec![program.as_str(), "-D", data, "-p", &text];
+        let mut cluster = Self { servers: Vec::new(), folder, port };
+        cluster.start_again();
+        cluster
+    }
+
+    /// Starts its server after [`Self::stop_at_once`].
+    pub(crate) fn start_again(&mut self) {
+        let data = self.folder.join("data");
+        let (program, text) = (program("postgres"), self.port.to_string());
+        let mut command = vec![program.as_str(), "-D", data.to_str().unwrap(), "-p", &text];
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
@@ -47,9 +57,20 @@ impl Cluster {
             command.extend(["-c", setting]);
         }
         // INT is Postgres's fast shutdown.
-        let server = Supervised::start(&folder, "INT", &command);
-        await_port(port, &server);
-        Self { server, port }
+        let server = Supervised::start(&self.folder, "INT", &command);
+        await_port(self.port, &server);
+        self.servers.push(server);
+    }
+
+    /// Ends it without any farewell, as a crash would (`pg_ctl stop -m immediate`).
+    pub(crate) fn stop_at_once(&self) {
+        let server = self.server();
+        server.signal("QUIT");
+        await_no_port(self.port, server);
+    }
+
+    fn server(&self) -> &Supervised {
+        self.servers.last().expect("one was started")
     }
 
     /// The cluster that this process's tests share.
@@ -69,7 +90,7 @@ impl Cluster {
                 Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("57P03") => {
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 }
-                Err(error) => panic!("{error}: {}", self.server.log()),
+                Err(error) => panic!("{error}: {}", self.server().log()),
             }
         };
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
@@ -90,12 +111,19 @@ impl Cluster {
 
     /// Halts all its processes, so that it neither answers nor hangs up.
     pub(crate) fn pause(&self) {
-        self.server.signal("STOP");
+        self.server().signal("STOP");
     }
 
     /// Lets them go on.
     pub(crate) fn resume(&self) {
-        self.server.signal("CONT");
+        self.server().signal("CONT");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The last one first: whoever ends deletes the folder.
+        while self.servers.pop().is_some() {}
     }
 }
 

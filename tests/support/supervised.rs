@@ -116,6 +116,16 @@ pub(crate) fn await_port(port: u16, supervised: &Supervised) {
     }
 }
 
+/// Waits until nothing listens on a loopback port.
+pub(crate) fn await_no_port(port: u16, supervised: &Supervised) {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < deadline, "{port} stays open: {}", supervised.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }

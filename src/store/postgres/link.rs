@@ -6,7 +6,7 @@
 //! an unnamed one is lost between its preparation and its execution, which sqlx sends as two. So
 //! there each statement is unnamed and inside a transaction of its own.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use super::error::{Failure, Kind};
 use super::settings::Options;
 use super::sql;
 use crate::store::StoreError;
+use crate::store::figures::Connections;
 use crate::store::lease::Lease;
 
 /// A statement with its arguments.
@@ -44,6 +45,9 @@ pub(super) struct Link {
     /// When a connection was last found broken.
     broken: Arc<Mutex<Option<Instant>>>,
     pool: OnceCell<PgPool>,
+    /// How often a connection was asked for, and how long that took, in microseconds.
+    asked: AtomicU64,
+    waited: AtomicU64,
 }
 
 /// When a failed operation may be tried again.
@@ -57,8 +61,15 @@ pub(super) enum Again {
 
 impl Link {
     pub(super) fn new(options: Options, connect: PgConnectOptions, pooled: bool) -> Self {
-        let pooled = AtomicBool::new(pooled);
-        Self { options, connect, pooled, broken: Arc::default(), pool: OnceCell::new() }
+        Self {
+            options,
+            connect,
+            pooled: AtomicBool::new(pooled),
+            broken: Arc::default(),
+            pool: OnceCell::new(),
+            asked: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
+        }
     }
 
     /// Runs a statement that `build` makes, as one step of its own.
@@ -132,8 +143,25 @@ impl Link {
 
     /// Takes a connection on loan.
     pub(super) async fn lease(&self) -> Result<Lease<Postgres>, Failure> {
+        let begun = Instant::now();
         let pool = self.pool.get_or_try_init(|| self.open()).await?;
-        Ok(Lease::take(pool).await?)
+        let lease = Lease::take(pool).await;
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.waited.fetch_add(micros, Ordering::Relaxed);
+        Ok(lease?)
+    }
+
+    /// Its connections as they stand now.
+    pub(super) fn connections(&self) -> Connections {
+        let pool = self.pool.get();
+        let idle = pool.map_or(0, PgPool::num_idle);
+        Connections {
+            open: pool.map_or(0, |pool| u64::from(pool.size())),
+            idle: u64::try_from(idle).unwrap_or(u64::MAX),
+            asked: self.asked.load(Ordering::Relaxed),
+            waited_micros: self.waited.load(Ordering::Relaxed),
+        }
     }
 
     /// How its connections are made.

@@ -9,6 +9,7 @@
 //! * `rows`: [`Rows`](super::Rows)
 //! * `feed`: reading the revocation feed
 //! * `signal`: telling other replicas of it at once, where the database can
+//! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
@@ -20,6 +21,7 @@ mod inspect;
 mod keys;
 mod link;
 mod migrate;
+mod rollouts;
 mod rows;
 mod settings;
 mod signal;

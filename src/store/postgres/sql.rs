@@ -8,19 +8,21 @@ pub(super) const INSERT: &str = "
     INSERT INTO user_sessions
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
-         granted, user_agent, ip_address, device_name, request_key, first_tokens,
+         granted, user_agent, ip_address, device_name, request_key, first_tokens, auth_method,
          revision, sweep_at)
     SELECT n.id, n.user_id, n.token, n.expires_at, n.predecessor, n.generation, n.sealed,
            n.lineage_key, n.handed_out_at, n.proven_at, n.created_at, n.last_used_at,
            n.revoked_at, n.revocation_reason, n.granted, n.user_agent, n.ip_address,
-           n.device_name, n.request_key, n.first_tokens, 0, n.expires_at
+           n.device_name, n.request_key, n.first_tokens, n.auth_method, 0, n.expires_at
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bigint[],
                 $7::bytea[], $8::bytea[], $9::timestamptz[], $10::timestamptz[],
                 $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::text[],
-                $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[])
+                $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bytea[],
+                $21::text[])
         AS n (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
               handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
-              granted, user_agent, ip_address, device_name, request_key, first_tokens)
+              granted, user_agent, ip_address, device_name, request_key, first_tokens,
+              auth_method)
     ON CONFLICT (request_key) DO NOTHING
     RETURNING id";
 
@@ -38,12 +40,13 @@ pub(super) const SWAP: &str = "
     SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
         generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
         proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
-        revocation_reason = n.revocation_reason, revision = s.revision + 1
+        revocation_reason = n.revocation_reason, auth_method = n.auth_method,
+        revision = s.revision + 1
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[],
                 $6::bigint[], $7::bytea[], $8::timestamptz[], $9::timestamptz[],
-                $10::timestamptz[], $11::timestamptz[], $12::text[])
+                $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[])
         AS n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
-              proven_at, last_used_at, revoked_at, revocation_reason)
+              proven_at, last_used_at, revoked_at, revocation_reason, auth_method)
     WHERE s.id = n.id AND s.revision = n.revision
     RETURNING s.id";
 
@@ -171,6 +174,32 @@ pub(super) const OVERDUE: &str = "
     FROM (SELECT 1 AS due FROM user_sessions WHERE sweep_at < $1 LIMIT $2) AS overdue";
 
 pub(super) const PROBE: &str = "SELECT current_setting('token_authority.probe', true)";
+
+pub(super) const CHANGES: &str = "
+    SELECT seq, percentage, jwt_enabled, updated_at, updated_by FROM rollout_changes
+    ORDER BY seq DESC LIMIT $1";
+
+pub(super) const APPEND_CHANGE: &str = "
+    INSERT INTO rollout_changes (seq, percentage, jwt_enabled, updated_at, updated_by)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq) DO NOTHING RETURNING seq";
+
+/// Of whole users: the page ends with the last user that fits, or with one that does not.
+pub(super) const LIVE_SESSIONS: &str = "
+    SELECT s.user_id, coalesce(s.auth_method, 'jwt') AS method, count(*)
+    FROM user_sessions AS s
+    JOIN (SELECT DISTINCT user_id FROM user_sessions
+          WHERE revoked_at IS NULL AND expires_at > $2 AND ($1::text IS NULL OR user_id > $1)
+          ORDER BY user_id LIMIT $3) AS page ON page.user_id = s.user_id
+    WHERE s.revoked_at IS NULL AND s.expires_at > $2
+    GROUP BY s.user_id, method ORDER BY s.user_id, method";
+
+pub(super) const CENSUS: &str = "
+    SELECT coalesce(auth_method, 'jwt') AS method, count(DISTINCT user_id), count(*)
+    FROM user_sessions WHERE revoked_at IS NULL AND expires_at > $1 GROUP BY method";
+
+pub(super) const SIZE: &str = "SELECT pg_total_relation_size('user_sessions')";
+
+pub(super) const FIRST_DUE: &str = "SELECT sweep_at FROM user_sessions ORDER BY sweep_at LIMIT 1";
 
 pub(super) const LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _sqlx_migrations (

@@ -38,7 +38,8 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
         .bind(each(&sessions, |session| session.client.ip_address()))
         .bind(each(&sessions, |session| session.client.device_name()))
         .bind(keys)
-        .bind(first_tokens))
+        .bind(first_tokens)
+        .bind(each(&sessions, |session| session.auth_method.as_str())))
 }
 
 pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
@@ -57,7 +58,8 @@ pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
         .bind(moments_if(&sessions, |session| session.lineage.proven_at)?)
         .bind(moments(&sessions, |session| session.last_used_at)?)
         .bind(moments_if(&sessions, |session| session.revoked.map(|revoked| revoked.at))?)
-        .bind(each(&sessions, reason));
+        .bind(each(&sessions, reason))
+        .bind(each(&sessions, |session| session.auth_method.as_str()));
     Ok(if tells { statement.bind(moments_if(swaps, until)?) } else { statement })
 }
 

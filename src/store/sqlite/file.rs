@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions as _, Executor as _, Sqlite, SqliteConnection, SqliteP
 use super::error::{is_busy, judge};
 use super::sql;
 use crate::store::StoreError;
+use crate::store::figures::Connections;
 use crate::store::lease::Lease;
 
 /// How long to wait for another process that writes.
@@ -102,6 +103,17 @@ impl File {
                 lease.give_back();
                 Err(error)
             }
+        }
+    }
+
+    /// The connections as they stand now. How long they were waited for is not measured: of the
+    /// one that writes, the lanes tell.
+    pub(super) fn connections(&self) -> Connections {
+        let idle = self.writer.num_idle() + self.readers.num_idle();
+        Connections {
+            open: u64::from(self.writer.size()) + u64::from(self.readers.size()),
+            idle: u64::try_from(idle).unwrap_or(u64::MAX),
+            ..Connections::default()
         }
     }
 

@@ -3,6 +3,7 @@
 //! * `file`: the file and the connections to it
 //! * `sql`, `write`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
+//! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `migrate`: the schema
@@ -13,6 +14,7 @@ mod file;
 mod inspect;
 mod keys;
 mod migrate;
+mod rollouts;
 mod rows;
 mod sql;
 mod write;

@@ -270,5 +270,6 @@ fn read(row: &SqliteRow) -> Result<Columns, sqlx::Error> {
         ip_address: row.try_get(16)?,
         device_name: row.try_get(17)?,
         revision: row.try_get(18)?,
+        auth_method: row.try_get(19)?,
     })
 }

@@ -13,9 +13,9 @@ pub(super) const INSERT: &str = "
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
          granted, user_agent, ip_address, device_name, request_key, first_tokens,
-         revision, sweep_at)
+         revision, sweep_at, auth_method)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, 0, ?4)
+            ?19, ?20, 0, ?4, ?21)
     ON CONFLICT (request_key) DO NOTHING";
 
 pub(super) const FIND_REQUESTS: &str = concat!(
@@ -35,7 +35,7 @@ pub(super) const SWAP: &str = "
     UPDATE user_sessions
     SET token = ?3, expires_at = ?4, predecessor = ?5, generation = ?6, sealed = ?7,
         handed_out_at = ?8, proven_at = ?9, last_used_at = ?10, revoked_at = ?11,
-        revocation_reason = ?12, revision = revision + 1
+        revocation_reason = ?12, auth_method = ?13, revision = revision + 1
     WHERE id = ?1 AND revision = ?2";
 
 pub(super) const PROVE: &str = "
@@ -110,6 +110,33 @@ pub(super) const FORGET_FIRST_TOKENS: &str = "
     WHERE id IN (SELECT id FROM user_sessions
                  WHERE first_tokens IS NOT NULL AND created_at < ?1
                  ORDER BY created_at LIMIT ?2)";
+
+pub(super) const CHANGES: &str = "
+    SELECT seq, percentage, jwt_enabled, updated_at, updated_by FROM rollout_changes
+    ORDER BY seq DESC LIMIT ?1";
+
+pub(super) const APPEND_CHANGE: &str = "
+    INSERT INTO rollout_changes (seq, percentage, jwt_enabled, updated_at, updated_by)
+    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (seq) DO NOTHING";
+
+/// Of whole users: the page ends with the last user that fits, or with one that does not.
+pub(super) const LIVE_SESSIONS: &str = "
+    SELECT s.user_id, coalesce(s.auth_method, 'jwt') AS method, count(*)
+    FROM user_sessions AS s
+    JOIN (SELECT DISTINCT user_id FROM user_sessions
+          WHERE revoked_at IS NULL AND expires_at > ?2 AND (?1 IS NULL OR user_id > ?1)
+          ORDER BY user_id LIMIT ?3) AS page ON page.user_id = s.user_id
+    WHERE s.revoked_at IS NULL AND s.expires_at > ?2
+    GROUP BY s.user_id, method ORDER BY s.user_id, method";
+
+pub(super) const CENSUS: &str = "
+    SELECT coalesce(auth_method, 'jwt') AS method, count(DISTINCT user_id), count(*)
+    FROM user_sessions WHERE revoked_at IS NULL AND expires_at > ?1 GROUP BY method";
+
+pub(super) const SIZE: &str =
+    "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+
+pub(super) const FIRST_DUE: &str = "SELECT sweep_at FROM user_sessions ORDER BY sweep_at LIMIT 1";
 
 pub(super) const LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _sqlx_migrations (

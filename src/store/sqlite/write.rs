@@ -50,6 +50,7 @@ fn insert_one(open: &Open, granted: String) -> Statement {
         .bind(client.device_name().to_owned())
         .bind(request.map(|request| request.key.clone()))
         .bind(request.map(|request| request.sealed.as_bytes().to_vec()))
+        .bind(session.auth_method.as_str())
 }
 
 pub(super) async fn swap(
@@ -83,6 +84,7 @@ fn swap_one(swap: &Swap) -> Statement {
         .bind(session.last_used_at.as_micros())
         .bind(session.revoked.map(|revoked| revoked.at.as_micros()))
         .bind(reason(session))
+        .bind(session.auth_method.as_str())
 }
 
 /// Adds a revocation to the feed.

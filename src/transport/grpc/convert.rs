@@ -71,12 +71,14 @@ const fn inactive_reason(reason: InactiveReason) -> v1::InactiveReason {
         InactiveReason::WrongType => v1::InactiveReason::WrongType,
         InactiveReason::WrongAudience => v1::InactiveReason::WrongAudience,
         InactiveReason::Revoked => v1::InactiveReason::Revoked,
+        InactiveReason::NotFound => v1::InactiveReason::NotFound,
     }
 }
 
 pub(super) const fn auth_method(method: authority::AuthMethod) -> v1::AuthMethod {
     match method {
         authority::AuthMethod::Jwt => v1::AuthMethod::Jwt,
+        authority::AuthMethod::Session => v1::AuthMethod::Session,
     }
 }
 
@@ -93,7 +95,7 @@ pub(super) fn session(session: &Session) -> v1::Session {
             ip_address: client.ip_address().to_owned(),
             device_name: client.device_name().to_owned(),
         }),
-        auth_method: v1::AuthMethod::Jwt.into(),
+        auth_method: auth_method(session.auth_method).into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gRPC services. Each RPC is decode → authority → encode.
 
 mod convert;
+mod rollout;
 mod sessions;
 mod tokens;
 mod watch;
@@ -10,27 +11,35 @@ use std::sync::Arc;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
+use super::limits::{MESSAGE_BYTES, OPEN_MESSAGE_BYTES};
 use super::proto;
+use super::proto::v1::rollout_service_server::RolloutServiceServer;
 use super::proto::v1::session_service_server::SessionServiceServer;
 use super::proto::v1::token_authority_service_server::TokenAuthorityServiceServer;
-use crate::authority::Authority;
+use crate::authority::{Authority, RolloutControl};
 
 pub(in crate::transport) use convert::claims;
+pub use rollout::Rollouts;
 pub use sessions::Sessions;
 pub use tokens::TokenAuthority;
 
 /// The names under which health is asked for, beside the empty one for the whole process.
-pub const SERVICES: [&str; 2] =
-    ["token_authority.v1.TokenAuthorityService", "token_authority.v1.SessionService"];
+pub const SERVICES: [&str; 3] = [
+    "token_authority.v1.TokenAuthorityService",
+    "token_authority.v1.SessionService",
+    "token_authority.v1.RolloutService",
+];
 
-/// All services of the gRPC port: ours, health, and reflection in both its versions, since
-/// grpcurl still speaks `v1alpha`.
+/// All services of the gRPC port: ours, health, and where asked for reflection in both its
+/// versions, since grpcurl still speaks `v1alpha`.
 ///
 /// # Errors
 /// Where the contract's own descriptor cannot be read, which a test rules out.
 pub fn routes<H: Health>(
     authority: &Arc<Authority>,
+    rollout: &Arc<RolloutControl>,
     health: HealthServer<H>,
+    reflection: bool,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let describe = || {
         tonic_reflection::server::Builder::configure()
@@ -41,9 +50,18 @@ pub fn routes<H: Health>(
     };
     let tokens = TokenAuthority::new(Arc::clone(authority));
     let sessions = Sessions::new(Arc::clone(authority));
-    Ok(Routes::new(TokenAuthorityServiceServer::new(tokens))
-        .add_service(SessionServiceServer::new(sessions))
-        .add_service(health)
-        .add_service(describe().build_v1()?)
-        .add_service(describe().build_v1alpha()?))
+    let tokens = TokenAuthorityServiceServer::new(tokens).max_decoding_message_size(MESSAGE_BYTES);
+    let sessions = SessionServiceServer::new(sessions).max_decoding_message_size(MESSAGE_BYTES);
+    let rollouts = RolloutServiceServer::new(Rollouts::new(Arc::clone(rollout)));
+    let routes = Routes::new(tokens)
+        .add_service(sessions)
+        .add_service(rollouts.max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(health.max_decoding_message_size(OPEN_MESSAGE_BYTES));
+    if !reflection {
+        return Ok(routes);
+    }
+    let (v1, v1alpha) = (describe().build_v1()?, describe().build_v1alpha()?);
+    Ok(routes
+        .add_service(v1.max_decoding_message_size(OPEN_MESSAGE_BYTES))
+        .add_service(v1alpha.max_decoding_message_size(OPEN_MESSAGE_BYTES)))
 }

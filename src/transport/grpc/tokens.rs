@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::convert;
 use crate::authority::{Authority, Tokens};
 use crate::token::field::InvalidField;
+use crate::transport::callers::Caller;
 use crate::transport::proto::v1::token_authority_service_server::TokenAuthorityService;
 use crate::transport::proto::v1::{
     IssueTokensRequest, IssueTokensResponse, RefreshAccessTokenRequest, RefreshAccessTokenResponse,
@@ -42,7 +43,8 @@ impl TokenAuthorityService for TokenAuthority {
         &self,
         request: Request<IssueTokensRequest>,
     ) -> Result<Response<IssueTokensResponse>, Status> {
-        let issue = convert::issue(request.into_inner(), String::new())?;
+        let caller = Caller::name_of(request.extensions());
+        let issue = convert::issue(request.into_inner(), caller)?;
         let tokens = self.authority.issue(issue).await?;
         let Tokens { expires_in, refresh_expires_in, session_id, auth_method, .. } = tokens;
         Ok(Response::new(IssueTokensResponse {

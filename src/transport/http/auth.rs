@@ -97,7 +97,14 @@ fn renewed<C>(
 }
 
 fn failed<C>(adapter: &Adapter<C>, error: &Status) -> Response {
-    let fault = fault::to_http(error);
+    let mut fault = fault::to_http(error);
+    if fault.reason.is_none()
+        && matches!(fault.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+    {
+        // That this adapter may not call the service is no fault of the user's session.
+        fault.status = StatusCode::SERVICE_UNAVAILABLE;
+        fault.retry_after = Some(1);
+    }
     let mut response = refusal(fault.status, error.message(), fault.reason.map(reason_name));
     if let Some(seconds) = fault.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

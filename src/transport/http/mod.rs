@@ -6,7 +6,7 @@
 mod auth;
 mod cookie;
 mod health;
-pub mod oauth;
+mod oauth;
 mod origin;
 mod well_known;
 
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use http_body::Body;
@@ -22,13 +21,39 @@ use tonic::body::Body as GrpcBody;
 use tonic::client::GrpcService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::observe::{Kind, ObserveLayer};
+use super::callers::gate::Gate;
+use super::callers::guarded::Guarded;
+use super::callers::roles;
+use super::observe::{Kind, Meter, ObserveLayer};
 use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
+
+use crate::authority::Authority;
 
 pub use cookie::CookieSettings;
 pub use health::{Readiness, Ready};
 pub use origin::AllowedOrigins;
-pub use well_known::{WellKnownSettings, routes as well_known};
+pub use well_known::WellKnownSettings;
+
+/// How the HTTP port is set up.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// How browsers are treated.
+    pub browser: BrowserSettings,
+    /// What the public documents say.
+    pub well_known: WellKnownSettings,
+}
+
+/// Every path of the HTTP port, for those who count by path.
+pub const ROUTES: &[&str] = &[
+    "/api/auth/refresh",
+    "/api/auth/logout",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/oauth2/introspect",
+    "/oauth2/revoke",
+    "/healthz",
+    "/readyz",
+];
 
 /// How the adapter treats browsers.
 #[derive(Debug, Clone)]
@@ -46,8 +71,15 @@ struct Adapter<C> {
     settings: BrowserSettings,
 }
 
-/// All routes of the HTTP port. `client` is where the gRPC service is reached.
-pub fn routes<C>(client: C, settings: BrowserSettings, readiness: Arc<dyn Readiness>) -> Router
+/// All routes of the HTTP port, behind the gate. `client` is where the gRPC service is reached.
+pub fn routes<C>(
+    client: C,
+    settings: HttpSettings,
+    authority: &Arc<Authority>,
+    readiness: Arc<dyn Readiness>,
+    gate: Arc<Gate>,
+    meter: Arc<dyn Meter>,
+) -> Router
 where
     C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
     C::Future: Send,
@@ -55,19 +87,24 @@ where
     C::ResponseBody: Body<Data = Bytes> + Send + 'static,
     <C::ResponseBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
+    let HttpSettings { browser: settings, well_known } = settings;
     let cors = cors(&settings.origins);
     let client = TokenAuthorityServiceClient::new(client);
+    let endpoints = oauth::Endpoints::new(client.clone(), Arc::<Authority>::clone(authority));
+    let documents = well_known::Documents::new(Arc::clone(authority), well_known);
     let adapter = Arc::new(Adapter { client, settings });
-    let browser = Router::new()
-        .route("/api/auth/refresh", post(auth::refresh::<C>))
-        .route("/api/auth/logout", post(auth::logout::<C>))
-        .with_state(adapter)
-        .layer(cors);
-    let health = Router::new()
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .with_state(readiness);
-    browser.merge(health).layer(ObserveLayer(Kind::Http))
+    Guarded::new(gate, cors)
+        .route(&roles::REFRESH, auth::refresh::<C>, Arc::clone(&adapter))
+        .route(&roles::LOGOUT, auth::logout::<C>, adapter)
+        .route(&roles::JWKS, well_known::key_set, Arc::clone(&documents))
+        .route(&roles::METADATA, well_known::metadata, Arc::clone(&documents))
+        .route(&roles::METADATA_OF_PATH, well_known::metadata_of_path, documents)
+        .route(&roles::INTROSPECT, oauth::introspect::<C>, Arc::clone(&endpoints))
+        .route(&roles::REVOKE, oauth::revoke::<C>, endpoints)
+        .route(&roles::HEALTHZ, health::live, ())
+        .route(&roles::READYZ, health::ready, readiness)
+        .into_router()
+        .layer(ObserveLayer(Kind::Http, meter))
 }
 
 fn cors(origins: &AllowedOrigins) -> CorsLayer {

@@ -9,10 +9,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::Json;
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body;
@@ -26,7 +25,6 @@ use crate::token::refresh;
 use crate::token::session::Session;
 use crate::transport::fault;
 use crate::transport::grpc::claims;
-use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use crate::transport::proto::v1::{
     RevokeRefreshTokenRequest, ValidateTokenRequest, ValidateTokenResponse,
@@ -39,12 +37,9 @@ const NO_STORE: [(HeaderName, HeaderValue); 2] = [
     (header::PRAGMA, HeaderValue::from_static("no-cache")),
 ];
 
-/// The longest form that makes sense: a token with the largest claims, and a hint.
-const LONGEST: usize = 64 * 1024;
-
 /// What these routes need beyond the RPCs.
 #[tonic::async_trait]
-pub trait TokenOffice: Send + Sync + 'static {
+pub(super) trait TokenOffice: Send + Sync + 'static {
     /// The session of a refresh token that is good. Changes nothing.
     async fn introspect_refresh_token(&self, token: &str) -> Result<Option<Session>, Status>;
 
@@ -63,34 +58,24 @@ impl TokenOffice for Authority {
     }
 }
 
-struct Endpoints<C> {
+/// What both routes share.
+pub(super) struct Endpoints<C> {
     client: TokenAuthorityServiceClient<C>,
     office: Arc<dyn TokenOffice>,
 }
 
-/// Both routes. `client` is where the gRPC service is reached.
-///
-/// They let in everybody who reaches them. Who may call is decided around them: the router that
-/// this returns is to be wrapped by the layer that authenticates callers, before it is merged
-/// with what is open to browsers.
-pub fn routes<C>(client: C, office: Arc<dyn TokenOffice>) -> Router
-where
-    C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
-    C::Future: Send,
-    C::Error: Into<BoxError>,
-    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as Body>::Error: Into<BoxError> + Send,
-{
-    let client = TokenAuthorityServiceClient::new(client);
-    Router::new()
-        .route("/oauth2/introspect", post(introspect::<C>))
-        .route("/oauth2/revoke", post(revoke::<C>))
-        .with_state(Arc::new(Endpoints { client, office }))
-        .layer(DefaultBodyLimit::max(LONGEST))
-        .layer(ObserveLayer(Kind::Http))
+impl<C> Endpoints<C> {
+    /// `client` is where the gRPC service is reached.
+    pub(super) fn new(
+        client: TokenAuthorityServiceClient<C>,
+        office: Arc<dyn TokenOffice>,
+    ) -> Arc<Self> {
+        Arc::new(Self { client, office })
+    }
 }
 
-async fn introspect<C>(
+/// `POST /oauth2/introspect`.
+pub(super) async fn introspect<C>(
     State(endpoints): State<Arc<Endpoints<C>>>,
     headers: HeaderMap,
     body: Bytes,
@@ -118,7 +103,8 @@ where
     }
 }
 
-async fn revoke<C>(
+/// `POST /oauth2/revoke`.
+pub(super) async fn revoke<C>(
     State(endpoints): State<Arc<Endpoints<C>>>,
     headers: HeaderMap,
     body: Bytes,

@@ -4,15 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::uri::{Authority as HostAndPort, Uri};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::super::observe::{Kind, ObserveLayer};
 use crate::authority::Authority;
 
 /// How long anyone may keep the public keys, at most.
@@ -28,28 +26,31 @@ pub struct WellKnownSettings {
     pub publish: Duration,
 }
 
+/// What the documents are made from.
 #[derive(Debug)]
-struct Documents {
+pub(super) struct Documents {
     authority: Arc<Authority>,
     settings: WellKnownSettings,
 }
 
-/// The routes below `/.well-known`. Any page may read them: they are public.
-pub fn routes(authority: Arc<Authority>, settings: WellKnownSettings) -> Router {
-    Router::new()
-        .route("/.well-known/jwks.json", get(key_set))
-        .route("/.well-known/oauth-authorization-server", get(metadata))
-        .route("/.well-known/oauth-authorization-server/{*path}", get(metadata_of_path))
-        .with_state(Arc::new(Documents { authority, settings }))
-        .layer(ObserveLayer(Kind::Http))
+impl Documents {
+    /// What the documents are made from.
+    pub(super) fn new(authority: Arc<Authority>, settings: WellKnownSettings) -> Arc<Self> {
+        Arc::new(Self { authority, settings })
+    }
 }
 
-async fn key_set(State(documents): State<Arc<Documents>>) -> Response {
+/// The public keys. Any page may read them.
+pub(super) async fn key_set(State(documents): State<Arc<Documents>>) -> Response {
     let max_age = MOST_CACHED.min(documents.settings.publish / 2);
     public(&documents.authority.published_keys(), max_age)
 }
 
-async fn metadata(State(documents): State<Arc<Documents>>, headers: HeaderMap) -> Response {
+/// The metadata. Any page may read it.
+pub(super) async fn metadata(
+    State(documents): State<Arc<Documents>>,
+    headers: HeaderMap,
+) -> Response {
     let issuer = documents.settings.issuer.as_deref();
     if let Some(base) = issuer.and_then(base_of) {
         return public(&describe(issuer.unwrap_or(base), base), MOST_CACHED);
@@ -62,7 +63,7 @@ async fn metadata(State(documents): State<Arc<Documents>>, headers: HeaderMap) -
 }
 
 /// An issuer with a path has its metadata at the path's end (RFC 8414 section 3.1).
-async fn metadata_of_path(
+pub(super) async fn metadata_of_path(
     state: State<Arc<Documents>>,
     Path(path): Path<String>,
     headers: HeaderMap,

@@ -1,0 +1,141 @@
+//! The ports' doors: who is let in and how connections are secured, kept up to date with the
+//! files that say so.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::time::MissedTickBehavior;
+
+use super::AppError;
+use crate::config::NetworkSettings;
+use crate::transport::callers::Callers;
+use crate::transport::callers::file::CallersFile;
+use crate::transport::callers::gate::Gate;
+use crate::transport::limits::LimitSettings;
+use crate::transport::limits::rate::SWEEP;
+use crate::transport::serve::Port;
+use crate::transport::serve::tls::{Protocols, Tls};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What stands at both ports.
+#[derive(Debug, Clone)]
+pub(super) struct Doors {
+    pub(super) gate: Arc<Gate>,
+    callers: Arc<Callers>,
+    callers_file: Option<PathBuf>,
+    tls: Option<Arc<Tls>>,
+    limits: LimitSettings,
+    /// What the files held before they were loaded: a change in between is seen as one.
+    seen: Seen,
+}
+
+/// Digests of the callers' file and of TLS's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    callers: [u8; 32],
+    tls: [u8; 32],
+}
+
+impl Doors {
+    /// Loads the files.
+    pub(super) fn new(settings: &NetworkSettings) -> Result<Self, AppError> {
+        let rate = settings.limits.per_caller;
+        let seen_callers = digest(settings.callers_file.as_deref());
+        let callers = if let Some(path) = &settings.callers_file {
+            CallersFile::read(path).and_then(|file| Callers::listed(&file, rate))
+        } else {
+            tracing::warn!(
+                "CALLERS_FILE is not set: everybody who reaches the ports may do everything"
+            );
+            Ok(Callers::anyone(rate))
+        };
+        let callers = Arc::new(callers.map_err(AppError::Doors)?);
+        let seen_tls = settings.tls.as_ref().map_or(digest([]), |tls| {
+            digest(
+                [&tls.certificate, &tls.key]
+                    .into_iter()
+                    .chain(&tls.client_ca)
+                    .map(PathBuf::as_path),
+            )
+        });
+        let tls = settings.tls.clone().map(Tls::load).transpose().map_err(AppError::Doors)?;
+        Ok(Self {
+            gate: Arc::new(Gate::new(Arc::clone(&callers), settings.limits.clone())),
+            callers,
+            callers_file: settings.callers_file.clone(),
+            tls: tls.map(Arc::new),
+            limits: settings.limits.clone(),
+            seen: Seen { callers: seen_callers, tls: seen_tls },
+        })
+    }
+
+    /// The gRPC port.
+    pub(super) fn grpc(&self) -> Port {
+        Port::new(Protocols::Http2, self.tls.clone(), &self.limits)
+    }
+
+    /// The HTTP port.
+    pub(super) fn http(&self) -> Port {
+        Port::new(Protocols::Http2AndHttp1, self.tls.clone(), &self.limits)
+    }
+
+    /// Looks at the files again and again, and forgets quiet client addresses.
+    pub(super) async fn watch(mut self) {
+        let mut look = tokio::time::interval(LOOK);
+        let mut sweep = tokio::time::interval(SWEEP);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = look.tick() => {
+                    // Disks may be slow, and requests may not wait for them.
+                    let looked = tokio::task::spawn_blocking(move || { self.look(); self });
+                    self = match looked.await {
+                        Ok(doors) => doors,
+                        Err(_) => return,
+                    };
+                }
+                _ = sweep.tick() => self.gate.sweep(),
+            }
+        }
+    }
+
+    /// Loads what has changed. The contents are compared, not times and links: that sees every
+    /// way of replacing a file, and each broken version is told once.
+    fn look(&mut self) {
+        let callers = digest(self.callers_file.as_deref());
+        if let (Some(path), true) = (&self.callers_file, callers != self.seen.callers) {
+            self.seen.callers = callers;
+            let replaced = CallersFile::read(path).and_then(|file| self.callers.replace(&file));
+            told("callers", replaced);
+        }
+        let Some(tls) = &self.tls else { return };
+        let files = digest(tls.paths());
+        if files != self.seen.tls {
+            self.seen.tls = files;
+            told("TLS", tls.reload());
+        }
+    }
+}
+
+fn told(what: &'static str, result: Result<(), String>) {
+    match result {
+        Ok(()) => tracing::info!(what, "files have changed and are in force"),
+        Err(error) => tracing::error!(what, error, "changed files will not do: the old hold on"),
+    }
+}
+
+/// A digest of what files hold; one that cannot be read holds something else than any other.
+fn digest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> [u8; 32] {
+    let mut all = Sha256::new();
+    for path in paths {
+        match std::fs::read(path) {
+            Ok(bytes) => all.update(Sha256::digest(&bytes)),
+            Err(error) => all.update(format!("{:?}", error.kind())),
+        }
+    }
+    all.finalize().into()
+}

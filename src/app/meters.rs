@@ -1,0 +1,61 @@
+//! Metrics: made over what there is to be measured, and served on a port of their own.
+
+use std::future::IntoFuture as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use super::AppError;
+use crate::authority::RolloutControl;
+use crate::authority::sweeper::Pace;
+use crate::clock::Clock;
+use crate::config::Environment;
+use crate::metrics::standing::Sources;
+use crate::metrics::{Metrics, listener};
+use crate::store::{Rows, Store};
+
+pub(super) fn make(
+    store: &Arc<Store>,
+    rows: &Arc<dyn Rows>,
+    rollout: &Arc<RolloutControl>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Metrics>, AppError> {
+    let sources = Sources {
+        store: Arc::clone(store),
+        rows: Arc::clone(rows),
+        rollout: Arc::clone(rollout),
+        clock: Arc::clone(clock),
+        retention: Pace::default().retention,
+    };
+    let metrics = Metrics::new(sources).map_err(|error| AppError::Server(error.to_string()))?;
+    Ok(Arc::new(metrics))
+}
+
+/// Binds the metrics' port. In development, where several processes may share a machine and
+/// nobody reads their metrics, a port that is taken is no reason not to start.
+pub(super) async fn bind(
+    address: SocketAddr,
+    environment: Environment,
+) -> Result<Option<TcpListener>, AppError> {
+    match super::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if environment == Environment::Development => {
+            tracing::warn!("no metrics: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Serves metrics and keeps them up to date, to the very end of the process.
+pub(super) fn start(bound: Option<TcpListener>, metrics: &Arc<Metrics>) -> Vec<AbortHandle> {
+    let followed = Arc::clone(metrics);
+    let follow = tokio::spawn(async move { followed.standing().follow().await });
+    let serve = bound.map(|bound| {
+        let routes = listener::routes(Arc::clone(metrics));
+        tokio::spawn(axum::serve(bound, routes).into_future()).abort_handle()
+    });
+    serve.into_iter().chain([follow.abort_handle()]).collect()
+}

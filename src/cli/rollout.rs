@@ -1,0 +1,128 @@
+//! `token-authority rollout show|set`: who is given JWTs. Works on the database itself; every
+//! replica follows within a second.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::app;
+use crate::authority::rollout::{RolloutControl, RolloutOrder, deviation};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::Config;
+use crate::store::{RolloutChange, Rows, StoreError};
+use crate::token::method::AuthMethod;
+use crate::token::rollout::{Percentage, Rollout, bucket};
+
+/// How many changes are shown.
+const HISTORY: u32 = 20;
+/// How many users are counted at once.
+const PAGE: u32 = 10_000;
+
+pub(super) fn command() -> Command {
+    let percentage = Arg::new("percentage")
+        .value_parser(value_parser!(i64))
+        .help("The share of users who are given JWTs: 0 to 100");
+    let enabled = Arg::new("enabled")
+        .long("jwt-enabled")
+        .value_name("TRUTH")
+        .value_parser(value_parser!(bool))
+        .required_unless_present("percentage")
+        .help("Whether JWTs are minted at all: true or false");
+    Command::new("rollout")
+        .about("Show or set who is given JWTs")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("show").about("Show what holds, its history and the live sessions"),
+        )
+        .subcommand(
+            Command::new("set")
+                .about("Change it, on every replica within a second")
+                .arg(percentage)
+                .arg(enabled),
+        )
+}
+
+pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
+    let told = |error: StoreError| error.to_string();
+    let rows = app::open_rows(&config).await.map_err(|error| error.to_string())?;
+    let log: Arc<dyn Rows> = Arc::clone(&rows);
+    let control = RolloutControl::new(log, Arc::new(SystemClock), config.rollout);
+    let chosen = matches.subcommand_matches("rollout").and_then(ArgMatches::subcommand);
+    if let Some(("set", arguments)) = chosen {
+        let percentage = arguments.get_one::<i64>("percentage").copied().map(Percentage::new);
+        let order = RolloutOrder {
+            percentage: percentage.transpose().map_err(|error| error.to_string())?,
+            jwt_enabled: arguments.get_one::<bool>("enabled").copied(),
+        };
+        control.set(order, &by()).await.map_err(|error| error.to_string())?;
+    }
+    let standing = control.read().await.map_err(told)?;
+    let mut lines = vec![format!("now       {}", say(standing.rollout))];
+    let deviation = deviation(config.rollout, standing.change.as_ref());
+    lines.extend(deviation.map(|deviation| format!("note      {deviation}")));
+    if !matches!(chosen, Some(("set", _))) {
+        lines.extend(history(&rows.changes(HISTORY).await.map_err(told)?));
+        lines.extend(split(&*rows).await.map_err(told)?);
+    }
+    rows.close().await;
+    let _ = writeln!(io::stdout(), "{}", lines.join("\n"));
+    Ok(())
+}
+
+/// Who is at the keyboard, as far as the environment tells.
+fn by() -> String {
+    let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let printable = |user: String| user.chars().filter(|c| !c.is_control()).take(60).collect();
+    let user = named.map(printable).find(|user: &String| !user.is_empty());
+    let number = || std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
+    format!("cli:{}", user.unwrap_or_else(|| format!("uid {}", number())))
+}
+
+fn say(rollout: Rollout) -> String {
+    let percentage = rollout.percentage.number();
+    let enabled = if rollout.jwt_enabled { "JWTs on" } else { "JWTs off" };
+    format!("{percentage:>3} %  {enabled}")
+}
+
+fn history(changes: &[RolloutChange]) -> Vec<String> {
+    if changes.is_empty() {
+        return vec!["history   none: the settings hold".to_owned()];
+    }
+    let line = |change: &RolloutChange| {
+        format!("history   {}  {}  by {}", moment(change.at), say(change.rollout), change.by)
+    };
+    changes.iter().map(line).collect()
+}
+
+fn moment(at: Timestamp) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
+    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+/// The live sessions by ten buckets at a time and kind.
+async fn split(rows: &dyn Rows) -> Result<Vec<String>, StoreError> {
+    let now = SystemClock.now();
+    let mut counts = [[0_u64; 2]; 10];
+    let mut after = None;
+    loop {
+        let page = rows.live_sessions(after.as_ref(), PAGE, now).await?;
+        let Some(last) = page.last() else { break };
+        for live in &page {
+            let tenth = &mut counts[usize::from(bucket(&live.user_id) / 10)];
+            tenth[usize::from(live.auth_method == AuthMethod::Session)] += live.count;
+        }
+        after = Some(last.user_id.clone());
+    }
+    let line = |name: &str, jwt: u64, session: u64| format!("  {name:<22} {jwt:>9} {session:>9}");
+    let mut lines = vec!["live sessions by bucket        jwt   session".to_owned()];
+    lines.extend(counts.iter().enumerate().map(|(tenth, [jwt, session])| {
+        line(&format!("{:>2} to {:>2}", tenth * 10, tenth * 10 + 9), *jwt, *session)
+    }));
+    let sum = |kind: usize| counts.iter().map(|tenth| tenth[kind]).sum();
+    lines.push(line("all", sum(0), sum(1)));
+    Ok(lines)
+}

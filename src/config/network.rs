@@ -1,0 +1,167 @@
+//! Who may call, how connections are secured, and what they may take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::{Config, Environment};
+use crate::transport::callers::file::CallersFile;
+use crate::transport::limits::LimitSettings;
+use crate::transport::limits::client_address::TrustedProxies;
+use crate::transport::limits::rate::Rate;
+use crate::transport::serve::tls::{Tls, TlsFiles};
+
+/// What holds at the ports.
+#[derive(Debug, Clone)]
+pub struct NetworkSettings {
+    /// Who may call. `None`: everybody, everything.
+    pub callers_file: Option<PathBuf>,
+    /// What TLS is made from. `None`: plain text.
+    pub tls: Option<TlsFiles>,
+    /// Whether plain text was asked for, because something else encrypts.
+    pub plain_text: bool,
+    /// Whether the gRPC port describes itself.
+    pub reflection: bool,
+    /// What requests and connections may take.
+    pub limits: LimitSettings,
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, production: bool) -> NetworkSettings {
+    let plain_text = reader.choice("TLS", &[("on", false), ("off", true)]).unwrap_or(false);
+    NetworkSettings {
+        callers_file: reader.text("CALLERS_FILE").map(PathBuf::from),
+        tls: tls(reader, plain_text),
+        plain_text,
+        reflection: reader.truth("REFLECTION"),
+        limits: limits(reader, production),
+    }
+}
+
+fn tls(reader: &mut Reader<'_>, plain_text: bool) -> Option<TlsFiles> {
+    let path = |name| reader.text(name).map(PathBuf::from);
+    let (certificate, key, client_ca) = (path("TLS_CERT"), path("TLS_KEY"), path("TLS_CLIENT_CA"));
+    let given = certificate.is_some() || key.is_some() || client_ca.is_some();
+    match (certificate, key) {
+        _ if plain_text && given => {
+            reader.problem("TLS=off contradicts TLS_CERT, TLS_KEY and TLS_CLIENT_CA");
+            None
+        }
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key, client_ca }),
+        (None, None) if client_ca.is_none() => None,
+        _ => {
+            reader.problem("TLS_CERT and TLS_KEY go together, and TLS_CLIENT_CA with both");
+            None
+        }
+    }
+}
+
+fn limits(reader: &mut Reader<'_>, production: bool) -> LimitSettings {
+    let proxies = TrustedProxies::parse(reader.list("TRUSTED_PROXIES"));
+    let trusted_proxies = proxies.unwrap_or_else(|wrong| {
+        reader.problem(format!("TRUSTED_PROXIES: `{wrong}` is no IP address and no network"));
+        TrustedProxies::default()
+    });
+    let per_client = match reader.text("RATE_LIMIT_PER_CLIENT") {
+        None if production => Rate::new(50, 200),
+        _ => reader.rate("RATE_LIMIT_PER_CLIENT"),
+    };
+    let mut seconds = |name, most| Duration::from_secs(reader.number(name, 1..=most));
+    let request_timeout = seconds("REQUEST_TIMEOUT_SECONDS", 600_u64);
+    let idle_timeout = seconds("IDLE_TIMEOUT_SECONDS", 3600_u64);
+    LimitSettings {
+        per_caller: reader.rate("RATE_LIMIT_PER_CALLER"),
+        per_client,
+        trusted_proxies,
+        request_timeout,
+        idle_timeout,
+        concurrent_requests: reader.number("MAX_CONCURRENT_REQUESTS", 1..=1_000_000_usize),
+        concurrent_streams: reader.number("MAX_CONCURRENT_STREAMS", 1..=1_000_000_u32),
+    }
+}
+
+/// Whether ports may be opened with these settings.
+pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
+    let network = &config.network;
+    if let Some(why) = exposed(config) {
+        if network.callers_file.is_none() {
+            reader.problem(format!(
+                "CALLERS_FILE is required {why}: make one with `token-authority callers add`"
+            ));
+        }
+        if network.tls.is_none() && !network.plain_text {
+            reader.problem(format!(
+                "TLS_CERT and TLS_KEY are required {why}; say TLS=off where a mesh or a proxy encrypts"
+            ));
+        }
+    }
+    if let Some(Err(problem)) = network.callers_file.as_deref().map(CallersFile::read) {
+        reader.problem(format!("CALLERS_FILE: {problem}"));
+    }
+    if let Some(Err(problem)) = network.tls.clone().map(Tls::load) {
+        reader.problem(format!("TLS: {problem}"));
+    }
+}
+
+/// Why strangers may reach the ports.
+fn exposed(config: &Config) -> Option<String> {
+    if config.environment == Environment::Production {
+        return Some("in production".into());
+    }
+    [("GRPC_ADDR", config.grpc_addr), ("HTTP_ADDR", config.http_addr)]
+        .into_iter()
+        .find(|(_, address)| !address.ip().is_loopback())
+        .map(|(name, address)| format!("where {name} ({address}) is not a loopback address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use crate::config::source::Given;
+
+    fn problems(pairs: &[(&'static str, &str)]) -> String {
+        Config::read_to_serve(&Given::of(pairs)).err().unwrap_or_default().join("\n")
+    }
+
+    #[test]
+    fn a_developer_s_own_machine_is_open_and_nothing_else_is() {
+        assert_eq!(problems(&[]), "");
+        assert_eq!(problems(&[("GRPC_ADDR", "[::1]:0")]), "");
+        for (pairs, why) in [
+            (vec![("GRPC_ADDR", "0.0.0.0:1")], "GRPC_ADDR (0.0.0.0:1)"),
+            (vec![("HTTP_ADDR", "[::]:1")], "HTTP_ADDR ([::]:1)"),
+            (vec![("ENVIRONMENT", "production")], "in production"),
+        ] {
+            let both = problems(&pairs);
+            assert!(
+                both.contains(&format!("CALLERS_FILE is required {why}"))
+                    || both.contains(&format!("CALLERS_FILE is required where {why}")),
+                "{both}"
+            );
+            assert!(both.contains("TLS_CERT and TLS_KEY are required"), "{both}");
+            let mesh: Vec<_> = pairs.iter().copied().chain([("TLS", "off")]).collect();
+            assert!(!problems(&mesh).contains("TLS_CERT"));
+        }
+        // What does not serve needs neither.
+        let migrate = Config::read(&Given::of(&[("GRPC_ADDR", "0.0.0.0:1")]));
+        assert!(migrate.is_ok());
+    }
+
+    #[test]
+    fn combinations_and_files_that_make_no_sense_are_told() {
+        for (pairs, expected) in [
+            (vec![("TLS", "off"), ("TLS_CERT", "c"), ("TLS_KEY", "k")], "TLS=off contradicts"),
+            (vec![("TLS_CERT", "c")], "go together"),
+            (vec![("TLS_CLIENT_CA", "c")], "go together"),
+            (vec![("TLS_CERT", "/nowhere/c"), ("TLS_KEY", "/nowhere/k")], "/nowhere/c"),
+            (vec![("TLS", "maybe")], "TLS must be one of"),
+            (vec![("CALLERS_FILE", "/nowhere/callers.json")], "/nowhere/callers.json"),
+            (vec![("TRUSTED_PROXIES", "10.0.0.0/8, lb")], "`lb`"),
+            (vec![("RATE_LIMIT_PER_CLIENT", "many")], "RATE_LIMIT_PER_CLIENT"),
+            (vec![("RATE_LIMIT_PER_CALLER", "5/0")], "RATE_LIMIT_PER_CALLER"),
+            (vec![("REQUEST_TIMEOUT_SECONDS", "0")], "REQUEST_TIMEOUT_SECONDS"),
+        ] {
+            let told = problems(&pairs);
+            assert!(told.contains(expected), "{told}");
+        }
+    }
+}

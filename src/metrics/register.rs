@@ -1,0 +1,78 @@
+//! Making metrics and entering them in the registry, in one step.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, Result,
+};
+
+fn enter<M: Collector + Clone + 'static>(registry: &Registry, metric: Result<M>) -> Result<M> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+pub(super) fn counter(registry: &Registry, (name, help): (&str, &str)) -> Result<IntCounter> {
+    enter(registry, IntCounter::new(name, help))
+}
+
+pub(super) fn fraction_counter(registry: &Registry, (name, help): (&str, &str)) -> Result<Counter> {
+    enter(registry, Counter::new(name, help))
+}
+
+/// Counters, those of the known labels at zero.
+pub(super) fn counters(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    label: &str,
+    known: &[&str],
+) -> Result<IntCounterVec> {
+    let metric = enter(registry, IntCounterVec::new(Opts::new(name, help), &[label]))?;
+    for value in known {
+        metric.with_label_values(&[value]);
+    }
+    Ok(metric)
+}
+
+pub(super) fn gauge(registry: &Registry, (name, help): (&str, &str)) -> Result<Gauge> {
+    enter(registry, Gauge::new(name, help))
+}
+
+pub(super) fn whole_gauge(registry: &Registry, (name, help): (&str, &str)) -> Result<IntGauge> {
+    enter(registry, IntGauge::new(name, help))
+}
+
+pub(super) fn gauges(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    label: &str,
+) -> Result<GaugeVec> {
+    enter(registry, GaugeVec::new(Opts::new(name, help), &[label]))
+}
+
+pub(super) fn whole_gauges(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    label: &str,
+) -> Result<IntGaugeVec> {
+    enter(registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
+}
+
+pub(super) fn histogram(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    buckets: &[f64],
+) -> Result<Histogram> {
+    let about = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    enter(registry, Histogram::with_opts(about))
+}
+
+pub(super) fn histograms(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    labels: &[&str],
+    buckets: &[f64],
+) -> Result<HistogramVec> {
+    let about = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    enter(registry, HistogramVec::new(about, labels))
+}

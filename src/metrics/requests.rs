@@ -1,0 +1,106 @@
+//! RPCs and HTTP requests, as the transport tells of them.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramVec, Registry, Result};
+
+use super::register::histograms;
+use crate::transport::http::ROUTES;
+use crate::transport::observe::{Kind, Meter};
+use crate::transport::proto;
+
+const BUCKETS: [f64; 16] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+/// The status codes of gRPC: 0 to 16.
+const CODES: usize = 17;
+/// What stands for all that is not known, so that nobody can make up labels.
+const OTHER: &str = "other";
+
+/// An RPC's histograms, one a status code, each made at its first use.
+#[derive(Debug)]
+struct Rpc {
+    service: String,
+    method: String,
+    by_code: [OnceLock<Histogram>; CODES],
+}
+
+/// Measures requests.
+#[derive(Debug)]
+pub struct RequestMetrics {
+    rpcs: HistogramVec,
+    known: HashMap<String, Rpc>,
+    other: Rpc,
+    http: HistogramVec,
+}
+
+impl RequestMetrics {
+    pub(super) fn register(registry: &Registry) -> Result<Self> {
+        let rpcs = histograms(
+            registry,
+            ("rpc_server_duration_seconds", "How long RPCs took, to their last byte."),
+            &["rpc_service", "rpc_method", "rpc_grpc_status_code"],
+            &BUCKETS,
+        )?;
+        let http = histograms(
+            registry,
+            ("http_server_request_duration_seconds", "How long HTTP requests took."),
+            &["http_request_method", "http_route", "http_response_status_code"],
+            &BUCKETS,
+        )?;
+        let health = ("grpc.health.v1.Health", vec!["Check".into(), "Watch".into()]);
+        let ours = proto::methods();
+        let named = ours.iter().map(|(service, methods)| (service.as_str(), methods.clone()));
+        let mut known = HashMap::new();
+        for (service, methods) in named.chain([health]) {
+            for method in methods {
+                let rpc = Rpc::new(service, &method);
+                rpc.histogram(&rpcs, 0);
+                known.insert(format!("{service}/{method}"), rpc);
+            }
+        }
+        Ok(Self { rpcs, known, other: Rpc::new(OTHER, OTHER), http })
+    }
+
+    fn rpc(&self, name: &str, code: i32, took: Duration) {
+        let rpc = self.known.get(name).unwrap_or(&self.other);
+        rpc.histogram(&self.rpcs, code).observe(took.as_secs_f64());
+    }
+
+    fn http(&self, name: &str, status: i32, took: Duration) {
+        let (method, path) = name.split_once(' ').unwrap_or((OTHER, name));
+        let known = |all: &[&'static str], one: &str| {
+            all.iter().copied().find(|known| *known == one).unwrap_or(OTHER)
+        };
+        let method = known(&["GET", "POST", "HEAD", "OPTIONS"], method);
+        let labels = [method, known(ROUTES, path), &status.to_string()];
+        self.http.with_label_values(&labels).observe(took.as_secs_f64());
+    }
+}
+
+impl Rpc {
+    fn new(service: &str, method: &str) -> Self {
+        let by_code = [const { OnceLock::new() }; CODES];
+        Self { service: service.to_owned(), method: method.to_owned(), by_code }
+    }
+
+    fn histogram(&self, all: &HistogramVec, code: i32) -> &Histogram {
+        const UNKNOWN: usize = 2;
+        let code = usize::try_from(code).ok().filter(|code| *code < CODES).unwrap_or(UNKNOWN);
+        self.by_code[code].get_or_init(|| {
+            all.with_label_values(&[self.service.as_str(), &self.method, &code.to_string()])
+        })
+    }
+}
+
+impl Meter for RequestMetrics {
+    fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration) {
+        match kind {
+            Kind::Grpc => self.rpc(name, outcome, took),
+            Kind::Http => self.http(name, outcome, took),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What stands rather than happens: the database, its lanes and connections, the roll-out.
+//!
+//! What the process knows is asked when somebody reads the metrics. What only the database knows
+//! is asked in the background, so that a slow database makes no slow page.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use prometheus::{
+    Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, Result,
+};
+
+use super::register::{
+    counter, counters, fraction_counter, gauge, gauges, whole_gauge, whole_gauges,
+};
+use crate::authority::{AuthMethod, RolloutControl};
+use crate::clock::Clock;
+use crate::store::{Rows, Store, StoreError};
+
+/// How often the database is asked for its size and what is due.
+const PERIOD: Duration = Duration::from_secs(15);
+/// Counting sessions reads the whole table, so it rests this many times as long as it took.
+const REST: u32 = 200;
+/// A megabyte, as the quickstart's alert counts it.
+const MEGABYTE: f64 = 1_048_576.0;
+
+const SESSIONS: (&str, &str) = (
+    "live_sessions",
+    "Live sessions by the kind of their last access token; NaN: cannot be counted in time.",
+);
+
+/// What the metrics are read from.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The store and its lanes.
+    pub store: Arc<Store>,
+    /// The database.
+    pub rows: Arc<dyn Rows>,
+    /// The roll-out.
+    pub rollout: Arc<RolloutControl>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// How long the sweeper leaves ended sessions.
+    pub retention: Duration,
+}
+
+/// Knows how things stand.
+#[derive(Debug)]
+pub struct StandingMetrics {
+    sources: Sources,
+    percentage: IntGauge,
+    jwt_enabled: IntGauge,
+    connections: IntGaugeVec,
+    acquired: (IntCounter, AtomicU64),
+    waited: (Counter, AtomicU64),
+    lanes: Vec<Lane>,
+    reachable: IntGauge,
+    size_bytes: Gauge,
+    size_megabytes: Gauge,
+    sweeper_lag: Gauge,
+    sessions: GaugeVec,
+    jwt_users: [Gauge; 2],
+}
+
+impl StandingMetrics {
+    pub(super) fn register(registry: &Registry, sources: Sources) -> Result<Self> {
+        let whole = |name, help| whole_gauge(registry, (name, help));
+        let decimal = |name, help| gauge(registry, (name, help));
+        let users = "Users who have a live session whose last access token was a JWT";
+        let made = Self {
+            lanes: Lane::register(registry, &sources.store)?,
+            sources,
+            percentage: whole("rollout_percentage", "The share of users who are given JWTs.")?,
+            jwt_enabled: whole("rollout_jwt_enabled", "Whether JWTs are minted at all: 1 or 0.")?,
+            connections: whole_gauges(
+                registry,
+                ("db_connections", "Connections to the database, by whether somebody uses them."),
+                "state",
+            )?,
+            acquired: (
+                counter(registry, ("db_acquires_total", "How often a connection was asked for."))?,
+                AtomicU64::new(0),
+            ),
+            waited: (
+                fraction_counter(
+                    registry,
+                    (
+                        "db_acquire_wait_seconds_total",
+                        "How long was waited for connections, all waits added up.",
+                    ),
+                )?,
+                AtomicU64::new(0),
+            ),
+            reachable: whole("store_reachable", "Whether the database answered last: 1 or 0.")?,
+            size_bytes: decimal(
+                "user_sessions_table_bytes",
+                "The size of the table of sessions with its indexes; on SQLite, of the file.",
+            )?,
+            size_megabytes: decimal(
+                "user_sessions_table_size_mb",
+                "user_sessions_table_bytes in megabytes of 1,048,576 bytes.",
+            )?,
+            sweeper_lag: decimal(
+                "sweeper_lag_seconds",
+                "For how long the row that is due first has been due to be swept.",
+            )?,
+            sessions: gauges(registry, SESSIONS, "method")?,
+            jwt_users: [
+                decimal("jwt_auth_users", &format!("{users}; NaN: cannot be counted in time."))?,
+                decimal(
+                    "jwt_auth_users_total",
+                    &format!("{users}: jwt_auth_users by another name."),
+                )?,
+            ],
+        };
+        for method in AuthMethod::ALL {
+            made.sessions.with_label_values(&[method.as_str()]).set(0.0);
+        }
+        made.reachable.set(1);
+        Ok(made)
+    }
+
+    /// Looks at what the process itself knows.
+    pub(super) fn look(&self) {
+        let rollout = self.sources.rollout.current();
+        self.percentage.set(rollout.percentage.number().into());
+        self.jwt_enabled.set(rollout.jwt_enabled.into());
+        let now = self.sources.rows.connections();
+        let busy = now.open.saturating_sub(now.idle);
+        for (state, count) in [("idle", now.idle), ("busy", busy)] {
+            self.connections.with_label_values(&[state]).set(whole(count));
+        }
+        self.acquired.0.inc_by(since(&self.acquired.1, now.asked));
+        let micros = since(&self.waited.1, now.waited_micros);
+        self.waited.0.inc_by(Duration::from_micros(micros).as_secs_f64());
+        for (lane, (_, figures)) in self.lanes.iter().zip(self.sources.store.lanes()) {
+            lane.batches.0.inc_by(since(&lane.batches.1, figures.batches));
+            lane.operations.0.inc_by(since(&lane.operations.1, figures.operations));
+            lane.failures.0.inc_by(since(&lane.failures.1, figures.failures));
+            lane.waiting.set(whole(figures.waiting));
+        }
+    }
+
+    /// Asks the database what only it knows, again and again, until it is dropped.
+    pub async fn follow(&self) {
+        let mut count_at = Instant::now();
+        loop {
+            self.reachable.set(self.measure().await.is_ok().into());
+            if Instant::now() >= count_at {
+                let begun = Instant::now();
+                self.count().await;
+                count_at = Instant::now() + begun.elapsed() * REST;
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+
+    async fn measure(&self) -> std::result::Result<(), StoreError> {
+        let rows = &self.sources.rows;
+        let bytes = decimal(rows.size().await?);
+        self.size_bytes.set(bytes);
+        self.size_megabytes.set(bytes / MEGABYTE);
+        let sweepable = self.sources.clock.now() - self.sources.retention;
+        let lag = rows.first_due().await?.map_or(Duration::ZERO, |due| sweepable.since(due));
+        self.sweeper_lag.set(lag.as_secs_f64());
+        Ok(())
+    }
+
+    async fn count(&self) {
+        let counted = self.sources.rows.census(self.sources.clock.now()).await;
+        for method in AuthMethod::ALL {
+            let (users, sessions) = counted.as_ref().map_or((f64::NAN, f64::NAN), |census| {
+                let found = census.iter().find(|census| census.auth_method == method);
+                found.map_or((0.0, 0.0), |found| (decimal(found.users), decimal(found.sessions)))
+            });
+            self.sessions.with_label_values(&[method.as_str()]).set(sessions);
+            if method == AuthMethod::Jwt {
+                self.jwt_users.iter().for_each(|gauge| gauge.set(users));
+            }
+        }
+    }
+}
+
+/// A lane of the store.
+#[derive(Debug)]
+struct Lane {
+    batches: (IntCounter, AtomicU64),
+    operations: (IntCounter, AtomicU64),
+    failures: (IntCounter, AtomicU64),
+    waiting: IntGauge,
+}
+
+impl Lane {
+    fn register(registry: &Registry, store: &Store) -> Result<Vec<Self>> {
+        let count = |name, help| counters(registry, (name, help), "lane", &[]);
+        let batches = count("store_batches_total", "Statements that carried a lane's operations.")?;
+        let operations = count(
+            "store_operations_total",
+            "Operations that a lane carried; by store_batches_total, the mean size of a batch.",
+        )?;
+        let failures = count("store_failures_total", "Operations that the database failed.")?;
+        let about = ("store_waiting", "Operations that wait in a lane.");
+        let waiting = whole_gauges(registry, about, "lane")?;
+        let follow = |of: &IntCounterVec, name| (of.with_label_values(&[name]), AtomicU64::new(0));
+        let lane = |name| Self {
+            batches: follow(&batches, name),
+            operations: follow(&operations, name),
+            failures: follow(&failures, name),
+            waiting: waiting.with_label_values(&[name]),
+        };
+        Ok(store.lanes().map(|(name, _)| lane(name)).into())
+    }
+}
+
+/// How much a count has grown since it was last looked at.
+fn since(seen: &AtomicU64, now: u64) -> u64 {
+    now.saturating_sub(seen.fetch_max(now, Ordering::Relaxed))
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 nobody counts one by one")]
+const fn decimal(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,244 @@
+//! What becomes of tokens, as the authority tells it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
+
+use super::register::{counter, counters, gauge, histogram, histograms, whole_gauge};
+use crate::authority::observer::{Disagreement, Observer, Refreshing};
+use crate::authority::{AuthMethod, RefreshRefusal};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::token::rotation::Verdict;
+
+/// From five microseconds, in which a signature is checked, to the store's patience.
+const VALIDATION: [f64; 20] = [
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_075, 0.000_1, 0.000_15, 0.000_25, 0.000_5,
+    0.000_75, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0,
+];
+const REFRESH: [f64; 14] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+const PROPAGATION: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// A metric's name and meaning.
+type About = (&'static str, &'static str);
+
+const VALIDATIONS: About =
+    ("auth_validation_seconds", "How long it took to judge an access token, by its kind.");
+const QUERIES: About = (
+    "auth_db_queries_total",
+    "How often a validation needed the database: to look a session up, or to record that a refreshed token was received.",
+);
+const ISSUED: About =
+    ("token_issued_total", "Logins whose first tokens were handed out, by their kind.");
+const REFRESH_DURATION: About =
+    ("token_refresh_duration_seconds", "How long it took to answer a presented refresh token.");
+const REFRESHES: About =
+    ("token_refresh_total", "Refresh tokens presented, whatever became of them.");
+const REFRESH_ERRORS: About = (
+    "token_refresh_errors_total",
+    "Refresh tokens refused, by why. Failures of the database are not among them.",
+);
+const JUDGED: About = (
+    "token_refresh_verdicts_total",
+    "Refresh tokens judged, by verdict; suspicious are those that no innocent client brings about.",
+);
+const COMPARISONS: About =
+    ("auth_shadow_comparisons_total", "Validations that were also made the other way.");
+const DISAGREEMENTS: About =
+    ("auth_shadow_disagreements_total", "Validations whose two ways disagreed, by in what.");
+const SWEPT: About = ("sweeper_rows_deleted_total", "Sessions deleted because they had ended.");
+const LAST_SWEEP: About = (
+    "sweeper_last_run_timestamp_seconds",
+    "When the sweeper last went through to the end; 0: not yet.",
+);
+const PROPAGATED: About = (
+    "revocation_propagation_seconds",
+    "How long a revocation made elsewhere took to come into force here.",
+);
+const STALENESS: About = (
+    "revocation_staleness_seconds",
+    "How long ago it was last confirmed that all revocations are in force here; 0 where nothing has to be confirmed.",
+);
+const KEY_EXPIRES: About =
+    ("signing_key_expires_timestamp_seconds", "When the key that signs stops doing so.");
+
+/// Nothing was confirmed yet.
+const NEVER: i64 = i64::MIN;
+
+/// A metric for each kind of access token, to be had without a look-up.
+#[derive(Debug)]
+struct PerMethod<M> {
+    jwt: M,
+    session: M,
+}
+
+impl<M> PerMethod<M> {
+    fn of(make: impl Fn(&'static str) -> M) -> Self {
+        Self { jwt: make(AuthMethod::Jwt.as_str()), session: make(AuthMethod::Session.as_str()) }
+    }
+
+    const fn get(&self, method: AuthMethod) -> &M {
+        match method {
+            AuthMethod::Jwt => &self.jwt,
+            AuthMethod::Session => &self.session,
+        }
+    }
+}
+
+/// Counts what the authority tells.
+#[derive(Debug)]
+pub struct TokenMetrics {
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    validations: PerMethod<Histogram>,
+    queries: PerMethod<IntCounter>,
+    issued: PerMethod<IntCounter>,
+    refresh_duration: Histogram,
+    refreshes: IntCounter,
+    refresh_errors: IntCounterVec,
+    verdicts: IntCounterVec,
+    comparisons: IntCounter,
+    disagreements: IntCounterVec,
+    swept: IntCounter,
+    last_sweep: IntGauge,
+    propagation: Histogram,
+    staleness: Gauge,
+    confirmed: AtomicI64,
+    key_expires: OnceLock<IntGauge>,
+}
+
+impl TokenMetrics {
+    pub(super) fn register(registry: &Registry) -> Result<Self> {
+        let validations = histograms(registry, VALIDATIONS, &["method"], &VALIDATION)?;
+        let methods = AuthMethod::ALL.map(AuthMethod::as_str);
+        let by_method = |about| counters(registry, about, "method", &methods);
+        let (queries, issued) = (by_method(QUERIES)?, by_method(ISSUED)?);
+        let kinds = Disagreement::ALL.map(Disagreement::as_str);
+        let reasons = ["expired", "invalid", "revoked", "reused"];
+        Ok(Self {
+            registry: registry.clone(),
+            clock: Arc::new(SystemClock),
+            validations: PerMethod::of(|method| validations.with_label_values(&[method])),
+            queries: PerMethod::of(|method| queries.with_label_values(&[method])),
+            issued: PerMethod::of(|method| issued.with_label_values(&[method])),
+            refresh_duration: histogram(registry, REFRESH_DURATION, &REFRESH)?,
+            refreshes: counter(registry, REFRESHES)?,
+            refresh_errors: counters(registry, REFRESH_ERRORS, "reason", &reasons)?,
+            verdicts: verdicts(registry)?,
+            comparisons: counter(registry, COMPARISONS)?,
+            disagreements: counters(registry, DISAGREEMENTS, "kind", &kinds)?,
+            swept: counter(registry, SWEPT)?,
+            last_sweep: whole_gauge(registry, LAST_SWEEP)?,
+            propagation: histogram(registry, PROPAGATED, &PROPAGATION)?,
+            staleness: gauge(registry, STALENESS)?,
+            confirmed: AtomicI64::new(NEVER),
+            key_expires: OnceLock::new(),
+        })
+    }
+
+    /// Works out what depends on the moment.
+    pub(super) fn look(&self) {
+        let confirmed = self.confirmed.load(Ordering::Relaxed);
+        if confirmed != NEVER {
+            let age = self.clock.now().since(Timestamp::from_micros(confirmed));
+            self.staleness.set(age.as_secs_f64());
+        }
+    }
+}
+
+/// Every verdict, its name, and whether it is what innocent clients bring about.
+const VERDICTS: [(Verdict, &str, &str); 9] = [
+    (Verdict::Rotate, "rotate", "benign"),
+    (Verdict::Keep, "keep", "benign"),
+    (Verdict::Young, "young", "benign"),
+    (Verdict::Replay, "replay", "benign"),
+    (Verdict::Remint, "remint", "benign"),
+    (Verdict::Theft, "theft", "suspicious"),
+    (Verdict::Revoked, "revoked", "benign"),
+    (Verdict::Expired, "expired", "benign"),
+    (Verdict::Invalid, "invalid", "suspicious"),
+];
+
+fn verdicts(registry: &Registry) -> Result<IntCounterVec> {
+    let about = Opts::new(JUDGED.0, JUDGED.1);
+    let verdicts = IntCounterVec::new(about, &["verdict", "class"])?;
+    registry.register(Box::new(verdicts.clone()))?;
+    for (_, name, class) in VERDICTS {
+        verdicts.with_label_values(&[name, class]);
+    }
+    Ok(verdicts)
+}
+
+const fn reason(refusal: RefreshRefusal) -> &'static str {
+    match refusal {
+        RefreshRefusal::Expired => "expired",
+        RefreshRefusal::Invalid => "invalid",
+        RefreshRefusal::Revoked => "revoked",
+        RefreshRefusal::Reused => "reused",
+    }
+}
+
+impl Observer for TokenMetrics {
+    fn validated(&self, method: AuthMethod, took: Duration) {
+        self.validations.get(method).observe(took.as_secs_f64());
+    }
+
+    fn asked_database(&self, method: AuthMethod) {
+        self.queries.get(method).inc();
+    }
+
+    fn issued(&self, method: AuthMethod) {
+        self.issued.get(method).inc();
+    }
+
+    fn refreshed(&self, outcome: Refreshing, took: Duration) {
+        self.refreshes.inc();
+        self.refresh_duration.observe(took.as_secs_f64());
+        if let Some(refusal) = outcome.refusal() {
+            self.refresh_errors.with_label_values(&[reason(refusal)]).inc();
+        }
+        let judged = match outcome {
+            Refreshing::Judged(verdict) => verdict,
+            Refreshing::Malformed => Verdict::Invalid,
+            Refreshing::Failed => return,
+        };
+        if let Some((_, name, class)) = VERDICTS.iter().find(|(verdict, ..)| *verdict == judged) {
+            self.verdicts.with_label_values(&[name, class]).inc();
+        }
+    }
+
+    fn swept(&self, deleted: u64, at: Timestamp) {
+        self.swept.inc_by(deleted);
+        self.last_sweep.set(at.as_seconds());
+    }
+
+    fn compared(&self, disagreement: Option<Disagreement>) {
+        self.comparisons.inc();
+        if let Some(disagreement) = disagreement {
+            self.disagreements.with_label_values(&[disagreement.as_str()]).inc();
+        }
+    }
+
+    fn revocation_arrived(&self, after: Duration) {
+        self.propagation.observe(after.as_secs_f64());
+    }
+
+    fn revocations_confirmed(&self, until: Timestamp) {
+        self.confirmed.fetch_max(until.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Only where a key ever expires is there such a metric: 0 would be an alarm.
+    fn signing_key_expires(&self, at: Timestamp) {
+        if self.key_expires.get().is_none()
+            && let Ok(made) = whole_gauge(&self.registry, KEY_EXPIRES)
+        {
+            // Another thread may have been first.
+            let _ = self.key_expires.set(made);
+        }
+        if let Some(expires) = self.key_expires.get() {
+            expires.set(at.as_seconds());
+        }
+    }
+}

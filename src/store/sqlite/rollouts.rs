@@ -1,0 +1,100 @@
+//! [`Rollouts`] and [`Figures`] on SQLite.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::error::judge;
+use super::file::in_time;
+use super::{SqliteRows, sql};
+use crate::clock::Timestamp;
+use crate::store::columns::{live_sessions, percentage};
+use crate::store::figures::{Census, Connections, Figures};
+use crate::store::rollouts::{LiveSessions, RolloutChange, Rollouts};
+use crate::store::{StoreError, columns};
+use crate::token::id::UserId;
+use crate::token::rollout::Rollout;
+
+#[async_trait]
+impl Rollouts for SqliteRows {
+    async fn last_change(&self) -> Result<Option<RolloutChange>, StoreError> {
+        Ok(self.changes(1).await?.pop())
+    }
+
+    async fn append_change(&self, change: &RolloutChange) -> Result<bool, StoreError> {
+        let statement = sqlx::query(sql::APPEND_CHANGE)
+            .bind(change.seq)
+            .bind(i64::from(change.rollout.percentage.number()))
+            .bind(change.rollout.jwt_enabled)
+            .bind(change.at.as_micros())
+            .bind(change.by.clone());
+        in_time(async {
+            let mut writing = self.file.begin().await?;
+            let appended = statement.execute(writing.connection()).await;
+            Ok(writing.end(appended).await?.rows_affected() > 0)
+        })
+        .await
+    }
+
+    async fn changes(&self, most: u32) -> Result<Vec<RolloutChange>, StoreError> {
+        let rows = self.file.fetch(sqlx::query(sql::CHANGES).bind(most)).await?;
+        rows.iter().map(change).collect()
+    }
+
+    async fn live_sessions(
+        &self,
+        after: Option<&UserId>,
+        most: u32,
+        now: Timestamp,
+    ) -> Result<Vec<LiveSessions>, StoreError> {
+        let statement = sqlx::query(sql::LIVE_SESSIONS)
+            .bind(after.map(|user| user.as_str().to_owned()))
+            .bind(now.as_micros())
+            .bind(most);
+        let rows = self.file.fetch(statement).await?;
+        let read = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        rows.iter().map(|row| live_sessions(read(row).map_err(decoding)?)).collect()
+    }
+}
+
+#[async_trait]
+impl Figures for SqliteRows {
+    async fn size(&self) -> Result<u64, StoreError> {
+        let rows = self.file.fetch(sqlx::query(sql::SIZE)).await?;
+        let size = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
+        Ok(u64::try_from(size.map_err(decoding)?).unwrap_or(0))
+    }
+
+    async fn first_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.file.fetch(sqlx::query(sql::FIRST_DUE)).await?;
+        let due = rows.first().map(|row| row.try_get(0).map(Timestamp::from_micros));
+        due.transpose().map_err(decoding)
+    }
+
+    async fn census(&self, now: Timestamp) -> Result<Vec<Census>, StoreError> {
+        let rows = self.file.fetch(sqlx::query(sql::CENSUS).bind(now.as_micros())).await?;
+        let read = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        rows.iter().map(|row| columns::census(read(row).map_err(decoding)?)).collect()
+    }
+
+    fn connections(&self) -> Connections {
+        self.file.connections()
+    }
+}
+
+fn change(row: &SqliteRow) -> Result<RolloutChange, StoreError> {
+    Ok(RolloutChange {
+        seq: row.try_get(0).map_err(decoding)?,
+        rollout: Rollout {
+            percentage: percentage(row.try_get(1).map_err(decoding)?)?,
+            jwt_enabled: row.try_get(2).map_err(decoding)?,
+        },
+        at: Timestamp::from_micros(row.try_get(3).map_err(decoding)?),
+        by: row.try_get(4).map_err(decoding)?,
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn decoding(error: sqlx::Error) -> StoreError {
+    judge(&error)
+}

@@ -1,0 +1,142 @@
+//! The roll-out: which users are given a JWT and which a session token. Pure.
+//!
+//! A user's bucket follows from the user's id alone, so every replica, every restart and every
+//! other service that reads `docs/rollout.md` puts the user into the same one. A user is in the
+//! roll-out if the bucket is below the percentage; raising the percentage takes nobody out of it.
+
+use sha2::{Digest as _, Sha256};
+
+use super::field::InvalidField;
+use super::id::UserId;
+use super::method::AuthMethod;
+
+/// How many buckets there are.
+pub const BUCKETS: u8 = 100;
+
+/// The bucket of a user, 0 to 99: the first eight bytes of the SHA-256 of the user's id, as a
+/// big-endian number, modulo 100.
+#[must_use]
+pub fn bucket(user_id: &UserId) -> u8 {
+    let hash: [u8; 32] = Sha256::digest(user_id.as_str().as_bytes()).into();
+    let (first, _) = hash.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    // Below 100 by the modulus.
+    u8::try_from(u64::from_be_bytes(*first) % u64::from(BUCKETS)).unwrap_or(0)
+}
+
+/// A share of users, 0 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percentage(u8);
+
+impl Percentage {
+    /// Nobody.
+    pub const NOBODY: Self = Self(0);
+    /// Everybody.
+    pub const EVERYBODY: Self = Self(100);
+
+    /// Reads a share.
+    ///
+    /// # Errors
+    /// Where it is not 0 to 100.
+    pub fn new(number: i64) -> Result<Self, InvalidField> {
+        match u8::try_from(number) {
+            Ok(number) if number <= 100 => Ok(Self(number)),
+            _ => Err(InvalidField::new("percentage", "must be 0 to 100")),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+/// Who is given a JWT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollout {
+    /// The share of users who are.
+    pub percentage: Percentage,
+    /// Whether anybody is. `false`: everybody is given session tokens.
+    pub jwt_enabled: bool,
+}
+
+impl Rollout {
+    /// Everybody is given a JWT.
+    pub const COMPLETE: Self = Self { percentage: Percentage::EVERYBODY, jwt_enabled: true };
+
+    /// The kind of access token that a user is given.
+    #[must_use]
+    pub fn method_for(self, user_id: &UserId) -> AuthMethod {
+        if self.jwt_enabled && bucket(user_id) < self.percentage.number() {
+            AuthMethod::Jwt
+        } else {
+            AuthMethod::Session
+        }
+    }
+
+    /// The share of users who are given JWTs, in percent: 0 where they are switched off.
+    #[must_use]
+    pub const fn effective(self) -> u8 {
+        if self.jwt_enabled { self.percentage.number() } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::new(id).unwrap()
+    }
+
+    // Computed with Python's hashlib; docs/rollout.md lists the same ones.
+    #[test]
+    fn buckets_are_fixed() {
+        for (id, expected) in VECTORS {
+            assert_eq!(bucket(&user(id)), expected, "{id}");
+        }
+        assert_eq!(bucket(&user(&"a".repeat(255))), LONGEST);
+    }
+
+    const VECTORS: [(&str, u8); 5] = [
+        ("alice", 7),
+        ("bob", 50),
+        ("user-1", 94),
+        ("00000000-0000-4000-8000-000000000000", 18),
+        ("Zoë", 48),
+    ];
+    const LONGEST: u8 = 34;
+
+    #[test]
+    fn users_spread_evenly() {
+        let mut counts = [0_u32; 100];
+        for n in 0..100_000 {
+            counts[usize::from(bucket(&user(&format!("user-{n}"))))] += 1;
+        }
+        // A thousand each; five standard deviations are 158.
+        assert!(counts.iter().all(|count| (842..=1158).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn shares_are_bounded() {
+        assert!(Percentage::new(-1).is_err() && Percentage::new(101).is_err());
+        assert_eq!(Percentage::new(100), Ok(Percentage::EVERYBODY));
+        assert_eq!(Percentage::new(0), Ok(Percentage::NOBODY));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_sticky_and_only_grows(id in "[^\\p{Cc}]{1,60}", low in 0_i64..=100, high in 0_i64..=100) {
+            let (low, high) = (low.min(high), low.max(high));
+            let at = |n| Rollout { percentage: Percentage::new(n).unwrap(), jwt_enabled: true };
+            let method = |n| at(n).method_for(&user(&id));
+            prop_assert_eq!(method(low), method(low));
+            prop_assert!(method(low) != AuthMethod::Jwt || method(high) == AuthMethod::Jwt);
+            prop_assert_eq!(method(0), AuthMethod::Session);
+            prop_assert_eq!(method(100), AuthMethod::Jwt);
+            let off = Rollout { jwt_enabled: false, ..at(high) };
+            prop_assert_eq!(off.method_for(&user(&id)), AuthMethod::Session);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! How a caller proves itself: an API key, sent as `Authorization: Bearer` (RFC 6750) or
+//! `Basic` (RFC 7617, as RFC 6749 section 2.3.1 has it).
+//!
+//! A key is 32 random bytes, so nobody can guess it or find it from its SHA-256, however fast the
+//! hash: the slow hashes that passwords need would only slow every call. Its prefix lets secret
+//! scanners recognise one that got out.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::refusal::Refusal;
+use crate::clock::{Entropy, draw};
+
+/// What every API key begins with.
+pub const PREFIX: &str = "tak_";
+
+/// A new API key, in the clear: to be told once and kept nowhere.
+#[must_use]
+pub fn make_key(entropy: &dyn Entropy) -> Zeroizing<String> {
+    let bytes = Zeroizing::new(draw::<32>(entropy));
+    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
+    Zeroizing::new(format!("{PREFIX}{}", *text))
+}
+
+/// The SHA-256 of an API key. Comparing two takes the same time whether they are alike or not.
+#[derive(Clone, Copy, Eq)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// Hashes a key.
+    #[must_use]
+    pub fn of(key: &str) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    /// Reads 64 hex digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Writes 64 hex digits.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        use fmt::Write as _;
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+impl PartialEq for KeyHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash")
+    }
+}
+
+/// What a request presents.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Presented {
+    /// The hash of the key.
+    pub(super) hash: KeyHash,
+    /// The caller's name, where `Basic` tells it too.
+    pub(super) name: Option<String>,
+}
+
+/// Reads a request's credential, if it has one.
+///
+/// # Errors
+/// Where it has one that cannot be read, or several.
+pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|_| values.next().is_none());
+    let (scheme, rest) =
+        text.and_then(|text| text.split_once(' ')).ok_or(Refusal::Unauthenticated)?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Some(Presented { hash: KeyHash::of(rest), name: None }));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        return basic(rest).ok_or(Refusal::Unauthenticated).map(Some);
+    }
+    Err(Refusal::Unauthenticated)
+}
+
+fn basic(encoded: &str) -> Option<Presented> {
+    let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let (name, key) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(Presented { hash: KeyHash::of(key), name: Some(name.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SeededEntropy;
+    use http::HeaderValue;
+
+    fn read(values: &[&str]) -> Result<Option<Presented>, Refusal> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        presented(&headers)
+    }
+
+    #[test]
+    fn both_schemes_are_read() {
+        let hash = KeyHash::of("tak_x");
+        let of = |name: Option<&str>| Ok(Some(Presented { hash, name: name.map(Into::into) }));
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Bearer tak_x"]), of(None));
+        assert_eq!(read(&["bearer  tak_x "]), of(None));
+        assert_eq!(read(&[&format!("Basic {}", STANDARD.encode("web:tak_x"))]), of(Some("web")));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_and_not_passed_over() {
+        for bad in ["", "Bearer", "tak_x", "Digest tak_x", "Basic !", "Basic d2Vi"] {
+            assert_eq!(read(&[bad]), Err(Refusal::Unauthenticated), "{bad}");
+        }
+        assert_eq!(read(&["Bearer tak_x", "Bearer tak_y"]), Err(Refusal::Unauthenticated));
+    }
+
+    #[test]
+    fn keys_are_long_differ_and_are_kept_as_hashes() {
+        let (one, two) = (make_key(&SeededEntropy::new(1)), make_key(&SeededEntropy::new(2)));
+        assert!(one.starts_with(PREFIX) && one.len() == PREFIX.len() + 43);
+        assert_ne!(*one, *two);
+        let hash = KeyHash::of(&one);
+        assert_eq!(KeyHash::from_hex(&hash.to_hex()), Some(hash));
+        assert_ne!(hash, KeyHash::of(&two));
+        for bad in ["", "00", &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(KeyHash::from_hex(bad), None);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The gate before every RPC and route: who calls, whether it may, and whether it is one request
+//! too many.
+//!
+//! All of it together is a hash, a look-up and a few atomic numbers: no lock that requests share.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Extensions, HeaderMap, Request, Response};
+use tonic::Status;
+use tower::{Layer, Service};
+
+use super::refusal::Refusal;
+use super::roles::{self, Access, Role, Roles};
+use super::{BROWSER_ADAPTER, Caller, Callers};
+use crate::transport::fault;
+use crate::transport::limits::load::{Load, Slot};
+use crate::transport::limits::rate::{ClientLimiter, Limiter};
+use crate::transport::limits::{LimitSettings, deadline};
+use crate::transport::serve::peer::Peer;
+
+type Answer = Result<Response<Body>, Infallible>;
+
+/// Lets requests through or turns them away.
+#[derive(Debug)]
+pub struct Gate {
+    callers: Arc<Callers>,
+    within: Caller,
+    clients: Option<ClientLimiter>,
+    load: Load,
+    limits: LimitSettings,
+}
+
+impl Gate {
+    /// Knows those callers and holds them to those limits.
+    #[must_use]
+    pub fn new(callers: Arc<Callers>, limits: LimitSettings) -> Self {
+        Self {
+            callers,
+            within: Caller::new(
+                BROWSER_ADAPTER,
+                Roles::from_iter([Role::Adapter, Role::Verifier]),
+                None,
+            ),
+            clients: limits.per_client.map(ClientLimiter::new),
+            load: Load::new(limits.concurrent_requests),
+            limits,
+        }
+    }
+
+    /// Stands before all RPCs.
+    #[must_use]
+    pub fn before_rpcs(self: &Arc<Self>) -> GateLayer {
+        GateLayer { gate: Arc::clone(self), door: Door::Rpcs }
+    }
+
+    /// Stands before one route.
+    pub(super) fn before_route(self: &Arc<Self>, access: Access) -> GateLayer {
+        GateLayer { gate: Arc::clone(self), door: Door::Route(access) }
+    }
+
+    /// Forgets client addresses that have been quiet.
+    pub fn sweep(&self) {
+        if let Some(clients) = &self.clients {
+            clients.sweep();
+        }
+    }
+
+    fn admit<B>(&self, door: Door, request: &Request<B>) -> Result<Pass, Turned> {
+        let access = match door {
+            Door::Rpcs => roles::of_rpc(request.uri().path()).ok_or(Refusal::Unknown)?,
+            Door::Route(access) => access,
+        };
+        if request.extensions().get::<FromWithin>().is_some() {
+            // What caused it has been let through, and is counted and timed already.
+            let caller = holds(self.within.clone(), access)?;
+            return Ok(Pass { caller: Some(caller), slot: None, deadline: None });
+        }
+        let (headers, extensions) = (request.headers(), request.extensions());
+        let caller = match access {
+            Access::Role(_) => Some(self.known(access, headers, extensions)?),
+            Access::Public | Access::Browser => {
+                self.count_client(headers, extensions)?;
+                None
+            }
+            Access::Probe => None,
+        };
+        let slot = (access != Access::Probe).then(|| self.load.take()).transpose();
+        let slot = slot.map_err(|refusal| Turned { refusal, caller: caller.clone() })?;
+        let deadline = Some(deadline::of(headers, self.limits.request_timeout));
+        Ok(Pass { caller, slot, deadline })
+    }
+
+    /// Who calls, if it may and is not over its rate.
+    fn known(
+        &self,
+        access: Access,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Caller, Turned> {
+        let sans = extensions.get::<Peer>().map_or(&[][..], Peer::sans);
+        let caller = holds(self.callers.authenticate(headers, sans)?, access)?;
+        match caller.0.limit.as_ref().map_or(Ok(()), Limiter::check) {
+            Ok(()) => Ok(caller),
+            Err(refusal) => Err(Turned { refusal, caller: Some(caller) }),
+        }
+    }
+
+    fn count_client(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<(), Refusal> {
+        let (Some(clients), Some(peer)) = (&self.clients, extensions.get::<Peer>()) else {
+            return Ok(());
+        };
+        clients.check(self.limits.trusted_proxies.client(peer.address(), headers))
+    }
+}
+
+fn holds(caller: Caller, access: Access) -> Result<Caller, Turned> {
+    match access {
+        Access::Role(role) if !caller.has(role) => {
+            Err(Turned { refusal: Refusal::Forbidden(role), caller: Some(caller) })
+        }
+        _ => Ok(caller),
+    }
+}
+
+/// A request that is let through.
+struct Pass {
+    caller: Option<Caller>,
+    /// Held until the answer begins. A stream that goes on is no load.
+    slot: Option<Slot>,
+    deadline: Option<Duration>,
+}
+
+/// A request that is turned away, and who made it where that is known.
+struct Turned {
+    refusal: Refusal,
+    caller: Option<Caller>,
+}
+
+impl From<Refusal> for Turned {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, caller: None }
+    }
+}
+
+/// What a gate stands before.
+#[derive(Debug, Clone, Copy)]
+enum Door {
+    /// All RPCs, each with its own entry in the table.
+    Rpcs,
+    /// One route.
+    Route(Access),
+}
+
+impl Door {
+    fn refuse(self, refusal: Refusal) -> Response<Body> {
+        match self {
+            Self::Rpcs => Status::from(refusal).into_http(),
+            Self::Route(_) => fault::http_refusal(refusal),
+        }
+    }
+}
+
+/// Puts a gate before a service.
+#[derive(Debug, Clone)]
+pub struct GateLayer {
+    gate: Arc<Gate>,
+    door: Door,
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gated<S>;
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { inner, gate: Arc::clone(&self.gate), door: self.door }
+    }
+}
+
+/// A service behind a gate.
+#[derive(Debug, Clone)]
+pub struct Gated<S> {
+    inner: S,
+    gate: Arc<Gate>,
+    door: Door,
+}
+
+impl<S, B> Service<Request<B>> for Gated<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send + 'static>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let door = self.door;
+        let pass = match self.gate.admit(door, &request) {
+            Ok(pass) => pass,
+            Err(Turned { refusal, caller }) => {
+                let response = signed(door.refuse(refusal), caller);
+                return Box::pin(std::future::ready(Ok(response)));
+            }
+        };
+        if let Some(caller) = &pass.caller {
+            request.extensions_mut().insert(caller.clone());
+        }
+        Box::pin(within_time(door, pass, self.inner.call(request)))
+    }
+}
+
+async fn within_time(door: Door, pass: Pass, work: impl Future<Output = Answer> + Send) -> Answer {
+    let Pass { caller, slot, deadline } = pass;
+    let answered = match deadline {
+        None => work.await,
+        Some(most) => match tokio::time::timeout(most, work).await {
+            Ok(answered) => answered,
+            Err(_) => Ok(door.refuse(Refusal::Late)),
+        },
+    };
+    drop(slot);
+    answered.map(|response| signed(response, caller))
+}
+
+/// Tells the log who called.
+fn signed(mut response: Response<Body>, caller: Option<Caller>) -> Response<Body> {
+    if let Some(caller) = caller {
+        response.extensions_mut().insert(caller);
+    }
+    response
+}
+
+/// Marks a request that was made in this process. Nothing on the wire becomes an extension, so
+/// nobody outside can forge it.
+#[derive(Debug, Clone, Copy)]
+struct FromWithin;
+
+/// A service as the HTTP port of this process calls it, for the browser's routes and for
+/// introspection, whose own callers have been let through: as adapter and verifier.
+#[derive(Debug, Clone)]
+pub struct Within<S>(pub S);
+
+impl<S, B> Service<Request<B>> for Within<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(FromWithin);
+        self.0.call(request)
+    }
+}

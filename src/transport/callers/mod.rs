@@ -1,0 +1,223 @@
+//! Who may call: callers, how they prove themselves, their roles, and the gate before every RPC
+//! and route.
+//!
+//! * [`roles`]: the one table of what each RPC and route asks
+//! * [`credential`]: API keys
+//! * [`file`]: the callers' file
+//! * [`gate`]: lets a request through or turns it away
+//! * [`guarded`]: the only way to serve an HTTP route
+//! * [`refusal`]: why a request is turned away
+
+pub mod credential;
+pub mod file;
+pub mod gate;
+pub mod guarded;
+pub mod refusal;
+pub mod roles;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{Extensions, HeaderMap};
+
+use super::limits::rate::{Limiter, Rate};
+use file::{CallerEntry, CallersFile};
+use refusal::Refusal;
+use roles::{Role, Roles};
+
+/// The name of every caller where none has to prove itself.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// The name of the browser's adapter in this process.
+pub const BROWSER_ADAPTER: &str = "browser-adapter";
+
+/// Who calls. Found among a request's extensions once the gate has let it through.
+#[derive(Clone)]
+pub struct Caller(Arc<Known>);
+
+struct Known {
+    name: String,
+    roles: Roles,
+    limit: Option<Limiter>,
+}
+
+impl Caller {
+    fn new(name: &str, roles: Roles, rate: Option<Rate>) -> Self {
+        let limit = rate.map(Limiter::new);
+        Self(Arc::new(Known { name: name.to_owned(), roles, limit }))
+    }
+
+    /// Its name: in the callers' file, [`ANONYMOUS`] or [`BROWSER_ADAPTER`].
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether it holds that role.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.0.roles.has(role)
+    }
+
+    /// The name of who made a request. Empty where no gate was passed, as in tests of a service
+    /// alone.
+    #[must_use]
+    pub fn name_of(extensions: &Extensions) -> String {
+        extensions.get::<Self>().map(|caller| caller.name().to_owned()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Caller").field(&self.name()).finish()
+    }
+}
+
+/// Every caller, found by key or by certificate.
+#[derive(Debug, Default)]
+struct Book {
+    by_key: HashMap<credential::KeyHash, Caller>,
+    by_san: HashMap<String, Caller>,
+}
+
+impl Book {
+    fn new(file: &CallersFile, rate: Option<Rate>) -> Result<Self, String> {
+        file.check()?;
+        let mut book = Self::default();
+        for entry in &file.callers {
+            book.add(entry, rate)?;
+        }
+        Ok(book)
+    }
+
+    fn add(&mut self, entry: &CallerEntry, rate: Option<Rate>) -> Result<(), String> {
+        let caller = Caller::new(&entry.name, entry.roles()?.into_iter().collect(), rate);
+        self.by_key.extend(entry.key_hashes()?.into_iter().map(|hash| (hash, caller.clone())));
+        self.by_san.extend(entry.san_names().map(|san| (san, caller.clone())));
+        Ok(())
+    }
+}
+
+/// Who may call, replaceable while the service runs.
+#[derive(Debug)]
+pub struct Callers {
+    who: Who,
+    rate: Option<Rate>,
+}
+
+#[derive(Debug)]
+enum Who {
+    /// Everybody, as [`ANONYMOUS`], with every role: only on a developer's own machine.
+    Anyone(Caller),
+    /// Those in the file.
+    Listed(ArcSwap<Book>),
+}
+
+impl Callers {
+    /// Lets everybody do everything.
+    #[must_use]
+    pub fn anyone(rate: Option<Rate>) -> Self {
+        Self { who: Who::Anyone(Caller::new(ANONYMOUS, Roles::all(), rate)), rate }
+    }
+
+    /// Those in a file, each held to `rate`.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn listed(file: &CallersFile, rate: Option<Rate>) -> Result<Self, String> {
+        let book = Book::new(file, rate)?;
+        Ok(Self { who: Who::Listed(ArcSwap::from_pointee(book)), rate })
+    }
+
+    /// From now on those in this file; requests under way go on.
+    ///
+    /// # Errors
+    /// What is wrong with the file; then nothing changes.
+    pub fn replace(&self, file: &CallersFile) -> Result<(), String> {
+        let book = Book::new(file, self.rate)?;
+        if let Who::Listed(current) = &self.who {
+            current.store(Arc::new(book));
+        }
+        Ok(())
+    }
+
+    /// Finds who made a request, by its API key or, where it brings none, by the names in its
+    /// connection's client certificate (`sans`: DNS names in lower case, URIs). A wrong key is
+    /// refused though the certificate be right.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthenticated`].
+    pub fn authenticate(&self, headers: &HeaderMap, sans: &[String]) -> Result<Caller, Refusal> {
+        let book = match &self.who {
+            Who::Anyone(caller) => return Ok(caller.clone()),
+            Who::Listed(book) => book.load(),
+        };
+        let found = match credential::presented(headers)? {
+            Some(presented) => book.by_key.get(&presented.hash).filter(|caller| {
+                presented.name.as_deref().is_none_or(|name| name == caller.name())
+            }),
+            None => sans.iter().find_map(|san| book.by_san.get(san)),
+        };
+        found.cloned().ok_or(Refusal::Unauthenticated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn file(name: &str, key: &str) -> CallersFile {
+        CallersFile {
+            callers: vec![CallerEntry {
+                name: name.into(),
+                roles: vec!["verifier".into()],
+                keys_sha256: vec![credential::KeyHash::of(key).to_hex()],
+                sans: vec!["Api.Internal".into()],
+            }],
+        }
+    }
+
+    fn headers(authorization: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if !authorization.is_empty() {
+            headers.insert("authorization", authorization.parse().unwrap());
+        }
+        headers
+    }
+
+    fn who(callers: &Callers, authorization: &str, sans: &[&str]) -> Option<String> {
+        let sans: Vec<_> = sans.iter().map(|san| (*san).to_owned()).collect();
+        let found = callers.authenticate(&headers(authorization), &sans).ok()?;
+        assert!(found.has(Role::Verifier) && !found.has(Role::Admin));
+        Some(found.name().to_owned())
+    }
+
+    #[test]
+    fn a_caller_is_known_by_key_or_certificate() {
+        let callers = Callers::listed(&file("api", "tak_1"), None).unwrap();
+        let api = Some("api".to_owned());
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        assert_eq!(who(&callers, "Bearer tak_1", &[]), api);
+        assert_eq!(who(&callers, &basic("api:tak_1"), &[]), api);
+        assert_eq!(who(&callers, "", &["other", "api.internal"]), api);
+        assert_eq!(who(&callers, "", &[]), None);
+        assert_eq!(who(&callers, "", &["other"]), None);
+        assert_eq!(who(&callers, "Bearer tak_2", &[]), None);
+        assert_eq!(who(&callers, &basic("web:tak_1"), &[]), None);
+        assert_eq!(who(&callers, "Bearer tak_2", &["api.internal"]), None, "a wrong key counts");
+    }
+
+    #[test]
+    fn callers_are_replaced_whole_or_not_at_all() {
+        let callers = Callers::listed(&file("old", "tak_1"), None).unwrap();
+        assert!(callers.replace(&file("", "tak_2")).is_err());
+        assert!(who(&callers, "Bearer tak_1", &[]).is_some());
+        callers.replace(&file("new", "tak_2")).unwrap();
+        assert_eq!(who(&callers, "Bearer tak_1", &[]), None);
+        assert_eq!(who(&callers, "Bearer tak_2", &[]).as_deref(), Some("new"));
+    }
+}

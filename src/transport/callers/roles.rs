@@ -1,0 +1,263 @@
+//! The one table of who may call what: every RPC and every HTTP route, with what it asks of its
+//! caller. `docs/callers.md` shows the same table, and a test holds the two together.
+//!
+//! An RPC that is not in it cannot be reached, and a route cannot be served without an entry.
+
+use std::fmt;
+use std::str::FromStr;
+
+use axum::routing::MethodFilter;
+
+/// What a caller may do. A caller may hold several; none implies another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Opens sessions: the auth-server.
+    Issuer,
+    /// Renews and ends sessions by their refresh token: a browser's adapter.
+    Adapter,
+    /// Checks tokens: a backend.
+    Verifier,
+    /// Sees and ends anybody's sessions, and steers the service: an operator.
+    Admin,
+}
+
+impl Role {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Issuer, Self::Adapter, Self::Verifier, Self::Admin];
+
+    /// Its name in the callers' file and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issuer => "issuer",
+            Self::Adapter => "adapter",
+            Self::Verifier => "verifier",
+            Self::Admin => "admin",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("`{text}` is no role; the roles are {names}")
+        })
+    }
+}
+
+/// A set of roles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> Self {
+        Role::ALL.into_iter().collect()
+    }
+
+    /// Whether that one is among them.
+    #[must_use]
+    pub const fn has(self, role: Role) -> bool {
+        self.0 & role.bit() != 0
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
+        Self(roles.into_iter().fold(0, |bits, role| bits | role.bit()))
+    }
+}
+
+/// What an RPC or a route asks of who calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A caller that proves itself and holds this role. Limited by caller.
+    Role(Role),
+    /// Nothing: what it tells is public. Limited by client address.
+    Public,
+    /// Nothing of the caller: the user's cookie is the credential. Limited by client address.
+    Browser,
+    /// Nothing: whoever runs the process asks how it is. Never limited.
+    Probe,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Role(role) => role.fmt(f),
+            Self::Public => f.write_str("open: public"),
+            Self::Browser => f.write_str("open: browser"),
+            Self::Probe => f.write_str("open: probe"),
+        }
+    }
+}
+
+/// Every RPC of the gRPC port by its full path, and what it asks.
+pub const RPCS: &[(&str, Access)] = &[
+    ("/token_authority.v1.TokenAuthorityService/ValidateToken", Access::Role(Role::Verifier)),
+    ("/token_authority.v1.TokenAuthorityService/ValidateTokens", Access::Role(Role::Verifier)),
+    ("/token_authority.v1.TokenAuthorityService/IssueTokens", Access::Role(Role::Issuer)),
+    ("/token_authority.v1.TokenAuthorityService/RefreshAccessToken", Access::Role(Role::Adapter)),
+    ("/token_authority.v1.TokenAuthorityService/RevokeRefreshToken", Access::Role(Role::Adapter)),
+    ("/token_authority.v1.SessionService/ListSessions", Access::Role(Role::Admin)),
+    ("/token_authority.v1.SessionService/RevokeSession", Access::Role(Role::Admin)),
+    ("/token_authority.v1.SessionService/RevokeUserSessions", Access::Role(Role::Admin)),
+    ("/token_authority.v1.SessionService/WatchRevocations", Access::Role(Role::Verifier)),
+    ("/token_authority.v1.RolloutService/GetRollout", Access::Role(Role::Admin)),
+    ("/token_authority.v1.RolloutService/SetRollout", Access::Role(Role::Admin)),
+    ("/grpc.health.v1.Health/Check", Access::Probe),
+    ("/grpc.health.v1.Health/Watch", Access::Probe),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Public),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Public),
+];
+
+/// What an RPC asks. `None`: there is no such RPC, or nobody has thought about it.
+#[must_use]
+pub fn of_rpc(path: &str) -> Option<Access> {
+    // Few and of differing lengths: going through them is faster than hashing.
+    RPCS.iter().find(|(known, _)| *known == path).map(|(_, access)| *access)
+}
+
+/// An HTTP route: only those below exist.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Route {
+    method: &'static str,
+    path: &'static str,
+    access: Access,
+}
+
+impl Route {
+    const fn get(path: &'static str, access: Access) -> Self {
+        Self { method: "GET", path, access }
+    }
+
+    const fn post(path: &'static str, access: Access) -> Self {
+        Self { method: "POST", path, access }
+    }
+
+    /// Its method's name.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// Its path.
+    #[must_use]
+    pub const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// What it asks.
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(super) fn filter(&self) -> MethodFilter {
+        if self.method == "POST" { MethodFilter::POST } else { MethodFilter::GET }
+    }
+}
+
+/// Renews an access token by cookie.
+pub const REFRESH: Route = Route::post("/api/auth/refresh", Access::Browser);
+/// Ends a session by cookie.
+pub const LOGOUT: Route = Route::post("/api/auth/logout", Access::Browser);
+/// The public keys (RFC 7517).
+pub const JWKS: Route = Route::get("/.well-known/jwks.json", Access::Public);
+/// The metadata (RFC 8414).
+pub const METADATA: Route = Route::get("/.well-known/oauth-authorization-server", Access::Public);
+/// The metadata of an issuer with a path (RFC 8414 section 3.1).
+pub const METADATA_OF_PATH: Route =
+    Route::get("/.well-known/oauth-authorization-server/{*path}", Access::Public);
+/// Token introspection (RFC 7662).
+pub const INTROSPECT: Route = Route::post("/oauth2/introspect", Access::Role(Role::Verifier));
+/// Token revocation (RFC 7009): what `RevokeRefreshToken` does, so the same role.
+pub const REVOKE: Route = Route::post("/oauth2/revoke", Access::Role(Role::Adapter));
+/// The process is alive.
+pub const HEALTHZ: Route = Route::get("/healthz", Access::Probe);
+/// The process may be sent requests.
+pub const READYZ: Route = Route::get("/readyz", Access::Probe);
+/// The metrics, on a listener of their own.
+pub const METRICS: Route = Route::get("/metrics", Access::Probe);
+
+/// Every HTTP route.
+pub const ROUTES: &[Route] = &[
+    REFRESH,
+    LOGOUT,
+    JWKS,
+    METADATA,
+    METADATA_OF_PATH,
+    INTROSPECT,
+    REVOKE,
+    HEALTHZ,
+    READYZ,
+    METRICS,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    use crate::transport::proto;
+
+    fn rpcs(descriptor: &[u8]) -> Vec<String> {
+        let files = FileDescriptorSet::decode(descriptor).unwrap().file;
+        let mut rpcs = Vec::new();
+        for file in files {
+            let package = file.package().to_owned();
+            for service in &file.service {
+                let name = service.name();
+                rpcs.extend(
+                    service.method.iter().map(|rpc| format!("/{package}.{name}/{}", rpc.name())),
+                );
+            }
+        }
+        rpcs
+    }
+
+    #[test]
+    fn every_rpc_that_is_described_has_an_entry_and_no_other() {
+        let described: BTreeSet<String> = [
+            proto::DESCRIPTOR,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ]
+        .into_iter()
+        .flat_map(rpcs)
+        .collect();
+        let entries: BTreeSet<String> = RPCS.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(entries, described);
+        assert_eq!(entries.len(), RPCS.len(), "an RPC is listed twice");
+        assert_eq!(of_rpc("/token_authority.v1.TokenAuthorityService/Unheard"), None);
+    }
+
+    #[test]
+    fn no_role_implies_another() {
+        for role in Role::ALL {
+            let alone = Roles::from_iter([role]);
+            assert_eq!(Role::ALL.into_iter().filter(|other| alone.has(*other)).count(), 1);
+            assert_eq!(role.name().parse(), Ok(role));
+        }
+        assert!("root".parse::<Role>().is_err());
+    }
+}

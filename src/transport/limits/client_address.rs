@@ -1,0 +1,133 @@
+//! Whose address counts behind a proxy.
+//!
+//! Anybody can write a forwarding header, so it is believed only from a proxy that the operator
+//! trusts, and only as far back as the chain of trusted proxies goes.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::{HeaderMap, header};
+use ipnet::IpNet;
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The proxies whose forwarding headers are believed.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Takes addresses and networks, such as `10.0.0.7` and `10.0.0.0/8`.
+    ///
+    /// # Errors
+    /// The first text that is neither.
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
+        let read = |text: &'a str| {
+            let network = IpNet::from_str(text).ok();
+            network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).ok_or(text)
+        };
+        texts.into_iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client's address: the peer's, or where that is a trusted proxy the last one in
+    /// `X-Forwarded-For` or `Forwarded` (RFC 7239) that is not.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.to_canonical();
+        if !self.has(peer) {
+            return peer;
+        }
+        let x_forwarded = hops(headers, X_FORWARDED_FOR);
+        let forwarded = hops(headers, header::FORWARDED.as_str());
+        // A proxy writes one of them and may pass the other through as the client forged it. Where
+        // both are there and differ, neither is believed.
+        match (self.walk(peer, &x_forwarded), self.walk(peer, &forwarded)) {
+            (client, _) if forwarded.is_empty() => client,
+            (_, client) if x_forwarded.is_empty() => client,
+            (one, other) if one == other => one,
+            _ => peer,
+        }
+    }
+
+    fn walk(&self, peer: IpAddr, hops: &[&str]) -> IpAddr {
+        let mut client = peer;
+        for hop in hops.iter().rev() {
+            // What cannot be read was written by the last one that could: it stands for it.
+            let Some(address) = address(hop) else { return client };
+            client = address;
+            if !self.has(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+fn hops<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
+    values.flat_map(|value| value.split(',')).map(str::trim).collect()
+}
+
+/// An address with or without a port, alone or as the `for` of a `Forwarded` element.
+fn address(hop: &str) -> Option<IpAddr> {
+    let node = if hop.contains('=') {
+        let is_for =
+            |pair: &&str| pair.get(..4).is_some_and(|key| key.eq_ignore_ascii_case("for="));
+        hop.split(';').map(str::trim).find(is_for)?.get(4..)?.trim_matches('"')
+    } else {
+        hop
+    };
+    let bare = node.parse::<IpAddr>().ok();
+    let with_port = || node.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip());
+    let bracketed = || node.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    bare.or_else(with_port).or_else(bracketed).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, pairs: &[(&'static str, &str)]) -> String {
+        let trusted = TrustedProxies::parse(["10.0.0.0/8", "::1"]).unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        trusted.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let xff = "x-forwarded-for";
+        assert_eq!(client("192.0.2.1", &[(xff, "198.51.100.1")]), "192.0.2.1");
+        assert_eq!(client("10.0.0.1", &[(xff, "198.51.100.1")]), "198.51.100.1");
+        assert_eq!(client("::ffff:10.0.0.1", &[(xff, "198.51.100.1")]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(
+            client("10.0.0.1", &[("forwarded", "for=198.51.100.1;proto=https")]),
+            "198.51.100.1"
+        );
+        let v6 = ("forwarded", "proto=http; For=\"[2001:db8::7]:4711\"");
+        assert_eq!(client("::1", &[v6]), "2001:db8::7");
+    }
+
+    #[test]
+    fn what_lies_before_the_first_untrusted_hop_is_hearsay() {
+        let xff = "x-forwarded-for";
+        assert_eq!(client("10.0.0.1", &[(xff, "6.6.6.6, 198.51.100.1, 10.0.0.2")]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &[(xff, "6.6.6.6"), (xff, "198.51.100.1")]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &[(xff, "6.6.6.6, unknown")]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[(xff, "6.6.6.6, unknown, 10.0.0.2")]), "10.0.0.2");
+        let forged = ("forwarded", "for=6.6.6.6");
+        assert_eq!(client("10.0.0.1", &[(xff, "198.51.100.1"), forged]), "10.0.0.1");
+    }
+
+    #[test]
+    fn networks_and_addresses_are_read() {
+        assert!(TrustedProxies::parse(["10.0.0.0/8", "10.1.2.3", "fd00::/8"]).is_ok());
+        assert_eq!(TrustedProxies::parse(["10.0.0.0/8", "proxy"]).err(), Some("proxy"));
+    }
+}

@@ -1,0 +1,110 @@
+//! Cuts off who connects and then says nothing, or next to nothing.
+//!
+//! The HTTP servers begin to count the time only once they know which HTTP is spoken. Until then
+//! a connection would be free to keep for ever.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// As many bytes as HTTP/2's preface has (RFC 9113 section 3.4), and fewer than any request with
+/// the `Host` that HTTP/1.1 demands.
+const ENOUGH: usize = 24;
+
+/// A connection that has to say something in time.
+#[derive(Debug)]
+pub(super) struct FirstBytes<T> {
+    inner: T,
+    /// How many bytes are still to come, and until when.
+    awaited: Option<(usize, Pin<Box<Sleep>>)>,
+}
+
+impl<T> FirstBytes<T> {
+    pub(super) fn within(time: Duration, inner: T) -> Self {
+        Self { inner, awaited: Some((ENOUGH, Box::pin(tokio::time::sleep(time)))) }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for FirstBytes<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if let Some((missing, until)) = &mut self.awaited {
+            let read = buffer.filled().len() - before;
+            if read >= *missing {
+                self.awaited = None;
+            } else {
+                *missing -= read;
+                if until.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for FirstBytes<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_too_little_is_cut_off_and_who_speaks_is_left_alone() {
+        let (mut client, server) = tokio::io::duplex(64);
+        let mut quiet = FirstBytes::within(Duration::from_secs(10), server);
+        client.write_all(b"PRI").await.unwrap();
+        let mut all = Vec::new();
+        let cut = quiet.read_to_end(&mut all).await.unwrap_err();
+        assert_eq!((cut.kind(), all.len()), (io::ErrorKind::TimedOut, 3));
+
+        let (mut client, server) = tokio::io::duplex(64);
+        let mut fine = FirstBytes::within(Duration::from_secs(10), server);
+        client.write_all(&[b'x'; ENOUGH]).await.unwrap();
+        fine.read_exact(&mut [0; ENOUGH]).await.unwrap();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        client.write_all(b"later").await.unwrap();
+        drop(client);
+        all.clear();
+        fine.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, b"later");
+    }
+}

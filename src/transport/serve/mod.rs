@@ -1,0 +1,155 @@
+//! Connections: taken in, with TLS or without, and served until the end.
+//!
+//! * [`tls`]: what handshakes are made with
+//! * [`peer`]: who is at the other end
+
+mod first_bytes;
+pub mod peer;
+pub mod tls;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use super::limits::{HEAD_BYTES, LimitSettings};
+use first_bytes::FirstBytes;
+use peer::Peer;
+use tls::{Protocols, Tls};
+
+/// How long a client may take for its handshake, and to say the first thing.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How often a quiet HTTP/2 connection is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// How long it may take to answer that.
+const PING_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long to wait before trying again where the process has no room for another connection.
+const NO_ROOM: Duration = Duration::from_millis(100);
+
+/// A port's way of taking connections in.
+#[derive(Debug, Clone)]
+pub struct Port {
+    tls: Option<Arc<Tls>>,
+    protocols: Protocols,
+    builder: Builder<TokioExecutor>,
+}
+
+impl Port {
+    /// Speaks those protocols, encrypted where `tls` is given.
+    #[must_use]
+    pub fn new(protocols: Protocols, tls: Option<Arc<Tls>>, limits: &LimitSettings) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        if protocols == Protocols::Http2 {
+            builder = builder.http2_only();
+        }
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.idle_timeout)
+            .max_buf_size(HEAD_BYTES as usize)
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_ANSWER)
+            .max_header_list_size(HEAD_BYTES)
+            .max_concurrent_streams(limits.concurrent_streams);
+        Self { tls, protocols, builder }
+    }
+
+    /// Serves until `stop`, then lets each connection finish what it has begun.
+    pub async fn serve(self, listener: TcpListener, router: Router, stop: CancellationToken) {
+        let port = Arc::new(self);
+        let connections = TaskTracker::new();
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((stream, address)) => {
+                    let (port, router, stop) = (Arc::clone(&port), router.clone(), stop.clone());
+                    connections.spawn(port.connect(stream, address, router, stop));
+                }
+                Err(error) if left_at_once(&error) => {}
+                // The process is out of descriptors, most likely.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not taken in");
+                    tokio::time::sleep(NO_ROOM).await;
+                }
+            }
+        }
+        drop(listener);
+        connections.close();
+        connections.wait().await;
+    }
+
+    async fn connect(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        router: Router,
+        stop: CancellationToken,
+    ) {
+        // Answers are small: waiting for more to send with them would only delay them.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = &self.tls else {
+            return self.speak(stream, Peer::new(address, None), router, stop).await;
+        };
+        let handshake = tls.acceptor(self.protocols).accept(stream);
+        // What a stranger sends as a handshake is no news, however broken.
+        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else {
+            tracing::debug!("a TLS handshake failed");
+            return;
+        };
+        let certificates = stream.get_ref().1.peer_certificates();
+        let peer = Peer::new(address, certificates.and_then(<[_]>::first));
+        self.speak(stream, peer, router, stop).await;
+    }
+
+    async fn speak<T>(&self, stream: T, peer: Peer, router: Router, stop: CancellationToken)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(move |request| answer(router.clone(), peer.clone(), request));
+        let stream = TokioIo::new(FirstBytes::within(HANDSHAKE, stream));
+        let connection = self.builder.serve_connection(stream, service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, "a connection ended");
+        }
+    }
+}
+
+fn left_at_once(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn answer(
+    mut router: Router,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    request.extensions_mut().insert(peer);
+    router.call(request).await
+}

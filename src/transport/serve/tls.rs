@@ -1,0 +1,165 @@
+//! TLS: the server's certificate, and the authority that signs clients' certificates.
+//!
+//! What is loaded lies in one place that every handshake reads anew, so that a replaced
+//! certificate is shown from the next connection on and no connection is dropped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::TlsAcceptor;
+
+/// Which files TLS is made from, all PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate, then those between it and the root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The roots of clients' certificates. `None`: clients are not asked for one.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Which protocols a port speaks over TLS (ALPN, RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/2 alone, as gRPC is.
+    Http2,
+    /// HTTP/2 and HTTP/1.1.
+    Http2AndHttp1,
+}
+
+/// What handshakes are made with.
+#[derive(Debug)]
+pub struct Tls {
+    files: TlsFiles,
+    current: ArcSwap<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    http2: Arc<ServerConfig>,
+    both: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Loads the files.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn load(files: TlsFiles) -> Result<Self, String> {
+        let current = ArcSwap::from_pointee(Loaded::new(&files)?);
+        Ok(Self { files, current })
+    }
+
+    /// Loads them again, for the connections to come.
+    ///
+    /// # Errors
+    /// What is wrong with them; then nothing changes.
+    pub fn reload(&self) -> Result<(), String> {
+        self.current.store(Arc::new(Loaded::new(&self.files)?));
+        Ok(())
+    }
+
+    /// The files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let TlsFiles { certificate, key, client_ca } = &self.files;
+        [Some(certificate), Some(key), client_ca.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+
+    /// Makes the next handshake, with what is loaded now.
+    pub(super) fn acceptor(&self, protocols: Protocols) -> TlsAcceptor {
+        let loaded = self.current.load();
+        TlsAcceptor::from(match protocols {
+            Protocols::Http2 => Arc::clone(&loaded.http2),
+            Protocols::Http2AndHttp1 => Arc::clone(&loaded.both),
+        })
+    }
+}
+
+impl Loaded {
+    fn new(files: &TlsFiles) -> Result<Self, String> {
+        let chain = certificates(&files.certificate)?;
+        let key = PrivateKeyDer::from_pem_file(&files.key)
+            .map_err(|error| format!("{}: {error}", files.key.display()))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_client_cert_verifier(verifier(files, provider)?)
+            .with_single_cert(chain, key)
+            .map_err(|error| format!("{}: {error}", files.certificate.display()))?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let http2 = Arc::new(config.clone());
+        config.alpn_protocols.push(b"http/1.1".to_vec());
+        Ok(Self { http2, both: Arc::new(config) })
+    }
+}
+
+/// A client may show a certificate, and need not: an API key does as well.
+fn verifier(
+    files: &TlsFiles,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let Some(path) = &files.client_ca else { return Ok(Arc::new(NoClientAuth)) };
+    let mut roots = RootCertStore::empty();
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    for root in certificates(path)? {
+        roots.add(root).map_err(|error| wrong(&error))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| wrong(&error))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
+    let chain: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
+    if chain.is_empty() { Err(wrong(&"holds no certificate")) } else { Ok(chain) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+
+    fn write(folder: &Path, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let made = params.self_signed(&key).unwrap();
+        std::fs::write(folder.join(format!("{name}.pem")), made.pem()).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        (made.pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_broken_replacement_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "one");
+        let (other_certificate, other_key) = write(folder.path(), "other");
+        let (certificate, key) = (folder.path().join("one.pem"), folder.path().join("one.key"));
+        let files =
+            TlsFiles { certificate: certificate.clone(), key: key.clone(), client_ca: None };
+        let tls = Tls::load(files).unwrap();
+        let before = Arc::as_ptr(&tls.current.load());
+        for broken in ["", "no certificate", &other_certificate] {
+            std::fs::write(&certificate, broken).unwrap();
+            let problem = tls.reload().unwrap_err();
+            assert!(problem.contains("one.pem"), "{problem}");
+            assert_eq!(Arc::as_ptr(&tls.current.load()), before);
+        }
+        std::fs::write(&key, other_key).unwrap();
+        tls.reload().unwrap();
+        assert_ne!(Arc::as_ptr(&tls.current.load()), before);
+    }
+}

@@ -1,0 +1,12 @@
+//! Who may call, and limits: against a real server, over real connections.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
+
+mod authority;
+mod certificates;
+mod flood;
+mod limits;
+mod replaced;
+mod rpc;
+mod start;
+mod table;
+mod web;

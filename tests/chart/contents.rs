@@ -1,0 +1,207 @@
+//! What the rendered objects say.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::helm::{Objects, SETS, containers, template};
+
+#[test]
+fn no_pod_may_more_than_it_needs() {
+    for set in SETS {
+        let objects = Objects::of(set, &[]);
+        assert!(objects.pods().len() >= 2, "{set}");
+        for (owner, pod) in objects.pods() {
+            assert_eq!(pod["automountServiceAccountToken"], false, "{set} {owner}");
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{set} {owner}");
+            assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{set} {owner}");
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+            for container in containers(pod) {
+                let context = &container["securityContext"];
+                assert_eq!(context["readOnlyRootFilesystem"], true, "{set} {owner}");
+                assert_eq!(context["allowPrivilegeEscalation"], false, "{set} {owner}");
+                assert_eq!(context["capabilities"], json!({"drop": ["ALL"]}), "{set} {owner}");
+                assert!(container["resources"]["requests"]["cpu"].is_string(), "{set} {owner}");
+                assert!(container["resources"]["limits"]["memory"].is_string(), "{set} {owner}");
+            }
+        }
+        assert_eq!(objects.get("ServiceAccount")["automountServiceAccountToken"], false);
+    }
+}
+
+fn names(container: &Value) -> Vec<(String, String)> {
+    let pairs = container["env"].as_array().unwrap().iter();
+    pairs
+        .map(|pair| {
+            let value = pair["value"].as_str().unwrap_or("(from elsewhere)");
+            (pair["name"].as_str().unwrap().to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
+fn server(objects: &Objects) -> &Value {
+    &objects.get("Deployment")["spec"]["template"]["spec"]["containers"][0]
+}
+
+#[test]
+fn secrets_are_files_and_never_variables() {
+    let objects = Objects::of("everything", &[]);
+    let environment = names(server(&objects));
+    let files: BTreeSet<_> = environment
+        .iter()
+        .filter(|(_, value)| value.starts_with("/etc/token-authority/secrets/"))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let expected = [
+        "AUTHORITY_SECRET_FILE",
+        "DATABASE_URL_FILE",
+        "JWT_SECRET_FILE",
+        "JWT_SECRET_PREVIOUS_FILE",
+        "REDIS_URL_FILE",
+    ];
+    assert_eq!(files, BTreeSet::from(expected));
+    for secret in expected.map(|name| name.strip_suffix("_FILE").unwrap()) {
+        assert!(!environment.iter().any(|(name, _)| name == secret), "{secret}");
+    }
+    assert!(objects.find("Secret").is_none(), "the chart holds no secret of its own");
+}
+
+#[test]
+fn no_variable_is_given_twice() {
+    for set in SETS {
+        for (_, pod) in Objects::of(set, &[]).pods() {
+            for container in containers(pod).into_iter().filter(|one| one["env"].is_array()) {
+                let all = names(container);
+                let distinct: BTreeSet<_> = all.iter().map(|(name, _)| name).collect();
+                assert_eq!(distinct.len(), all.len(), "{set}: {all:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_are_written_out() {
+    let environment = names(server(&Objects::of("everything", &[])));
+    let written = ("MAX_CONCURRENT_REQUESTS".to_owned(), "1000000".to_owned());
+    assert!(environment.contains(&written), "{environment:?}");
+}
+
+#[test]
+fn the_kubelet_waits_as_long_as_the_process_takes() {
+    let wait = |set, more: &[&str]| {
+        let objects = Objects::of(set, more);
+        let pod = &objects.get("Deployment")["spec"]["template"]["spec"];
+        let environment = names(&pod["containers"][0]);
+        let seconds = |name: &str| {
+            let found = environment.iter().find(|(known, _)| known == name);
+            found.unwrap().1.parse::<u64>().unwrap()
+        };
+        let takes = seconds("SHUTDOWN_DELAY_SECONDS") + seconds("SHUTDOWN_GRACE_SECONDS");
+        (pod["terminationGracePeriodSeconds"].as_u64().unwrap(), takes)
+    };
+    assert_eq!(wait("postgres", &[]), (40, 30));
+    assert_eq!(wait("postgres", &["settings.SHUTDOWN_DELAY_SECONDS=0"]), (35, 25));
+    assert_eq!(wait("everything", &[]), (80, 70));
+}
+
+#[test]
+fn a_probe_restarts_no_replica_for_the_database_s_sake() {
+    for set in SETS {
+        let objects = Objects::of(set, &[]);
+        let container = server(&objects);
+        assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
+        assert_eq!(container["startupProbe"]["httpGet"]["path"], "/readyz");
+    }
+    let plain = Objects::of("postgres", &[]);
+    assert_eq!(server(&plain)["readinessProbe"]["grpc"]["port"], 50051);
+    let everything = Objects::of("everything", &[]);
+    assert_eq!(server(&everything)["readinessProbe"]["httpGet"]["path"], "/readyz");
+    assert_eq!(server(&everything)["livenessProbe"]["httpGet"]["scheme"], "HTTPS");
+    let over_tls = Objects::of("everything", &["probes.readiness=process"]);
+    assert!(server(&over_tls)["readinessProbe"]["grpc"].is_null(), "it speaks no TLS");
+}
+
+#[test]
+fn browsers_reach_their_paths_alone() {
+    let expected = [
+        "/api/auth/refresh",
+        "/api/auth/logout",
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+    ];
+    let ingress = Objects::of("postgres", &[]);
+    let paths = ingress.get("Ingress")["spec"]["rules"][0]["http"]["paths"].as_array().unwrap();
+    let found: Vec<_> = paths.iter().map(|path| path["path"].as_str().unwrap()).collect();
+    assert_eq!(found, expected);
+    assert!(paths.iter().all(|path| path["pathType"] == "Exact"));
+    let route = Objects::of("everything", &[]);
+    let matches = route.get("HTTPRoute")["spec"]["rules"][0]["matches"].as_array().unwrap();
+    let found: Vec<_> = matches.iter().map(|one| one["path"]["value"].as_str().unwrap()).collect();
+    assert_eq!(found, expected);
+    assert!(matches.iter().all(|one| one["path"]["type"] == "Exact"));
+}
+
+#[test]
+fn sqlite_has_one_owner_at_a_time() {
+    let objects = Objects::of("sqlite", &[]);
+    let deployment = &objects.get("Deployment")["spec"];
+    assert_eq!(deployment["replicas"], 1);
+    assert_eq!(deployment["strategy"]["type"], "Recreate");
+    let claim = objects.get("PersistentVolumeClaim");
+    assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    assert!(objects.find("PodDisruptionBudget").is_none(), "it would hold up every drain");
+    assert!(objects.find("Job").is_none(), "a hook has no volume yet");
+    assert_eq!(deployment["template"]["spec"]["initContainers"][0]["args"], json!(["migrate"]));
+}
+
+#[test]
+fn migrations_run_before_the_new_version() {
+    let objects = Objects::of("postgres", &[]);
+    let job = objects.get("Job");
+    assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["args"], json!(["migrate"]));
+    assert!(objects.get("Deployment")["spec"]["template"]["spec"]["initContainers"].is_null());
+    // A Secret that the release makes is not there yet when hooks run.
+    let external = Objects::of("everything", &[]);
+    assert!(external.find("Job").is_none());
+    let pod = &external.get("Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["initContainers"][0]["args"], json!(["migrate"]));
+}
+
+#[test]
+fn clients_can_balance() {
+    let objects = Objects::of("postgres", &[]);
+    let services: Vec<_> = objects.0.iter().filter(|one| one["kind"] == "Service").collect();
+    let grpc = services.iter().find(|one| one["metadata"]["name"] == "prod-grpc").unwrap();
+    assert_eq!(grpc["spec"]["clusterIP"], "None");
+    // Every Service finds the server's pods, and not the migration's.
+    let labels = &objects.get("Deployment")["spec"]["template"]["metadata"]["labels"];
+    for service in services {
+        for (name, value) in service["spec"]["selector"].as_object().unwrap() {
+            assert_eq!(&labels[name], value);
+        }
+        let selector = &service["spec"]["selector"]["app.kubernetes.io/component"];
+        assert_ne!(
+            selector,
+            &objects.get("Job")["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+        );
+    }
+}
+
+#[test]
+fn alerts_and_dashboard_are_the_repository_s_own() {
+    let objects = Objects::of("everything", &[]);
+    let read = |path: &str| std::fs::read_to_string(crate::helm::root().join(path)).unwrap();
+    let rules: Value = serde_saphyr::from_str(&read("ops/prometheus/rules.yaml")).unwrap();
+    assert_eq!(objects.get("PrometheusRule")["spec"], rules);
+    let dashboard = objects.get("ConfigMap")["data"]["token-authority.json"].as_str().unwrap();
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let own: Value = serde_json::from_str(&read("ops/grafana/dashboard.json")).unwrap();
+    assert_eq!(dashboard, own);
+}
+
+#[test]
+fn one_set_of_values_always_renders_the_same() {
+    assert_eq!(template("everything", &[]), template("everything", &[]));
+}

@@ -1,0 +1,60 @@
+//! The chart knows every setting of the service, and its README every value.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+use token_authority::config::settings::SETTINGS;
+
+use crate::helm::{chart, root, text};
+
+/// The settings that the chart sets by other values, or not at all: their reason.
+const BY_THE_CHART: [&str; 15] = [
+    // Always production, where COOKIE_SECURE may not be false.
+    "ENVIRONMENT",
+    "COOKIE_SECURE",
+    // By `database` and `secrets`.
+    "DATA_DIR",
+    "DATABASE_URL",
+    "JWT_SECRET",
+    "JWT_SECRET_PREVIOUS",
+    "AUTHORITY_SECRET",
+    "REDIS_URL",
+    // By `grpc`, `http` and `metrics`.
+    "GRPC_ADDR",
+    "HTTP_ADDR",
+    "METRICS_ADDR",
+    // By `callers` and `tls`.
+    "CALLERS_FILE",
+    "TLS",
+    "TLS_CERT",
+    "TLS_KEY",
+];
+
+/// As above.
+const OF_TLS_TOO: &str = "TLS_CLIENT_CA";
+
+#[test]
+fn every_setting_can_be_set() {
+    let schema = std::fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let settings = schema["properties"]["settings"]["properties"].as_object().unwrap();
+    let known: BTreeSet<&str> =
+        settings.keys().map(String::as_str).chain(BY_THE_CHART).chain([OF_TLS_TOO]).collect();
+    let missing: Vec<_> =
+        SETTINGS.iter().map(|setting| setting.name).filter(|name| !known.contains(name)).collect();
+    assert!(missing.is_empty(), "values.schema.json does not know {missing:?}");
+}
+
+#[test]
+fn the_version_is_the_service_s() {
+    let chart = std::fs::read_to_string(chart().join("Chart.yaml")).unwrap();
+    let chart: Value = serde_saphyr::from_str(&chart).unwrap();
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn the_readme_is_current() {
+    let output = Command::new(root().join("scripts/chart-readme")).arg("--check").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}

@@ -1,0 +1,87 @@
+//! The database crashes and comes back ten seconds later.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use crate::cluster::Postgres;
+use crate::replica::Replica;
+use crate::user::{User, client};
+
+const OUTAGE: Duration = Duration::from_secs(10);
+/// How long the service may take to be itself again once the database is.
+const RECOVERY: Duration = Duration::from_secs(2);
+
+/// Checks an access token every 20 ms until it is told to stop; how often.
+async fn validate(mut user: User, stop: CancellationToken) -> u64 {
+    for count in 0.. {
+        if stop.is_cancelled() {
+            return count;
+        }
+        assert!(user.validate().await.unwrap(), "a good access token was refused");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    unreachable!()
+}
+
+/// Refreshes every 20 ms until it is told to stop, and goes on with the same token where the
+/// database is out of reach. How often that was.
+async fn refresh(mut user: User, stop: CancellationToken) -> (User, u64) {
+    let mut refused = 0;
+    while !stop.is_cancelled() {
+        if let Err(status) = user.refresh().await {
+            assert_eq!(status.code(), Code::Unavailable, "a session was lost: {status:?}");
+            refused += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    (user, refused)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_the_database_loses_no_session() {
+    let mut postgres = Postgres::start();
+    let mut replica = Replica::start(&postgres.url());
+    let client = client(replica.grpc);
+    let stop = CancellationToken::new();
+    let mut at_work = Vec::new();
+    for at in 0..20 {
+        let user = User::log_in(&client, &format!("user-{at}")).await.unwrap();
+        at_work.push(tokio::spawn(refresh(user, stop.clone())));
+    }
+    let resting = User::log_in(&client, "resting").await.unwrap();
+    let validating = tokio::spawn(validate(resting.clone(), stop.clone()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    tokio::task::block_in_place(|| postgres.crash());
+    tokio::time::sleep(OUTAGE).await;
+    assert!(replica.is_running() && !replica.is_ready(), "it says that it is ready");
+    tokio::task::block_in_place(|| postgres.start_again());
+
+    let back = Instant::now();
+    resting.at(&client).refresh_patiently().await;
+    let recovered = back.elapsed();
+    assert!(recovered < RECOVERY, "it took {recovered:?} to recover");
+    let ready = Instant::now();
+    while !replica.is_ready() {
+        assert!(ready.elapsed() < RECOVERY, "it never became ready again");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.cancel();
+    let checked = validating.await.unwrap();
+    assert!(checked > 100, "only {checked} checks: this shows nothing");
+    let mut refused = 0;
+    for user in at_work {
+        let (mut user, times) = user.await.unwrap();
+        refused += times;
+        user.refresh().await.unwrap();
+    }
+    assert!(refused > 0, "nobody noticed the outage: this shows nothing");
+    assert!(replica.is_running(), "the service crashed");
+    assert_eq!(
+        postgres.ask("SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL").await,
+        0,
+        "somebody was taken for a thief"
+    );
+}

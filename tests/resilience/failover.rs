@@ -1,0 +1,55 @@
+//! The primary is lost and its standby takes over, while users are at work.
+
+use std::time::Duration;
+
+use crate::cluster::{Postgres, url};
+use crate::haproxy::HaProxy;
+use crate::replica::Replica;
+use crate::user::{User, client};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_go_on_when_a_standby_is_promoted() {
+    let mut primary = Postgres::start();
+    // Made before the standby, so that the standby takes over the schema by streaming.
+    let standby = primary.standby();
+    let proxy = HaProxy::before_databases(&primary, &standby);
+    let mut replica = Replica::start(&url(proxy.port));
+    let client = client(replica.grpc);
+    let mut users = Vec::new();
+    for at in 0..20 {
+        users.push(User::log_in(&client, &format!("user-{at}")).await.unwrap());
+    }
+    let working: Vec<_> = users
+        .into_iter()
+        .map(|mut user| {
+            tokio::spawn(async move {
+                // Over the failover and a good while beyond.
+                for _ in 0..60 {
+                    user.refresh_patiently().await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                user
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::task::block_in_place(|| {
+        primary.crash();
+        // For this long all there is is a standby, which refuses to be written to.
+        std::thread::sleep(Duration::from_secs(1));
+        standby.promote();
+    });
+    for user in working {
+        let mut user = user.await.unwrap();
+        assert!(user.validate().await.unwrap());
+        user.refresh().await.unwrap();
+    }
+    assert!(replica.is_running(), "the service crashed");
+    assert_eq!(standby.ask("SELECT count(*) FROM user_sessions").await, 20);
+    assert_eq!(
+        standby.ask("SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL").await,
+        0,
+        "somebody was taken for a thief"
+    );
+    User::log_in(&client, "new").await.unwrap();
+}

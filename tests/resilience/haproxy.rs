@@ -1,0 +1,63 @@
+//! A real `HAProxy`: before replicas over gRPC, or before databases over TCP.
+
+use std::fmt::Write as _;
+
+use crate::cluster::Postgres;
+use crate::replica::Replica;
+use crate::support::supervised::{Supervised, await_port, free_port};
+
+/// A running `HAProxy`.
+#[derive(Debug)]
+pub(crate) struct HaProxy {
+    process: Supervised,
+    pub(crate) port: u16,
+}
+
+impl HaProxy {
+    /// Spreads RPCs over the replicas that `/readyz` says are ready.
+    pub(crate) fn before_replicas<'a>(replicas: impl IntoIterator<Item = &'a Replica>) -> Self {
+        let port = free_port();
+        let mut settings = format!(
+            "defaults\n  mode http\n  timeout connect 2s\n  timeout client 60s\n  \
+             timeout server 60s\n  timeout check 5s\n\
+             frontend grpc\n  bind 127.0.0.1:{port} proto h2\n  default_backend replicas\n\
+             backend replicas\n  balance roundrobin\n  option httpchk GET /readyz\n  \
+             http-check expect status 200\n  \
+             default-server proto h2 check check-proto h1 inter 200ms fall 1 rise 1\n"
+        );
+        for (at, Replica { grpc, http, .. }) in replicas.into_iter().enumerate() {
+            let _ = writeln!(settings, "  server replica{at} 127.0.0.1:{grpc} port {http}");
+        }
+        Self::start(port, &settings)
+    }
+
+    /// Leads to the first database, and to the second while the first does not answer.
+    pub(crate) fn before_databases(primary: &Postgres, standby: &Postgres) -> Self {
+        let (port, first, second) = (free_port(), primary.port(), standby.port());
+        let settings = format!(
+            "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  \
+             timeout server 1h\n  timeout check 5s\n\
+             listen databases\n  bind 127.0.0.1:{port}\n  \
+             default-server check inter 200ms fall 1 rise 2 on-marked-down shutdown-sessions\n  \
+             server primary 127.0.0.1:{first}\n  server standby 127.0.0.1:{second} backup\n"
+        );
+        Self::start(port, &settings)
+    }
+
+    fn start(port: u16, settings: &str) -> Self {
+        let folder = Supervised::folder();
+        let file = folder.join("haproxy.cfg");
+        std::fs::write(&file, settings).unwrap();
+        let program = "/usr/sbin/haproxy";
+        assert!(std::path::Path::new(program).exists(), "HAProxy is not installed");
+        let process =
+            Supervised::start(&folder, "TERM", &[program, "-db", "-f", file.to_str().unwrap()]);
+        await_port(port, &process);
+        Self { process, port }
+    }
+
+    /// What it has printed.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+}

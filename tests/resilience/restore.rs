@@ -1,0 +1,45 @@
+//! A dump, restored into an empty cluster, is all that it takes to go on.
+
+use std::time::Duration;
+
+use crate::cluster::Postgres;
+use crate::replica::Replica;
+use crate::user::{User, client};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refresh_token_works_after_a_restore() {
+    let postgres = Postgres::start();
+    let mut replica = Replica::start(&postgres.url());
+    let mut users = Vec::new();
+    for at in 0..50 {
+        users.push(User::log_in(&client(replica.grpc), &format!("user-{at}")).await.unwrap());
+    }
+    // Some have refreshed; of those, some never got the reply.
+    let mut lost = Vec::new();
+    for user in &mut users[..20] {
+        lost.push(user.clone());
+        assert!(user.refresh().await.unwrap(), "the first refresh rotates");
+    }
+    replica.end();
+    let dump = postgres.dump();
+    drop(postgres);
+
+    let restored = Postgres::start();
+    restored.restore(&dump);
+    let replica = Replica::start(&restored.url());
+    let client = client(replica.grpc);
+    for user in &users[10..] {
+        let mut user = user.at(&client);
+        assert!(user.validate().await.unwrap());
+        user.refresh().await.unwrap();
+    }
+    // Longer than the window, so that the reply counts as lost and not as simultaneous.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for user in &lost[..10] {
+        user.at(&client).refresh().await.unwrap();
+    }
+    assert_eq!(
+        restored.ask("SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL").await,
+        0
+    );
+}

@@ -1,0 +1,34 @@
+//! Three replicas behind `HAProxy` are restarted one by one, twice over: no client notices.
+
+use std::time::Duration;
+
+use crate::cluster::Postgres;
+use crate::haproxy::HaProxy;
+use crate::load::Load;
+use crate::replica::Replica;
+use crate::user::client;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_costs_no_request() {
+    let postgres = Postgres::start();
+    let mut replicas = [(); 3].map(|()| Replica::start(&postgres.url()));
+    let proxy = HaProxy::before_replicas(&replicas);
+    let load = Load::begin(&client(proxy.port), 20).await;
+    for _ in 0..2 {
+        for replica in &mut replicas {
+            tokio::task::block_in_place(|| {
+                replica.end();
+                replica.start_again();
+            });
+            // As a roll-out does, let the balancer see the new one before the next goes.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    let (mut users, tally) = load.end().await;
+    assert!(tally.errors.is_empty(), "{:?} {}", tally.errors, proxy.log());
+    assert!(tally.rotations > 0, "no refresh rotated");
+    assert!(tally.good > 1000, "only {} requests: this shows nothing", tally.good);
+    for user in &mut users {
+        user.refresh().await.unwrap();
+    }
+}

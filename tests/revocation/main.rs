@@ -1,0 +1,24 @@
+//! Revocation that reaches everyone: real replicas on a real Postgres, behind a real PgBouncer,
+//! with a real Redis, on SQLite, with the way to the database cut and healed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, in its helpers, too, and says what it measured"
+)]
+
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod oauth;
+mod outage;
+mod proxy;
+mod redis_server;
+mod replica;
+mod signals;
+mod spread;
+mod staleness;
+mod subscribers;
+mod watch;

@@ -1,0 +1,168 @@
+//! What one replica revokes, the others refuse: by notifications, by polling, through Redis.
+
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, StreamExt as _};
+use token_authority::transport::proto::v1;
+
+use crate::redis_server::RedisServer;
+use crate::replica::Replica;
+use crate::support::pgbouncer::PgBouncer;
+use crate::support::postgres::Cluster;
+
+/// The bound that is promised.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Revokes `many` sessions through the first replica, and measures from each answer to the first
+/// refusal by each of the others.
+async fn spread(replicas: &[Replica], many: usize, how: &str) -> Duration {
+    let (first, others) = replicas.split_first().unwrap();
+    let issued = first.issue_many(many).await;
+    for other in others {
+        assert!(!other.refuses(&issued[0].access_token).await);
+    }
+    let one = |tokens: v1::IssueTokensResponse| async move {
+        first.revoke(&tokens.session_id).await;
+        let answered = Instant::now();
+        assert!(first.refuses(&tokens.access_token).await, "not in force where it was answered");
+        let refused = others.iter().map(|other| other.until_refused(&tokens.access_token));
+        futures::future::join_all(refused).await;
+        answered.elapsed()
+    };
+    let mut delays: Vec<Duration> =
+        stream::iter(issued).map(one).buffer_unordered(8).collect().await;
+    delays.sort();
+    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+    let (p50, p99, max) = (at(50), at(99), at(100));
+    println!("{how}: {many} revocations, delay p50 {p50:?} p99 {p99:?} max {max:?}");
+    max
+}
+
+async fn three(url: &str, settings: &[(&str, &str)]) -> [Replica; 3] {
+    // One after the other: the first migrates.
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(Replica::start(url, settings).await);
+    }
+    replicas.try_into().map_err(|_| "three").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_are_refused_everywhere_within_a_second() {
+    let cluster = Cluster::shared();
+    let replicas = three(&cluster.url(&cluster.make_database().await), &[]).await;
+    assert!(spread(&replicas, 1000, "LISTEN/NOTIFY").await < SECOND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_polling_keeps_the_same_bound() {
+    let cluster = Cluster::shared();
+    let url = PgBouncer::shared().url(&cluster.make_database().await);
+    let replicas = three(&url, &[]).await;
+    assert!(spread(&replicas, 300, "PgBouncer, polling").await < SECOND);
+    assert!(replicas[1].log().contains("revocations come by polling"), "{}", replicas[1].log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_pooler_redis_wakes_the_others() {
+    let cluster = Cluster::shared();
+    let url = PgBouncer::shared().url(&cluster.make_database().await);
+    let redis = RedisServer::start();
+    let replicas = three(&url, &[("REDIS_URL", &redis.url())]).await;
+    assert!(spread(&replicas, 300, "PgBouncer, Redis").await < SECOND);
+    // Without it polling goes on.
+    drop(redis);
+    assert!(spread(&replicas, 50, "PgBouncer, Redis gone").await < SECOND);
+}
+
+/// All ways to end a session end its access tokens, everywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_end_a_session_ends_its_access_tokens() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let settings = [("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0")];
+    let [a, b, _] = three(&url, &settings).await;
+    let refresh = async |token: &str| {
+        let ask = v1::RefreshAccessTokenRequest { refresh_token: token.into() };
+        a.tokens.clone().refresh_access_token(ask).await
+    };
+
+    // Theft: the first token comes back after two rotations.
+    let stolen = a.issue("theft").await;
+    let mut latest = stolen.refresh_token.clone();
+    let mut access = Vec::new();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let renewed = refresh(&latest).await.unwrap().into_inner();
+        latest = renewed.refresh_token;
+        access.push(renewed.access_token);
+    }
+    assert!(refresh(&stolen.refresh_token).await.is_err());
+    access.push(stolen.access_token);
+
+    let out = a.issue("logout").await;
+    let ask = v1::RevokeRefreshTokenRequest { refresh_token: out.refresh_token };
+    a.tokens.clone().revoke_refresh_token(ask).await.unwrap();
+    access.push(out.access_token);
+
+    let ended = a.issue("admin").await;
+    a.revoke(&ended.session_id).await;
+    access.push(ended.access_token);
+
+    let (one, kept) = (a.issue("user").await, a.issue("user").await);
+    let ask = v1::RevokeUserSessionsRequest {
+        user_id: "user".into(),
+        except_session_id: Some(kept.session_id),
+    };
+    let answer = a.sessions.clone().revoke_user_sessions(ask).await.unwrap().into_inner();
+    assert_eq!(answer.revoked_count, 1);
+    access.push(one.access_token);
+
+    for token in &access {
+        assert!(a.refuses(token).await);
+        b.until_refused(token).await;
+    }
+    assert!(!a.refuses(&kept.access_token).await && !b.refuses(&kept.access_token).await);
+}
+
+/// Who is told that a session is over may rely on it, though another replica ended it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_revocation_is_in_force_where_it_is_repeated() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let [a, b, _] = three(&url, &[]).await;
+    for tokens in a.issue_many(30).await {
+        a.revoke(&tokens.session_id).await;
+        b.revoke(&tokens.session_id).await;
+        assert!(b.refuses(&tokens.access_token).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite_another_process_is_heard_and_a_restart_forgets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/a.db", folder.path().display());
+    let [a, b, _] = three(&url, &[]).await;
+    let tokens = a.issue("u").await;
+    a.revoke(&tokens.session_id).await;
+    assert!(b.until_refused(&tokens.access_token).await < SECOND);
+    drop((a, b));
+    let again = Replica::start(&url, &[]).await;
+    assert!(again.refuses(&tokens.access_token).await);
+}
+
+/// A replica is not ready before it knows what is revoked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_replica_knows_all_before_it_is_ready() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let first = Replica::start(&url, &[]).await;
+    let issued = first.issue_many(200).await;
+    for tokens in &issued {
+        first.revoke(&tokens.session_id).await;
+    }
+    let second = Replica::start(&url, &[]).await;
+    for tokens in &issued {
+        assert!(second.refuses(&tokens.access_token).await);
+    }
+}

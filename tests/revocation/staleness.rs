@@ -1,0 +1,99 @@
+//! What a replica does that cannot confirm how fresh it is, or that knows more than it may hold.
+
+use std::time::Duration;
+
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::proxy::{Mode, Proxy};
+use crate::replica::Replica;
+use crate::support::postgres::Cluster;
+
+async fn stale(policy: &str) -> (Replica, Proxy, String) {
+    let cluster = Cluster::shared();
+    let direct = cluster.url(&cluster.make_database().await);
+    let proxy = Proxy::before(cluster.port()).await;
+    let around = direct.replace(&cluster.port().to_string(), &proxy.port.to_string());
+    let settings = [("REVOCATION_MAX_STALENESS_SECONDS", "2"), ("REVOCATION_STALE_POLICY", policy)];
+    let replica = Replica::start(&around, &settings).await;
+    let token = replica.issue("u").await.access_token;
+    assert!(replica.validate(&token).await.unwrap().active);
+    proxy.set(Mode::Hang);
+    // Not stale yet: the policy does not matter.
+    assert!(replica.validate(&token).await.unwrap().active);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let readiness = replica.readiness();
+    assert!(readiness.contains("stale") && readiness.ends_with("503"), "{readiness}");
+    (replica, proxy, token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_goes_on_and_only_says_that_it_is_not_ready() {
+    let (replica, proxy, token) = stale("serve").await;
+    assert!(replica.validate(&token).await.unwrap().active);
+    proxy.set(Mode::Pass);
+    replica.until_ready(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuse_answers_unavailable_until_it_is_fresh_again() {
+    let (replica, proxy, token) = stale("refuse").await;
+    let refused = replica.validate(&token).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "STORE_UNAVAILABLE");
+    // A token that is bad whatever was revoked is still told so.
+    assert!(!replica.validate("bad").await.unwrap().active);
+    proxy.set(Mode::Pass);
+    replica.until_ready(true).await;
+    assert!(replica.validate(&token).await.unwrap().active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_database_at_the_start_it_is_not_ready() {
+    let cluster = Cluster::shared();
+    let direct = cluster.url(&cluster.make_database().await);
+    let proxy = Proxy::before(cluster.port()).await;
+    let around = direct.replace(&cluster.port().to_string(), &proxy.port.to_string());
+    let first = Replica::start(&direct, &[]).await;
+    let tokens = first.issue("u").await;
+    first.revoke(&tokens.session_id).await;
+    proxy.set(Mode::Cut);
+    let second = Replica::start_unready(&around, &[("REVOCATION_STALE_POLICY", "refuse")]);
+    while second.readiness().ends_with("000") {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let readiness = second.readiness();
+    assert!(readiness.contains("not loaded"), "{readiness}");
+    let other = first.issue("u").await.access_token;
+    assert_eq!(second.validate(&other).await.unwrap_err().code(), Code::Unavailable);
+    proxy.set(Mode::Pass);
+    second.until_ready(true).await;
+    assert!(second.refuses(&tokens.access_token).await && !second.refuses(&other).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_may_be_held_is_looked_up_and_never_forgotten() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let a = Replica::start(&url, &[]).await;
+    let b = Replica::start(&url, &[("REVOCATION_MAX_ENTRIES", "5")]).await;
+    let issued = a.issue_many(40).await;
+    let (ended, alive) = issued.split_at(20);
+    let mut watching = b.watch("").await.unwrap();
+    for tokens in ended {
+        a.revoke(&tokens.session_id).await;
+        b.until_refused(&tokens.access_token).await;
+    }
+    assert!(b.log().contains("REVOCATION_MAX_ENTRIES"), "{}", b.log());
+    for tokens in alive {
+        assert!(!b.refuses(&tokens.access_token).await);
+    }
+    // Who watched before goes on to be told of all; nobody is given a snapshot that is none.
+    let mut told = 0;
+    while told < ended.len() {
+        let message = watching.message().await.unwrap().unwrap();
+        told += usize::from(crate::watch::revocation(&message).is_some());
+    }
+    assert_eq!(b.watch("").await.unwrap_err().code(), Code::ResourceExhausted);
+}

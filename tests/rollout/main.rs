@@ -1,0 +1,22 @@
+//! Moving users from database sessions to JWTs and back, on real processes and real databases.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may fail by a panic, and tells what it measured"
+)]
+
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/replica.rs"]
+mod replica;
+
+mod buckets;
+mod kinds;
+mod replicas;
+mod users;

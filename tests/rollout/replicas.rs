@@ -1,0 +1,125 @@
+//! Three replicas over one Postgres follow a change within a second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use token_authority::transport::proto::v1::{AuthMethod, GetRolloutRequest, SetRolloutRequest};
+
+use crate::replica::{Deployment, Replica};
+use crate::support::postgres::Cluster;
+use crate::users::log_in;
+
+async fn three() -> (Deployment, Vec<Replica>) {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let deployment = Deployment::new().set("DATABASE_URL", &url);
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(deployment.start().await);
+    }
+    (deployment, replicas)
+}
+
+/// Logs a user in on every replica, over and over, until told to stop: when each JWT came.
+async fn mint(replica: &Replica, number: usize, stop: Arc<AtomicBool>) -> Vec<Instant> {
+    let mut client = replica.tokens();
+    let mut jwts = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let held = log_in(&mut client, &format!("user-{number}")).await;
+        if held.method == AuthMethod::Jwt {
+            jwts.push(Instant::now());
+        }
+    }
+    jwts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rollback_the_last_jwt_is_minted_within_a_second() {
+    let (deployment, replicas) = three().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let minting = replicas.iter().enumerate().map(|(n, replica)| mint(replica, n, stop.clone()));
+    let minting = futures::future::join_all(minting);
+    let rollback = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let command = deployment.clone();
+        let set = tokio::task::spawn_blocking(move || command.succeed(&["rollout", "set", "0"]));
+        set.await.unwrap();
+        let set_at = Instant::now();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        stop.store(true, Ordering::Relaxed);
+        set_at
+    };
+    let (jwts, set_at) = tokio::join!(minting, rollback);
+    for jwts in jwts {
+        let last = *jwts.last().expect("JWTs were minted before");
+        let after = last.saturating_duration_since(set_at);
+        eprintln!("the last JWT came {after:?} after `rollout set 0` had returned");
+        assert!(after < Duration::from_secs(1), "{after:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_in_force_here_at_once_and_everywhere_soon() {
+    let (deployment, replicas) = three().await;
+    let mut first = replicas[0].rollout();
+    let before = first.get_rollout(GetRolloutRequest {}).await.unwrap().into_inner();
+    assert_eq!((before.percentage, before.jwt_enabled), (100, true));
+    assert_eq!((before.updated_at, before.updated_by.as_str()), (None, ""));
+
+    let set = |percentage, jwt_enabled| SetRolloutRequest { percentage, jwt_enabled };
+    let answer = first.set_rollout(set(Some(0), None)).await.unwrap().into_inner();
+    assert_eq!((answer.percentage, answer.jwt_enabled), (0, true));
+    assert_eq!(log_in(&mut replicas[0].tokens(), "u").await.method, AuthMethod::Session);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for replica in &replicas {
+        assert_eq!(log_in(&mut replica.tokens(), "u").await.method, AuthMethod::Session);
+        assert!(replica.metric("rollout_percentage").abs() < 0.1);
+    }
+
+    let off = replicas[1].rollout().set_rollout(set(Some(100), Some(false))).await.unwrap();
+    assert!(!off.into_inner().jwt_enabled);
+    assert_eq!(log_in(&mut replicas[1].tokens(), "u").await.method, AuthMethod::Session);
+    deployment.succeed(&["rollout", "set", "--jwt-enabled", "true"]);
+    let now = first.get_rollout(GetRolloutRequest {}).await.unwrap().into_inner();
+    assert_eq!((now.percentage, now.jwt_enabled), (100, true));
+    assert!(now.updated_at.is_some());
+    assert_eq!(now.updated_by, "cli:tester");
+
+    for refused in [set(Some(101), None), set(Some(-1), None), set(None, None)] {
+        let refused = first.set_rollout(refused).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    }
+    for arguments in [&["rollout", "set", "101"][..], &["rollout", "set"], &["rollout", "set", "x"]]
+    {
+        assert!(!deployment.run(arguments).status.success(), "{arguments:?}");
+    }
+    let shown = deployment.succeed(&["rollout", "show"]);
+    for part in ["100 %  JWTs on", "by cli:tester", "JWTs off  by anonymous", "  0 %  JWTs on"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_wins_and_a_lost_database_changes_nothing() {
+    let cluster = Cluster::start();
+    let url = cluster.url(&cluster.make_database().await);
+    let deployment = Deployment::new().set("DATABASE_URL", &url);
+    drop(deployment.start().await);
+    deployment.succeed(&["rollout", "set", "0"]);
+
+    let replica = deployment.start().await;
+    assert!(replica.log().contains("JWT_ROLLOUT_PERCENTAGE"), "{}", replica.log());
+    assert_eq!(log_in(&mut replica.tokens(), "u").await.method, AuthMethod::Session);
+    cluster.pause();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(replica.metric("rollout_percentage").abs() < 0.1);
+    cluster.resume();
+    deployment.succeed(&["rollout", "set", "100"]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while replica.metric("rollout_percentage") < 99.0 {
+        assert!(Instant::now() < deadline, "the change was never seen: {}", replica.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(log_in(&mut replica.tokens(), "u").await.method, AuthMethod::Jwt);
+}

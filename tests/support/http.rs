@@ -1,0 +1,100 @@
+//! A plain HTTP client, which keeps no cookies of its own accord and follows nothing.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// A client of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    address: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// What the server said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Http {
+    /// A client of the server at that address.
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// Where no answer came.
+    pub(crate) async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, String> {
+        let mut request =
+            Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).unwrap();
+        let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    /// Sends a request that will be answered.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.try_send(method, path, headers).await.unwrap()
+    }
+
+    /// Fetches a page.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[]).await
+    }
+
+    /// Refreshes with the cookie, as a browser does.
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
+        let cookie = format!("refreshToken={token}");
+        self.send(Method::POST, "/api/auth/refresh", &[("cookie", &cookie)]).await
+    }
+
+    /// Logs out with the cookie, as a browser does.
+    pub(crate) async fn logout(&self, token: &str) -> Answer {
+        let cookie = format!("refreshToken={token}");
+        self.send(Method::POST, "/api/auth/logout", &[("cookie", &cookie)]).await
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The refresh token that the answer sets as a cookie.
+    pub(crate) fn new_token(&self) -> Option<String> {
+        let cookie = self.header("set-cookie")?.strip_prefix("refreshToken=")?;
+        Some(cookie.split(';').next()?.to_owned())
+    }
+}

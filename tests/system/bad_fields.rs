@@ -1,0 +1,145 @@
+//! Fields that are missing or out of bounds: `INVALID_FIELD`, and the field is named.
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+use token_authority::transport::proto::v1::{
+    ClientInfo, IssueTokensRequest, ListSessionsRequest, RevokeSessionRequest,
+    RevokeUserSessionsRequest, ValidateTokensRequest,
+};
+use tonic::{Code, Status};
+
+use crate::database::Database;
+use crate::support::service::Setup;
+use crate::wire;
+
+/// The error names that field, and says nothing else of what was sent.
+fn names(field: &str, answer: Result<impl Sized, Status>) {
+    let Err(error) = answer else { panic!("{field}: it is let through") };
+    let expected = (Code::InvalidArgument, "INVALID_FIELD".to_owned());
+    assert_eq!(wire::reason(&error), expected, "{field}");
+    assert_eq!(wire::bad_fields(&error), [field], "{error:?}");
+    assert!(error.message().starts_with(field), "{error:?}");
+    assert!(error.message().len() < 200 && error.message().is_ascii(), "{error:?}");
+}
+
+fn value(kind: Kind) -> Value {
+    Value { kind: Some(kind) }
+}
+
+fn claim(name: &str, kind: Kind) -> IssueTokensRequest {
+    let fields = [(name.to_owned(), value(kind))].into();
+    IssueTokensRequest {
+        user_id: "alice".into(),
+        claims: Some(Struct { fields }),
+        ..Default::default()
+    }
+}
+
+fn nested(levels: usize) -> Kind {
+    (0..levels).fold(Kind::BoolValue(true), |inner, _| {
+        Kind::ListValue(ListValue { values: vec![value(inner)] })
+    })
+}
+
+on_both! {
+    a_bad_login_names_its_field
+    a_bad_question_about_sessions_names_its_field
+}
+
+async fn a_bad_login_names_its_field(database: Database, setup: Setup) {
+    let service = setup.start().await;
+    let issue = |ask: IssueTokensRequest| {
+        let mut client = service.tokens();
+        async move { client.issue_tokens(ask).await }
+    };
+    let alice = || IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
+    let long = "x".repeat(256);
+    for user in ["", &long, &"ü".repeat(128), "a\0b", "a\nb", "\u{7f}", "\u{85}"] {
+        names("user_id", issue(IssueTokensRequest { user_id: user.into(), ..alice() }).await);
+    }
+    for audience in [vec!["a"; 17], vec![""], vec![&long], vec!["a\0"]] {
+        let audience = audience.into_iter().map(str::to_owned).collect();
+        names("audience", issue(IssueTokensRequest { audience, ..alice() }).await);
+    }
+    for scopes in [vec!["s"; 65], vec!["a b"], vec![""], vec!["ü"], vec!["\""], vec![&long]] {
+        let scopes = scopes.into_iter().map(str::to_owned).collect();
+        names("scopes", issue(IssueTokensRequest { scopes, ..alice() }).await);
+    }
+    for request_id in ["x", "0192f6b0", "0192f6b0-8f5e-7c3a-9d1e-2b4f6a8c0e1", &long] {
+        let request_id = request_id.into();
+        names("request_id", issue(IssueTokensRequest { request_id, ..alice() }).await);
+    }
+    for name in ["sub", "iat", "exp", "nbf", "jti", "sid", "iss", "aud", "scope", "type", ""] {
+        names("claims", issue(claim(name, Kind::NumberValue(1.0))).await);
+    }
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        names("claims", issue(claim("n", Kind::NumberValue(number))).await);
+    }
+    names("claims", issue(claim("text", Kind::StringValue("x".repeat(4096)))).await);
+    names("claims", issue(claim("deep", nested(40))).await);
+    for (field, client) in [
+        ("user_agent", ClientInfo { user_agent: "x".repeat(513), ..Default::default() }),
+        ("ip_address", ClientInfo { ip_address: "x".repeat(65), ..Default::default() }),
+        ("device_name", ClientInfo { device_name: "x".repeat(129), ..Default::default() }),
+    ] {
+        let ask = IssueTokensRequest { client: Some(client), ..alice() };
+        names(&format!("client.{field}"), issue(ask).await);
+    }
+    assert_eq!(database.count().await, 0);
+
+    // At the very bounds all is well, and comes back as it was sent.
+    let full = IssueTokensRequest {
+        user_id: "ü".repeat(127),
+        audience: vec!["x".repeat(255); 16],
+        scopes: vec!["x".repeat(255); 64],
+        client: Some(ClientInfo {
+            user_agent: "\0".repeat(512),
+            ip_address: "x".repeat(64),
+            device_name: "ü".repeat(64),
+        }),
+        ..claim("deep", nested(30))
+    };
+    let issued = issue(full.clone()).await.unwrap().into_inner();
+    let seen = wire::validate(&service.tokens(), &issued.access_token).await;
+    assert!(seen.active, "{:?}", seen.inactive_reason());
+    assert_eq!((seen.user_id, seen.audience), (full.user_id, full.audience));
+    assert_eq!((seen.scopes, seen.claims), (full.scopes, full.claims));
+}
+
+async fn a_bad_question_about_sessions_names_its_field(_: Database, setup: Setup) {
+    let service = setup.start().await;
+    let list = |user: &str, page_size: i32, page_token: &str| {
+        let ask =
+            ListSessionsRequest { user_id: user.into(), page_size, page_token: page_token.into() };
+        let mut client = service.sessions();
+        async move { client.list_sessions(ask).await }
+    };
+    names("user_id", list("", 0, "").await);
+    for size in [-1, i32::MIN] {
+        names("page_size", list("alice", size, "").await);
+    }
+    for token in ["x", "!!!", "AAAA", "\0", &"A".repeat(10_000)] {
+        names("page_token", list("alice", 0, token).await);
+    }
+    assert!(list("alice", i32::MAX, "").await.is_ok(), "more than allowed is what is allowed");
+
+    for id in ["", "x", "0192f6b0-8f5e-7c3a-9d1e-2b4f6a8c0e1", "\0"] {
+        let ask = RevokeSessionRequest { session_id: id.into() };
+        names("session_id", service.sessions().revoke_session(ask).await);
+    }
+    for (field, user, except) in [("user_id", "", ""), ("except_session_id", "alice", "x")] {
+        let ask = RevokeUserSessionsRequest {
+            user_id: user.into(),
+            except_session_id: Some(except.into()),
+        };
+        names(field, service.sessions().revoke_user_sessions(ask).await);
+    }
+    names("refresh_token", wire::refresh(&service.tokens(), "").await);
+    for count in [0, 1001] {
+        let ask = ValidateTokensRequest { tokens: vec!["x".into(); count], ..Default::default() };
+        names("tokens", service.tokens().validate_tokens(ask).await);
+    }
+    let ask = ValidateTokensRequest { tokens: vec!["x".into(); 1000], ..Default::default() };
+    let many = service.tokens().validate_tokens(ask).await.unwrap().into_inner();
+    assert_eq!(many.results.len(), 1000);
+}

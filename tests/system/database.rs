@@ -1,0 +1,117 @@
+//! The databases that the service runs on, and a look past it at what it stored there.
+
+use std::path::PathBuf;
+
+use sqlx::{Connection as _, PgConnection, Row as _, SqliteConnection};
+
+use crate::support::postgres::Cluster;
+use crate::support::service::Setup;
+
+/// A database of its own for one case.
+#[derive(Debug)]
+pub(crate) enum Database {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+impl Database {
+    /// The embedded one, where the service makes it by default.
+    pub(crate) async fn sqlite() -> (Self, Setup) {
+        let setup = Setup::new();
+        let file = setup.folder().join("data/token-authority.db");
+        (Self::Sqlite(file), setup)
+    }
+
+    /// An empty one on the cluster that the tests share.
+    pub(crate) async fn postgres() -> (Self, Setup) {
+        let cluster = Cluster::shared();
+        Self::at(cluster.url(&cluster.make_database().await))
+    }
+
+    /// An existing one.
+    pub(crate) fn at(url: String) -> (Self, Setup) {
+        let setup = Setup::new().set("DATABASE_URL", &url);
+        (Self::Postgres(url), setup)
+    }
+
+    /// The URL of a Postgres.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(file) => panic!("{} is no Postgres", file.display()),
+            Self::Postgres(url) => url.clone(),
+        }
+    }
+
+    /// How many sessions are stored.
+    pub(crate) async fn count(&self) -> i64 {
+        const COUNT: &str = "SELECT count(*) FROM user_sessions";
+        match self {
+            Self::Sqlite(file) => {
+                let mut connection = open(file).await;
+                sqlx::query(COUNT).fetch_one(&mut connection).await.unwrap().get(0)
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                sqlx::query(COUNT).fetch_one(&mut connection).await.unwrap().get(0)
+            }
+        }
+    }
+
+    /// How many refresh tokens were minted after a session's first.
+    pub(crate) async fn generation(&self, session_id: &str) -> i64 {
+        let rows = self.dump().await;
+        let row = rows.iter().find(|row| row.id == session_id).expect("such a session");
+        row.generation
+    }
+
+    /// Every session, as far as a refresh or a revocation changes it.
+    pub(crate) async fn dump(&self) -> Vec<Stored> {
+        match self {
+            Self::Sqlite(file) => {
+                let mut connection = open(file).await;
+                let rows = sqlx::query(DUMP).fetch_all(&mut connection).await.unwrap();
+                rows.iter().map(stored).collect()
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                let rows = sqlx::query(DUMP).fetch_all(&mut connection).await.unwrap();
+                rows.iter().map(stored).collect()
+            }
+        }
+    }
+}
+
+const DUMP: &str = "SELECT CAST(id AS TEXT), token, generation, revision, \
+                    CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END FROM user_sessions ORDER BY id";
+
+/// A stored session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) id: String,
+    /// The hash of its current refresh token.
+    pub(crate) token: String,
+    pub(crate) generation: i64,
+    revision: i64,
+    revoked: bool,
+}
+
+fn stored<'r, R: sqlx::Row>(row: &'r R) -> Stored
+where
+    usize: sqlx::ColumnIndex<R>,
+    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i32: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    Stored {
+        id: row.get(0),
+        token: row.get(1),
+        generation: row.get(2),
+        revision: row.get(3),
+        revoked: row.get::<i32, _>(4) == 1,
+    }
+}
+
+async fn open(file: &PathBuf) -> SqliteConnection {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    SqliteConnection::connect_with(&options).await.unwrap()
+}

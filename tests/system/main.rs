@@ -1,0 +1,47 @@
+//! The real binary, as a child process, met by real clients: what users of the service see.
+//!
+//! The tools come from `scripts/tools`; one that is missing fails the tests that need it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, in its helpers, too"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod database;
+mod raw;
+mod wire;
+
+/// Instantiates each case for both databases. A case takes the [`database::Database`] and the
+/// [`support::service::Setup`] of a service on it.
+macro_rules! on_both {
+    ($($case:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let (database, setup) = crate::database::Database::sqlite().await;
+                super::$case(database, setup).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let (database, setup) = crate::database::Database::postgres().await;
+                super::$case(database, setup).await;
+            })*
+        }
+    };
+}
+
+mod bad_fields;
+mod bad_input;
+mod crash;
+mod life;
+mod outage;
+mod races;
+mod vectors;
+mod verifiers;

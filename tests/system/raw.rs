@@ -1,0 +1,70 @@
+//! gRPC without the contract: whatever bytes a test wants to send.
+
+use http::uri::PathAndQuery;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use bytes::{Buf as _, BufMut as _};
+
+/// Calls an RPC with bytes of one's own. The bytes of the answer.
+pub(crate) async fn call(channel: &Channel, path: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let path = PathAndQuery::try_from(format!("/token_authority.v1.{path}")).unwrap();
+    let answer = client.unary(Request::new(message.to_vec()), path, Verbatim).await?;
+    Ok(answer.into_inner())
+}
+
+/// A field of bytes, as protobuf writes it.
+pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut message = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length > 0x7F {
+        message.push(u8::try_from(length & 0x7F).unwrap() | 0x80);
+        length >>= 7;
+    }
+    message.push(u8::try_from(length).unwrap());
+    message.extend_from_slice(bytes);
+    message
+}
+
+/// Sends and receives bytes as they are.
+#[derive(Debug, Clone, Copy)]
+struct Verbatim;
+
+impl Codec for Verbatim {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Verbatim {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Verbatim {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut bytes = vec![0; buffer.remaining()];
+        buffer.copy_to_slice(&mut bytes);
+        Ok(Some(bytes))
+    }
+}
