@@ -11,7 +11,8 @@
 //! * [`cli`]: the command line; [`config`]: the settings, read once and checked whole
 //! * [`app`]: the composition root, which alone names concrete types and joins them
 //! * [`transport`]: gRPC, the browser's HTTP adapter, error mapping, observation
-//! * [`authority`]: issue, refresh, revoke, validate; revocations and who is told; the sweeper
+//! * [`authority`]: issue, refresh, revoke, validate; revocations and who is told; the sweeper and the
+//!   keeper of the keys
 //! * [`store`]: sessions that outlast the process, on SQLite or Postgres
 //! * [`keys`]: the key ring
 //! * [`token`]: the vocabulary, pure: ids, claims, refresh tokens, the rotation verdict

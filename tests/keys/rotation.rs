@@ -107,6 +107,9 @@ impl<'a> Load<'a> {
                 changed = Some(Instant::now());
             }
             self.verify(&token).await;
+            if turn == 0 {
+                self.refuse_forgery(&token);
+            }
             let old = self.held[turn % self.held.len()].clone();
             self.verify(&old).await;
             turn += 1;
@@ -123,6 +126,16 @@ impl<'a> Load<'a> {
             return client.refresh(&issued.refresh_token).await.unwrap().access_token;
         }
         issued.access_token
+    }
+
+    /// Verifiers that let everything through would prove nothing.
+    fn refuse_forgery(&mut self, token: &str) {
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let forged: String = signature.chars().rev().collect();
+        for verifier in &mut self.verifiers {
+            let refused = verifier.refuses(&format!("{signed}.{forged}"));
+            assert!(refused.is_some(), "{} verifies nothing", verifier.name());
+        }
     }
 
     async fn verify(&mut self, token: &str) {
