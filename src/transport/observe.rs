@@ -23,6 +23,7 @@ use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::callers::Caller;
+use super::callers::roles;
 
 /// Which kind of request is observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,7 @@ struct Record {
 
 impl Record {
     fn begin<B>(kind: Kind, meter: &Arc<dyn Meter>, request: &Request<B>) -> Self {
-        let path = request.uri().path();
+        let path = known(kind, request.uri().path());
         let (span, method) = match kind {
             Kind::Grpc => {
                 let (service, method) = split_rpc(path);
@@ -159,6 +160,15 @@ impl Record {
             }
         }
     }
+}
+
+/// The path, if it is one of ours: whatever else somebody asks for may hold a secret.
+fn known(kind: Kind, path: &str) -> &str {
+    let is_known = match kind {
+        Kind::Grpc => roles::of_rpc(path).is_some(),
+        Kind::Http => roles::ROUTES.iter().any(|route| route.path() == path),
+    };
+    if is_known { path } else { "/unknown" }
 }
 
 fn split_rpc(path: &str) -> (&str, &str) {

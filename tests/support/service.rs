@@ -213,6 +213,7 @@ impl Service {
 }
 
 impl Drop for Service {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what the service said")]
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
