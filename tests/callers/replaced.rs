@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use bytes::Bytes;
+use http::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
@@ -92,12 +95,47 @@ async fn a_client_certificate_names_its_caller() {
         let stream = certificates::handshake(authority.http, root, protocol.as_bytes()).await;
         assert_eq!(stream.unwrap().get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
     }
+    let (grpc, certificate) = (authority.grpc.to_string(), house.text("live/tls.crt"));
+    let key = house.text("live/tls.key");
+    let settings = [("GRPC_ADDR", grpc.as_str()), ("TLS_CERT", &certificate), ("TLS_KEY", &key)];
+    let health = house.run(&["health"], &settings);
+    assert!(health.status.success(), "{}", String::from_utf8_lossy(&health.stderr));
+
     let mut stream = certificates::handshake(authority.http, root, b"http/1.1").await.unwrap();
     let ask = b"GET /healthz HTTP/1.1\r\nHost: authority.internal\r\nConnection: close\r\n\r\n";
     stream.write_all(ask).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_over_http2_is_at_home_and_the_metadata_says_https() {
+    let secured = Secured::new();
+    secured.house.callers(&["add", "x", "--role", "issuer"]);
+    let authority = secured.start();
+    let stream = certificates::handshake(authority.http, &secured.servers.pem, b"h2").await;
+    let io = TokioIo::new(stream.unwrap());
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let mut ask = async |method: &str, path: &str, origin: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("https://authority.internal{path}"))
+            .header("origin", origin)
+            .body(Body::empty())
+            .unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = axum::body::to_bytes(Body::new(answer.into_body()), 65_536).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    let logout = "/api/auth/logout";
+    assert_eq!(ask("POST", logout, "https://authority.internal").await.0, 204);
+    assert_eq!(ask("POST", logout, "https://evil.example").await.0, 403);
+    let metadata = ask("GET", "/.well-known/oauth-authorization-server", "").await.1;
+    assert!(metadata.contains("\"https://authority.internal/oauth2/introspect\""), "{metadata}");
 }
 
 /// Calls without end, on one old connection and on ever new ones, until told to stop. How many

@@ -16,6 +16,7 @@ pub(crate) enum Database {
 
 impl Database {
     /// The embedded one, where the service makes it by default.
+    #[expect(clippy::unused_async, reason = "as its sibling on Postgres")]
     pub(crate) async fn sqlite() -> (Self, Setup) {
         let setup = Setup::new();
         let file = setup.folder().join("data/token-authority.db");

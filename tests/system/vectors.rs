@@ -222,13 +222,13 @@ fn signatures(signer: &mut Signer<'_>, minted: &str) {
     let token = format!("{none}.{}.{signature}", encode(&payload));
     signer.add("alg none, yet signed", token, bad, NONE);
     let good = sign(hmac::HMAC_SHA256, secret, HEADER, payload.as_bytes());
-    let (signed, signature) = good.rsplit_once('.').unwrap();
-    let (header, _) = signed.split_once('.').unwrap();
+    let (covered, signature) = good.rsplit_once('.').unwrap();
+    let (header, _) = covered.split_once('.').unwrap();
     let changed = encode(payload.replace("alice", "admin"));
     signer.add("payload changed", format!("{header}.{changed}.{signature}"), bad, NONE);
-    signer.add("signature cut off", format!("{signed}.{}", &signature[..20]), bad, NONE);
-    signer.add("signature missing", format!("{signed}."), bad, NONE);
-    signer.add("signature of no base64", format!("{signed}.!!!!"), bad, NONE);
+    signer.add("signature cut off", format!("{covered}.{}", &signature[..20]), bad, NONE);
+    signer.add("signature missing", format!("{covered}."), bad, NONE);
+    signer.add("signature of no base64", format!("{covered}.!!!!"), bad, NONE);
 }
 
 fn shapes(signer: &mut Signer<'_>) {

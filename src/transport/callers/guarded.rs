@@ -103,7 +103,7 @@ mod tests {
             .uri(path)
             .header("origin", "https://app.example")
             .header("access-control-request-method", "POST")
-            .extension(Peer::new(([192, 0, 2, 1], 7).into(), None))
+            .extension(Peer::new(([192, 0, 2, 1], 7).into()))
             .body(Body::from(vec![b'x'; body]))
             .unwrap();
         router.clone().oneshot(request).await.unwrap()

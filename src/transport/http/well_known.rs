@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use http::uri::{Authority as HostAndPort, Uri};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::authority::Authority;
+use crate::transport::serve::peer::Peer;
 
 /// How long anyone may keep the public keys, at most.
 const MOST_CACHED: Duration = Duration::from_mins(5);
@@ -49,14 +50,16 @@ pub(super) async fn key_set(State(documents): State<Arc<Documents>>) -> Response
 /// The metadata. Any page may read it.
 pub(super) async fn metadata(
     State(documents): State<Arc<Documents>>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Response {
+    let encrypted = peer.as_ref().is_some_and(|peer| peer.is_encrypted());
     let issuer = documents.settings.issuer.as_deref();
     if let Some(base) = issuer.and_then(base_of) {
         return public(&describe(issuer.unwrap_or(base), base), MOST_CACHED);
     }
     // Without a fixed address it is the one that was asked for, which no cache may keep.
-    match asked_for(&headers) {
+    match asked_for(&headers, encrypted) {
         Some(base) => public(&describe(issuer.unwrap_or(&base), &base), Duration::ZERO),
         None => StatusCode::BAD_REQUEST.into_response(),
     }
@@ -66,13 +69,14 @@ pub(super) async fn metadata(
 pub(super) async fn metadata_of_path(
     state: State<Arc<Documents>>,
     Path(path): Path<String>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Response {
     let issuer = state.settings.issuer.as_deref();
     let issuer: Option<Uri> = issuer.and_then(base_of).and_then(|base| base.parse().ok());
     match issuer {
         Some(issuer) if issuer.path().trim_start_matches('/') == path => {
-            metadata(state, headers).await
+            metadata(state, peer, headers).await
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -85,10 +89,11 @@ fn base_of(issuer: &str) -> Option<&str> {
     is_address.then(|| issuer.trim_end_matches('/'))
 }
 
-fn asked_for(headers: &HeaderMap) -> Option<String> {
+fn asked_for(headers: &HeaderMap, encrypted: bool) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host: HostAndPort = text(header::HOST.as_str())?.parse().ok()?;
-    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let encrypted = encrypted || text("x-forwarded-proto") == Some("https");
+    let scheme = if encrypted { "https" } else { "http" };
     (!host.as_str().contains('@')).then(|| format!("{scheme}://{host}"))
 }
 
@@ -139,7 +144,7 @@ mod tests {
             let pair = |(name, value): &(&'static str, &'static str)| {
                 (http::HeaderName::from_static(name), HeaderValue::from_static(value))
             };
-            asked_for(&pairs.iter().map(pair).collect())
+            asked_for(&pairs.iter().map(pair).collect(), false)
         };
         assert_eq!(asked(&[("host", "127.0.0.1:8080")]).unwrap(), "http://127.0.0.1:8080");
         let behind = [("host", "auth.example.com"), ("x-forwarded-proto", "https")];

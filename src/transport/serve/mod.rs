@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -106,7 +106,7 @@ impl Port {
         // Answers are small: waiting for more to send with them would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            return self.speak(stream, Peer::new(address, None), router, stop).await;
+            return self.speak(stream, Peer::new(address), router, stop).await;
         };
         let handshake = tls.acceptor(self.protocols).accept(stream);
         // What a stranger sends as a handshake is no news, however broken.
@@ -115,7 +115,7 @@ impl Port {
             return;
         };
         let certificates = stream.get_ref().1.peer_certificates();
-        let peer = Peer::new(address, certificates.and_then(<[_]>::first));
+        let peer = Peer::over_tls(address, certificates.and_then(<[_]>::first));
         self.speak(stream, peer, router, stop).await;
     }
 
@@ -123,7 +123,13 @@ impl Port {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(move |request| answer(router.clone(), peer.clone(), request));
+        let names_host = self.protocols == Protocols::Http2AndHttp1;
+        let service = service_fn(move |mut request| {
+            if names_host {
+                name_host(&mut request);
+            }
+            answer(router.clone(), peer.clone(), request)
+        });
         let stream = TokioIo::new(FirstBytes::within(HANDSHAKE, stream));
         let connection = self.builder.serve_connection(stream, service);
         tokio::pin!(connection);
@@ -143,6 +149,19 @@ impl Port {
 fn left_at_once(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Puts HTTP/2's `:authority` where HTTP/1.1 has it (RFC 9113 section 8.3.1): what asks for the
+/// host, as the origin check does, need not know which of them is spoken.
+fn name_host(request: &mut Request<Incoming>) {
+    if request.headers().contains_key(header::HOST) {
+        return;
+    }
+    let named =
+        request.uri().authority().and_then(|name| HeaderValue::try_from(name.as_str()).ok());
+    if let Some(host) = named {
+        request.headers_mut().insert(header::HOST, host);
+    }
 }
 
 async fn answer(

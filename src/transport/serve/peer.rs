@@ -13,16 +13,29 @@ pub struct Peer(Arc<End>);
 #[derive(Debug)]
 struct End {
     address: IpAddr,
+    encrypted: bool,
     sans: Vec<String>,
 }
 
 impl Peer {
-    /// An address, and the certificate that the client proved to hold, where it showed one. The
-    /// certificate has been verified during the handshake; here it is only read.
+    /// At the other end of a connection in plain text.
     #[must_use]
-    pub fn new(address: SocketAddr, certificate: Option<&CertificateDer<'_>>) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
+        Self(Arc::new(End { address: address.ip(), encrypted: false, sans: Vec::new() }))
+    }
+
+    /// At the other end of TLS, with the certificate that it proved to hold, where it showed one.
+    /// The certificate has been verified during the handshake; here it is only read.
+    #[must_use]
+    pub fn over_tls(address: SocketAddr, certificate: Option<&CertificateDer<'_>>) -> Self {
         let sans = certificate.map_or_else(Vec::new, sans);
-        Self(Arc::new(End { address: address.ip(), sans }))
+        Self(Arc::new(End { address: address.ip(), encrypted: true, sans }))
+    }
+
+    /// Whether the connection is TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.0.encrypted
     }
 
     /// Its address.
@@ -56,9 +69,9 @@ mod tests {
         let uri = SanType::URI("spiffe://prod/Api".try_into().unwrap());
         params.subject_alt_names.push(uri);
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let peer = Peer::new(([127, 0, 0, 1], 7).into(), Some(made.der()));
+        let peer = Peer::over_tls(([127, 0, 0, 1], 7).into(), Some(made.der()));
         assert_eq!(peer.sans(), ["api.internal", "spiffe://prod/Api"]);
         let garbage = CertificateDer::from(vec![1, 2, 3]);
-        assert!(Peer::new(([127, 0, 0, 1], 7).into(), Some(&garbage)).sans().is_empty());
+        assert!(Peer::over_tls(([127, 0, 0, 1], 7).into(), Some(&garbage)).sans().is_empty());
     }
 }
