@@ -12,7 +12,12 @@ fn it_says_whether_the_process_serves() {
         .with("GRPC_ADDR", &format!("0.0.0.0:{grpc}"))
         .with("HTTP_ADDR", &format!("127.0.0.1:{http}"))
         .with("METRICS_ADDR", "127.0.0.1:0")
-        .with("LOG_LEVEL", "error");
+        .with("LOG_LEVEL", "error")
+        .with("TLS", "off");
+    let callers = installation.path("callers.json");
+    let installation = installation.with("CALLERS_FILE", callers.to_str().unwrap());
+    let added = installation.run(&["callers", "add", "operator", "--role", "admin"]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let answer = || installation.run(&["health"]);
     let before = answer();
     assert_eq!(before.status.code(), Some(1));

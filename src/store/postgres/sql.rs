@@ -59,13 +59,15 @@ pub(super) const SWAP_AND_TELL: &str = "
         SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
             generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
             proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
-            revocation_reason = n.revocation_reason, revision = s.revision + 1
+            revocation_reason = n.revocation_reason, auth_method = n.auth_method,
+            revision = s.revision + 1
         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[],
                     $6::bigint[], $7::bytea[], $8::timestamptz[], $9::timestamptz[],
-                    $10::timestamptz[], $11::timestamptz[], $12::text[], $13::timestamptz[])
+                    $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[],
+                    $14::timestamptz[])
             AS n (id, revision, token, expires_at, predecessor, generation, sealed,
                   handed_out_at, proven_at, last_used_at, revoked_at, revocation_reason,
-                  tell_until)
+                  auth_method, tell_until)
         WHERE s.id = n.id AND s.revision = n.revision
         RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.tell_until),
     told AS (
