@@ -12,7 +12,7 @@ const FAULTS: &[Fault] = &[
     (&[("ENVIRONMENT", "development"), ("GRPC_ADDR", "0.0.0.0:50051")], "warn", "settings.exposed"),
     (&[("SHUTDOWN_DELAY_SECONDS", "0")], "warn", "settings.shutdown"),
     (&[("BETTER_AUTH_SECRET", JWT_SECRET)], "error", "secrets.shared"),
-    (&[("JWT_SECRET_PREVIOUS", AUTHORITY_SECRET)], "error", "secrets.shared"),
+    (&[("JWT_SECRET_PREVIOUS", AUTHORITY_SECRET)], "error", "settings"),
     (&[("JWT_SECRET", "0123456789abcdef0123456789abcdef")], "warn", "secrets.randomness"),
     (&[("REFRESH_COOKIE_NAME", "__Host-refresh")], "error", "cookie.prefix"),
     (
