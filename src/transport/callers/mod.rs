@@ -3,7 +3,7 @@
 //!
 //! * [`roles`]: the one table of what each RPC and route asks
 //! * [`credential`]: API keys
-//! * [`file`]: the callers' file
+//! * [`mod@file`]: the callers' file
 //! * [`gate`]: lets a request through or turns it away
 //! * [`guarded`]: the only way to serve an HTTP route
 //! * [`refusal`]: why a request is turned away
