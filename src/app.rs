@@ -152,7 +152,8 @@ impl App {
             Arc::clone(&revocations),
         )
         .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
-        .observed_by(metrics.tokens.clone());
+        .observed_by(metrics.tokens.clone())
+        .remembering(config.validation_cache);
         let authority = Arc::new(authority);
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));

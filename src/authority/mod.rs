@@ -15,6 +15,7 @@ pub mod revocations;
 mod revoke;
 pub mod rollout;
 mod session_tokens;
+mod sound;
 pub mod sweeper;
 mod validate;
 
@@ -69,6 +70,7 @@ pub struct Authority {
     entropy: Arc<dyn Entropy>,
     policy: TokenPolicy,
     proofs: proofs::Seen,
+    remembered: sound::Remembered,
     revocations: Arc<Revocations>,
     hybrid: Option<Hybrid>,
     observer: Arc<dyn Observer>,
@@ -108,8 +110,27 @@ impl Authority {
         revocations: Arc<Revocations>,
     ) -> Self {
         let proofs = proofs::Seen::default();
-        let observer = Arc::new(observer::Nobody);
-        Self { store, keys, clock, entropy, policy, proofs, revocations, hybrid: None, observer }
+        let remembered = sound::Remembered::within(0);
+        let (hybrid, observer) = (None, Arc::new(observer::Nobody));
+        Self {
+            store,
+            keys,
+            clock,
+            entropy,
+            policy,
+            proofs,
+            remembered,
+            revocations,
+            hybrid,
+            observer,
+        }
+    }
+
+    /// The same, remembering in about so many bytes which JWTs it has verified. Without, each is
+    /// verified anew every time.
+    #[must_use]
+    pub fn remembering(self, bytes: u64) -> Self {
+        Self { remembered: sound::Remembered::within(bytes), ..self }
     }
 
     /// The same, handing out both kinds of access token. Without, everybody is given JWTs.

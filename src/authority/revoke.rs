@@ -29,10 +29,10 @@ impl Authority {
     /// Where the store fails.
     pub async fn revoke_access_token(&self, token: &str) -> Result<(), AuthorityError> {
         let session_id = match self.validate(token, None).await? {
-            Validation::Active(active) => active.claims.session_id,
+            Validation::Active(active) => active.session_id(),
             Validation::Inactive(_) => None,
         };
-        match session_id.and_then(|id| id.parse().ok()) {
+        match session_id {
             Some(id) => self.end(Revoke::OfToken(id)).await.map(drop),
             None => Ok(()),
         }

@@ -1,12 +1,15 @@
 //! Validate: is this access token good now, and whose is it? A JWT touches no database; a session
 //! token is looked up.
 
+use std::sync::Arc;
+
+use super::sound::Sound;
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::Refusal;
 use crate::store::{Proof, StoreError};
-use crate::token::access::{self, Claims, Window};
-use crate::token::id::{AccessTokenId, Generation};
+use crate::token::access::Claims;
+use crate::token::id::SessionId;
 use crate::token::jws::{Malformed, Unverified};
 use crate::token::session_token;
 
@@ -14,7 +17,7 @@ use crate::token::session_token;
 #[derive(Debug)]
 pub enum Validation {
     /// It is good.
-    Active(Box<Active>),
+    Active(Active),
     /// It is not.
     Inactive(InactiveReason),
 }
@@ -22,10 +25,23 @@ pub enum Validation {
 /// A good token.
 #[derive(Debug)]
 pub struct Active {
-    /// What it says.
-    pub claims: Claims,
+    sound: Arc<Sound>,
     /// What kind of token it is.
     pub auth_method: AuthMethod,
+}
+
+impl Active {
+    /// What it says.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.sound.claims
+    }
+
+    /// Its session, where it names one.
+    #[must_use]
+    pub fn session_id(&self) -> Option<SessionId> {
+        self.sound.session_id
+    }
 }
 
 /// Why a token is not good.
@@ -80,13 +96,13 @@ impl Authority {
         let (auth_method, judged) = match &self.hybrid {
             Some(hybrid) if session_token::is_named(token) => {
                 let judged = self.judge_session_token(hybrid, token, audience, now).await?;
-                (AuthMethod::Session, judged)
+                (AuthMethod::Session, judged.map(|claims| Arc::new(Sound::of(claims))))
             }
             _ => (AuthMethod::Jwt, self.judge_jwt(token, audience, now)),
         };
         self.observer.validated(auth_method, self.clock.now().since(now));
-        let claims = match judged {
-            Ok(claims) => claims,
+        let sound = match judged {
+            Ok(sound) => sound,
             Err(InactiveReason::UnknownKey) if !self.keys.is_loaded() => {
                 // The database was not there yet: the key may be in it.
                 return Err(StoreError::Unavailable("the keys are not loaded yet".into()).into());
@@ -94,19 +110,17 @@ impl Authority {
             Err(reason) => return Ok(Validation::Inactive(reason)),
         };
         // Of a session token the look-up has told it already.
-        if auth_method == AuthMethod::Jwt && self.is_revoked(&claims).await? {
+        if auth_method == AuthMethod::Jwt && self.is_revoked(&sound).await? {
             return Ok(Validation::Inactive(InactiveReason::Revoked));
         }
-        self.take_as_proof(auth_method, &claims, now);
-        Ok(Validation::Active(Box::new(Active { claims, auth_method })))
+        self.take_as_proof(auth_method, &sound, now);
+        Ok(Validation::Active(Active { sound, auth_method }))
     }
 
     /// Whether the token's session is over, from memory. Only where more revocations matter than
     /// may be held there is the store asked.
-    async fn is_revoked(&self, claims: &Claims) -> Result<bool, AuthorityError> {
-        let Some(id) = claims.session_id.as_deref().and_then(|id| id.parse().ok()) else {
-            return Ok(false);
-        };
+    async fn is_revoked(&self, sound: &Sound) -> Result<bool, AuthorityError> {
+        let Some(id) = sound.session_id else { return Ok(false) };
         if self.revocations.is_revoked(id) {
             return Ok(true);
         }
@@ -119,37 +133,33 @@ impl Authority {
     }
 
     /// The order of the reasons, of which a revocation is the last: what cannot be trusted is not
-    /// looked at any further, and a token whose time is over says so whatever else it is.
+    /// looked at any further.
     fn judge_jwt(
         &self,
         token: &str,
         audience: Option<&str>,
         now: Timestamp,
-    ) -> Result<Claims, InactiveReason> {
-        let unverified = Unverified::parse(token)?;
-        self.keys.verify(&unverified, now)?;
-        let claims = Claims::parse(&unverified.payload()?)?;
-        match claims.window(now.as_seconds(), self.policy.leeway) {
-            Window::Over => return Err(InactiveReason::Expired),
-            Window::NotYet => return Err(InactiveReason::NotYetValid),
-            Window::Open => {}
+    ) -> Result<Arc<Sound>, InactiveReason> {
+        let known = self.remembered.find(token);
+        let sound = if let Some(sound) = &known {
+            self.keys.is_in_force(sound.kid(), now)?;
+            Arc::clone(sound)
+        } else {
+            let unverified = Unverified::parse(token)?;
+            self.keys.verify(&unverified, now)?;
+            Arc::new(Sound::read(&unverified)?)
+        };
+        sound.judge(now, self.policy.leeway, audience)?;
+        self.keys.note_use(sound.kid(), now);
+        if known.is_none() {
+            self.remembered.keep(token, &sound);
         }
-        if !unverified.header.is_access_token() || claims.kind.as_deref() != Some(access::TYPE) {
-            return Err(InactiveReason::WrongType);
-        }
-        if audience.is_some_and(|audience| !claims.is_meant_for(audience)) {
-            return Err(InactiveReason::WrongAudience);
-        }
-        self.keys.note_use(unverified.header.kid.as_deref(), now);
-        Ok(claims)
+        Ok(sound)
     }
 
     /// Whoever shows this token has received the refresh token that was handed out beside it.
-    fn take_as_proof(&self, method: AuthMethod, claims: &Claims, now: Timestamp) {
-        let generation = claims.id.as_deref().and_then(AccessTokenId::generation_of);
-        let session_id = claims.session_id.as_deref().and_then(|id| id.parse().ok());
-        if let (Some(generation), Some(session_id)) = (generation, session_id)
-            && generation != Generation::FIRST
+    fn take_as_proof(&self, method: AuthMethod, sound: &Sound, now: Timestamp) {
+        if let Some((session_id, generation)) = sound.prove()
             && self.proofs.is_new(session_id, generation)
         {
             self.observer.asked_database(method);

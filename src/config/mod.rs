@@ -41,6 +41,8 @@ pub struct Config {
     pub keys: Schedule,
     /// What tokens are like.
     pub tokens: TokenPolicy,
+    /// How much memory verified tokens may take, in bytes.
+    pub validation_cache: u64,
     /// How revocations are kept and followed.
     pub revocations: RevocationSettings,
     /// Through which Redis replicas signal each other, if any.
@@ -125,6 +127,7 @@ impl Config {
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
             keys: keys::read(&mut reader),
             tokens: tokens(&mut reader),
+            validation_cache: reader.number("VALIDATION_CACHE_MIB", 0..=65_536_u64) << 20,
             revocations: revocations(&mut reader),
             redis: redis(&mut reader),
             rollout: rollout(&mut reader),

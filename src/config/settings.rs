@@ -104,6 +104,13 @@ pub const SETTINGS: &[Setting] = &[
         "How many seconds a verifier's clock may be off, as in your backends' verifiers: 0 to 300.",
     ),
     plain(
+        "VALIDATION_CACHE_MIB",
+        "32",
+        "How many MiB verified JWTs may take in memory, at about 1.3 KiB each, so that one that is \
+         shown again is not verified again: 0 (none) to 65536. Expiry, revocation, keys and \
+         audience are judged each time.",
+    ),
+    plain(
         "REVOCATION_STALE_POLICY",
         "serve",
         "What ValidateToken does once this replica cannot confirm for REVOCATION_MAX_STALENESS_SECONDS \

@@ -165,6 +165,16 @@ impl KeyRing {
         self.find(stored, token.header.kid.as_deref(), now)?.verify(token)
     }
 
+    /// Whether tokens of the key of that name are good now, as one was that it has verified
+    /// before: a name stands for one key for ever, since it follows from the key.
+    ///
+    /// # Errors
+    /// Where we have no such key, or not any more.
+    pub fn is_in_force(&self, kid: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
+        let stored = self.stored.load();
+        self.find(stored.as_deref().map(Vec::as_slice), kid, now).map(drop)
+    }
+
     /// Remembers that a good token of the key of that name was seen.
     pub fn note_use(&self, kid: Option<&str>, now: Timestamp) {
         let stored = self.stored.load();

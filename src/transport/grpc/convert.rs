@@ -6,8 +6,9 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as ProtoValue};
 use serde_json::{Map, Number, Value};
 
-use crate::authority::{self, Active, InactiveReason, Issue, Validation};
+use crate::authority::{AuthMethod, InactiveReason, Issue, Validation};
 use crate::clock::Timestamp;
+use crate::token::access::Claims;
 use crate::token::client::ClientInfo;
 use crate::token::field::InvalidField;
 use crate::token::grant::Grant;
@@ -36,7 +37,7 @@ pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue
 
 pub(super) fn validation(validation: Validation) -> v1::ValidateTokenResponse {
     match validation {
-        Validation::Active(active) => good(*active),
+        Validation::Active(active) => good(active.claims(), active.auth_method),
         Validation::Inactive(reason) => v1::ValidateTokenResponse {
             inactive_reason: inactive_reason(reason).into(),
             ..Default::default()
@@ -44,19 +45,19 @@ pub(super) fn validation(validation: Validation) -> v1::ValidateTokenResponse {
     }
 }
 
-fn good(Active { claims, auth_method: method }: Active) -> v1::ValidateTokenResponse {
+fn good(claims: &Claims, method: AuthMethod) -> v1::ValidateTokenResponse {
     let seconds = |seconds| timestamp(Timestamp::from_seconds(seconds));
     v1::ValidateTokenResponse {
         active: true,
         inactive_reason: v1::InactiveReason::Unspecified.into(),
-        user_id: claims.subject,
-        session_id: claims.session_id.unwrap_or_default(),
-        token_id: claims.id.unwrap_or_default(),
+        user_id: claims.subject.clone(),
+        session_id: claims.session_id.clone().unwrap_or_default(),
+        token_id: claims.id.clone().unwrap_or_default(),
         issued_at: claims.issued_at.map(seconds),
         expires_at: Some(seconds(claims.expires_at)),
-        audience: claims.audience,
-        scopes: claims.scopes,
-        claims: (!claims.further.is_empty()).then(|| structure(claims.further)),
+        audience: claims.audience.clone(),
+        scopes: claims.scopes.clone(),
+        claims: (!claims.further.is_empty()).then(|| structure(&claims.further)),
         auth_method: auth_method(method).into(),
     }
 }
@@ -75,10 +76,10 @@ const fn inactive_reason(reason: InactiveReason) -> v1::InactiveReason {
     }
 }
 
-pub(super) const fn auth_method(method: authority::AuthMethod) -> v1::AuthMethod {
+pub(super) const fn auth_method(method: AuthMethod) -> v1::AuthMethod {
     match method {
-        authority::AuthMethod::Jwt => v1::AuthMethod::Jwt,
-        authority::AuthMethod::Session => v1::AuthMethod::Session,
+        AuthMethod::Jwt => v1::AuthMethod::Jwt,
+        AuthMethod::Session => v1::AuthMethod::Session,
     }
 }
 
@@ -151,19 +152,20 @@ fn json_number(number: f64) -> Result<Number, InvalidField> {
         .ok_or(InvalidField::new("claims", "may not hold a number that JSON does not know"))
 }
 
-fn structure(fields: Map<String, Value>) -> Struct {
-    Struct { fields: fields.into_iter().map(|(name, value)| (name, proto_value(value))).collect() }
+fn structure(fields: &Map<String, Value>) -> Struct {
+    let field = |(name, value): (&String, &Value)| (name.clone(), proto_value(value));
+    Struct { fields: fields.iter().map(field).collect() }
 }
 
-fn proto_value(value: Value) -> ProtoValue {
+fn proto_value(value: &Value) -> ProtoValue {
     let kind = match value {
         Value::Null => Kind::NullValue(0),
-        Value::Bool(truth) => Kind::BoolValue(truth),
-        Value::String(text) => Kind::StringValue(text),
+        Value::Bool(truth) => Kind::BoolValue(*truth),
+        Value::String(text) => Kind::StringValue(text.clone()),
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
         Value::Object(fields) => Kind::StructValue(structure(fields)),
         Value::Array(values) => {
-            Kind::ListValue(ListValue { values: values.into_iter().map(proto_value).collect() })
+            Kind::ListValue(ListValue { values: values.iter().map(proto_value).collect() })
         }
     };
     ProtoValue { kind: Some(kind) }
@@ -181,7 +183,7 @@ mod tests {
     fn claims_survive_both_ways() {
         let claims: Map<String, Value> =
             serde_json::from_str(r#"{"a":[1,2.5,null,true,{"b":"ü\u0000"}],"n":-7}"#).unwrap();
-        assert_eq!(object(structure(claims.clone()), 0).unwrap(), claims);
+        assert_eq!(object(structure(&claims), 0).unwrap(), claims);
     }
 
     #[test]

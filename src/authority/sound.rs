@@ -1,0 +1,272 @@
+//! Access tokens found sound: signed by a key of ours, and read. Those seen lately are remembered,
+//! since a product checks one token hundreds of times in its half hour.
+//!
+//! Remembered is only what can never change about a token: that its signature fits, and what it
+//! says. What can change is judged anew each time: the time, whether its key is still in force,
+//! the audience that is asked for, and whether its session was revoked.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+
+use super::validate::InactiveReason;
+use crate::clock::Timestamp;
+use crate::token::access::{self, Claims, Window};
+use crate::token::id::{AccessTokenId, Generation, SessionId};
+use crate::token::jws::Unverified;
+
+/// A longer token is not remembered: few are, and each would take the room of many.
+const LONGEST: usize = 4096;
+
+/// What a remembered token takes beside its text: its claims' strings, the map's slot.
+const OVERHEAD: usize = 640;
+
+/// A token whose signature was verified, and what follows from its text alone.
+#[derive(Debug)]
+pub(super) struct Sound {
+    /// What it says.
+    pub(super) claims: Claims,
+    /// Its session, where it names one as ours do.
+    pub(super) session_id: Option<SessionId>,
+    /// The generation of the refresh token that it was minted beside.
+    generation: Option<Generation>,
+    /// The key that it names.
+    kid: Option<String>,
+    /// Whether `typ` and `type` say access token.
+    is_access_token: bool,
+    /// Whether it was taken as a proof of receipt.
+    taken_as_proof: AtomicBool,
+}
+
+impl Sound {
+    /// Reads a token whose signature was verified.
+    ///
+    /// # Errors
+    /// Where its claims cannot be read.
+    pub(super) fn read(token: &Unverified<'_>) -> Result<Self, InactiveReason> {
+        let claims = Claims::parse(&token.payload()?)?;
+        let is_access_token =
+            token.header.is_access_token() && claims.kind.as_deref() == Some(access::TYPE);
+        let kid = token.header.kid.clone();
+        Ok(Self { kid, is_access_token, ..Self::of(claims) })
+    }
+
+    /// What a session token stands for.
+    pub(super) fn of(claims: Claims) -> Self {
+        Self {
+            session_id: claims.session_id.as_deref().and_then(|id| id.parse().ok()),
+            generation: claims.id.as_deref().and_then(AccessTokenId::generation_of),
+            kid: None,
+            is_access_token: true,
+            taken_as_proof: AtomicBool::new(false),
+            claims,
+        }
+    }
+
+    /// The key that it names.
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Judges what its text alone does not decide. The order of the reasons: a token whose time
+    /// is over says so whatever else it is.
+    ///
+    /// # Errors
+    /// Why it is not good.
+    pub(super) fn judge(
+        &self,
+        now: Timestamp,
+        leeway: Duration,
+        audience: Option<&str>,
+    ) -> Result<(), InactiveReason> {
+        match self.claims.window(now.as_seconds(), leeway) {
+            Window::Over => return Err(InactiveReason::Expired),
+            Window::NotYet => return Err(InactiveReason::NotYetValid),
+            Window::Open => {}
+        }
+        if !self.is_access_token {
+            return Err(InactiveReason::WrongType);
+        }
+        if audience.is_some_and(|audience| !self.claims.is_meant_for(audience)) {
+            return Err(InactiveReason::WrongAudience);
+        }
+        Ok(())
+    }
+
+    /// What its first use proves: that the refresh token of that generation was received. `None`
+    /// where it proves nothing, or has done so already.
+    pub(super) fn prove(&self) -> Option<(SessionId, Generation)> {
+        let (session_id, generation) = (self.session_id?, self.generation?);
+        let proves = generation != Generation::FIRST
+            && !self.taken_as_proof.load(Ordering::Relaxed)
+            && !self.taken_as_proof.swap(true, Ordering::Relaxed);
+        proves.then_some((session_id, generation))
+    }
+}
+
+/// The sound tokens seen lately, within a bound of memory.
+pub(super) struct Remembered(Option<Cache<Text, Arc<Sound>, ByBytes>>);
+
+impl Remembered {
+    /// Up to about `bytes` of memory. 0: nothing is remembered.
+    pub(super) fn within(bytes: u64) -> Self {
+        let typical = u64::try_from(LONGEST / 4).unwrap_or(u64::MAX);
+        let items = usize::try_from(bytes / typical).unwrap_or(usize::MAX);
+        Self((bytes > 0).then(|| Cache::with_weighter(items, bytes, ByBytes)))
+    }
+
+    /// What is remembered of exactly this token.
+    pub(super) fn find(&self, token: &str) -> Option<Arc<Sound>> {
+        self.0.as_ref()?.get(&Presented(token))
+    }
+
+    /// Remembers a good token. One that names no key is not: which key it would be held against
+    /// changes with time.
+    pub(super) fn keep(&self, token: &str, sound: &Arc<Sound>) {
+        if let Some(cache) = &self.0
+            && sound.kid.is_some()
+            && token.len() <= LONGEST
+        {
+            cache.insert(Text(token.into()), Arc::clone(sound));
+        }
+    }
+
+    /// About how much memory is in use, in bytes.
+    #[cfg(test)]
+    fn weight(&self) -> u64 {
+        self.0.as_ref().map_or(0, Cache::weight)
+    }
+}
+
+impl fmt::Debug for Remembered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remembered")
+            .field("tokens", &self.0.as_ref().map_or(0, Cache::len))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A remembered token's text. Does not print.
+struct Text(Box<str>);
+
+/// A token to be looked for.
+struct Presented<'a>(&'a str);
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Hash for Presented<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.0, &other.0)
+    }
+}
+
+impl Eq for Text {}
+
+impl Equivalent<Text> for Presented<'_> {
+    fn equivalent(&self, text: &Text) -> bool {
+        is_same(self.0, &text.0)
+    }
+}
+
+/// Compares whole tokens, in a time that does not tell how much of them is alike.
+fn is_same(one: &str, other: &str) -> bool {
+    verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
+}
+
+/// Counts a token's text, and its claims, which are as long again.
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<Text, Arc<Sound>> for ByBytes {
+    fn weight(&self, text: &Text, _: &Arc<Sound>) -> u64 {
+        u64::try_from(2 * text.0.len() + OVERHEAD).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(kid: Option<&str>) -> Arc<Sound> {
+        let claims = Claims { subject: "u".into(), expires_at: 100, ..Claims::default() };
+        Arc::new(Sound { kid: kid.map(Into::into), ..Sound::of(claims) })
+    }
+
+    #[test]
+    fn exactly_the_token_is_found() {
+        let remembered = Remembered::within(1 << 20);
+        let token = format!("{}.{}.{}", "h".repeat(40), "p".repeat(200), "s".repeat(43));
+        remembered.keep(&token, &sound(Some("k")));
+        assert!(remembered.find(&token).is_some());
+        for at in 0..token.len() {
+            let mut other = token.clone().into_bytes();
+            other[at] ^= 1;
+            assert!(remembered.find(std::str::from_utf8(&other).unwrap()).is_none(), "{at}");
+        }
+        assert!(remembered.find(&token[1..]).is_none() && remembered.find("").is_none());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_names_no_key_or_is_long_is_left_out() {
+        let remembered = Remembered::within(100_000);
+        for n in 0..10_000 {
+            remembered.keep(&format!("{n:0400}"), &sound(Some("k")));
+        }
+        let weight = remembered.weight();
+        assert!((50_000..=100_000).contains(&weight), "{weight}");
+        remembered.keep("no key", &sound(None));
+        assert!(remembered.find("no key").is_none());
+        let long = "x".repeat(LONGEST + 1);
+        remembered.keep(&long, &sound(Some("k")));
+        assert!(remembered.find(&long).is_none());
+        let nothing = Remembered::within(0);
+        nothing.keep("t", &sound(Some("k")));
+        assert!(nothing.find("t").is_none());
+    }
+
+    #[test]
+    fn time_is_judged_before_the_kind_and_the_kind_before_the_audience() {
+        let claims = Claims { subject: "u".into(), expires_at: 100, ..Claims::default() };
+        let other = Sound { is_access_token: false, ..Sound::of(claims) };
+        let judge = |sound: &Sound, now, audience| {
+            sound.judge(Timestamp::from_seconds(now), Duration::ZERO, audience)
+        };
+        assert_eq!(judge(&other, 100, Some("a")), Err(InactiveReason::Expired));
+        assert_eq!(judge(&other, 99, Some("a")), Err(InactiveReason::WrongType));
+        assert_eq!(judge(&sound(None), 99, Some("a")), Err(InactiveReason::WrongAudience));
+        assert_eq!(judge(&sound(None), 99, None), Ok(()));
+    }
+
+    #[test]
+    fn a_token_proves_once_that_its_refresh_token_was_received() {
+        let of = |generation| {
+            let session_id = SessionId::new(Timestamp::from_seconds(1), [7; 10]);
+            let id = AccessTokenId::new(Generation::new(generation), [0; 12]);
+            Sound::of(Claims {
+                session_id: Some(session_id.to_string()),
+                id: Some(id.to_string()),
+                ..Claims::default()
+            })
+        };
+        assert_eq!(of(0).prove(), None, "the login's own proves nothing");
+        let later = of(3);
+        assert_eq!(later.prove().map(|(_, generation)| generation.number()), Some(3));
+        assert_eq!(later.prove(), None);
+    }
+}
