@@ -5,6 +5,7 @@ mod authority;
 mod certificates;
 mod flood;
 mod limits;
+mod oauth_clients;
 mod replaced;
 mod rpc;
 mod start;

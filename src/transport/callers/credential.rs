@@ -115,7 +115,17 @@ pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Refusa
 fn basic(encoded: &str) -> Option<Presented> {
     let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
     let (name, key) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some(Presented { hash: KeyHash::of(key), name: Some(name.to_owned()) })
+    let key = Zeroizing::new(form_decoded(key)?);
+    Some(Presented { hash: KeyHash::of(&key), name: Some(form_decoded(name)?) })
+}
+
+/// OAuth 2 clients encode both parts as a form's (RFC 6749 section 2.3.1), other clients as they
+/// are. Names and keys hold no character that would mean another thing in a form.
+fn form_decoded(text: &str) -> Option<String> {
+    if text.contains(['&', '=']) {
+        return None;
+    }
+    form_urlencoded::parse(text.as_bytes()).next().map(|(decoded, _)| decoded.into_owned())
 }
 
 #[cfg(test)]
@@ -139,7 +149,12 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&["Bearer tak_x"]), of(None));
         assert_eq!(read(&["bearer  tak_x "]), of(None));
-        assert_eq!(read(&[&format!("Basic {}", STANDARD.encode("web:tak_x"))]), of(Some("web")));
+        let basic = |text: &str| read(&[&format!("Basic {}", STANDARD.encode(text))]);
+        assert_eq!(basic("web:tak_x"), of(Some("web")));
+        assert_eq!(basic("web%2D1:tak%5Fx"), of(Some("web-1")));
+        for bad in ["web", "web:", ":tak_x", "web:tak_x&", "web=:tak_x"] {
+            assert_eq!(basic(bad), Err(Refusal::Unauthenticated), "{bad}");
+        }
     }
 
     #[test]

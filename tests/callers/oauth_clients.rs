@@ -1,0 +1,103 @@
+//! Two OAuth 2 clients that others wrote find the service by its metadata (RFC 8414), ask about
+//! tokens (RFC 7662) and revoke them (RFC 7009), with a caller's key as their secret.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::authority::House;
+use crate::rpc;
+
+/// A name and keys hold characters that these clients encode, as RFC 6749 section 2.3.1 has it.
+const CALLER: &str = "back-end_1.eu";
+
+/// Each client tells what it discovered, and what it was told of its two tokens before and after
+/// it revoked the refresh token.
+const CLIENTS: &str = r#"
+const oauth = require("oauth4webapi");
+const openid = require("openid-client");
+const [address, id, secret, mine, others] = process.argv.slice(1);
+const issuer = new URL(address);
+
+async function oauth4webapi(tokens) {
+  const insecure = { [oauth.allowInsecureRequests]: true };
+  const found = await oauth.discoveryRequest(issuer, { algorithm: "oauth2", ...insecure });
+  const server = await oauth.processDiscoveryResponse(issuer, found);
+  const [client, proof] = [{ client_id: id }, oauth.ClientSecretBasic(secret)];
+  const look = async (token) => {
+    const answer = await oauth.introspectionRequest(server, client, proof, token, insecure);
+    return oauth.processIntrospectionResponse(server, client, answer);
+  };
+  const end = async (token) => {
+    const answer = await oauth.revocationRequest(server, client, proof, token, insecure);
+    return oauth.processRevocationResponse(answer);
+  };
+  return [server, ...(await live(tokens, look, end))];
+}
+
+async function openidClient(tokens) {
+  const options = { algorithm: "oauth2", execute: [openid.allowInsecureRequests] };
+  const proof = openid.ClientSecretBasic(secret);
+  const config = await openid.discovery(issuer, id, undefined, proof, options);
+  const look = (token) => openid.tokenIntrospection(config, token);
+  const end = (token) => openid.tokenRevocation(config, token);
+  return [config.serverMetadata(), ...(await live(tokens, look, end))];
+}
+
+async function live({ access, refresh }, look, end) {
+  const before = [await look(access), await look(refresh)];
+  await end(refresh);
+  return [before, [await look(access), await look(refresh)]];
+}
+
+(async () => {
+  const told = [await oauth4webapi(JSON.parse(mine)), await openidClient(JSON.parse(others))];
+  console.log(JSON.stringify(told));
+})().catch((error) => { console.error(error); process.exit(1); });
+"#;
+
+fn run(arguments: &[&str]) -> Vec<(Value, Value, Value)> {
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node/node_modules");
+    assert!(modules.exists(), "{} is missing: run scripts/tools", modules.display());
+    let mut node = Command::new("node");
+    let output = node.env("NODE_PATH", modules).args(["-e", CLIENTS]).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("node is not installed: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_find_the_service_ask_about_tokens_and_revoke_them() {
+    let house = House::new();
+    let issuer = house.add("auth", "issuer");
+    let secret = house.callers(&["add", CALLER, "--role", "verifier", "--role", "adapter"]);
+    let authority = house.start(&[]);
+    let channel = rpc::connect(authority.grpc).await;
+    let [mine, others] = [
+        rpc::issue(&channel, Some(&issuer), "").await.unwrap(),
+        rpc::issue(&channel, Some(&issuer), "").await.unwrap(),
+    ];
+    let address = format!("http://{}", authority.http);
+    let [one, other] = [&mine, &others].map(|tokens| {
+        json!({ "access": tokens.access_token, "refresh": tokens.refresh_token }).to_string()
+    });
+    let told = run(&[&address, CALLER, secret.trim(), &one, &other]);
+
+    for ((found, before, after), tokens) in told.iter().zip([mine, others]) {
+        assert_eq!(found["issuer"], address);
+        assert_eq!(found["jwks_uri"], format!("{address}/.well-known/jwks.json"));
+        assert_eq!(found["introspection_endpoint"], format!("{address}/oauth2/introspect"));
+        assert_eq!(found["revocation_endpoint"], format!("{address}/oauth2/revoke"));
+        for of in ["introspection", "revocation"] {
+            let methods = &found[format!("{of}_endpoint_auth_methods_supported")];
+            assert_eq!(*methods, json!(["client_secret_basic"]));
+        }
+        assert_eq!(found["response_types_supported"], json!([]));
+        for token in before.as_array().unwrap() {
+            assert_eq!((&token["active"], &token["sub"]), (&json!(true), &json!("alice")));
+            assert_eq!(token["sid"], tokens.session_id);
+        }
+        assert_eq!(*after, json!([{ "active": false }, { "active": false }]));
+    }
+}
