@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::cluster::{Postgres, url};
+use crate::crash::recovers;
 use crate::haproxy::HaProxy;
 use crate::replica::Replica;
 use crate::user::{User, client};
@@ -32,6 +35,9 @@ async fn sessions_go_on_when_a_standby_is_promoted() {
             })
         })
         .collect();
+    let stop = CancellationToken::new();
+    let mut resting = User::log_in(&client, "resting").await.unwrap();
+    let checking = tokio::spawn(resting.clone().check_until(stop.clone()));
     tokio::time::sleep(Duration::from_secs(2)).await;
     tokio::task::block_in_place(|| {
         primary.crash();
@@ -39,13 +45,17 @@ async fn sessions_go_on_when_a_standby_is_promoted() {
         std::thread::sleep(Duration::from_secs(1));
         standby.promote();
     });
+    recovers(&replica, &mut resting).await;
     for user in working {
         let mut user = user.await.unwrap();
         assert!(user.validate().await.unwrap());
         user.refresh().await.unwrap();
     }
+    stop.cancel();
+    let checked = checking.await.unwrap();
+    assert!(checked > 100, "only {checked} checks: this shows nothing");
     assert!(replica.is_running(), "the service crashed");
-    assert_eq!(standby.ask("SELECT count(*) FROM user_sessions").await, 20);
+    assert_eq!(standby.ask("SELECT count(*) FROM user_sessions").await, 21);
     assert_eq!(
         standby.ask("SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL").await,
         0,

@@ -5,7 +5,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test may fail by a panic"
+    clippy::print_stderr,
+    reason = "a test may fail by a panic, and tells what it measured"
 )]
 
 #[path = "../support/mod.rs"]

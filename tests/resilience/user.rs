@@ -6,6 +6,7 @@ use token_authority::transport::proto::v1::token_authority_service_client::Token
 use token_authority::transport::proto::v1::{
     IssueTokensRequest, RefreshAccessTokenRequest, ValidateTokenRequest,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -67,5 +68,17 @@ impl User {
         let request =
             ValidateTokenRequest { token: self.access_token.clone(), ..Default::default() };
         Ok(self.client.validate_token(request).await?.into_inner().active)
+    }
+
+    /// Has the access token checked every 20 ms until it is told to stop; how often. None of these
+    /// checks may fail.
+    pub(crate) async fn check_until(mut self, stop: CancellationToken) -> u64 {
+        let mut count = 0;
+        while !stop.is_cancelled() {
+            assert!(self.validate().await.unwrap(), "a good access token was refused");
+            count += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        count
     }
 }
