@@ -226,8 +226,9 @@ async fn odd_http_is_refused_politely() {
         ("refreshToken".into(), 401),
         ("refreshToken=".into(), 401),
         (";;;=;=".into(), 401),
-        (format!("refreshToken={}", "x".repeat(100_000)), 401),
+        (format!("refreshToken={}", "x".repeat(30_000)), 401),
         (format!("{}refreshToken=x", "a=b; ".repeat(5_000)), 401),
+        (format!("refreshToken={}", "x".repeat(33_000)), 431),
         (format!("refreshToken={}", "x".repeat(MIB)), 431),
     ] {
         let answer = http.send(Method::POST, "/api/auth/refresh", &[("cookie", &cookie)]).await;
