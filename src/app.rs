@@ -6,7 +6,7 @@ pub mod keys;
 mod meters;
 mod ready;
 mod rollout;
-mod schema;
+pub mod schema;
 mod secret_file;
 
 use std::future::Future;
@@ -46,6 +46,9 @@ pub enum AppError {
     /// The database's schema is not one that this version knows.
     #[error("{0}")]
     Schema(String),
+    /// The secret that the data directory keeps.
+    #[error("{0}")]
+    Secret(String),
     /// The signing keys.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -109,12 +112,6 @@ pub fn inspect(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
         DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteInspection::new(path)),
         DatabaseUrl::Postgres(url) => postgres::connect(postgres::Options::new(url))?,
     })
-}
-
-/// Where a generated secret is kept, if one was.
-#[must_use]
-pub fn kept_secret(config: &Config) -> std::path::PathBuf {
-    secret_file::path(&config.data_dir)
 }
 
 impl App {

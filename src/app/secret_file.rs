@@ -4,37 +4,33 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::AppError;
 use crate::clock::{Entropy, draw};
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::keys::Secret;
-
-/// Where a data directory keeps it.
-#[must_use]
-pub(super) fn path(data_dir: &Path) -> PathBuf {
-    data_dir.join("jwt_secret")
-}
 
 /// The shared secret: the given one, or the kept one. With key pairs, one that is not there is
 /// not made.
 pub(super) fn resolve(config: &Config, entropy: &dyn Entropy) -> Result<Option<Secret>, AppError> {
-    if config.jwt_secret.is_some() || config.environment == Environment::Production {
+    if !config.uses_kept_secret() {
         return Ok(config.jwt_secret.clone());
     }
-    let path = path(&config.data_dir);
-    if config.keys.algorithm.is_asymmetric() && !path.exists() {
-        return Ok(None);
+    let kept = config.kept_secret().map_err(AppError::Secret)?;
+    if kept.is_some() || config.keys.algorithm.is_asymmetric() {
+        return Ok(kept);
     }
-    let kept = keep(&path, entropy);
-    kept.map(Some).map_err(|error| AppError::Io(path.display().to_string(), error))
+    let path = config.kept_secret_path();
+    make(&path, entropy).map_err(|error| AppError::Io(path.display().to_string(), error))?;
+    config.kept_secret().map_err(AppError::Secret)
 }
 
-fn keep(path: &Path, entropy: &dyn Entropy) -> io::Result<Secret> {
+/// Makes one where there is none.
+fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
@@ -50,7 +46,7 @@ fn keep(path: &Path, entropy: &dyn Entropy) -> io::Result<Secret> {
     std::fs::remove_file(&draft)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(Secret::new(std::fs::read_to_string(path)?.trim_end())),
+        _ => Ok(()),
     }
 }
 
@@ -63,13 +59,15 @@ mod tests {
     #[test]
     fn it_is_made_once_and_only_its_owner_reads_it() {
         let dir = tempfile::tempdir().unwrap();
-        let path = path(dir.path());
-        let first = keep(&path, &SeededEntropy::new(1)).unwrap();
-        let second = keep(&path, &SeededEntropy::new(2)).unwrap();
+        let path = dir.path().join("data/jwt_secret");
+        let [first, second] = [1, 2].map(|seed| {
+            make(&path, &SeededEntropy::new(seed)).unwrap();
+            std::fs::read(&path).unwrap()
+        });
         assert_eq!(first, second);
-        assert!(first.expose().len() >= 32);
+        assert!(first.len() >= 32);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 }

@@ -16,10 +16,9 @@ use crate::keys::Secret;
 
 /// Examines and reports. The exit code says the worst finding: 0 for none or information, 1 for a
 /// warning, 2 for an error.
-pub(super) async fn run(given: Result<Given, Vec<String>>, as_json: bool) -> ExitCode {
-    let read = given.and_then(|given| Config::read(&given).map(|config| (given, config)));
-    let findings = match read {
-        Ok((given, config)) => examine(&given, &config).await,
+pub(super) async fn run(given: &Given, as_json: bool) -> ExitCode {
+    let findings = match Config::read(given) {
+        Ok(config) => examine(given, &config).await,
         Err(problems) => doctor::refused(&problems),
     };
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
@@ -42,17 +41,19 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         Ok(database) => observe::database(config, &*database, &clock).await,
         Err(error) => return doctor::refused(&[error.to_string()]),
     };
-    let kept = app::kept_secret(config);
+    let jwt_secret = match config.kept_secret() {
+        _ if !config.uses_kept_secret() => config.jwt_secret.clone(),
+        Ok(kept) => kept,
+        Err(problem) => return doctor::refused(&[problem]),
+    };
     let patient = Patient {
         config,
         given: listed(given),
         environment: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
-        jwt_secret: config.jwt_secret.clone().or_else(|| {
-            std::fs::read_to_string(&kept).ok().map(|text| Secret::new(text.trim_end()))
-        }),
+        jwt_secret,
         auth_server_secret: std::env::var("BETTER_AUTH_SECRET").ok().map(Secret::new),
         database,
-        files: observe::files(config, &kept),
+        files: observe::files(config, &config.kept_secret_path()),
         now: clock.now(),
     };
     doctor::examine(&patient)

@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
     };
     let given = Given::gather(innermost(&matches));
     // Callers come before there is anything to serve, so the other settings are not looked at.
-    if let (Some(("callers", matches)), Ok(given)) = (matches.subcommand(), &given) {
+    if let Some(("callers", matches)) = matches.subcommand() {
         let Some(path) = given.get("CALLERS_FILE") else {
             return refuse(&["CALLERS_FILE must say where callers are kept".into()]);
         };
@@ -69,9 +69,9 @@ pub fn main() -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     };
     if let Some(("doctor", matches)) = matches.subcommand() {
-        return runtime.block_on(doctor::run(given, matches.get_flag("json")));
+        return runtime.block_on(doctor::run(&given, matches.get_flag("json")));
     }
-    let config = match given.and_then(|given| read(&given)) {
+    let config = match read(&given) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
     };

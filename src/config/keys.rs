@@ -29,10 +29,10 @@ impl Config {
     pub(super) fn check_secrets(&self, reader: &mut Reader<'_>) {
         let algorithm = self.keys.algorithm;
         let production = self.environment == Environment::Production;
-        if production && self.jwt_secret.is_none() && !algorithm.is_asymmetric() {
+        if production && !reader.is_given("JWT_SECRET") && !algorithm.is_asymmetric() {
             reader.problem("JWT_SECRET is required in production");
         }
-        if self.authority_secret.is_none() && algorithm.is_asymmetric() {
+        if !reader.is_given("AUTHORITY_SECRET") && algorithm.is_asymmetric() {
             reader.problem(format!(
                 "AUTHORITY_SECRET is required with JWT_ALGORITHM={algorithm}: it seals the \
                  private keys in the database; make one with `openssl rand -base64 48`"

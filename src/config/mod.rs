@@ -1,5 +1,6 @@
 //! What the operator decides: read once, checked whole, and never printed with a secret in it.
 
+mod kept;
 mod keys;
 mod network;
 mod reader;
@@ -9,6 +10,8 @@ pub mod source;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use http::Uri;
 
 use crate::authority::{RevocationSettings, StalePolicy, TokenPolicy};
 use crate::keys::Secret;
@@ -143,6 +146,7 @@ impl Config {
         config.check_secrets(&mut reader);
         if to_serve {
             network::check(&config, &mut reader);
+            config.check_kept_secret(&mut reader);
         }
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
@@ -243,6 +247,12 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
+fn is_http(text: &str) -> bool {
+    let Ok(url) = text.parse::<Uri>() else { return false };
+    matches!(url.scheme_str(), Some("http" | "https"))
+        && url.host().is_some_and(|host| !host.is_empty())
+}
+
 fn shutdown(reader: &mut Reader<'_>, production: bool) -> ShutdownSettings {
     let delay = match reader.text("SHUTDOWN_DELAY_SECONDS") {
         Some(_) => reader.number("SHUTDOWN_DELAY_SECONDS", 0..=120_u64),
@@ -260,7 +270,7 @@ fn telemetry(reader: &mut Reader<'_>, production: bool) -> TelemetrySettings {
     }
     let json = reader.choice("LOG_FORMAT", &[("json", true), ("text", false)]);
     let otlp_endpoint = reader.text("OTEL_EXPORTER_OTLP_ENDPOINT").map(str::to_owned);
-    if otlp_endpoint.as_ref().is_some_and(|url| !url.starts_with("http")) {
+    if otlp_endpoint.as_ref().is_some_and(|url| !is_http(url)) {
         reader.problem("OTEL_EXPORTER_OTLP_ENDPOINT must be a URL, such as http://127.0.0.1:4317");
     }
     TelemetrySettings { level, json: json.unwrap_or(production), otlp_endpoint }

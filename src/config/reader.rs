@@ -9,6 +9,9 @@ use super::source::Given;
 use crate::keys::Secret;
 use crate::transport::limits::rate::Rate;
 
+/// How many bytes a secret has at least (RFC 7518 section 3.2 for HS256).
+pub(super) const LEAST_SECRET: usize = 32;
+
 /// Reads settings and remembers what is wrong with them.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
@@ -17,8 +20,8 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(given: &'a Given) -> Self {
-        Self { given, problems: Vec::new() }
+    pub(super) fn new(given: &'a Given) -> Self {
+        Self { given, problems: given.problems().map(str::to_owned).collect() }
     }
 
     /// Says what is wrong. Never quotes a secret.
@@ -28,6 +31,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn problems(self) -> Vec<String> {
         self.problems
+    }
+
+    /// Whether something was given by that name, if only something that could not be taken in.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given.get(name).is_some() || self.given.is_unreadable(name)
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
@@ -96,12 +104,12 @@ impl<'a> Reader<'a> {
         parts.map(str::trim).filter(|part| !part.is_empty()).collect()
     }
 
-    /// A secret of at least 32 bytes (RFC 7518 section 3.2 for HS256).
+    /// A secret that is long enough and no placeholder.
     pub(super) fn secret(&mut self, name: &str, production: bool) -> Option<Secret> {
         let text = self.text(name)?;
-        if text.len() < 32 {
+        if text.len() < LEAST_SECRET {
             self.problem(format!(
-                "{name} must be at least 32 bytes long; make one with `openssl rand -base64 48`"
+                "{name} must be at least {LEAST_SECRET} bytes long; make one with `openssl rand -base64 48`"
             ));
         } else if production && is_placeholder(text) {
             self.problem(format!(

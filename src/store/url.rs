@@ -40,6 +40,7 @@ impl DatabaseUrl {
     /// Where it is none of these.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            super::postgres::check_url(text)?;
             return Ok(Self::Postgres(text.to_owned()));
         }
         let rest = text.strip_prefix("sqlite:").ok_or(InvalidUrl::Scheme)?;
@@ -85,6 +86,7 @@ mod tests {
     fn what_names_no_database_is_refused() {
         let refusal = |text| DatabaseUrl::parse(text).unwrap_err();
         assert_eq!(refusal("mysql://h/d"), InvalidUrl::Scheme);
+        assert_eq!(refusal("postgres://u:p@h:port/d"), InvalidUrl::Postgres);
         assert_eq!(refusal(""), InvalidUrl::Scheme);
         assert_eq!(refusal("sqlite::memory:"), InvalidUrl::Memory);
         assert_eq!(refusal("sqlite://:memory:"), InvalidUrl::Memory);

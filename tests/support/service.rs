@@ -168,6 +168,18 @@ impl Service {
         SessionServiceClient::new(self.channel())
     }
 
+    /// Waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// Where it does not in time.
+    pub(crate) async fn ready(&self) {
+        let deadline = Instant::now() + SOON;
+        while self.http().get("/readyz").await.status != 200 {
+            assert!(Instant::now() < deadline, "it is not ready: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sqlx::{Connection as _, PgConnection, Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection};
 
 use crate::support::postgres::Cluster;
 use crate::support::service::Setup;
@@ -54,6 +54,39 @@ impl Database {
             Self::Postgres(url) => {
                 let mut connection = PgConnection::connect(url).await.unwrap();
                 sqlx::query(COUNT).fetch_one(&mut connection).await.unwrap().get(0)
+            }
+        }
+    }
+
+    /// Whether it has been migrated.
+    pub(crate) async fn has_schema(&self) -> bool {
+        const LISTED: &str = "SELECT version FROM _sqlx_migrations";
+        match self {
+            // A file that is not there is not to be made by looking at it.
+            Self::Sqlite(file) if !file.exists() => false,
+            Self::Sqlite(file) => {
+                sqlx::query(LISTED).fetch_one(&mut open(file).await).await.is_ok()
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                sqlx::query(LISTED).fetch_one(&mut connection).await.is_ok()
+            }
+        }
+    }
+
+    /// Has it list a migration that this version does not know.
+    pub(crate) async fn enter_migration(&self, number: i64, name: &str) {
+        let enter = AssertSqlSafe(format!(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES ({number}, '{name}', true, '', 0)"
+        ));
+        match self {
+            Self::Sqlite(file) => {
+                sqlx::query(enter).execute(&mut open(file).await).await.unwrap();
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                sqlx::query(enter).execute(&mut connection).await.unwrap();
             }
         }
     }

@@ -13,6 +13,7 @@
 mod support;
 
 mod database;
+mod production;
 mod raw;
 mod wire;
 
@@ -43,5 +44,7 @@ mod crash;
 mod life;
 mod outage;
 mod races;
+mod settings;
+mod start;
 mod vectors;
 mod verifiers;

@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 use crate::database::Database;
 use crate::support::postgres::Cluster;
-use crate::support::service::{SOON, Service};
+use crate::support::service::Service;
 use crate::support::supervised::free_port;
 use crate::support::tools;
 use crate::wire;
@@ -58,7 +58,7 @@ async fn it_starts_without_its_database_and_waits_for_it() {
     is_unavailable(&refused.err().expect("nobody gets in"));
 
     let _cluster = Cluster::start_on(port);
-    await_ready(&service).await;
+    service.ready().await;
     let issued = wire::issue(&service.tokens(), "alice").await;
     assert!(wire::refresh(&service.tokens(), &issued.refresh_token).await.is_ok());
 }
@@ -100,17 +100,9 @@ fn is_unavailable(error: &Status) {
     assert!(!telling.iter().any(|part| message.contains(part)), "{message}");
 }
 
-async fn await_ready(service: &Service) {
-    let deadline = Instant::now() + SOON;
-    while service.http().get("/readyz").await.status != 200 {
-        assert!(Instant::now() < deadline, "it is not ready again");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// The database is back.
 async fn all_goes_on(service: &Service, token: &str) {
-    await_ready(service).await;
+    service.ready().await;
     let (client, http) = (service.tokens(), service.http());
     let renewed = http.refresh(token).await;
     assert_eq!(renewed.status, 200, "the old cookie is still good: {renewed:?}");
@@ -159,7 +151,7 @@ async fn a_full_disk_loses_nothing_and_lets_nobody_in() {
     let pid = service.pid().to_string();
     let more = tools::run("prlimit", &["--pid", &pid, "--fsize=unlimited:"]);
     assert!(more.status.success(), "{}", tools::text(&more.stderr));
-    await_ready(&service).await;
+    service.ready().await;
     for session in &sessions {
         let refreshed = wire::refresh(&client, &session.refresh_token).await.unwrap();
         assert_eq!(refreshed.session_id, session.session_id);

@@ -52,6 +52,14 @@ impl PgRows {
     }
 }
 
+/// Whether that is a URL of a Postgres.
+///
+/// # Errors
+/// Where it is malformed.
+pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
+    settings::read(url).map(drop)
+}
+
 /// Sessions in the Postgres that `options` name. Connects at the first operation, so a database
 /// that is down fails that one and not its caller's start.
 ///

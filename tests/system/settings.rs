@@ -1,0 +1,257 @@
+//! Settings: every way to give one, and all that is wrong with them told at once, before any port
+//! opens.
+
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Output;
+
+use serde_json::Value;
+use token_authority::config::settings::SETTINGS;
+
+use crate::support::service::Setup;
+use crate::support::tools;
+
+const ONE: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
+const COPIED: &str = "your-super-secret-jwt-key-min-32-characters";
+const TWO: &str = "Zx3LqW8nB1vK6yTe0RmUo5JpGh7dSc2fAi9XwNbQkEs=";
+
+/// Ports that somebody else listens on: whoever opens one says that it cannot.
+pub(crate) struct TakenPorts([TcpListener; 3]);
+
+impl TakenPorts {
+    pub(crate) fn new() -> Self {
+        Self([(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap()))
+    }
+
+    /// The setup with these ports.
+    pub(crate) fn given_to(&self, setup: Setup) -> Setup {
+        let names = ["GRPC_ADDR", "HTTP_ADDR", "METRICS_ADDR"].iter().zip(&self.0);
+        names.fold(setup, |setup, (name, port)| {
+            setup.set(name, &port.local_addr().unwrap().to_string())
+        })
+    }
+}
+
+/// What is said to be wrong with the settings; nothing else is said or done.
+fn problems(output: &Output) -> Vec<String> {
+    let told = tools::text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    assert!(output.stdout.is_empty() && !told.contains("cannot listen"), "{told}");
+    let (head, problems) = told.split_once('\n').unwrap();
+    assert_eq!(head, "token-authority: the settings will not do:");
+    problems.lines().map(|line| line.strip_prefix("  - ").expect(line).to_owned()).collect()
+}
+
+/// Settings that will not do, and what is said of each; nothing of those whose fault is another's.
+const PLANTED: &[(&str, &str, &str)] = &[
+    ("ENVIRONMENT", "production", ""),
+    ("JWT_SECRET_FILE", "/nowhere/secret", "JWT_SECRET_FILE: /nowhere/secret: No such file"),
+    ("JWT_SECRET_PREVIOUS", ONE, ""),
+    (
+        "JWT_SECRET_PREVIOUS_FILE",
+        "short",
+        "JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both",
+    ),
+    ("AUTHORITY_SECRET", COPIED, "AUTHORITY_SECRET is a placeholder"),
+    ("DATABASE_URL_FILE", "latin", "latin: stream did not contain valid UTF-8"),
+    ("REDIS_URL", "localhost:6379", "REDIS_URL must be a URL"),
+    ("JWT_ALGORITHM", "none", "JWT_ALGORITHM must be one of HS256, EdDSA"),
+    ("KEY_ROTATION_DAYS", "-1", "KEY_ROTATION_DAYS must be a whole number from 0 to 3650"),
+    ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "soon", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES must be"),
+    ("SESSION_MAX_LIFETIME_DAYS", "6", "SESSION_MAX_LIFETIME_DAYS must not be less than JWT_REF"),
+    ("REFRESH_TOKEN_ROTATION", "maybe", "REFRESH_TOKEN_ROTATION must be true or false"),
+    ("JWT_ROLLOUT_PERCENTAGE", "101", "JWT_ROLLOUT_PERCENTAGE must be"),
+    ("REVOCATION_STALE_POLICY", "hope", "REVOCATION_STALE_POLICY must be one of serve, refuse"),
+    ("CALLERS_FILE", "callers", "CALLERS_FILE: "),
+    ("TLS_CERT", "empty.pem", "empty.pem"),
+    ("TLS_KEY", "empty.pem", ""),
+    ("TRUSTED_PROXIES", "the-lb", "TRUSTED_PROXIES: `the-lb` is no IP address"),
+    ("RATE_LIMIT_PER_CLIENT", "5/0", "RATE_LIMIT_PER_CLIENT must be"),
+    ("MAX_CONCURRENT_STREAMS", "0", "MAX_CONCURRENT_STREAMS must be"),
+    ("ALLOWED_ORIGINS", "*, https://ok.example", "ALLOWED_ORIGINS: `*` is no origin"),
+    ("REFRESH_COOKIE_NAME", "a cookie", "REFRESH_COOKIE_NAME must be a token"),
+    ("COOKIE_SECURE", "false", "COOKIE_SECURE may be false only in development"),
+    ("SHUTDOWN_GRACE_SECONDS", "0", "SHUTDOWN_GRACE_SECONDS must be"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "OTEL_EXPORTER_OTLP_ENDPOINT must be a URL"),
+    ("LOG_LEVEL", "a=b=c", "LOG_LEVEL must be"),
+    ("LOG_FORMAT", "xml", "LOG_FORMAT must be one of json, text"),
+];
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_and_nothing_secret_with_it() {
+    let ports = TakenPorts::new();
+    let setup = ports.given_to(Setup::new());
+    let path = |name: &str| setup.folder().join(name);
+    std::fs::write(path("latin"), b"postgres://u:hunt\xe9r2@h/d").unwrap();
+    std::fs::write(path("short"), "a short one\n").unwrap();
+    std::fs::write(path("callers"), r#"{"callers":[{"name":"a","role":"x"}]}"#).unwrap();
+    std::fs::write(path("empty.pem"), "").unwrap();
+    let setup = PLANTED.iter().fold(setup, |setup, (name, value, _)| setup.set(name, value));
+    let mut command = setup.command(&["serve", "--http-addr", "localhost"]);
+    command.env("JWT_ISSUER", OsStr::from_bytes(b"https://\xff"));
+    let told = problems(&command.output().unwrap());
+
+    let by_flag = ["HTTP_ADDR must be an IP address and a port", "JWT_ISSUER is no UTF-8"];
+    let expected: Vec<&str> = PLANTED.iter().map(|(_, _, expected)| *expected).collect();
+    let expected: Vec<&str> =
+        expected.into_iter().chain(by_flag).filter(|expected| !expected.is_empty()).collect();
+    for problem in &expected {
+        let times = told.iter().filter(|line| line.contains(problem)).count();
+        assert_eq!(times, 1, "{problem}: {told:#?}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for secret in [ONE, COPIED, "hunt", "a short one"] {
+        assert!(!told.join("\n").contains(secret), "{secret}: {told:#?}");
+    }
+}
+
+#[test]
+fn combinations_that_make_no_sense_are_refused() {
+    let ports = TakenPorts::new();
+    let setup = ports.given_to(Setup::new());
+    for (settings, problem) in [
+        (vec![("TLS", "off"), ("TLS_CERT", "c"), ("TLS_KEY", "k")], "TLS=off contradicts"),
+        (vec![("TLS_KEY", "k")], "TLS_CERT and TLS_KEY go together"),
+        (vec![("TLS_CLIENT_CA", "c")], "TLS_CLIENT_CA with both"),
+        (vec![("JWT_SECRET", ONE), ("AUTHORITY_SECRET", ONE)], "must not equal JWT_SECRET"),
+        (vec![("JWT_SECRET_PREVIOUS", ONE), ("AUTHORITY_SECRET", ONE)], "must not equal"),
+        (vec![("JWT_SECRET", ONE), ("JWT_SECRET_PREVIOUS", ONE)], "must not equal JWT_SECRET"),
+        (vec![("JWT_ALGORITHM", "EdDSA")], "AUTHORITY_SECRET is required with"),
+        (vec![("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "31")], "must not be less than"),
+        (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "is no well-formed Postgres URL"),
+        (vec![("DATABASE_URL", "sqlite::memory:")], "names a database in memory"),
+        (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "httpx://h:1")], "must be a URL"),
+    ] {
+        let setup =
+            settings.iter().fold(setup.clone(), |setup, (name, text)| setup.set(name, text));
+        let told = problems(&setup.run(&[]));
+        assert!(told.len() == 1 && told[0].contains(problem), "{settings:?}: {told:?}");
+    }
+}
+
+#[test]
+fn in_production_nothing_starts_on_development_s_terms() {
+    let ports = TakenPorts::new();
+    let told = problems(&ports.given_to(Setup::new()).set("ENVIRONMENT", "production").run(&[]));
+    let required =
+        ["CALLERS_FILE is required", "TLS_CERT and TLS_KEY are", "JWT_SECRET is required"];
+    for problem in required {
+        assert!(told.iter().any(|line| line.starts_with(problem)), "{problem}: {told:?}");
+    }
+    assert_eq!(told.len(), required.len(), "{told:?}");
+}
+
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// A value of each setting that is not its default, and what else it needs.
+const VALUES: &[(&str, &str, Pairs)] = &[
+    ("ENVIRONMENT", "production", &[("JWT_SECRET", ONE)]),
+    ("DATABASE_URL", "sqlite://elsewhere/sessions.db", &[]),
+    ("DATA_DIR", "elsewhere", &[]),
+    ("JWT_SECRET", ONE, &[]),
+    ("JWT_SECRET_PREVIOUS", ONE, &[]),
+    ("AUTHORITY_SECRET", ONE, &[]),
+    ("JWT_ALGORITHM", "ES256", &[("AUTHORITY_SECRET", TWO)]),
+    ("KEY_ROTATION_DAYS", "10", &[]),
+    ("KEY_PUBLISH_SECONDS", "60", &[]),
+    ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "5", &[]),
+    ("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "3", &[]),
+    ("SESSION_MAX_LIFETIME_DAYS", "60", &[]),
+    ("REFRESH_TOKEN_ROTATION", "false", &[]),
+    ("REFRESH_CONCURRENCY_WINDOW_SECONDS", "20", &[]),
+    ("JWT_ISSUER", "https://id.example", &[]),
+    ("JWT_LEEWAY_SECONDS", "2", &[]),
+    ("REVOCATION_STALE_POLICY", "refuse", &[]),
+    ("REVOCATION_MAX_STALENESS_SECONDS", "20", &[]),
+    ("REVOCATION_MAX_ENTRIES", "1000", &[]),
+    ("REDIS_URL", "redis://:hunter2@127.0.0.1:1", &[]),
+    ("JWT_AUTH_ENABLED", "false", &[]),
+    ("JWT_ROLLOUT_PERCENTAGE", "10", &[]),
+    ("GRPC_ADDR", "127.0.0.1:1", &[]),
+    ("HTTP_ADDR", "127.0.0.1:2", &[]),
+    ("METRICS_ADDR", "127.0.0.1:3", &[]),
+    ("CALLERS_FILE", "callers.json", &[]),
+    ("TLS", "off", &[]),
+    ("TLS_CERT", "cert.pem", &[("TLS_KEY", "key.pem")]),
+    ("TLS_KEY", "key.pem", &[("TLS_CERT", "cert.pem")]),
+    ("TLS_CLIENT_CA", "ca.pem", &[("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem")]),
+    ("REFLECTION", "false", &[]),
+    ("TRUSTED_PROXIES", "10.0.0.0/8", &[]),
+    ("RATE_LIMIT_PER_CALLER", "10/20", &[]),
+    ("RATE_LIMIT_PER_CLIENT", "10/20", &[]),
+    ("REQUEST_TIMEOUT_SECONDS", "5", &[]),
+    ("IDLE_TIMEOUT_SECONDS", "5", &[]),
+    ("MAX_CONCURRENT_REQUESTS", "5", &[]),
+    ("MAX_CONCURRENT_STREAMS", "5", &[]),
+    ("ALLOWED_ORIGINS", "https://app.example", &[]),
+    ("REFRESH_COOKIE_NAME", "r", &[]),
+    ("COOKIE_SECURE", "false", &[]),
+    ("SHUTDOWN_GRACE_SECONDS", "5", &[]),
+    ("SHUTDOWN_DELAY_SECONDS", "5", &[]),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4", &[]),
+    ("LOG_LEVEL", "debug", &[]),
+    ("LOG_FORMAT", "text", &[]),
+];
+
+/// What the doctor sees of the settings and secrets, and the problems where there are any.
+fn seen(setup: &Setup, arguments: &[&str]) -> Vec<String> {
+    let output = setup.run(&[&["doctor", "--json"], arguments].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|finding| {
+            ["settings", "secrets.fingerprints"].contains(&finding["name"].as_str().unwrap())
+        })
+        .map(|finding| finding["message"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn each_setting_is_a_flag_too_and_each_secret_a_file() {
+    for setting in SETTINGS {
+        let (name, secret) = (setting.name, setting.secret);
+        let value = VALUES.iter().find(|(named, _, _)| *named == name);
+        let Some((_, value, more)) = value else { panic!("no value for {name}") };
+        // A log format is given in any case.
+        let bare = Setup::new().unset("LOG_FORMAT");
+        let bare = ["GRPC_ADDR", "HTTP_ADDR", "METRICS_ADDR"]
+            .iter()
+            .fold(bare, |setup, name| setup.unset(name));
+        let bare = more.iter().fold(bare, |setup, (name, text)| setup.set(name, text));
+        let by_environment = seen(&bare.clone().set(name, value), &[]);
+        let told = if secret { format!("{name} (a secret)") } else { format!("{name}={value}") };
+        let listed = &by_environment[0];
+        assert!(listed.starts_with("not the default: ") && listed.contains(&told), "{listed}");
+
+        let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
+        // A flag wins over the environment.
+        let overruled = bare.clone().set(name, "\u{1}");
+        assert_eq!(seen(&overruled, &[&flag, value]), by_environment, "{flag}");
+        if secret {
+            std::fs::write(bare.folder().join("secret"), format!("{value}\r\n")).unwrap();
+            let by_file = bare.clone().set(&format!("{name}_FILE"), "secret");
+            assert_eq!(seen(&by_file, &[]), by_environment, "{name}_FILE");
+            assert_eq!(seen(&bare, &[&format!("{flag}-file"), "secret"]), by_environment);
+        }
+    }
+    assert_eq!(VALUES.len(), SETTINGS.len());
+}
+
+#[test]
+fn what_is_no_flag_is_said_to_be_none() {
+    let ports = TakenPorts::new();
+    for arguments in [&["--jwt-isuer", "x"][..], &["server"], &["keys"], &["--jwt-issuer"]] {
+        let output = ports.given_to(Setup::new()).run(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+    let help = Setup::new().run(&["--help"]);
+    assert!(help.status.success());
+    let help = tools::text(&help.stdout);
+    for setting in SETTINGS {
+        let flag = format!("--{}", setting.name.to_lowercase().replace('_', "-"));
+        assert!(help.contains(&format!("{flag} ")), "{flag}");
+        assert_eq!(help.contains(&format!("{flag}-file ")), setting.secret, "{flag}-file");
+    }
+}
