@@ -15,6 +15,8 @@ use token_authority::transport::proto::v1::session_service_client::SessionServic
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::support::http::Http;
+
 /// A secret that is none.
 pub(crate) const SECRET: &str = "rollout-tests-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa";
 
@@ -83,8 +85,8 @@ impl Deployment {
         let child = command.spawn().expect("setpriv is installed");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let folder = Arc::clone(&self.folder);
-        let (grpc, metrics) = (nowhere, nowhere);
-        let mut replica = Replica { child, log: path, grpc, metrics, _folder: folder };
+        let (grpc, http, metrics) = (nowhere, nowhere, nowhere);
+        let mut replica = Replica { child, log: path, grpc, http, metrics, _folder: folder };
         let deadline = Instant::now() + SOON;
         while !replica.read_addresses() {
             let ended = replica.child.try_wait().unwrap();
@@ -102,6 +104,7 @@ pub(crate) struct Replica {
     child: Child,
     log: PathBuf,
     grpc: SocketAddr,
+    http: SocketAddr,
     metrics: SocketAddr,
     /// Its data lie there.
     _folder: Arc<TempDir>,
@@ -112,11 +115,12 @@ impl Replica {
         let read = |line: &str| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             let address = |name: &str| line[name].as_str()?.parse().ok();
-            (line["message"] == "serving").then_some((address("grpc")?, address("metrics")?))
+            let all = (address("grpc")?, address("http")?, address("metrics")?);
+            (line["message"] == "serving").then_some(all)
         };
         let found = self.log().lines().find_map(read);
-        if let Some((grpc, metrics)) = found {
-            (self.grpc, self.metrics) = (grpc, metrics);
+        if let Some((grpc, http, metrics)) = found {
+            (self.grpc, self.http, self.metrics) = (grpc, http, metrics);
         }
         found.is_some()
     }
@@ -124,6 +128,11 @@ impl Replica {
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// A client of its HTTP port.
+    pub(crate) fn http(&self) -> Http {
+        Http::new(self.http)
     }
 
     /// Where its metrics are.
