@@ -8,6 +8,7 @@ mod ready;
 mod rollout;
 pub mod schema;
 mod secret_file;
+pub mod sessions;
 
 use std::future::Future;
 use std::io;
