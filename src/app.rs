@@ -3,12 +3,12 @@
 mod doors;
 mod feed;
 pub mod keys;
+mod legacy;
 mod meters;
 mod ready;
 mod rollout;
 pub mod schema;
 mod secret_file;
-pub mod sessions;
 
 use std::future::Future;
 use std::io;
@@ -25,9 +25,9 @@ use crate::authority::keeper::{Keeper, KeyError};
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
-use crate::metrics::{Metrics, trust};
+use crate::metrics::Metrics;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
-use crate::store::{Inspect, Rows, Signal, Store, StoreError, postgres, sqlite};
+use crate::store::{Inspect, LegacyRows, Rows, Signal, Store, StoreError, postgres, sqlite};
 use crate::transport::callers::gate::Within;
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
@@ -42,8 +42,8 @@ pub enum AppError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The database's URL.
-    #[error("DATABASE_URL {0}")]
-    Url(#[from] InvalidUrl),
+    #[error("{0} {1}")]
+    Url(&'static str, InvalidUrl),
     /// The database's schema is not one that this version knows.
     #[error("{0}")]
     Schema(String),
@@ -82,25 +82,39 @@ pub struct App {
     shutdown: ShutdownSettings,
 }
 
+/// A database that was opened.
+struct Database {
+    rows: Arc<dyn Rows>,
+    /// Its own way to signal other replicas, if it has one.
+    signal: Option<Arc<dyn Signal>>,
+    /// As one that may hold sessions that were there before.
+    legacy: Arc<dyn LegacyRows>,
+}
+
 /// Opens the database that the settings name. Does not wait for it to be reachable.
 ///
 /// # Errors
 /// Where a file cannot be opened, or the URL makes no sense.
 pub async fn open_rows(config: &Config) -> Result<Arc<dyn Rows>, AppError> {
-    Ok(open_database(config).await?.0)
+    Ok(open_database(config).await?.rows)
 }
 
-/// The database, and its own way to signal other replicas, if it has one.
-async fn open_database(
-    config: &Config,
-) -> Result<(Arc<dyn Rows>, Option<Arc<dyn Signal>>), AppError> {
+async fn open_database(config: &Config) -> Result<Database, AppError> {
     Ok(match &config.database {
-        DatabaseUrl::Sqlite(path) => (sqlite::open(path).await?, None),
+        DatabaseUrl::Sqlite(path) => {
+            let legacy = Arc::new(sqlite::SqliteLegacy::new(path));
+            Database { rows: sqlite::open(path).await?, signal: None, legacy }
+        }
         DatabaseUrl::Postgres(url) => {
-            let rows = postgres::connect(postgres::Options::new(url))?;
-            (rows.clone(), Some(rows))
+            let rows = connect(url)?;
+            Database { rows: rows.clone(), signal: Some(rows.clone()), legacy: rows }
         }
     })
+}
+
+fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
+    let options = postgres::Options::new(url);
+    postgres::connect(options).map_err(|error| AppError::Url("DATABASE_URL", error))
 }
 
 /// The database that the settings name, to be looked at only: nothing is made or changed, and an
@@ -111,8 +125,16 @@ async fn open_database(
 pub fn inspect(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
     Ok(match &config.database {
         DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteInspection::new(path)),
-        DatabaseUrl::Postgres(url) => postgres::connect(postgres::Options::new(url))?,
+        DatabaseUrl::Postgres(url) => connect(url)?,
     })
+}
+
+/// The same for the sessions that were there before. `None`: there are none.
+///
+/// # Errors
+/// Where the URL makes no sense.
+pub fn inspect_legacy(config: &Config) -> Result<Option<Arc<dyn LegacyRows>>, AppError> {
+    config.legacy.as_ref().map(|settings| legacy::inspect(config, settings)).transpose()
 }
 
 impl App {
@@ -122,7 +144,7 @@ impl App {
     /// Where a port is taken, or the database's file or schema will not do.
     #[expect(clippy::too_many_lines, reason = "a list of everything there is, joined once")]
     pub async fn build(config: Config) -> Result<Self, AppError> {
-        let (rows, signal) = open_database(&config).await?;
+        let Database { rows, signal, legacy } = open_database(&config).await?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (rotation, reach) = (config.tokens.rotation, config.tokens.reach());
@@ -136,14 +158,8 @@ impl App {
         let keys::Keys { ring: keys, mut keeper, session_tokens } = keys::open(&config, &rows)?;
         keeper.start().await?;
         let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
-        let doors = doors::Doors::new(&config.network)?;
-        let trust = trust::Sources {
-            revocations: Arc::clone(&revocations),
-            keys: Arc::clone(&keys),
-            rotate_every: config.keys.rotate_every,
-            tls: doors.tls(),
-        };
-        let metrics = meters::make(&store, &rows, &rollout, &clock, trust)?;
+        let legacy = legacy::open(&config, &legacy)?;
+        let metrics = meters::make(&store, &rows, &rollout, &clock)?;
         let well_known = http::WellKnownSettings {
             issuer: config.tokens.issuer.clone(),
             publish: config.keys.publish,
@@ -157,12 +173,14 @@ impl App {
             Arc::clone(&revocations),
         )
         .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
+        .with_legacy(legacy)
         .observed_by(metrics.tokens.clone())
         .remembering(config.validation_cache);
         let authority = Arc::new(authority);
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
+        let doors = doors::Doors::new(&config.network)?;
         let observe = ObserveLayer(Kind::Grpc, metrics.requests.clone());
         let reflection = config.network.reflection;
         let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)

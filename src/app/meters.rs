@@ -8,11 +8,12 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::AppError;
+use crate::authority::RolloutControl;
 use crate::authority::sweeper::Pace;
-use crate::authority::{Observer as _, RolloutControl};
 use crate::clock::Clock;
 use crate::config::Environment;
-use crate::metrics::{Metrics, listener, standing, trust};
+use crate::metrics::standing::Sources;
+use crate::metrics::{Metrics, listener};
 use crate::store::{Rows, Store};
 
 pub(super) fn make(
@@ -20,20 +21,15 @@ pub(super) fn make(
     rows: &Arc<dyn Rows>,
     rollout: &Arc<RolloutControl>,
     clock: &Arc<dyn Clock>,
-    trust: trust::Sources,
 ) -> Result<Arc<Metrics>, AppError> {
-    let sources = standing::Sources {
+    let sources = Sources {
         store: Arc::clone(store),
         rows: Arc::clone(rows),
         rollout: Arc::clone(rollout),
         clock: Arc::clone(clock),
         retention: Pace::default().retention,
     };
-    let revocations = Arc::clone(&trust.revocations);
-    let metrics =
-        Metrics::new(sources, trust).map_err(|error| AppError::Server(error.to_string()))?;
-    let told = Arc::clone(&metrics.tokens);
-    revocations.observe_propagation(move |after| told.revocation_arrived(after));
+    let metrics = Metrics::new(sources).map_err(|error| AppError::Server(error.to_string()))?;
     Ok(Arc::new(metrics))
 }
 

@@ -7,6 +7,7 @@ mod error;
 mod first_tokens;
 mod issue;
 pub mod keeper;
+mod legacy;
 mod mint;
 pub mod observer;
 mod proofs;
@@ -31,6 +32,7 @@ use crate::token::rotation::Policy;
 pub use crate::token::method::AuthMethod;
 pub use error::{AuthorityError, RefreshRefusal};
 pub use issue::Issue;
+pub use legacy::Legacy;
 pub use observer::Observer;
 pub use revocations::{RevocationSettings, Revocations, StalePolicy};
 pub use rollout::RolloutControl;
@@ -73,6 +75,7 @@ pub struct Authority {
     remembered: sound::Remembered,
     revocations: Arc<Revocations>,
     hybrid: Option<Hybrid>,
+    legacy: Option<Legacy>,
     observer: Arc<dyn Observer>,
 }
 
@@ -111,7 +114,7 @@ impl Authority {
     ) -> Self {
         let proofs = proofs::Seen::default();
         let remembered = sound::Remembered::within(0);
-        let (hybrid, observer) = (None, Arc::new(observer::Nobody));
+        let (hybrid, legacy, observer) = (None, None, Arc::new(observer::Nobody));
         Self {
             store,
             keys,
@@ -122,6 +125,7 @@ impl Authority {
             remembered,
             revocations,
             hybrid,
+            legacy,
             observer,
         }
     }
@@ -137,6 +141,12 @@ impl Authority {
     #[must_use]
     pub fn with_session_tokens(self, hybrid: Hybrid) -> Self {
         Self { hybrid: Some(hybrid), ..self }
+    }
+
+    /// The same, accepting sessions that were there before, if there are any.
+    #[must_use]
+    pub fn with_legacy(self, legacy: Option<Legacy>) -> Self {
+        Self { legacy, ..self }
     }
 
     /// The same, telling `observer` what happens.

@@ -1,6 +1,6 @@
 //! Revoke: end sessions, and see which there are.
 
-use super::{Authority, AuthorityError, Validation};
+use super::{AuthMethod, Authority, AuthorityError, Validation};
 use crate::store::Revoke;
 use crate::token::field::InvalidField;
 use crate::token::id::{SessionId, UserId};
@@ -26,14 +26,15 @@ impl Authority {
     /// Ends the session of an access token (RFC 7009). A token that is not good is no error.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where the session is the auth-server's own, which alone can end it, or the store fails.
     pub async fn revoke_access_token(&self, token: &str) -> Result<(), AuthorityError> {
-        let session_id = match self.validate(token, None).await? {
-            Validation::Active(active) => active.session_id(),
-            Validation::Inactive(_) => None,
-        };
-        match session_id {
+        let Validation::Active(active) = self.validate(token, None).await? else { return Ok(()) };
+        match active.session_id() {
             Some(id) => self.end(Revoke::OfToken(id)).await.map(drop),
+            None if active.auth_method == AuthMethod::Session => {
+                let rule = "is of a session that only the auth-server can end";
+                Err(InvalidField::new("token", rule).into())
+            }
             None => Ok(()),
         }
     }

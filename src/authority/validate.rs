@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::sound::Sound;
-use super::{AuthMethod, Authority, AuthorityError};
+use super::{AuthMethod, Authority, AuthorityError, Hybrid, Legacy};
 use crate::clock::Timestamp;
 use crate::keys::Refusal;
 use crate::store::{Proof, StoreError};
 use crate::token::access::Claims;
 use crate::token::id::SessionId;
 use crate::token::jws::{Malformed, Unverified};
-use crate::token::session_token;
+use crate::token::{legacy, session_token};
 
 /// The answer on a token. A token that is not good is an answer, not an error.
 #[derive(Debug)]
@@ -82,6 +82,13 @@ impl From<Refusal> for InactiveReason {
     }
 }
 
+/// What a text claims to be, and what judges it.
+enum Kind<'a> {
+    Jwt,
+    SessionToken(&'a Hybrid),
+    Legacy(&'a Legacy),
+}
+
 impl Authority {
     /// Judges an access token, and whether it is meant for `audience` where one is asked for.
     ///
@@ -93,17 +100,23 @@ impl Authority {
         audience: Option<&str>,
     ) -> Result<Validation, AuthorityError> {
         let now = self.clock.now();
-        let (auth_method, judged) = match &self.hybrid {
-            Some(hybrid) if session_token::is_named(token) => {
+        let (auth_method, judged) = match self.kind_of(token) {
+            Kind::SessionToken(hybrid) => {
                 let judged = self.judge_session_token(hybrid, token, audience, now).await?;
                 (AuthMethod::Session, judged.map(|claims| Arc::new(Sound::of(claims))))
             }
-            _ => (AuthMethod::Jwt, self.judge_jwt(token, audience, now)),
+            Kind::Legacy(legacy) => {
+                let judged = self.judge_legacy_token(legacy, token, audience, now).await?;
+                (AuthMethod::Session, judged.map(|claims| Arc::new(Sound::of(claims))))
+            }
+            Kind::Jwt => (AuthMethod::Jwt, self.judge_jwt(token, audience, now)),
         };
         self.observer.validated(auth_method, self.clock.now().since(now));
         let sound = match judged {
             Ok(sound) => sound,
-            Err(InactiveReason::UnknownKey) if !self.keys.is_loaded() => {
+            Err(InactiveReason::UnknownKey)
+                if auth_method == AuthMethod::Jwt && !self.keys.is_loaded() =>
+            {
                 // The database was not there yet: the key may be in it.
                 return Err(StoreError::Unavailable("the keys are not loaded yet".into()).into());
             }
@@ -117,6 +130,15 @@ impl Authority {
         Ok(Validation::Active(Active { sound, auth_method }))
     }
 
+    /// What a text claims to be.
+    fn kind_of(&self, token: &str) -> Kind<'_> {
+        match (&self.hybrid, &self.legacy) {
+            (Some(hybrid), _) if session_token::is_named(token) => Kind::SessionToken(hybrid),
+            (_, Some(legacy)) if legacy::is_candidate(token) => Kind::Legacy(legacy),
+            _ => Kind::Jwt,
+        }
+    }
+
     /// Whether the token's session is over, from memory. Only where more revocations matter than
     /// may be held there is the store asked.
     async fn is_revoked(&self, sound: &Sound) -> Result<bool, AuthorityError> {
@@ -126,7 +148,6 @@ impl Authority {
         }
         self.revocations.vouch()?;
         if self.revocations.is_overflowing() {
-            self.observer.asked_database(AuthMethod::Jwt);
             let session = self.store.find(id).await?;
             return Ok(session.is_some_and(|session| session.revoked.is_some()));
         }

@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::config::settings::SETTINGS;
 use crate::config::source::Given;
 use crate::doctor::{self, Finding, Patient, Severity, observe};
-use crate::keys::Secret;
 
 /// Examines and reports. The exit code says the worst finding: 0 for none or information, 1 for a
 /// warning, 2 for an error.
@@ -41,6 +40,10 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         Ok(database) => observe::database(config, &*database, &clock).await,
         Err(error) => return doctor::refused(&[error.to_string()]),
     };
+    let legacy = match app::inspect_legacy(config) {
+        Ok(rows) => observe::legacy(config, rows.as_deref()).await,
+        Err(error) => return doctor::refused(&[error.to_string()]),
+    };
     let jwt_secret = match config.kept_secret() {
         _ if !config.uses_kept_secret() => config.jwt_secret.clone(),
         Ok(kept) => kept,
@@ -51,8 +54,8 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         given: listed(given),
         environment: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
         jwt_secret,
-        auth_server_secret: std::env::var("BETTER_AUTH_SECRET").ok().map(Secret::new),
         database,
+        legacy,
         files: observe::files(config, &config.kept_secret_path()),
         now: clock.now(),
     };

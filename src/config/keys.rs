@@ -1,16 +1,11 @@
 //! Settings of the keys that sign, and what must not be one secret in two places.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use super::reader::Reader;
 use super::{Config, Environment};
-use crate::keys::Secret;
 use crate::keys::life::Schedule;
 use crate::token::key::Algorithm;
-
-/// What an auth-server built on Better Auth signs its sessions with.
-const LOGIN_SECRET: &str = "BETTER_AUTH_SECRET";
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Schedule {
     const DAY: u64 = 24 * 60 * 60;
@@ -51,16 +46,11 @@ impl Config {
         }
     }
 
-    /// Which of our secrets is also the auth-server's own (`BETTER_AUTH_SECRET` in this process's
-    /// environment), a sentence each: whoever embeds it could forge logins. No secret is quoted.
+    /// Which of our secrets is also the auth-server's own, a sentence each: whoever embeds it
+    /// could forge logins. No secret is quoted.
     #[must_use]
     pub fn shared_with_auth_server(&self) -> Vec<String> {
-        self.shared_with(std::env::var_os(LOGIN_SECRET))
-    }
-
-    fn shared_with(&self, login: Option<OsString>) -> Vec<String> {
-        let Some(login) = login.filter(|login| !login.is_empty()) else { return Vec::new() };
-        let login = Secret::new(login.into_encoded_bytes());
+        let Some(login) = &self.auth_server_secret else { return Vec::new() };
         let ours = [
             ("JWT_SECRET", &self.jwt_secret, "backends embed it, and could forge logins with it"),
             (
@@ -70,10 +60,12 @@ impl Config {
             ),
             ("AUTHORITY_SECRET", &self.authority_secret, "only this service may know it"),
         ];
-        let equal = ours.into_iter().filter(|(_, secret, _)| secret.as_ref() == Some(&login));
+        let equal = ours.into_iter().filter(|(_, secret, _)| secret.as_ref() == Some(login));
         let tell = |(name, _, why)| {
             let print = login.fingerprint();
-            format!("{name} equals {LOGIN_SECRET} (fingerprint {print}): {why}; give each its own")
+            format!(
+                "{name} equals BETTER_AUTH_SECRET (fingerprint {print}): {why}; give each its own"
+            )
         };
         equal.map(tell).collect()
     }
@@ -119,12 +111,14 @@ mod tests {
 
     #[test]
     fn a_secret_shared_with_the_auth_server_is_told_and_not_quoted() {
-        let config = read(&[("JWT_SECRET", ONE), ("AUTHORITY_SECRET", TWO)]).unwrap();
-        assert_eq!(config.shared_with(None), [""; 0]);
-        assert_eq!(config.shared_with(Some("".into())), [""; 0]);
-        assert_eq!(config.shared_with(Some("another".into())), [""; 0]);
+        let told = |login: &[(&'static str, &'static str)]| {
+            let ours = [("JWT_SECRET", ONE), ("AUTHORITY_SECRET", TWO)];
+            read(&[&ours, login].concat()).unwrap().shared_with_auth_server()
+        };
+        assert_eq!(told(&[]), [""; 0]);
+        assert_eq!(told(&[("BETTER_AUTH_SECRET", "another")]), [""; 0]);
         for (secret, name) in [(ONE, "JWT_SECRET"), (TWO, "AUTHORITY_SECRET")] {
-            let told = config.shared_with(Some(secret.into()));
+            let told = told(&[("BETTER_AUTH_SECRET", secret)]);
             assert!(told.len() == 1 && told[0].starts_with(name), "{told:?}");
             assert!(!told[0].contains(&secret[..8]));
         }

@@ -2,6 +2,7 @@
 
 mod kept;
 mod keys;
+mod legacy;
 mod network;
 mod reader;
 pub mod settings;
@@ -21,6 +22,7 @@ use crate::store::url::DatabaseUrl;
 use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
+pub use legacy::LegacySettings;
 pub use network::NetworkSettings;
 use reader::Reader;
 use source::Given;
@@ -52,6 +54,10 @@ pub struct Config {
     pub redis: Option<RedisUrl>,
     /// Who is given JWTs until somebody says otherwise.
     pub rollout: Rollout,
+    /// Which sessions that were there before are accepted, if any.
+    pub legacy: Option<LegacySettings>,
+    /// With what the auth-server signs its cookies.
+    pub auth_server_secret: Option<Secret>,
     /// Where gRPC listens.
     pub grpc_addr: SocketAddr,
     /// Where HTTP listens.
@@ -134,6 +140,9 @@ impl Config {
             revocations: revocations(&mut reader),
             redis: redis(&mut reader),
             rollout: rollout(&mut reader),
+            legacy: legacy::read(&mut reader),
+            // Another's secret: whether it is a good one is not for us to say.
+            auth_server_secret: reader.text("BETTER_AUTH_SECRET").map(Secret::new),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
             metrics_addr: reader.address("METRICS_ADDR"),

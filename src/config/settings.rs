@@ -147,6 +147,34 @@ pub const SETTINGS: &[Setting] = &[
         "The share of users who are given JWTs, 0 to 100, until `rollout set` says otherwise; the rest \
          are given session tokens.",
     ),
+    optional(
+        "LEGACY_SESSIONS",
+        "Whose sessions ValidateToken accepts beside its own: `better-auth`, or `table` for another \
+         table, which the next four settings name. It is only read. Unset: none.",
+    ),
+    optional(
+        "LEGACY_SESSIONS_TABLE",
+        "The table of these sessions, perhaps with its schema: `session`, `auth.session`. Unset: \
+         Better Auth's own.",
+    ),
+    optional(
+        "LEGACY_SESSIONS_TOKEN_COLUMN",
+        "Its column of the token: text, and indexed. Unset: `token`.",
+    ),
+    optional("LEGACY_SESSIONS_USER_COLUMN", "Its column of the user's id. Unset: `userId`."),
+    optional(
+        "LEGACY_SESSIONS_EXPIRES_COLUMN",
+        "Its column of the session's end. Unset: `expiresAt`.",
+    ),
+    secret(
+        "LEGACY_DATABASE_URL",
+        "Where that table is; a user who may SELECT from it is enough. Unset: DATABASE_URL.",
+    ),
+    secret(
+        "BETTER_AUTH_SECRET",
+        "The secret with which the auth-server signs its session cookies. With it they are accepted \
+         as they are, unset only the plain tokens within. Never equal to a secret above.",
+    ),
     plain("GRPC_ADDR", "127.0.0.1:50051", "The address and port of gRPC."),
     plain("HTTP_ADDR", "127.0.0.1:8080", "The address and port of HTTP."),
     plain("METRICS_ADDR", "127.0.0.1:9464", "The address and port of `GET /metrics`."),

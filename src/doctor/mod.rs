@@ -9,6 +9,7 @@ mod cookies;
 mod database;
 mod files;
 mod finding;
+mod legacy;
 mod lifetimes;
 pub mod observe;
 mod secrets;
@@ -32,10 +33,11 @@ pub struct Patient<'a> {
     pub environment: Vec<String>,
     /// The secret that signs: the given one, or the one that a data directory keeps.
     pub jwt_secret: Option<Secret>,
-    /// The auth-server's own secret, where the environment has it, too.
-    pub auth_server_secret: Option<Secret>,
     /// Its database.
     pub database: Database,
+    /// The table of the sessions that were there before, if there is to be one: whether it can be
+    /// read, or why not.
+    pub legacy: Option<Result<(), String>>,
     /// Its files.
     pub files: Files,
     /// When it was looked at.
@@ -73,6 +75,8 @@ pub const CHECKS: &[Check] = &[
     database::clock,
     database::schema,
     database::swept,
+    legacy::readable,
+    legacy::signed,
 ];
 
 /// Runs every check.

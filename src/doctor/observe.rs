@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::store::Inspect;
 use crate::store::inspect::{Place, Standing};
 use crate::store::rows::Schema;
 use crate::store::url::DatabaseUrl;
+use crate::store::{Inspect, LegacyRows};
 
 /// How long after it was due a row counts as forgotten by the sweepers: they come by each minute,
 /// and keep what has ended for a day.
@@ -94,6 +94,13 @@ async fn vitals(place: Place, database: &dyn Inspect, clock: &dyn Clock) -> Resu
 
 const fn ahead(there: Timestamp, here: Timestamp) -> i64 {
     there.as_micros().saturating_sub(here.as_micros())
+}
+
+/// Looks at the table of the sessions that were there before, with a token that is none.
+pub async fn legacy(config: &Config, rows: Option<&dyn LegacyRows>) -> Option<Result<(), String>> {
+    let (settings, rows) = (config.legacy.as_ref()?, rows?);
+    let found = rows.find_legacy(&settings.table, &["nobody".to_owned()]).await;
+    Some(found.map(drop).map_err(|error| error.to_string()))
 }
 
 /// The files and folders of an installation that should be its owner's alone, those that exist.

@@ -19,7 +19,7 @@ fn all<'a>(patient: &'a Patient<'_>) -> [(&'static str, Option<&'a Secret>); 4] 
         ("JWT_SECRET", patient.jwt_secret.as_ref()),
         ("JWT_SECRET_PREVIOUS", patient.config.jwt_secret_previous.as_ref()),
         ("AUTHORITY_SECRET", patient.config.authority_secret.as_ref()),
-        ("BETTER_AUTH_SECRET", patient.auth_server_secret.as_ref()),
+        ("BETTER_AUTH_SECRET", patient.config.auth_server_secret.as_ref()),
     ]
 }
 

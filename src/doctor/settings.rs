@@ -5,7 +5,7 @@ use crate::config::Environment;
 use crate::config::settings::SETTINGS;
 
 /// What the names of settings begin with that are nobody else's.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "JWT_",
     "REFRESH_",
     "SESSION_MAX",
@@ -16,6 +16,7 @@ const OURS: [&str; 10] = [
     "GRPC_ADD",
     "HTTP_ADD",
     "REVOCATION_",
+    "LEGACY_",
 ];
 
 /// Lists what is set, and says nothing secret.

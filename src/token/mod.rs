@@ -10,6 +10,7 @@
 //! * [`key`]: a signing key, as it is kept
 //! * [`refresh`]: the refresh token, its hash and its proof of origin
 //! * [`session_token`]: the opaque access token
+//! * [`legacy`]: the tokens of sessions that were there before
 //! * [`method`], [`rollout`]: the kinds of access token, and who is given which
 //! * [`seal`]: keeping a token so that only its predecessor opens it
 //! * [`session`]: one login, as stored
@@ -23,6 +24,7 @@ pub mod grant;
 pub mod id;
 pub mod jws;
 pub mod key;
+pub mod legacy;
 pub mod method;
 pub mod refresh;
 pub mod rollout;

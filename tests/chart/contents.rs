@@ -54,9 +54,11 @@ fn secrets_are_files_and_never_variables() {
         .collect();
     let expected = [
         "AUTHORITY_SECRET_FILE",
+        "BETTER_AUTH_SECRET_FILE",
         "DATABASE_URL_FILE",
         "JWT_SECRET_FILE",
         "JWT_SECRET_PREVIOUS_FILE",
+        "LEGACY_DATABASE_URL_FILE",
         "REDIS_URL_FILE",
     ];
     assert_eq!(files, BTreeSet::from(expected));

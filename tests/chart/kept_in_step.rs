@@ -9,7 +9,7 @@ use token_authority::config::settings::SETTINGS;
 use crate::helm::{chart, root, text};
 
 /// The settings that the chart sets by other values, or not at all: their reason.
-const BY_THE_CHART: [&str; 15] = [
+const BY_THE_CHART: [&str; 17] = [
     // Always production, where COOKIE_SECURE may not be false.
     "ENVIRONMENT",
     "COOKIE_SECURE",
@@ -20,6 +20,8 @@ const BY_THE_CHART: [&str; 15] = [
     "JWT_SECRET_PREVIOUS",
     "AUTHORITY_SECRET",
     "REDIS_URL",
+    "BETTER_AUTH_SECRET",
+    "LEGACY_DATABASE_URL",
     // By `grpc`, `http` and `metrics`.
     "GRPC_ADDR",
     "HTTP_ADDR",

@@ -103,6 +103,26 @@ async fn one_that_others_may_listen_to() {
 }
 
 #[tokio::test]
+async fn one_whose_older_sessions_cannot_be_looked_up() {
+    let table = "CREATE TABLE session (token text UNIQUE, \"userId\" text, ends timestamptz)";
+    let installation = planted(table).await.with("LEGACY_SESSIONS", "better-auth");
+    let report = installation.examine();
+    report.assert_only("error", "legacy.readable");
+    assert!(report.message("legacy.readable").contains("42703"), "{:?}", report.all);
+    assert!(report.message("legacy.signed").contains("BETTER_AUTH_SECRET is not set"));
+    installation.with("LEGACY_SESSIONS_EXPIRES_COLUMN", "ends").examine().assert_healthy();
+}
+
+#[tokio::test]
+async fn one_whose_older_sessions_are_in_a_database_that_does_not_answer() {
+    let url = format!("postgres://postgres:hunter2@127.0.0.1:{}/none?sslmode=disable", free_port());
+    let installation = planted("SELECT 1").await.with("LEGACY_SESSIONS", "better-auth");
+    let report = installation.with("LEGACY_DATABASE_URL", &url).examine();
+    report.assert_only("error", "legacy.readable");
+    assert!(!format!("{:?}", report.all).contains("hunter2"));
+}
+
+#[tokio::test]
 async fn one_that_nobody_sweeps() {
     let row = "INSERT INTO user_sessions
                    (id, user_id, token, expires_at, generation, lineage_key, handed_out_at,

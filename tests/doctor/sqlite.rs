@@ -47,3 +47,11 @@ fn a_file_that_nobody_migrated() {
     installation.examine().assert_only("error", "database.schema");
     assert_eq!(installation.files(), before);
 }
+
+#[test]
+fn older_sessions_that_cannot_be_looked_up() {
+    let installation = Installation::healthy().with("LEGACY_SESSIONS", "better-auth");
+    let before = installation.files();
+    installation.examine().assert_only("error", "legacy.readable");
+    assert_eq!(installation.files(), before, "looking changed something");
+}

@@ -15,46 +15,53 @@ fn ids() -> Vec<String> {
     numbered.chain(odd.map(str::to_owned)).collect()
 }
 
-/// The document's code in that language.
-fn snippet(language: &str) -> &'static str {
-    let (_, rest) = DOCUMENT.split_once(&format!("```{language}\n")).unwrap();
-    rest.split_once("```").unwrap().0
+/// The document's code in that language that defines `name`.
+fn snippet(language: &str, name: &str) -> &'static str {
+    let fence = format!("```{language}\n");
+    let mut blocks = DOCUMENT.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    blocks.find(|block| block.contains(&format!("{name}("))).unwrap()
 }
 
-/// Has a program read ids, a JSON array, and print their buckets, one a line.
-fn run(program: &mut Command) -> Vec<u8> {
+/// What the document's Python makes of each text.
+pub(crate) fn in_python(function: &str, texts: &[String]) -> Vec<String> {
+    let code = snippet("python", function);
+    let program = format!(
+        "{code}\nimport json, sys\n\
+         for one in json.loads(sys.stdin.buffer.read()): print({function}(one))"
+    );
+    run(Command::new("python3").args(["-c", &program]), texts)
+}
+
+/// What the document's JavaScript makes of each text.
+pub(crate) fn in_javascript(function: &str, texts: &[String]) -> Vec<String> {
+    let code = snippet("javascript", function);
+    let program = format!(
+        "{code}\nimport {{ readFileSync }} from 'node:fs';\n\
+         for (const one of JSON.parse(readFileSync(0, 'utf8'))) console.log({function}(one));"
+    );
+    run(Command::new("node").args(["--input-type=module", "-e", &program]), texts)
+}
+
+/// Has a program read texts, a JSON array, and print what it makes of each, one a line.
+fn run(program: &mut Command, texts: &[String]) -> Vec<String> {
     program.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().unwrap_or_else(|_| panic!("{program:?} is not installed"));
-    let input = serde_json::to_vec(&ids()).unwrap();
+    let input = serde_json::to_vec(texts).unwrap();
     child.stdin.take().unwrap().write_all(&input).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{program:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| line.parse().unwrap()).collect()
+    text.lines().map(str::to_owned).collect()
 }
 
-fn ours() -> Vec<u8> {
-    ids().into_iter().map(|id| bucket(&UserId::new(id).unwrap())).collect()
-}
-
-#[test]
-fn python_puts_users_into_the_same_buckets() {
-    let code = snippet("python");
-    let program = format!(
-        "{code}\nimport json, sys\nfor one in json.loads(sys.stdin.buffer.read()): print(bucket(one))"
-    );
-    assert_eq!(run(Command::new("python3").args(["-c", &program])), ours());
+fn ours() -> Vec<String> {
+    ids().into_iter().map(|id| bucket(&UserId::new(id).unwrap()).to_string()).collect()
 }
 
 #[test]
-fn javascript_puts_users_into_the_same_buckets() {
-    let code = snippet("javascript");
-    let program = format!(
-        "{code}\nimport {{ readFileSync }} from 'node:fs';\n\
-         for (const one of JSON.parse(readFileSync(0, 'utf8'))) console.log(bucket(one));"
-    );
-    let mut node = Command::new("node");
-    assert_eq!(run(node.args(["--input-type=module", "-e", &program])), ours());
+fn python_and_javascript_put_users_into_the_same_buckets() {
+    assert_eq!(in_python("bucket", &ids()), ours());
+    assert_eq!(in_javascript("bucket", &ids()), ours());
 }
 
 #[test]

@@ -18,5 +18,6 @@ mod replica;
 
 mod buckets;
 mod kinds;
+mod legacy;
 mod replicas;
 mod users;

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
 use token_authority::store::rows::Schema;
-use token_authority::store::{Rows, Store, postgres, sqlite};
+use token_authority::store::{LegacyRows, Rows, Store, postgres, sqlite};
 use token_authority::token::id::SessionId;
 use token_authority::token::rotation::Policy;
 use token_authority::token::session::Session;
@@ -74,6 +74,14 @@ impl Database {
     /// Other connections to the same database, as another replica would have them.
     pub(crate) async fn replica(&self) -> Arc<dyn Rows> {
         open(&self.place).await
+    }
+
+    /// The same database as one that holds another's sessions, too.
+    pub(crate) fn legacy(&self) -> Arc<dyn LegacyRows> {
+        match &self.place {
+            Place::Sqlite { path, .. } => Arc::new(sqlite::SqliteLegacy::new(path)),
+            Place::Postgres { url, .. } => postgres::connect(postgres::Options::new(url)).unwrap(),
+        }
     }
 
     /// A store of its own over other connections to the same database.

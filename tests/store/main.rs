@@ -15,6 +15,7 @@ mod database;
 mod feed;
 mod feed_on_postgres;
 mod keys;
+mod legacy;
 mod logins;
 mod on_postgres;
 mod on_sqlite;
@@ -93,6 +94,11 @@ conformance! {
         of_many_at_once_one_makes_the_next_key
         a_keys_life_is_only_lengthened_and_its_end_only_hastened
         the_latest_use_counts_and_goes_with_its_key;
+    legacy:
+        sessions_are_found_by_their_exact_token
+        a_row_that_makes_no_sense_fails_alone
+        names_that_are_not_there_find_nobody
+        look_ups_at_once_find_their_callers;
     secrets:
         the_database_holds_no_token
         the_quickstarts_query_finds_the_hash;

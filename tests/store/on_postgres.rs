@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use token_authority::store::legacy::LegacyTable;
 use token_authority::store::postgres::{Options, connect};
 use token_authority::store::rows::Schema;
-use token_authority::store::{Open, Rows, Store};
+use token_authority::store::{LegacyRows, Open, Rows, Store, StoreError};
 use token_authority::token::rotation::Verdict;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -155,4 +156,48 @@ async fn a_refresh_touches_no_index() {
     // Not all, should something hold an old snapshot at the time. With an index on a column that
     // a rotation changes it would be half of them.
     assert!(hot * 10 >= updates * 9, "{hot} of {updates}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_only_select_from_anothers_table_finds_its_sessions() {
+    let cluster = Cluster::shared();
+    let name = cluster.make_database().await;
+    let url = cluster.url(&name);
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    let made = "CREATE SCHEMA auth;
+        CREATE TABLE auth.\"Session\" (token varchar(64) UNIQUE, \"user\" int, zoned timestamptz,
+                                      plain timestamp(3));
+        INSERT INTO auth.\"Session\" VALUES
+            ('a', 7, '2030-01-02 03:04:05.678+00', '2030-01-02 03:04:05.678'),
+            ('b', 7, 'infinity', 'infinity'), ('c', 7, NULL, NULL);
+        CREATE ROLE legacy_reader LOGIN;
+        GRANT USAGE ON SCHEMA auth TO legacy_reader;
+        GRANT SELECT ON auth.\"Session\" TO legacy_reader;
+        ALTER ROLE legacy_reader SET default_transaction_read_only = on;
+        ALTER ROLE legacy_reader SET timezone = 'America/New_York'";
+    owner.execute(made).await.unwrap();
+    let rows = connect(Options::new(url.replace("postgres@", "legacy_reader@"))).unwrap();
+    let table = |column: &str| {
+        let name = |text: &str| text.parse().unwrap();
+        LegacyTable {
+            table: name("auth.Session"),
+            token: name("token"),
+            user: name("user"),
+            expires: name(column),
+        }
+    };
+    for column in ["zoned", "plain"] {
+        let tokens = ["a", "b", "c"].map(str::to_owned);
+        let found = rows.find_legacy(&table(column), &tokens).await.unwrap();
+        let end = |at: usize| {
+            let session = found[at].as_ref().unwrap().as_ref().unwrap();
+            assert_eq!(session.user_id.as_str(), "7");
+            session.expires_at.as_micros()
+        };
+        assert_eq!((end(0), end(1)), (1_893_553_445_678_000, 253_402_300_799_000_000));
+        assert!(matches!(found[2], Err(StoreError::Inconsistent(_))), "{:?}", found[2]);
+    }
+    owner.execute("REVOKE SELECT ON auth.\"Session\" FROM legacy_reader").await.unwrap();
+    let refused = rows.find_legacy(&table("zoned"), &["a".to_owned()]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
 }

@@ -4,12 +4,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Executor as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use token_authority::store::sessions::PATIENCE;
-use token_authority::store::{Rows, StoreError, sqlite};
+use token_authority::store::{LegacyRows as _, Rows, StoreError, sqlite};
 use token_authority::token::id::UserId;
 use token_authority::token::session::RevocationReason;
 
+use crate::legacy::better_auth;
 use crate::logins::{Logins, REACH, START};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,4 +102,45 @@ async fn two_processes_take_turns() {
     tokio::join!(work(&processes[0]), work(&processes[1]));
     let left = processes[0].purge(START + Duration::from_secs(1), 10).await.unwrap();
     assert_eq!(left.examined, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_s_sessions_end_in_any_of_sqlites_forms_and_their_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("auth.db");
+    let rows = sqlite::SqliteLegacy::new(&path);
+    let find = |token: &str| {
+        let tokens = [token.to_owned()];
+        let rows = &rows;
+        async move { rows.find_legacy(&better_auth(), &tokens).await }
+    };
+    assert!(matches!(find("iso").await, Err(StoreError::Unavailable(_))));
+    assert!(!path.exists(), "a look-up made a file");
+
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut owner = options.connect().await.unwrap();
+    let made = "CREATE TABLE session (token TEXT PRIMARY KEY, userId INTEGER, expiresAt);
+        INSERT INTO session VALUES
+            ('iso', 7, '2030-01-02T03:04:05.678Z'), ('text', 7, '2030-01-02 03:04:05.678'),
+            ('seconds', 7, 1893553445), ('milliseconds', 7, 1893553445678),
+            ('fraction', 7, 1893553445.678), ('never', 7, 'never'), ('null', 7, NULL)";
+    owner.execute(made).await.unwrap();
+    owner.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for (token, end) in [
+        ("iso", 1_893_553_445_678_000),
+        ("text", 1_893_553_445_678_000),
+        ("seconds", 1_893_553_445_000_000),
+        ("milliseconds", 1_893_553_445_678_000),
+        ("fraction", 1_893_553_445_678_000),
+    ] {
+        let found = find(token).await.unwrap().pop().unwrap().unwrap().unwrap();
+        assert_eq!((found.user_id.as_str(), found.expires_at.as_micros()), ("7", end), "{token}");
+    }
+    for token in ["never", "null"] {
+        let found = find(token).await.unwrap().pop().unwrap();
+        assert!(matches!(found, Err(StoreError::Inconsistent(_))), "{token}: {found:?}");
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "files lie beside it");
 }

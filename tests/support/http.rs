@@ -40,12 +40,30 @@ impl Http {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Answer, String> {
+        self.exchange(method, path, headers, Bytes::new()).await
+    }
+
+    /// Sends a form that will be answered.
+    pub(crate) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        let body = form.extend_pairs(fields).finish();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.exchange(Method::POST, path, &headers, body.into()).await.unwrap()
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, String> {
         let mut request =
             Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::default()).unwrap();
+        let request = request.body(Full::new(body)).unwrap();
         let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Which secrets there are: NAME=key, a line each. */}}
 {{- define "ta.secretKeys" -}}
 {{- $keys := .Values.secrets.keys -}}
-{{- $names := dict "JWT_SECRET" $keys.jwtSecret "JWT_SECRET_PREVIOUS" $keys.jwtSecretPrevious "AUTHORITY_SECRET" $keys.authoritySecret "REDIS_URL" $keys.redisUrl -}}
+{{- $names := dict "JWT_SECRET" $keys.jwtSecret "JWT_SECRET_PREVIOUS" $keys.jwtSecretPrevious "AUTHORITY_SECRET" $keys.authoritySecret "REDIS_URL" $keys.redisUrl "BETTER_AUTH_SECRET" $keys.betterAuthSecret "LEGACY_DATABASE_URL" $keys.legacyDatabaseUrl -}}
 {{- if eq .Values.database.mode "postgres" -}}
 {{- $_ := set $names "DATABASE_URL" $keys.databaseUrl -}}
 {{- end -}}

@@ -12,6 +12,7 @@
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
+//! * `legacy`: [`LegacyRows`](super::LegacyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
@@ -19,6 +20,7 @@ mod error;
 mod feed;
 mod inspect;
 mod keys;
+mod legacy;
 mod link;
 mod migrate;
 mod rollouts;

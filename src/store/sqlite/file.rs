@@ -152,6 +152,21 @@ pub(super) async fn in_time<T>(
     }
 }
 
+/// How to read a file that is not made where it is missing.
+pub(super) fn to_read(path: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(path);
+    options.create_if_missing(false).read_only(true).disable_statement_logging()
+}
+
+/// How to read a file without making the files beside it, as SQLite would to read one that nobody
+/// has open.
+pub(super) fn to_inspect(path: &Path) -> SqliteConnectOptions {
+    // The write-ahead log lies beside the file while someone has it open.
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    to_read(path).immutable(!Path::new(&log).exists())
+}
+
 /// Makes the file, and the folder around it, where they are missing. SQLite gives the files
 /// beside it (`-wal`, `-shm`) the same mode.
 fn make(path: &Path) -> io::Result<()> {

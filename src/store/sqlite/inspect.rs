@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::error::judge;
-use super::file::{Statement, in_time};
+use super::file::{Statement, in_time, to_inspect};
 use super::{migrate, sql};
 use crate::clock::Timestamp;
 use crate::store::inspect::{Inspect, Place, Standing};
@@ -28,13 +28,7 @@ impl SqliteInspection {
     }
 
     async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(&self.path)
-            .create_if_missing(false)
-            .read_only(true)
-            // To read a file that nobody has open, SQLite would make the files beside it.
-            .immutable(!beside(&self.path).exists())
-            .disable_statement_logging();
+        let options = to_inspect(&self.path);
         in_time(async {
             let mut connection = options.connect().await?;
             let rows = statement.fetch_all(&mut connection).await?;
@@ -49,13 +43,6 @@ impl SqliteInspection {
         let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(u64::try_from(count.map_err(|error| judge(&error))?).unwrap_or(0))
     }
-}
-
-/// The write-ahead log, which lies beside the file while someone has it open.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
 }
 
 #[async_trait]

@@ -6,6 +6,7 @@
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
+//! * `legacy`: [`LegacyRows`](super::LegacyRows)
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
@@ -13,6 +14,7 @@ mod error;
 mod file;
 mod inspect;
 mod keys;
+mod legacy;
 mod migrate;
 mod rollouts;
 mod rows;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use super::StoreError;
 
 pub use inspect::SqliteInspection;
+pub use legacy::SqliteLegacy;
 
 /// Sessions in an SQLite file.
 #[derive(Debug)]

@@ -16,9 +16,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body;
 use serde_json::{Map, Value, json};
-use tonic::Status;
 use tonic::body::Body as GrpcBody;
 use tonic::client::GrpcService;
+use tonic::{Code, Status};
 
 use crate::authority::Authority;
 use crate::token::refresh;
@@ -125,6 +125,10 @@ where
     match done {
         // RFC 7009 section 2.2: a token that is none of ours is over as well.
         Ok(()) => (StatusCode::OK, NO_STORE).into_response(),
+        // RFC 7009 section 2.2.1: it is good, and not ours to end.
+        Err(error) if error.code() == Code::InvalidArgument => {
+            bad_request("unsupported_token_type", error.message())
+        }
         Err(error) => failed(&error),
     }
 }
@@ -194,10 +198,12 @@ fn access_token_answer(token: ValidateTokenResponse) -> Value {
 }
 
 fn invalid_request() -> Response {
-    let body = json!({
-        "error": "invalid_request",
-        "error_description": "one `token`, application/x-www-form-urlencoded, is required",
-    });
+    let what = "one `token`, application/x-www-form-urlencoded, is required";
+    bad_request("invalid_request", what)
+}
+
+fn bad_request(error: &str, description: &str) -> Response {
+    let body = json!({ "error": error, "error_description": description });
     (StatusCode::BAD_REQUEST, NO_STORE, Json(body)).into_response()
 }
 

@@ -1,0 +1,92 @@
+//! The tokens of sessions that were there before: looked up in the auth-server's own table, so
+//! that whoever was logged in stays so.
+
+use super::validate::InactiveReason;
+use super::{Authority, AuthorityError};
+use crate::clock::Timestamp;
+use crate::store::LegacySessions;
+use crate::token::access::{self, Claims};
+use crate::token::legacy::{CookieKey, LegacySession, UnverifiedLegacyToken};
+use crate::token::method::AuthMethod;
+
+/// What an authority needs to accept them.
+#[derive(Debug)]
+pub struct Legacy {
+    /// Where they are looked up.
+    pub sessions: LegacySessions,
+    /// The key of the auth-server's cookies. `None`: signed tokens cannot be judged.
+    pub key: Option<CookieKey>,
+}
+
+impl Authority {
+    /// Judges a token of the auth-server's. The database is asked only for what can be one and,
+    /// if it is signed, is signed rightly.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub(super) async fn judge_legacy_token(
+        &self,
+        legacy: &Legacy,
+        token: &str,
+        audience: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Result<Claims, InactiveReason>, AuthorityError> {
+        let Some(token) = UnverifiedLegacyToken::parse(token) else {
+            return Ok(Err(InactiveReason::Malformed));
+        };
+        if token.is_signed() {
+            match &legacy.key {
+                None => return Ok(Err(InactiveReason::UnknownKey)),
+                Some(key) if !token.verify(key) => return Ok(Err(InactiveReason::BadSignature)),
+                Some(_) => {}
+            }
+        }
+        self.observer.asked_database(AuthMethod::Session);
+        let session = legacy.sessions.find(token.into_token()).await?;
+        Ok(judge(session, audience, now))
+    }
+}
+
+/// Such a session has no id of ours, no audience and no scopes: it says who, and until when.
+fn judge(
+    session: Option<LegacySession>,
+    audience: Option<&str>,
+    now: Timestamp,
+) -> Result<Claims, InactiveReason> {
+    let session = session.ok_or(InactiveReason::NotFound)?;
+    if now >= session.expires_at {
+        return Err(InactiveReason::Expired);
+    }
+    if audience.is_some() {
+        return Err(InactiveReason::WrongAudience);
+    }
+    Ok(Claims {
+        subject: session.user_id.as_str().to_owned(),
+        expires_at: session.expires_at.as_seconds(),
+        kind: Some(access::TYPE.to_owned()),
+        ..Claims::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::id::UserId;
+
+    #[test]
+    fn it_ends_at_its_end_and_is_meant_for_no_audience() {
+        let end = Timestamp::from_seconds(100);
+        let session =
+            || Some(LegacySession { user_id: UserId::new("u").unwrap(), expires_at: end });
+        let before = Timestamp::from_micros(end.as_micros() - 1);
+        let claims = judge(session(), None, before).unwrap();
+        assert_eq!((claims.subject.as_str(), claims.expires_at), ("u", 100));
+        assert_eq!((claims.session_id, claims.id, claims.issued_at), (None, None, None));
+        assert_eq!(judge(session(), None, end).unwrap_err(), InactiveReason::Expired);
+        assert_eq!(
+            judge(session(), Some("api"), before).unwrap_err(),
+            InactiveReason::WrongAudience
+        );
+        assert_eq!(judge(None, None, before).unwrap_err(), InactiveReason::NotFound);
+    }
+}

@@ -1,0 +1,31 @@
+//! Checks of the sessions that were there before.
+
+use super::{Finding, Patient};
+
+/// Whether their table answers, as its names are set.
+pub(super) fn readable(patient: &Patient<'_>) -> Vec<Finding> {
+    let (Some(settings), Some(looked)) = (&patient.config.legacy, &patient.legacy) else {
+        return Vec::new();
+    };
+    let table = settings.table.table.quoted();
+    vec![match looked {
+        Ok(()) => Finding::ok("legacy.readable", format!("{table} answers")),
+        Err(why) => {
+            let message = format!(
+                "{table} cannot be looked up in: {why}. Is it there, has it the columns that \
+                 LEGACY_SESSIONS says, and may this user SELECT from it?"
+            );
+            Finding::error("legacy.readable", message)
+        }
+    }]
+}
+
+/// Whether the auth-server's cookies can be judged.
+pub(super) fn signed(patient: &Patient<'_>) -> Vec<Finding> {
+    if patient.config.legacy.is_none() || patient.config.auth_server_secret.is_some() {
+        return Vec::new();
+    }
+    let message = "BETTER_AUTH_SECRET is not set: of legacy sessions only the plain token is \
+                   accepted, and a signed cookie is refused as of an unknown key";
+    vec![Finding::info("legacy.signed", message)]
+}

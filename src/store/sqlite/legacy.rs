@@ -1,0 +1,91 @@
+//! [`LegacyRows`] on SQLite: a file that is perhaps another's, and is only ever read.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
+
+use super::error::judge;
+use super::file::{in_time, to_inspect, to_read};
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+use crate::store::lease::Lease;
+use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
+
+/// How many may read at once.
+const READERS: u32 = 4;
+
+/// An SQLite file that is read. It need not be there yet, and is never made.
+#[derive(Debug)]
+pub struct SqliteLegacy {
+    pool: SqlitePool,
+}
+
+impl SqliteLegacy {
+    /// The file of that path, opened at the first look-up.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self::with(to_read(path))
+    }
+
+    /// The same, to be looked at only: files beside it are not made either.
+    #[must_use]
+    pub fn to_inspect(path: &Path) -> Self {
+        Self::with(to_inspect(path))
+    }
+
+    fn with(options: SqliteConnectOptions) -> Self {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl LegacyRows for SqliteLegacy {
+    async fn find_legacy(
+        &self,
+        table: &LegacyTable,
+        tokens: &[String],
+    ) -> Result<Vec<Found>, StoreError> {
+        let statement = sqlx::query(AssertSqlSafe(select(table)));
+        let statement = statement.bind(serde_json::Value::from(tokens).to_string());
+        let rows = in_time(async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let rows = statement.fetch_all(&mut *lease).await?;
+            lease.give_back();
+            Ok(rows)
+        })
+        .await?;
+        let rows: Result<_, sqlx::Error> = rows.iter().map(read).collect();
+        Ok(in_order(tokens, rows.map_err(|error| judge(&error))?))
+    }
+}
+
+/// The statement. Nothing but quoted names goes into it, each behind the table's: a quoted name
+/// that stands alone would be a string where there is no such column. A moment is a text of
+/// ISO 8601, or a number: of seconds up to the year 5138, else of milliseconds.
+fn select(table: &LegacyTable) -> String {
+    let LegacyTable { table, token, user, expires } = table;
+    format!(
+        "SELECT s.{token}, CAST(s.{user} AS TEXT), \
+                CAST(round(CASE \
+                    WHEN typeof(s.{expires}) = 'text' THEN unixepoch(s.{expires}, 'subsec') * 1000 \
+                    WHEN s.{expires} < 100000000000 THEN s.{expires} * 1000 \
+                    ELSE s.{expires} END) AS INTEGER) \
+         FROM {table} AS s WHERE s.{token} IN (SELECT value FROM json_each(?1))",
+        table = table.quoted(),
+        token = token.quoted(),
+        user = user.quoted(),
+        expires = expires.quoted(),
+    )
+}
+
+fn read(row: &SqliteRow) -> Result<(String, Found), sqlx::Error> {
+    let millis: Option<i64> = row.try_get(2)?;
+    let expires_at = millis.map(|millis| Timestamp::from_micros(millis.saturating_mul(1000)));
+    Ok((row.try_get(0)?, session(row.try_get(1)?, expires_at)))
+}
