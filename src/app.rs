@@ -9,6 +9,7 @@ mod ready;
 mod rollout;
 pub mod schema;
 mod secret_file;
+pub mod sessions;
 
 use std::future::Future;
 use std::io;
@@ -25,7 +26,7 @@ use crate::authority::keeper::{Keeper, KeyError};
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, trust};
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{Inspect, LegacyRows, Rows, Signal, Store, StoreError, postgres, sqlite};
 use crate::transport::callers::gate::Within;
@@ -159,7 +160,14 @@ impl App {
         keeper.start().await?;
         let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
         let legacy = legacy::open(&config, &legacy)?;
-        let metrics = meters::make(&store, &rows, &rollout, &clock)?;
+        let doors = doors::Doors::new(&config.network)?;
+        let trust = trust::Sources {
+            revocations: Arc::clone(&revocations),
+            keys: Arc::clone(&keys),
+            rotate_every: config.keys.rotate_every,
+            tls: doors.tls(),
+        };
+        let metrics = meters::make(&store, &rows, &rollout, &clock, trust)?;
         let well_known = http::WellKnownSettings {
             issuer: config.tokens.issuer.clone(),
             publish: config.keys.publish,
@@ -180,7 +188,6 @@ impl App {
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
-        let doors = doors::Doors::new(&config.network)?;
         let observe = ObserveLayer(Kind::Grpc, metrics.requests.clone());
         let reflection = config.network.reflection;
         let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)

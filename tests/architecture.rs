@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     ("transport", &["authority", "store", "keys", "token", "clock"], &["sqlx", "rand"]),
     (
         "metrics",
-        &["transport", "authority", "store", "token", "clock"],
+        &["transport", "authority", "store", "keys", "token", "clock"],
         &["tonic", "sqlx", "prost", "rand"],
     ),
 ];

@@ -73,6 +73,11 @@ impl Doors {
         })
     }
 
+    /// What handshakes are made with. `None`: there are none.
+    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
+        self.tls.clone()
+    }
+
     /// The gRPC port.
     pub(super) fn grpc(&self) -> Port {
         Port::new(Protocols::Http2, self.tls.clone(), &self.limits)

@@ -8,12 +8,11 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::AppError;
-use crate::authority::RolloutControl;
 use crate::authority::sweeper::Pace;
+use crate::authority::{Observer as _, RolloutControl};
 use crate::clock::Clock;
 use crate::config::Environment;
-use crate::metrics::standing::Sources;
-use crate::metrics::{Metrics, listener};
+use crate::metrics::{Metrics, listener, standing, trust};
 use crate::store::{Rows, Store};
 
 pub(super) fn make(
@@ -21,15 +20,20 @@ pub(super) fn make(
     rows: &Arc<dyn Rows>,
     rollout: &Arc<RolloutControl>,
     clock: &Arc<dyn Clock>,
+    trust: trust::Sources,
 ) -> Result<Arc<Metrics>, AppError> {
-    let sources = Sources {
+    let sources = standing::Sources {
         store: Arc::clone(store),
         rows: Arc::clone(rows),
         rollout: Arc::clone(rollout),
         clock: Arc::clone(clock),
         retention: Pace::default().retention,
     };
-    let metrics = Metrics::new(sources).map_err(|error| AppError::Server(error.to_string()))?;
+    let revocations = Arc::clone(&trust.revocations);
+    let metrics =
+        Metrics::new(sources, trust).map_err(|error| AppError::Server(error.to_string()))?;
+    let told = Arc::clone(&metrics.tokens);
+    revocations.observe_propagation(move |after| told.revocation_arrived(after));
     Ok(Arc::new(metrics))
 }
 

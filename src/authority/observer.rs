@@ -31,12 +31,6 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
 
     /// A revocation made elsewhere came into force here, so long after it was made.
     fn revocation_arrived(&self, _after: Duration) {}
-
-    /// All revocations made before that moment are in force here.
-    fn revocations_confirmed(&self, _until: Timestamp) {}
-
-    /// The key that signs stops doing so at that moment.
-    fn signing_key_expires(&self, _at: Timestamp) {}
 }
 
 /// What became of a presented refresh token.

@@ -53,6 +53,10 @@ impl Authority {
         let refreshed = self.store.refresh(refresh).await?;
         // A theft that was just found, or a revocation that others made.
         if let Some(session) = &refreshed.session {
+            if refreshed.verdict == Verdict::Theft {
+                let session_id = session.id;
+                tracing::warn!(%session_id, "a refresh token was reused: its session is revoked");
+            }
             self.put_in_force(session);
         }
         Ok(Some(refreshed))

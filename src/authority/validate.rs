@@ -148,6 +148,7 @@ impl Authority {
         }
         self.revocations.vouch()?;
         if self.revocations.is_overflowing() {
+            self.observer.asked_database(AuthMethod::Jwt);
             let session = self.store.find(id).await?;
             return Ok(session.is_some_and(|session| session.revoked.is_some()));
         }

@@ -3,9 +3,8 @@
 use std::io::Write as _;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::table::{self, aligned};
 use crate::app;
 use crate::authority::keeper::{Keeper, KeyError, Listed, Rotation};
 use crate::clock::Timestamp;
@@ -62,13 +61,13 @@ fn rotation(matches: &ArgMatches) -> Rotation {
 
 async fn rotate(keeper: &mut Keeper, rotation: Rotation) -> Result<String, KeyError> {
     let key = keeper.rotate(rotation).await?;
-    let at = moment(Some(key.activates_at));
+    let at = table::moment(key.activates_at);
     Ok(format!("{} {} is published now and signs from {at}\n", key.algorithm, key.kid))
 }
 
 async fn retire(keeper: &mut Keeper) -> Result<String, KeyError> {
     Ok(match keeper.retire().await? {
-        Some(at) => format!("the stored keys verify until {}\n", moment(Some(at))),
+        Some(at) => format!("the stored keys verify until {}\n", table::moment(at)),
         None => "there is nothing to retire\n".to_owned(),
     })
 }
@@ -93,23 +92,12 @@ fn table(keys: &[Listed]) -> String {
             moment(key.signs_from),
             moment(key.signs_until),
             moment(key.ends),
-            key.last_verified_at.map_or_else(|| "never".to_owned(), |at| moment(Some(at))),
+            key.last_verified_at.map_or_else(|| "never".to_owned(), table::moment),
         ]
     };
-    let rows: Vec<[String; 8]> =
-        std::iter::once(head.map(str::to_owned)).chain(keys.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..8).map(width).collect();
-    let line = |row: &[String; 8]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    aligned(head, keys.iter().map(row))
 }
 
-/// A moment in UTC, to the second.
 fn moment(at: Option<Timestamp>) -> String {
-    let read = |at: Timestamp| OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
-    let text = at.and_then(read).and_then(|at| at.format(&Rfc3339).ok());
-    text.unwrap_or_else(|| "-".to_owned())
+    at.map_or_else(|| "-".to_owned(), table::moment)
 }

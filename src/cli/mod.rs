@@ -8,6 +8,8 @@ mod migrate;
 mod quickstart;
 mod rollout;
 mod serve;
+mod sessions;
+mod table;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ fn command() -> Command {
         )
         .subcommand(Command::new("health").about("Ask the process on this machine whether it serves"))
         .subcommand(keys::command())
+        .subcommand(sessions::command())
         .subcommand(callers::command());
     source::add_flags(command)
 }
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
             Some(("migrate", _)) => migrate::run(config).await,
             Some(("health", _)) => health::run(config).await,
             Some(("keys", matches)) => keys::run(config, matches).await,
+            Some(("sessions", matches)) => sessions::run(config, matches).await,
             Some(("rollout", _)) => rollout::run(config, &matches).await,
             _ => serve::run(config).await,
         }

@@ -6,12 +6,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::table::moment;
 use crate::app;
 use crate::authority::rollout::{RolloutControl, RolloutOrder, deviation};
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::store::{RolloutChange, Rows, StoreError};
 use crate::token::method::AuthMethod;
@@ -96,11 +95,6 @@ fn history(changes: &[RolloutChange]) -> Vec<String> {
         format!("history   {}  {}  by {}", moment(change.at), say(change.rollout), change.by)
     };
     changes.iter().map(line).collect()
-}
-
-fn moment(at: Timestamp) -> String {
-    let moment = OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
-    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 /// The live sessions by ten buckets at a time and kind.

@@ -154,6 +154,25 @@ impl KeyRing {
         able.map(|placed| placed.span.signs_from.since(now)).min()
     }
 
+    /// When this ring has no stored key left to sign with. `None`: not as far as is known, or none
+    /// signs here; the epoch: there is none already.
+    #[must_use]
+    pub fn signing_ends(&self) -> Option<Timestamp> {
+        self.opener.as_ref()?;
+        let stored = self.stored.load();
+        let able = stored.as_deref()?.iter().filter(|placed| placed.key.can_sign());
+        able.map(|placed| placed.span.ends)
+            .try_fold(Timestamp::EPOCH, |latest, ends| Some(latest.max(ends?)))
+    }
+
+    /// From when on the newest stored key signs. `None`: there is none, or none signs here.
+    #[must_use]
+    pub fn newest_signs_from(&self) -> Option<Timestamp> {
+        self.opener.as_ref()?;
+        let stored = self.stored.load();
+        stored.as_deref()?.last().map(|newest| newest.span.signs_from)
+    }
+
     /// Verifies a token's signature with the key that it names; with the active key where it
     /// names none, as tokens do that other tools made from the same secret.
     ///

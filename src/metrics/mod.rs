@@ -2,12 +2,13 @@
 //!
 //! The rooms below know nothing of it. The authority tells an [`Observer`](crate::authority::Observer),
 //! the transport a [`Meter`](crate::transport::observe::Meter), and what stands rather than
-//! happens (connections, lanes, the roll-out) is asked when somebody reads. Nothing that a
+//! happens (connections, lanes, the roll-out, keys) is asked when somebody reads. Nothing that a
 //! validation touches takes a lock. Every name and its meaning: `docs/metrics.md`.
 //!
-//! * [`tokens`]: validations, refreshes, verdicts, the sweeper, revocations
+//! * [`tokens`]: validations, refreshes, verdicts, the sweeper, the spread of revocations
 //! * [`requests`]: RPCs and HTTP requests
 //! * [`standing`]: the database, its lanes and connections, the roll-out
+//! * [`trust`]: the revocations known here, the keys and the certificate that end one day
 //! * [`listener`]: `GET /metrics`
 
 pub mod listener;
@@ -15,6 +16,7 @@ mod register;
 pub mod requests;
 pub mod standing;
 pub mod tokens;
+pub mod trust;
 
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
 use requests::RequestMetrics;
 use standing::StandingMetrics;
 use tokens::TokenMetrics;
+use trust::TrustMetrics;
 
 /// Metrics could not be made: two have one name. A test rules it out.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,7 @@ pub struct Metrics {
     /// What the transport tells.
     pub requests: Arc<RequestMetrics>,
     standing: StandingMetrics,
+    trust: TrustMetrics,
 }
 
 impl Metrics {
@@ -47,17 +51,18 @@ impl Metrics {
     ///
     /// # Errors
     /// Where two metrics have one name.
-    pub fn new(sources: standing::Sources) -> Result<Self, MetricsError> {
+    pub fn new(sources: standing::Sources, trust: trust::Sources) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let tokens = Arc::new(TokenMetrics::register(&registry)?);
         let requests = Arc::new(RequestMetrics::register(&registry)?);
         let standing = StandingMetrics::register(&registry, sources)?;
+        let trust = TrustMetrics::register(&registry, trust)?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let about = Opts::new("token_authority_build_info", "The version that runs; always 1.");
         let build = IntGaugeVec::new(about, &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(build))?;
-        Ok(Self { registry, tokens, requests, standing })
+        Ok(Self { registry, tokens, requests, standing, trust })
     }
 
     /// The standing metrics, to be kept up to date.
@@ -71,8 +76,8 @@ impl Metrics {
     /// # Errors
     /// Where they cannot be written as text.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
-        self.tokens.look();
         self.standing.look();
+        self.trust.look();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

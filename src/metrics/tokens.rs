@@ -1,15 +1,13 @@
 //! What becomes of tokens, as the authority tells it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
 
-use super::register::{counter, counters, gauge, histogram, histograms, whole_gauge};
+use super::register::{counter, counters, histogram, histograms, whole_gauge};
 use crate::authority::observer::{Disagreement, Observer, Refreshing};
 use crate::authority::{AuthMethod, RefreshRefusal};
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::Timestamp;
 use crate::token::rotation::Verdict;
 
 /// From five microseconds, in which a signature is checked, to the store's patience.
@@ -57,15 +55,6 @@ const PROPAGATED: About = (
     "revocation_propagation_seconds",
     "How long a revocation made elsewhere took to come into force here.",
 );
-const STALENESS: About = (
-    "revocation_staleness_seconds",
-    "How long ago it was last confirmed that all revocations are in force here; 0 where nothing has to be confirmed.",
-);
-const KEY_EXPIRES: About =
-    ("signing_key_expires_timestamp_seconds", "When the key that signs stops doing so.");
-
-/// Nothing was confirmed yet.
-const NEVER: i64 = i64::MIN;
 
 /// A metric for each kind of access token, to be had without a look-up.
 #[derive(Debug)]
@@ -90,8 +79,6 @@ impl<M> PerMethod<M> {
 /// Counts what the authority tells.
 #[derive(Debug)]
 pub struct TokenMetrics {
-    registry: Registry,
-    clock: Arc<dyn Clock>,
     validations: PerMethod<Histogram>,
     queries: PerMethod<IntCounter>,
     issued: PerMethod<IntCounter>,
@@ -104,9 +91,6 @@ pub struct TokenMetrics {
     swept: IntCounter,
     last_sweep: IntGauge,
     propagation: Histogram,
-    staleness: Gauge,
-    confirmed: AtomicI64,
-    key_expires: OnceLock<IntGauge>,
 }
 
 impl TokenMetrics {
@@ -118,8 +102,6 @@ impl TokenMetrics {
         let kinds = Disagreement::ALL.map(Disagreement::as_str);
         let reasons = ["expired", "invalid", "revoked", "reused"];
         Ok(Self {
-            registry: registry.clone(),
-            clock: Arc::new(SystemClock),
             validations: PerMethod::of(|method| validations.with_label_values(&[method])),
             queries: PerMethod::of(|method| queries.with_label_values(&[method])),
             issued: PerMethod::of(|method| issued.with_label_values(&[method])),
@@ -132,19 +114,7 @@ impl TokenMetrics {
             swept: counter(registry, SWEPT)?,
             last_sweep: whole_gauge(registry, LAST_SWEEP)?,
             propagation: histogram(registry, PROPAGATED, &PROPAGATION)?,
-            staleness: gauge(registry, STALENESS)?,
-            confirmed: AtomicI64::new(NEVER),
-            key_expires: OnceLock::new(),
         })
-    }
-
-    /// Works out what depends on the moment.
-    pub(super) fn look(&self) {
-        let confirmed = self.confirmed.load(Ordering::Relaxed);
-        if confirmed != NEVER {
-            let age = self.clock.now().since(Timestamp::from_micros(confirmed));
-            self.staleness.set(age.as_secs_f64());
-        }
     }
 }
 
@@ -223,22 +193,5 @@ impl Observer for TokenMetrics {
 
     fn revocation_arrived(&self, after: Duration) {
         self.propagation.observe(after.as_secs_f64());
-    }
-
-    fn revocations_confirmed(&self, until: Timestamp) {
-        self.confirmed.fetch_max(until.as_micros(), Ordering::Relaxed);
-    }
-
-    /// Only where a key ever expires is there such a metric: 0 would be an alarm.
-    fn signing_key_expires(&self, at: Timestamp) {
-        if self.key_expires.get().is_none()
-            && let Ok(made) = whole_gauge(&self.registry, KEY_EXPIRES)
-        {
-            // Another thread may have been first.
-            let _ = self.key_expires.set(made);
-        }
-        if let Some(expires) = self.key_expires.get() {
-            expires.set(at.as_seconds());
-        }
     }
 }

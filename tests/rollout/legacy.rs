@@ -15,7 +15,6 @@ use tonic::Code;
 
 use crate::buckets::{in_javascript, in_python};
 use crate::replica::{Deployment, Replica};
-use crate::support::http::Http;
 use crate::support::postgres::Cluster;
 use crate::users::{check, issue, log_in};
 
@@ -126,7 +125,7 @@ async fn every_form_is_judged(deployment: Deployment) {
     assert!(results[0].active && results[0].user_id == "dora");
     assert!(is_of(&results[1], "bob") && !results[2].active && is_of(&results[3], "alice"));
 
-    let http = Http::new(replica.http_addr());
+    let http = replica.http();
     let told = http.form("/oauth2/introspect", &[("token", &cookie)]).await.json();
     let expected = serde_json::json!(
         { "active": true, "token_type": "Bearer", "sub": "alice", "exp": 4_102_444_800_u64 });
@@ -210,7 +209,7 @@ async fn a_table_out_of_reach_is_unavailable_and_jwts_go_on() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(check(&mut client, ALICE).await.unwrap_err().code(), Code::Unavailable);
     assert!(jwt.check(&mut client).await.active);
-    let http = Http::new(replica.http_addr());
+    let http = replica.http();
     assert_eq!(http.form("/oauth2/introspect", &[("token", ALICE)]).await.status, 503);
 }
 

@@ -15,6 +15,8 @@ use token_authority::transport::proto::v1::session_service_client::SessionServic
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::support::http::Http;
+
 /// A secret that is none.
 pub(crate) const SECRET: &str = "rollout-tests-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa";
 
@@ -113,8 +115,8 @@ impl Replica {
         let read = |line: &str| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             let address = |name: &str| line[name].as_str()?.parse().ok();
-            let serves = line["message"] == "serving";
-            serves.then_some((address("grpc")?, address("http")?, address("metrics")?))
+            let all = (address("grpc")?, address("http")?, address("metrics")?);
+            (line["message"] == "serving").then_some(all)
         };
         let found = self.log().lines().find_map(read);
         if let Some((grpc, http, metrics)) = found {
@@ -128,14 +130,14 @@ impl Replica {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// A client of its HTTP port.
+    pub(crate) fn http(&self) -> Http {
+        Http::new(self.http)
+    }
+
     /// Where its metrics are.
     pub(crate) fn metrics_addr(&self) -> SocketAddr {
         self.metrics
-    }
-
-    /// Where browsers and OAuth reach it.
-    pub(crate) fn http_addr(&self) -> SocketAddr {
-        self.http
     }
 
     /// A connection to it.

@@ -108,6 +108,12 @@ impl Revocations {
         }
     }
 
+    /// What the operator decided.
+    #[must_use]
+    pub const fn settings(&self) -> &RevocationSettings {
+        &self.settings
+    }
+
     /// Whether the session is known to be over.
     #[must_use]
     pub fn is_revoked(&self, session_id: SessionId) -> bool {

@@ -274,3 +274,29 @@ fn another_library_verifies_by_what_is_published() {
         assert_eq!(read.unwrap().claims["exp"], 99_999_999_999_u64);
     }
 }
+
+#[test]
+fn it_knows_when_it_has_nothing_left_to_sign_with() {
+    use crate::keys::life::GRACE;
+    let none = KeyRing::hs256(&secret(1), &[]);
+    assert_eq!((none.signing_ends(), none.newest_signs_from()), (None, None));
+    assert_eq!(KeyRing::new(&[], Some(opener())).signing_ends(), None, "not loaded yet");
+    assert_eq!(pairs(&[]).signing_ends(), Some(Timestamp::EPOCH));
+
+    let first = stored(1, Algorithm::EdDsa, NOW);
+    let ring = pairs(std::slice::from_ref(&first));
+    assert_eq!((ring.signing_ends(), ring.newest_signs_from()), (None, Some(NOW)));
+    // A successor that we can sign with, too, has no end as far as is known.
+    let later = NOW + 60 * MINUTE;
+    let ring = pairs(&[first.clone(), stored(2, Algorithm::EdDsa, later)]);
+    assert_eq!((ring.signing_ends(), ring.newest_signs_from()), (None, Some(later)));
+    // One that we cannot open leaves us the first one, while its last token lives.
+    let pair = NewPair::make(Algorithm::EdDsa, &secret(98), [7; 12]).unwrap();
+    let foreign = pair.stored(Due { number: 2, activates_at: later }, NOW, LIFE);
+    let ring = KeyRing::new(&[], Some(opener()));
+    ring.load(&[first.clone(), foreign]);
+    assert_eq!(ring.signing_ends(), Some(later + LIFE + GRACE));
+    // An end that somebody has set.
+    let ended = StoredKey { ends_at: Some(later), ..first };
+    assert_eq!(pairs(&[ended]).signing_ends(), Some(later));
+}

@@ -13,6 +13,9 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+use x509_parser::parse_x509_certificate;
+
+use crate::clock::Timestamp;
 
 /// Which files TLS is made from, all PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct Tls {
 struct Loaded {
     http2: Arc<ServerConfig>,
     both: Arc<ServerConfig>,
+    /// When the first certificate of the chain to end does.
+    ends: Timestamp,
 }
 
 impl Tls {
@@ -64,6 +69,12 @@ impl Tls {
     pub fn reload(&self) -> Result<(), String> {
         self.current.store(Arc::new(Loaded::new(&self.files)?));
         Ok(())
+    }
+
+    /// When the certificate that is shown ends, or the first of those between it and the root.
+    #[must_use]
+    pub fn ends(&self) -> Timestamp {
+        self.current.load().ends
     }
 
     /// The files.
@@ -88,6 +99,8 @@ impl Tls {
 impl Loaded {
     fn new(files: &TlsFiles) -> Result<Self, String> {
         let chain = certificates(&files.certificate)?;
+        let ends =
+            end_of(&chain).map_err(|why| format!("{}: {why}", files.certificate.display()))?;
         let key = PrivateKeyDer::from_pem_file(&files.key)
             .map_err(|error| format!("{}: {error}", files.key.display()))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -100,7 +113,7 @@ impl Loaded {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let http2 = Arc::new(config.clone());
         config.alpn_protocols.push(b"http/1.1".to_vec());
-        Ok(Self { http2, both: Arc::new(config) })
+        Ok(Self { http2, both: Arc::new(config), ends })
     }
 }
 
@@ -126,6 +139,15 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
     let chain: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
     if chain.is_empty() { Err(wrong(&"holds no certificate")) } else { Ok(chain) }
+}
+
+fn end_of(chain: &[CertificateDer<'_>]) -> Result<Timestamp, String> {
+    let end = |certificate: &CertificateDer<'_>| {
+        let (_, read) = parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+        Ok(Timestamp::from_seconds(read.validity().not_after.timestamp()))
+    };
+    let ends: Result<Vec<_>, String> = chain.iter().map(end).collect();
+    ends?.into_iter().min().ok_or_else(|| "holds no certificate".to_owned())
 }
 
 #[cfg(test)]
@@ -161,5 +183,29 @@ mod tests {
         std::fs::write(&key, other_key).unwrap();
         tls.reload().unwrap();
         assert_ne!(Arc::as_ptr(&tls.current.load()), before);
+    }
+
+    #[test]
+    fn the_first_certificate_of_the_chain_to_end_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut chain = String::new();
+        let mut pem = |year| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            chain.push_str(&params.self_signed(&key).unwrap().pem());
+            key.serialize_pem()
+        };
+        let (key, _) = (pem(2050), pem(2040));
+        let files = TlsFiles {
+            certificate: folder.path().join("chain.pem"),
+            key: folder.path().join("chain.key"),
+            client_ca: None,
+        };
+        std::fs::write(&files.certificate, chain).unwrap();
+        std::fs::write(&files.key, key).unwrap();
+        // date -u -d 2040-01-01 +%s
+        let expected = Timestamp::from_seconds(2_208_988_800);
+        assert_eq!(Tls::load(files).unwrap().ends(), expected);
     }
 }

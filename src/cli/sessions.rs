@@ -1,0 +1,132 @@
+//! `token-authority sessions list|revoke`: who is logged in, and ending it. Works on the database
+//! itself; every replica follows within a second.
+
+use std::io::Write as _;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Value, json};
+
+use super::table::{aligned, moment};
+use crate::app::sessions::Sessions;
+use crate::config::Config;
+use crate::store::{Revoke, StoreError};
+use crate::token::id::{SessionId, UserId};
+use crate::token::session::Session;
+
+pub(super) fn command() -> Command {
+    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Report in JSON");
+    let user = Arg::new("user").value_name("USER").required(true).help("The user's id");
+    let session = Arg::new("session")
+        .value_name("SESSION")
+        .num_args(1..)
+        .value_parser(|text: &str| text.parse::<SessionId>())
+        .required_unless_present("of")
+        .conflicts_with("of")
+        .help("The session's id, as in `sessions list`; several may be given");
+    let of = Arg::new("of").long("user").value_name("USER").help("All sessions of this user");
+    let except = Arg::new("except")
+        .long("except")
+        .value_name("SESSION")
+        .value_parser(|text: &str| text.parse::<SessionId>())
+        .requires("of")
+        .conflicts_with("session")
+        .help("All but this one");
+    Command::new("sessions")
+        .about("Show or end a user's sessions")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("list")
+                .about("List a user's live sessions, newest first")
+                .args([user, json()]),
+        )
+        .subcommand(
+            Command::new("revoke")
+                .about(
+                    "End sessions: their refresh tokens at once, their access tokens on every \
+                     replica within a second. One that is over already is no error",
+                )
+                .args([session, of, except, json()]),
+        )
+}
+
+pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
+    let sessions = Sessions::open(&config).await.map_err(|error| error.to_string())?;
+    let text = match matches.subcommand() {
+        Some(("revoke", matches)) => revoke(&sessions, matches).await,
+        Some((_, matches)) => list(&sessions, matches).await,
+        None => Ok(String::new()),
+    };
+    sessions.close().await;
+    std::io::stdout().write_all(text?.as_bytes()).map_err(|error| error.to_string())
+}
+
+fn user_id(matches: &ArgMatches, name: &str) -> Result<Option<UserId>, String> {
+    let text = matches.get_one::<String>(name);
+    text.map(|text| UserId::new(text.as_str()).map_err(|error| error.to_string())).transpose()
+}
+
+async fn list(sessions: &Sessions, matches: &ArgMatches) -> Result<String, String> {
+    let Some(user_id) = user_id(matches, "user")? else { return Ok(String::new()) };
+    let found = sessions.of(&user_id).await.map_err(|error| error.to_string())?;
+    if matches.get_flag("json") {
+        let all: Vec<Value> = found.iter().map(in_json).collect();
+        return Ok(format!("{:#}\n", json!({ "sessions": all })));
+    }
+    let heads = ["SESSION", "KIND", "CREATED", "LAST USED", "EXPIRES", "ADDRESS", "DEVICE"];
+    Ok(aligned(heads, found.iter().map(in_a_row)))
+}
+
+fn in_a_row(session: &Session) -> [String; 7] {
+    let client = &session.client;
+    let device =
+        if client.device_name().is_empty() { client.user_agent() } else { client.device_name() };
+    [
+        session.id.to_string(),
+        session.auth_method.as_str().to_owned(),
+        moment(session.created_at),
+        moment(session.last_used_at),
+        moment(session.expires_at),
+        client.ip_address().to_owned(),
+        device.to_owned(),
+    ]
+}
+
+/// By the names of the contract.
+fn in_json(session: &Session) -> Value {
+    let client = &session.client;
+    json!({
+        "session_id": session.id.to_string(),
+        "user_id": session.user_id.as_str(),
+        "created_at": moment(session.created_at),
+        "last_used_at": moment(session.last_used_at),
+        "expires_at": moment(session.expires_at),
+        "client": {
+            "user_agent": client.user_agent(),
+            "ip_address": client.ip_address(),
+            "device_name": client.device_name(),
+        },
+        "auth_method": session.auth_method.as_str(),
+    })
+}
+
+async fn revoke(sessions: &Sessions, matches: &ArgMatches) -> Result<String, String> {
+    let told = |error: StoreError| error.to_string();
+    let mut ended = Vec::new();
+    if let Some(user_id) = user_id(matches, "of")? {
+        let except = matches.get_one::<SessionId>("except").copied();
+        ended = sessions.revoke(Revoke::User { user_id, except }).await.map_err(told)?;
+    }
+    for id in matches.get_many::<SessionId>("session").unwrap_or_default() {
+        ended.extend(sessions.revoke(Revoke::Session(*id)).await.map_err(told)?);
+    }
+    let ids: Vec<String> = ended.iter().map(SessionId::to_string).collect();
+    if matches.get_flag("json") {
+        return Ok(format!("{:#}\n", json!({ "revoked": ids })));
+    }
+    Ok(if ids.is_empty() {
+        "there was no such live session\n".to_owned()
+    } else {
+        format!("revoked:\n{}\n", ids.join("\n"))
+    })
+}

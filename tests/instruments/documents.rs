@@ -1,0 +1,50 @@
+//! `docs/metrics.md` says what there is: every metric of a live page, its type and its labels, and
+//! none that is not there.
+
+use std::collections::BTreeMap;
+
+use crate::exposition::Page;
+use crate::load::Loaded;
+use crate::prometheus::root;
+
+/// The rows of the document's tables: a metric's type and labels, by its name.
+fn documented() -> BTreeMap<String, (String, String)> {
+    let text = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let row = |line: &str| {
+        let cells: Vec<_> = line.strip_prefix("| `")?.split(" | ").map(str::trim).collect();
+        let [name, kind, labels, meaning] = cells[..] else { panic!("{line}") };
+        assert!(meaning.len() > 20, "{name} means nothing");
+        let labels = labels.replace(['`', '–'], "").replace(", ", ",");
+        Some((name.trim_matches('`').to_owned(), (kind.to_owned(), labels)))
+    };
+    text.lines().filter_map(row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_explained() {
+    let loaded = Loaded::start().await;
+    loaded.live_through(0).await;
+    let page = Page::read(&loaded.replicas[0].scrape());
+    let found = page.kinds.iter().map(|(name, kind)| {
+        let labels: Vec<_> = page.labels(name).into_iter().collect();
+        (name.clone(), (kind.clone(), labels.join(",")))
+    });
+    assert_eq!(documented(), found.collect());
+}
+
+#[test]
+fn alerts_and_dashboard_name_no_metric_that_is_not_explained() {
+    let documented = documented();
+    for file in ["ops/prometheus/rules.yaml", "ops/grafana/dashboard.json"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        for (at, _) in text.match_indices("_total").chain(text.match_indices("_seconds")) {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let begin = text[..at].rfind(|c| !is_part(c)).map_or(0, |before| before + 1);
+            let end = text[at..].find(|c| !is_part(c)).map_or(text.len(), |after| at + after);
+            let name = &text[begin..end];
+            let parts = ["_bucket", "_sum", "_count"];
+            let plain = parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name);
+            assert!(documented.contains_key(plain), "{file}: {plain}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Reads the instruments as an operator does: a real Prometheus scrapes two loaded replicas, and
+//! every query of the dashboard and of the alert rules has to find something there; promtool holds
+//! metrics and rules to its own ideas; the pages that explain them are held to what there is.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail by a panic"
+)]
+
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/replica.rs"]
+mod replica;
+
+mod documents;
+mod exposition;
+mod load;
+mod prometheus;
+mod queries;
+mod rules;
