@@ -2,6 +2,7 @@
 
 mod doors;
 mod feed;
+pub mod inspect;
 pub mod keys;
 mod legacy;
 mod meters;
@@ -28,7 +29,7 @@ use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
 use crate::metrics::{Metrics, trust};
 use crate::store::url::{DatabaseUrl, InvalidUrl};
-use crate::store::{Inspect, LegacyRows, Rows, Signal, Store, StoreError, postgres, sqlite};
+use crate::store::{LegacyRows, Rows, Signal, Store, StoreError, postgres, sqlite};
 use crate::transport::callers::gate::Within;
 use crate::transport::observe::{Kind, ObserveLayer};
 use crate::transport::{grpc, http};
@@ -116,26 +117,6 @@ async fn open_database(config: &Config) -> Result<Database, AppError> {
 fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
     let options = postgres::Options::new(url);
     postgres::connect(options).map_err(|error| AppError::Url("DATABASE_URL", error))
-}
-
-/// The database that the settings name, to be looked at only: nothing is made or changed, and an
-/// SQLite file that is missing stays so.
-///
-/// # Errors
-/// Where the URL makes no sense.
-pub fn inspect(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
-    Ok(match &config.database {
-        DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteInspection::new(path)),
-        DatabaseUrl::Postgres(url) => connect(url)?,
-    })
-}
-
-/// The same for the sessions that were there before. `None`: there are none.
-///
-/// # Errors
-/// Where the URL makes no sense.
-pub fn inspect_legacy(config: &Config) -> Result<Option<Arc<dyn LegacyRows>>, AppError> {
-    config.legacy.as_ref().map(|settings| legacy::inspect(config, settings)).transpose()
 }
 
 impl App {

@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     ),
     (
         "doctor",
-        &["config", "store", "keys", "token", "clock"],
+        &["config", "authority", "store", "keys", "token", "clock"],
         &["tonic", "axum", "sqlx", "prost", "http", "rand"],
     ),
     ("transport", &["authority", "store", "keys", "token", "clock"], &["sqlx", "rand"]),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::app;
+use crate::app::inspect;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::config::settings::SETTINGS;
@@ -36,11 +36,11 @@ pub(super) async fn run(given: &Given, as_json: bool) -> ExitCode {
 
 async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
     let clock = SystemClock;
-    let database = match app::inspect(config) {
+    let database = match inspect::database(config) {
         Ok(database) => observe::database(config, &*database, &clock).await,
         Err(error) => return doctor::refused(&[error.to_string()]),
     };
-    let legacy = match app::inspect_legacy(config) {
+    let legacy = match inspect::legacy_rows(config) {
         Ok(rows) => observe::legacy(config, rows.as_deref()).await,
         Err(error) => return doctor::refused(&[error.to_string()]),
     };
@@ -57,6 +57,10 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         database,
         legacy,
         files: observe::files(config, &config.kept_secret_path()),
+        unservable: Config::read_to_serve(given).err().unwrap_or_default(),
+        callers: inspect::callers(config),
+        certificate: inspect::certificate(config),
+        replica: inspect::own_metrics(config).await,
         now: clock.now(),
     };
     doctor::examine(&patient)

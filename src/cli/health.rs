@@ -1,7 +1,7 @@
 //! `token-authority health`: asks the process on this machine whether it serves.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::app::inspect::reachable;
 use crate::config::Config;
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -110,28 +111,5 @@ impl ServerCertVerifier for AnyName {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Where a process that listens on every interface is reached from its own machine.
-fn reachable(listener: SocketAddr) -> SocketAddr {
-    let ip = match listener.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listener.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::reachable;
-
-    #[test]
-    fn every_interface_means_this_one() {
-        let of = |text: &str| reachable(text.parse().unwrap()).to_string();
-        assert_eq!(of("0.0.0.0:50051"), "127.0.0.1:50051");
-        assert_eq!(of("[::]:50051"), "[::1]:50051");
-        assert_eq!(of("10.0.0.1:50051"), "10.0.0.1:50051");
     }
 }

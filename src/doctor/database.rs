@@ -14,13 +14,6 @@ const DRIFTED: Duration = Duration::from_secs(1);
 /// Clocks that differ by more get the concurrency window wrong.
 const WRONG: Duration = Duration::from_secs(5);
 
-fn reached<'a>(patient: &'a Patient<'_>) -> Option<&'a Vitals> {
-    match &patient.database {
-        Database::Reached(vitals) => Some(vitals),
-        Database::Missing(_) | Database::Unreachable(..) => None,
-    }
-}
-
 fn production(patient: &Patient<'_>) -> bool {
     patient.config.environment == Environment::Production
 }
@@ -61,7 +54,7 @@ pub(super) fn encrypted(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// How long it takes to answer.
 pub(super) fn round_trip(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = reached(patient) else { return Vec::new() };
+    let Some(vitals) = patient.database.reached() else { return Vec::new() };
     let message = format!("{:.1} ms", vitals.round_trip.as_secs_f64() * 1000.0);
     if vitals.round_trip > SLOW {
         let message = format!(
@@ -75,14 +68,14 @@ pub(super) fn round_trip(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// Whether a transaction pooler is in between.
 pub(super) fn pooled(patient: &Patient<'_>) -> Vec<Finding> {
-    let pooled = reached(patient).is_some_and(|vitals| vitals.pooled);
+    let pooled = patient.database.reached().is_some_and(|vitals| vitals.pooled);
     let message = "a transaction pooler is in between: statements are not prepared by name";
     pooled.then(|| Finding::info("database.pooled", message)).into_iter().collect()
 }
 
 /// Whether it can be written to.
 pub(super) fn writable(patient: &Patient<'_>) -> Vec<Finding> {
-    if !reached(patient).is_some_and(|vitals| vitals.standing.read_only) {
+    if !patient.database.reached().is_some_and(|vitals| vitals.standing.read_only) {
         return Vec::new();
     }
     let message =
@@ -92,7 +85,7 @@ pub(super) fn writable(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// Whether a commit survives a crash.
 pub(super) fn durable(patient: &Patient<'_>) -> Vec<Finding> {
-    if reached(patient).is_none_or(|vitals| vitals.standing.durable) {
+    if patient.database.reached().is_none_or(|vitals| vitals.standing.durable) {
         return Vec::new();
     }
     let message = "synchronous_commit=off: a crash of the database undoes refreshes and \
@@ -102,7 +95,7 @@ pub(super) fn durable(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// Whether its clock shows what this machine's does.
 pub(super) fn clock(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = reached(patient) else { return Vec::new() };
+    let Some(vitals) = patient.database.reached() else { return Vec::new() };
     let Some(offset) = vitals.offset else { return Vec::new() };
     let certain = Duration::from_micros(offset.unsigned_abs()).saturating_sub(vitals.round_trip);
     let side = if offset < 0 { "behind" } else { "ahead of" };
@@ -121,7 +114,7 @@ pub(super) fn clock(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// How its schema stands to this version.
 pub(super) fn schema(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = reached(patient) else { return Vec::new() };
+    let Some(vitals) = patient.database.reached() else { return Vec::new() };
     let name = "database.schema";
     vec![match &vitals.schema {
         Ok(Schema::Current) => Finding::ok(name, "it is this version's"),
@@ -153,7 +146,7 @@ pub(super) fn schema(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// Whether anybody sweeps.
 pub(super) fn swept(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = reached(patient) else { return Vec::new() };
+    let Some(vitals) = patient.database.reached() else { return Vec::new() };
     match (&vitals.schema, &vitals.overdue) {
         (Ok(Schema::Behind { .. }), _) => Vec::new(),
         (_, Ok(0)) => vec![Finding::ok("database.swept", "no row is overdue")],

@@ -1,8 +1,8 @@
-//! Checks of the data directory.
+//! Checks of the files that hold secrets.
 
 use super::{Finding, Patient};
 
-/// Whether only their owner reads the database and the generated secret.
+/// Whether only their owner and group read the database, the generated secret and TLS's key.
 pub(super) fn private(patient: &Patient<'_>) -> Vec<Finding> {
     let modes = &patient.files.modes;
     let open = modes.iter().filter(|(_, mode)| mode & 0o007 != 0);
@@ -17,7 +17,8 @@ pub(super) fn private(patient: &Patient<'_>) -> Vec<Finding> {
         })
         .collect();
     if findings.is_empty() && !modes.is_empty() {
-        findings.push(Finding::ok("files.private", "others have no access to the data directory"));
+        findings
+            .push(Finding::ok("files.private", "others have no access to files that hold secrets"));
     }
     findings
 }

@@ -5,22 +5,29 @@
 //! in [`CHECKS`], and plant its fault in `tests/doctor`; what it needs to see is a field of the
 //! patient.
 
+mod callers;
 mod cookies;
 mod database;
 mod files;
 mod finding;
+mod keys;
 mod legacy;
 mod lifetimes;
 pub mod observe;
+mod replica;
+mod rollout;
 mod secrets;
 mod settings;
+mod tls;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::keys::Secret;
 
+pub use callers::{CallerSeen, CallersSeen};
 pub use finding::{Finding, Severity};
 pub use observe::{Database, Files, Vitals};
+pub use tls::CertificateSeen;
 
 /// What is examined.
 #[derive(Debug)]
@@ -40,6 +47,14 @@ pub struct Patient<'a> {
     pub legacy: Option<Result<(), String>>,
     /// Its files.
     pub files: Files,
+    /// What the service would refuse to start with, beside what makes no sense at all.
+    pub unservable: Vec<String>,
+    /// Who may call. `None`: nobody says so, or the file cannot be read.
+    pub callers: Option<CallersSeen>,
+    /// The certificate of the ports. `None`: there is none, or it cannot be loaded.
+    pub certificate: Option<CertificateSeen>,
+    /// The metrics of a service that runs beside, if one does.
+    pub replica: Option<String>,
     /// When it was looked at.
     pub now: Timestamp,
 }
@@ -53,6 +68,10 @@ pub const CHECKS: &[Check] = &[
     settings::misspelt,
     settings::exposed_in_development,
     settings::unannounced_end,
+    settings::unservable,
+    callers::file,
+    callers::weak,
+    tls::expiry,
     secrets::fingerprints,
     secrets::shared,
     secrets::short_of_randomness,
@@ -77,6 +96,14 @@ pub const CHECKS: &[Check] = &[
     database::swept,
     legacy::readable,
     legacy::signed,
+    keys::active,
+    keys::opened,
+    keys::ending,
+    keys::rotation,
+    rollout::stored,
+    replica::version,
+    replica::revocations,
+    replica::held,
 ];
 
 /// Runs every check.

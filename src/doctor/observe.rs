@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::store::inspect::{Place, Standing};
 use crate::store::rows::Schema;
 use crate::store::url::DatabaseUrl;
-use crate::store::{Inspect, LegacyRows};
+use crate::store::{Inspect, LegacyRows, RolloutChange};
+use crate::token::key::StoredKey;
 
 /// How long after it was due a row counts as forgotten by the sweepers: they come by each minute,
 /// and keep what has ended for a day.
@@ -31,6 +32,16 @@ pub enum Database {
     Reached(Vitals),
 }
 
+impl Database {
+    /// How it does, if it answered.
+    pub(super) const fn reached(&self) -> Option<&Vitals> {
+        match self {
+            Self::Reached(vitals) => Some(vitals),
+            Self::Missing(_) | Self::Unreachable(..) => None,
+        }
+    }
+}
+
 /// How a database does that answers.
 #[derive(Debug, Clone)]
 pub struct Vitals {
@@ -48,6 +59,10 @@ pub struct Vitals {
     pub schema: Result<Schema, String>,
     /// How many rows the sweepers have forgotten; or why that is not known.
     pub overdue: Result<u64, String>,
+    /// The stored key pairs; or why they are not known.
+    pub keys: Result<Vec<StoredKey>, String>,
+    /// The roll-out's last change, if there was one; or why that is not known.
+    pub rollout: Result<Option<RolloutChange>, String>,
 }
 
 /// Looks at the database.
@@ -89,6 +104,8 @@ async fn vitals(place: Place, database: &dyn Inspect, clock: &dyn Clock) -> Resu
             .overdue(due_before, MOST_OVERDUE)
             .await
             .map_err(|error| error.to_string()),
+        keys: database.stored_keys().await.map_err(|error| error.to_string()),
+        rollout: database.rollout_change().await.map_err(|error| error.to_string()),
     })
 }
 
@@ -122,6 +139,7 @@ pub fn files(config: &Config, jwt_secret: &Path) -> Files {
         paths.push(jwt_secret.to_owned());
         paths.push(config.data_dir.clone());
     }
+    paths.extend(config.network.tls.as_ref().map(|tls| tls.key.clone()));
     paths.sort();
     paths.dedup();
     let mode = |path: PathBuf| {

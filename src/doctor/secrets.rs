@@ -1,18 +1,7 @@
 //! Checks of the secrets, of which nothing but a fingerprint is ever told.
 
-use aws_lc_rs::hmac;
-
 use super::{Finding, Patient};
 use crate::keys::Secret;
-
-/// A name for a secret by which two machines' can be compared: it says nothing about the secret.
-fn fingerprint(secret: &Secret) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
-    let tag = hmac::sign(&key, b"fingerprint");
-    let mut first = [0; 4];
-    first.copy_from_slice(&tag.as_ref()[..4]);
-    format!("{:08x}", u32::from_be_bytes(first))
-}
 
 fn all<'a>(patient: &'a Patient<'_>) -> [(&'static str, Option<&'a Secret>); 4] {
     [
@@ -26,7 +15,7 @@ fn all<'a>(patient: &'a Patient<'_>) -> [(&'static str, Option<&'a Secret>); 4] 
 /// Tells the fingerprints, which have to be the same on every replica.
 pub(super) fn fingerprints(patient: &Patient<'_>) -> Vec<Finding> {
     let tell = |(name, secret): (&str, Option<&Secret>)| {
-        secret.map(|secret| format!("{name} {}", fingerprint(secret)))
+        secret.map(|secret| format!("{name} {}", secret.fingerprint()))
     };
     let told: Vec<_> = all(patient).into_iter().filter_map(tell).collect();
     if told.is_empty() {
@@ -73,16 +62,4 @@ pub(super) fn short_of_randomness(patient: &Patient<'_>) -> Vec<Finding> {
         Finding::warn("secrets.randomness", message)
     })
     .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fingerprint_is_the_beginning_of_an_hmac() {
-        // printf fingerprint | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
-        let secret = Secret::new("0123456789abcdef0123456789abcdef");
-        assert_eq!(fingerprint(&secret), "1fb06d85");
-    }
 }

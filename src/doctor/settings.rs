@@ -97,6 +97,21 @@ pub(super) fn unannounced_end(patient: &Patient<'_>) -> Vec<Finding> {
     Vec::new()
 }
 
+/// What keeps the service from starting: whom to let in, and with which certificate.
+pub(super) fn unservable(patient: &Patient<'_>) -> Vec<Finding> {
+    let of = |problem: &String| {
+        let name = if problem.starts_with("CALLERS_FILE") {
+            "callers.file"
+        } else if problem.starts_with("TLS") {
+            "tls.files"
+        } else {
+            "settings"
+        };
+        Finding::error(name, problem)
+    };
+    patient.unservable.iter().map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::distance;

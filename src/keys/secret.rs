@@ -61,5 +61,7 @@ mod tests {
         assert_ne!(print, Secret::new([2; 32]).fingerprint());
         assert!(print.len() == 8 && print.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(format!("{:?}", Secret::new([1; 32])), "Secret(…)");
+        // printf token-authority/fingerprint/v1 | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef
+        assert_eq!(Secret::new("0123456789abcdef0123456789abcdef").fingerprint(), "62af4780");
     }
 }

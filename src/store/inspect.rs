@@ -4,9 +4,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::StoreError;
 use super::rows::Schema;
+use super::{RolloutChange, StoreError};
 use crate::clock::Timestamp;
+use crate::token::key::StoredKey;
 
 /// A database as a doctor sees it. Every method only reads.
 #[async_trait]
@@ -19,6 +20,12 @@ pub trait Inspect: fmt::Debug + Send + Sync + 'static {
 
     /// How many rows a sweeper should have looked at before `due_before`; counts up to `most`.
     async fn overdue(&self, due_before: Timestamp, most: u32) -> Result<u64, StoreError>;
+
+    /// All key pairs, in the order of their numbers.
+    async fn stored_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
+
+    /// The roll-out's last change. `None`: there was none yet.
+    async fn rollout_change(&self) -> Result<Option<RolloutChange>, StoreError>;
 
     /// Where it is, without anything secret.
     fn place(&self) -> Place;

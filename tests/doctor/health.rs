@@ -7,13 +7,12 @@ use crate::support::supervised::free_port;
 
 #[test]
 fn it_says_whether_the_process_serves() {
-    let (grpc, http) = (free_port(), free_port());
+    let (grpc, http, metrics) = (free_port(), free_port(), free_port());
     let installation = Installation::healthy()
         .with("GRPC_ADDR", &format!("0.0.0.0:{grpc}"))
         .with("HTTP_ADDR", &format!("127.0.0.1:{http}"))
-        .with("METRICS_ADDR", "127.0.0.1:0")
-        .with("LOG_LEVEL", "error")
-        .with("TLS", "off");
+        .with("METRICS_ADDR", &format!("127.0.0.1:{metrics}"))
+        .with("LOG_LEVEL", "error");
     let callers = installation.path("callers.json");
     let installation = installation.with("CALLERS_FILE", callers.to_str().unwrap());
     let added = installation.run(&["callers", "add", "operator", "--role", "admin"]);
@@ -30,7 +29,10 @@ fn it_says_whether_the_process_serves() {
         assert!(server.try_wait().unwrap().is_none(), "the service ended");
     }
     // A doctor may look in while the service has its database open, and after it has crashed.
-    installation.examine().assert_healthy();
+    let report = installation.examine();
+    report.assert_healthy();
+    assert!(report.message("replica.version").ends_with(" runs"));
+    assert!(report.message("revocations.fresh").contains("known"));
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(answer().status.code(), Some(1));

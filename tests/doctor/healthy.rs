@@ -58,11 +58,11 @@ fn settings_are_told_without_their_secrets() {
     let settings = report.message("settings");
     assert!(settings.contains("JWT_ISSUER=https://auth.example.com"), "{settings}");
     assert!(settings.contains("JWT_SECRET (a secret)"), "{settings}");
-    // printf fingerprint | openssl dgst -sha256 -hmac "$JWT_SECRET" | cut -c-8
+    // printf token-authority/fingerprint/v1 | openssl dgst -sha256 -hmac "$JWT_SECRET" | cut -c-8
     assert_eq!(JWT_SECRET.len(), 44);
     let fingerprints = report.message("secrets.fingerprints");
     assert!(
-        fingerprints.contains("JWT_SECRET aed5710c, AUTHORITY_SECRET e8e479e5"),
+        fingerprints.contains("JWT_SECRET 190482f9, AUTHORITY_SECRET 0a57ca18"),
         "{fingerprints}"
     );
 }

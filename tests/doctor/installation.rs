@@ -4,12 +4,27 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
-use serde_json::Value;
-use tempfile::TempDir;
+use serde_json::{Value, json};
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::support::supervised::free_port;
 
 pub(crate) const JWT_SECRET: &str = "mFv1Qd0s7Zk4Xb9TnWc2Rj6Lp8Ye3Ga5UhIoKxNzJqM=";
 pub(crate) const AUTHORITY_SECRET: &str = "t9Bq2Vn5Ck8Wm1Zx4Lr7Jp0Fd3Sg6HyUaEoIiQwRtPs=";
+
+/// The SHA-256 of a key that nobody knows.
+pub(crate) const KEY_SHA256: &str =
+    "e64a57eef2b3d26c5f3b3a53fb7b1d4c1b4dd06b79e0e2ab4b2b57b5c1a2f3d4";
+
+/// One caller, as it should be.
+static CALLERS: LazyLock<NamedTempFile> = LazyLock::new(|| {
+    let file = NamedTempFile::new().unwrap();
+    let entry = json!({ "name": "auth-server", "roles": ["issuer"], "keys_sha256": [KEY_SHA256] });
+    std::fs::write(file.path(), json!({ "callers": [entry] }).to_string()).unwrap();
+    file
+});
 
 /// An installation as it should be run, until a test plants something.
 #[derive(Debug)]
@@ -51,6 +66,10 @@ impl Installation {
             .with("JWT_SECRET", JWT_SECRET)
             .with("AUTHORITY_SECRET", AUTHORITY_SECRET)
             .with("ALLOWED_ORIGINS", "https://app.example.com")
+            .with("TLS", "off")
+            .with("CALLERS_FILE", CALLERS.path().to_str().unwrap())
+            // Nobody's, unless a test starts a service.
+            .with("METRICS_ADDR", &format!("127.0.0.1:{}", free_port()))
     }
 
     /// With a variable set.
@@ -131,6 +150,12 @@ impl Report {
         let bad =
             self.all.iter().filter(|(severity, ..)| severity == "warn" || severity == "error");
         bad.map(|(severity, name, _)| (severity.as_str(), name.as_str())).collect()
+    }
+
+    /// How bad it found something, if it said anything about it.
+    pub(crate) fn of(&self, name: &str) -> Option<&str> {
+        let found = self.all.iter().find(|(_, known, _)| known == name);
+        found.map(|(severity, ..)| severity.as_str())
     }
 
     /// What it said about something.

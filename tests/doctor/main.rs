@@ -12,9 +12,15 @@
 #[expect(dead_code, reason = "the doctor needs no running service and no clients")]
 mod support;
 
+mod callers;
+mod certificates;
 mod health;
 mod healthy;
 mod installation;
+mod keys;
+mod looking;
 mod postgres;
+mod replica;
+mod rollout;
 mod settings;
 mod sqlite;

@@ -1,7 +1,5 @@
 //! Faults of a Postgres installation, planted in a real one.
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-
 use crate::installation::Installation;
 use crate::support::postgres::Cluster;
 use crate::support::supervised::free_port;
@@ -11,10 +9,7 @@ async fn planted(plant: &str) -> Installation {
     let cluster = Cluster::shared();
     let name = cluster.make_database().await;
     let installation = Installation::on(&cluster.url(&name));
-    let mut connection = PgConnection::connect(&cluster.url(&name)).await.unwrap();
-    let plant = plant.replace("{database}", &name);
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(plant))).await.unwrap();
-    connection.close().await.unwrap();
+    cluster.execute(&name, &plant.replace("{database}", &name)).await;
     installation
 }
 

@@ -8,7 +8,7 @@ use super::supervised::{Supervised, await_port, free_port};
 /// A running PgBouncer.
 #[derive(Debug)]
 pub(crate) struct PgBouncer {
-    _server: Supervised,
+    server: Supervised,
     port: u16,
 }
 
@@ -39,7 +39,17 @@ impl PgBouncer {
         assert!(std::path::Path::new(program).exists(), "PgBouncer is not installed");
         let server = Supervised::start(&folder, "TERM", &[program, file.to_str().unwrap()]);
         await_port(port, &server);
-        Self { _server: server, port }
+        Self { server, port }
+    }
+
+    /// Halts it, so that it neither answers nor hangs up.
+    pub(crate) fn pause(&self) {
+        self.server.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.server.signal("CONT");
     }
 
     /// Its port.

@@ -99,6 +99,25 @@ impl Cluster {
         name
     }
 
+    /// Runs statements in one of its databases.
+    pub(crate) async fn execute(&self, database: &str, sql: &str) {
+        let mut connection = PgConnection::connect(&self.url(database)).await.unwrap();
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Everything in one of its databases, as SQL.
+    pub(crate) fn dump(&self, database: &str) -> String {
+        let output =
+            std::process::Command::new(program("pg_dump")).arg(self.url(database)).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Newer versions of pg_dump put a random word there.
+        let lines = text.lines().filter(|line| !line.contains("restrict "));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// The URL of one of its databases.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)

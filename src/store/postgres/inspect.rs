@@ -12,9 +12,10 @@ use super::rows::{decoding, timestamp};
 use super::statements::moment;
 use super::{PgRows, sql};
 use crate::clock::Timestamp;
-use crate::store::StoreError;
 use crate::store::inspect::{Inspect, Place, Standing};
 use crate::store::rows::{Rows, Schema};
+use crate::store::{KeyRows as _, RolloutChange, Rollouts as _, StoreError};
+use crate::token::key::StoredKey;
 
 #[async_trait]
 impl Inspect for PgRows {
@@ -41,6 +42,14 @@ impl Inspect for PgRows {
         let rows = self.link.fetch(Again::Reading, build).await?;
         let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(u64::try_from(count.map_err(decoding)?).unwrap_or(0))
+    }
+
+    async fn stored_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.load_keys().await
+    }
+
+    async fn rollout_change(&self) -> Result<Option<RolloutChange>, StoreError> {
+        self.last_change().await
     }
 
     fn place(&self) -> Place {

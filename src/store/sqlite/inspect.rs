@@ -8,11 +8,12 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::error::judge;
 use super::file::{Statement, in_time, to_inspect};
-use super::{migrate, sql};
+use super::{keys, migrate, rollouts, sql};
 use crate::clock::Timestamp;
 use crate::store::inspect::{Inspect, Place, Standing};
 use crate::store::rows::Schema;
-use crate::store::{StoreError, migrations};
+use crate::store::{RolloutChange, StoreError, migrations};
+use crate::token::key::StoredKey;
 
 /// An SQLite file to be looked at.
 #[derive(Debug)]
@@ -64,6 +65,15 @@ impl Inspect for SqliteInspection {
 
     async fn overdue(&self, due_before: Timestamp, most: u32) -> Result<u64, StoreError> {
         self.count(sqlx::query(sql::OVERDUE).bind(due_before.as_micros()).bind(most)).await
+    }
+
+    async fn stored_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        keys::read(&self.fetch(sqlx::query(keys::LOAD)).await?)
+    }
+
+    async fn rollout_change(&self) -> Result<Option<RolloutChange>, StoreError> {
+        let rows = self.fetch(sqlx::query(sql::CHANGES).bind(1)).await?;
+        rows.first().map(rollouts::change).transpose()
     }
 
     fn place(&self) -> Place {

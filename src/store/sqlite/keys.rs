@@ -23,7 +23,7 @@ const INSERT: &str = "
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
     ON CONFLICT DO NOTHING";
 
-const LOAD: &str = "
+pub(super) const LOAD: &str = "
     SELECT number, kid, algorithm, public_jwk, sealed_private, sealed_with, created_at,
            activates_at, token_seconds, ends_at
     FROM signing_keys ORDER BY number";
@@ -85,7 +85,7 @@ impl KeyRows for SqliteRows {
 
     async fn load_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         let rows = self.file.fetch(sqlx::query(LOAD)).await?;
-        rows.iter().map(stored).collect::<Result<_, _>>().map_err(|error| judge(&error))
+        read(&rows)
     }
 
     async fn raise_token_life(&self, number: i64, life: Duration) -> Result<(), StoreError> {
@@ -117,6 +117,11 @@ impl KeyRows for SqliteRows {
         let rows = self.file.fetch(sqlx::query(USES)).await?;
         rows.iter().map(read).collect::<Result<_, _>>().map_err(|error| judge(&error))
     }
+}
+
+/// Reads the rows of [`LOAD`].
+pub(super) fn read(rows: &[SqliteRow]) -> Result<Vec<StoredKey>, StoreError> {
+    rows.iter().map(stored).collect::<Result<_, _>>().map_err(|error| judge(&error))
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredKey, sqlx::Error> {

@@ -82,7 +82,8 @@ impl Figures for SqliteRows {
     }
 }
 
-fn change(row: &SqliteRow) -> Result<RolloutChange, StoreError> {
+/// Reads a row of `CHANGES`.
+pub(super) fn change(row: &SqliteRow) -> Result<RolloutChange, StoreError> {
     Ok(RolloutChange {
         seq: row.try_get(0).map_err(decoding)?,
         rollout: Rollout {

@@ -48,8 +48,8 @@ pub struct Tls {
 struct Loaded {
     http2: Arc<ServerConfig>,
     both: Arc<ServerConfig>,
-    /// When the first certificate of the chain to end does.
-    ends: Timestamp,
+    /// From when on all certificates of the chain are good, and when the first of them ends.
+    validity: (Timestamp, Timestamp),
 }
 
 impl Tls {
@@ -74,7 +74,14 @@ impl Tls {
     /// When the certificate that is shown ends, or the first of those between it and the root.
     #[must_use]
     pub fn ends(&self) -> Timestamp {
-        self.current.load().ends
+        self.validity().1
+    }
+
+    /// From when on the certificate that is shown is good, and those between it and the root are;
+    /// and when the first of them ends.
+    #[must_use]
+    pub fn validity(&self) -> (Timestamp, Timestamp) {
+        self.current.load().validity
     }
 
     /// The files.
@@ -99,8 +106,8 @@ impl Tls {
 impl Loaded {
     fn new(files: &TlsFiles) -> Result<Self, String> {
         let chain = certificates(&files.certificate)?;
-        let ends =
-            end_of(&chain).map_err(|why| format!("{}: {why}", files.certificate.display()))?;
+        let validity =
+            validity(&chain).map_err(|why| format!("{}: {why}", files.certificate.display()))?;
         let key = PrivateKeyDer::from_pem_file(&files.key)
             .map_err(|error| format!("{}: {error}", files.key.display()))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -113,7 +120,7 @@ impl Loaded {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let http2 = Arc::new(config.clone());
         config.alpn_protocols.push(b"http/1.1".to_vec());
-        Ok(Self { http2, both: Arc::new(config), ends })
+        Ok(Self { http2, both: Arc::new(config), validity })
     }
 }
 
@@ -141,13 +148,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if chain.is_empty() { Err(wrong(&"holds no certificate")) } else { Ok(chain) }
 }
 
-fn end_of(chain: &[CertificateDer<'_>]) -> Result<Timestamp, String> {
-    let end = |certificate: &CertificateDer<'_>| {
+fn validity(chain: &[CertificateDer<'_>]) -> Result<(Timestamp, Timestamp), String> {
+    let read = |certificate: &CertificateDer<'_>| {
         let (_, read) = parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
-        Ok(Timestamp::from_seconds(read.validity().not_after.timestamp()))
+        let (begins, ends) = (read.validity().not_before, read.validity().not_after);
+        Ok([begins, ends].map(|moment| Timestamp::from_seconds(moment.timestamp())))
     };
-    let ends: Result<Vec<_>, String> = chain.iter().map(end).collect();
-    ends?.into_iter().min().ok_or_else(|| "holds no certificate".to_owned())
+    let all: Vec<_> = chain.iter().map(read).collect::<Result<_, String>>()?;
+    let all = all
+        .into_iter()
+        .reduce(|[begins, ends], [later, sooner]| [begins.max(later), ends.min(sooner)]);
+    all.map(|[begins, ends]| (begins, ends)).ok_or_else(|| "holds no certificate".to_owned())
 }
 
 #[cfg(test)]

@@ -1,0 +1,114 @@
+//! What a doctor looks at, as far as concrete types are needed to see it. Nothing is changed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{AppError, connect, legacy};
+use crate::config::Config;
+use crate::doctor::{CallerSeen, CallersSeen, CertificateSeen};
+use crate::store::url::DatabaseUrl;
+use crate::store::{Inspect, LegacyRows, sqlite};
+use crate::transport::callers::file::CallersFile;
+use crate::transport::callers::roles::Role;
+use crate::transport::serve::tls::Tls;
+
+/// How long to wait for the process on this machine.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The most that a page of metrics can have.
+const PAGE: usize = 4 << 20;
+
+/// The database that the settings name, to be looked at only: nothing is made or changed, and an
+/// SQLite file that is missing stays so.
+///
+/// # Errors
+/// Where the URL makes no sense.
+pub fn database(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
+    Ok(match &config.database {
+        DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteInspection::new(path)),
+        DatabaseUrl::Postgres(url) => connect(url)?,
+    })
+}
+
+/// The same for the sessions that were there before. `None`: there are none.
+///
+/// # Errors
+/// Where the URL makes no sense.
+pub fn legacy_rows(config: &Config) -> Result<Option<Arc<dyn LegacyRows>>, AppError> {
+    config.legacy.as_ref().map(|settings| legacy::inspect(config, settings)).transpose()
+}
+
+/// Who may call. `None`: nobody says so, or the file cannot be read.
+#[must_use]
+pub fn callers(config: &Config) -> Option<CallersSeen> {
+    let path = config.network.callers_file.as_deref()?;
+    let file = CallersFile::read(path).ok()?;
+    let seen = file.callers.into_iter().map(|caller| CallerSeen {
+        roles: (caller.roles.len(), Role::ALL.len()),
+        name: caller.name,
+        keys_sha256: caller.keys_sha256,
+    });
+    Some(CallersSeen {
+        path: path.display().to_string(),
+        mode: path.metadata().ok()?.mode() & 0o777,
+        callers: seen.collect(),
+    })
+}
+
+/// The certificate that the ports show. `None`: there is none, or it cannot be loaded.
+#[must_use]
+pub fn certificate(config: &Config) -> Option<CertificateSeen> {
+    let tls = Tls::load(config.network.tls.clone()?).ok()?;
+    let (begins, ends) = tls.validity();
+    Some(CertificateSeen { begins, ends })
+}
+
+/// The metrics of the process on this machine that has these settings. `None`: none answers.
+pub async fn own_metrics(config: &Config) -> Option<String> {
+    let address = reachable(config.metrics_addr);
+    tokio::time::timeout(PATIENCE, page(address)).await.ok()?
+}
+
+async fn page(address: SocketAddr) -> Option<String> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    let (mut client, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let driving = tokio::spawn(connection);
+    let request = Request::get("/metrics").header(header::HOST, address.to_string());
+    let answer = client.send_request(request.body(Empty::<Bytes>::new()).ok()?).await.ok()?;
+    let is_good = answer.status().is_success();
+    let body = Limited::new(answer.into_body(), PAGE).collect().await.ok()?.to_bytes();
+    driving.abort();
+    String::from_utf8(body.to_vec()).ok().filter(|_| is_good)
+}
+
+/// Where a process that listens on every interface is reached from its own machine.
+#[must_use]
+pub fn reachable(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listener.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn every_interface_means_this_one() {
+        let of = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(of("0.0.0.0:50051"), "127.0.0.1:50051");
+        assert_eq!(of("[::]:50051"), "[::1]:50051");
+        assert_eq!(of("10.0.0.1:50051"), "10.0.0.1:50051");
+    }
+}
