@@ -48,22 +48,26 @@ impl Http {
         let mut form = form_urlencoded::Serializer::new(String::new());
         let body = form.extend_pairs(fields).finish();
         let headers = [("content-type", "application/x-www-form-urlencoded")];
-        self.exchange(Method::POST, path, &headers, body.into()).await.unwrap()
+        self.exchange(Method::POST, path, &headers, body).await.unwrap()
     }
 
-    async fn exchange(
+    /// Sends a request with a body.
+    ///
+    /// # Errors
+    /// Where no answer came.
+    pub(crate) async fn exchange(
         &self,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: Bytes,
+        body: impl Into<Bytes>,
     ) -> Result<Answer, String> {
         let mut request =
             Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body)).unwrap();
+        let request = request.body(Full::new(body.into())).unwrap();
         let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

@@ -105,6 +105,7 @@ impl Setup {
             out,
             grpc: SocketAddr::from(([127, 0, 0, 1], 0)),
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics: SocketAddr::from(([127, 0, 0, 1], 0)),
             _folder: Arc::clone(&self.folder),
         };
         service.await_serving().await;
@@ -120,6 +121,7 @@ pub(crate) struct Service {
     out: PathBuf,
     grpc: SocketAddr,
     http: SocketAddr,
+    metrics: SocketAddr,
     _folder: Arc<TempDir>,
 }
 
@@ -127,8 +129,8 @@ impl Service {
     async fn await_serving(&mut self) {
         let deadline = Instant::now() + SOON;
         loop {
-            if let Some((grpc, http)) = self.log().lines().find_map(read_serving) {
-                (self.grpc, self.http) = (grpc, http);
+            if let Some(addresses) = self.log().lines().find_map(read_serving) {
+                [self.grpc, self.http, self.metrics] = addresses;
                 return;
             }
             let ended = self.child.try_wait().unwrap();
@@ -146,6 +148,16 @@ impl Service {
     /// Where HTTP is served.
     pub(crate) fn http_addr(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where metrics are served.
+    pub(crate) fn metrics_addr(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// Its metrics as text.
+    pub(crate) async fn metrics(&self) -> String {
+        Http::new(self.metrics).get("/metrics").await.body
     }
 
     /// A client of its HTTP port.
@@ -241,8 +253,23 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-fn read_serving(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let address = |name: &str| line[name].as_str()?.parse().ok();
-    (line["message"] == "serving").then(|| Some((address("grpc")?, address("http")?)))?
+/// The addresses of the line that says that it serves, in JSON or as text.
+fn read_serving(line: &str) -> Option<[SocketAddr; 3]> {
+    let names = ["grpc", "http", "metrics"];
+    let read = |value: &str| value.parse().ok();
+    if let Ok(line) = serde_json::from_str::<serde_json::Value>(line) {
+        let serving = line["message"] == "serving";
+        return serving.then(|| all(names.map(|name| line[name].as_str().and_then(read))))?;
+    }
+    let (_, fields) = line.split_once(" serving ")?;
+    let value = |name: &str| {
+        let found = fields.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        found.map(|value| value.trim_matches('"')).and_then(read)
+    };
+    all(names.map(value))
+}
+
+fn all(found: [Option<SocketAddr>; 3]) -> Option<[SocketAddr; 3]> {
+    let [grpc, http, metrics] = found;
+    Some([grpc?, http?, metrics?])
 }

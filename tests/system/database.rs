@@ -98,6 +98,49 @@ impl Database {
         row.generation
     }
 
+    /// Every value of every table, as bytes, with its column's name.
+    pub(crate) async fn everything(&self) -> Vec<(String, Vec<u8>)> {
+        match self {
+            Self::Sqlite(file) => {
+                const COLUMNS: &str = "SELECT m.name, c.name FROM sqlite_master AS m, \
+                                       pragma_table_info(m.name) AS c WHERE m.type = 'table'";
+                let mut connection = open(file).await;
+                let columns = sqlx::query(COLUMNS).fetch_all(&mut connection).await.unwrap();
+                let mut all = Vec::new();
+                for (table, column) in columns.iter().map(|row| (row.get(0), row.get(1))) {
+                    let (table, column): (String, String) = (table, column);
+                    let values = format!("SELECT CAST({column} AS BLOB) FROM {table}");
+                    let values = sqlx::query(AssertSqlSafe(values)).fetch_all(&mut connection);
+                    all.extend(values.await.unwrap().iter().filter_map(|row| {
+                        Some((column.clone(), row.get::<Option<Vec<u8>>, _>(0)?))
+                    }));
+                }
+                all
+            }
+            Self::Postgres(url) => {
+                const COLUMNS: &str = "SELECT table_name::text, column_name::text, udt_name::text \
+                                       FROM information_schema.columns \
+                                       WHERE table_schema = 'public'";
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                let columns = sqlx::query(COLUMNS).fetch_all(&mut connection).await.unwrap();
+                let mut all = Vec::new();
+                for row in &columns {
+                    let (table, column): (String, String) = (row.get(0), row.get(1));
+                    let bytes = match row.get::<String, _>(2).as_str() {
+                        "bytea" => column.clone(),
+                        _ => format!("convert_to({column}::text, 'UTF8')"),
+                    };
+                    let values = AssertSqlSafe(format!("SELECT {bytes} FROM {table}"));
+                    let values = sqlx::query(values).fetch_all(&mut connection).await.unwrap();
+                    all.extend(values.iter().filter_map(|row| {
+                        Some((column.clone(), row.get::<Option<Vec<u8>>, _>(0)?))
+                    }));
+                }
+                all
+            }
+        }
+    }
+
     /// Every session, as far as a refresh or a revocation changes it.
     pub(crate) async fn dump(&self) -> Vec<Stored> {
         match self {
@@ -127,6 +170,13 @@ pub(crate) struct Stored {
     pub(crate) generation: i64,
     revision: i64,
     revoked: bool,
+}
+
+impl Stored {
+    /// Whether it is over.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked
+    }
 }
 
 fn stored<'r, R: sqlx::Row>(row: &'r R) -> Stored

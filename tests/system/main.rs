@@ -12,7 +12,9 @@
 #[expect(dead_code, reason = "this suite needs only a part of it")]
 mod support;
 
+mod collector;
 mod database;
+mod needles;
 mod production;
 mod raw;
 mod wire;
@@ -44,7 +46,9 @@ mod crash;
 mod life;
 mod outage;
 mod races;
+mod secrecy;
 mod settings;
 mod start;
+mod stolen;
 mod vectors;
 mod verifiers;

@@ -2,6 +2,7 @@
 
 use http::uri::PathAndQuery;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataKey;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -9,11 +10,25 @@ use bytes::{Buf as _, BufMut as _};
 
 /// Calls an RPC with bytes of one's own. The bytes of the answer.
 pub(crate) async fn call(channel: &Channel, path: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
+    call_with(channel, &format!("/token_authority.v1.{path}"), &[], message).await
+}
+
+/// Calls whatever is at a path, with metadata.
+pub(crate) async fn call_with(
+    channel: &Channel,
+    path: &str,
+    metadata: &[(&str, &str)],
+    message: &[u8],
+) -> Result<Vec<u8>, Status> {
     let mut client = tonic::client::Grpc::new(channel.clone());
-    client.ready().await.unwrap();
-    let path = PathAndQuery::try_from(format!("/token_authority.v1.{path}")).unwrap();
-    let answer = client.unary(Request::new(message.to_vec()), path, Verbatim).await?;
-    Ok(answer.into_inner())
+    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let mut request = Request::new(message.to_vec());
+    for (name, value) in metadata {
+        let name = MetadataKey::from_bytes(name.as_bytes()).unwrap();
+        request.metadata_mut().append(name, value.parse().unwrap());
+    }
+    let path = PathAndQuery::try_from(path).unwrap();
+    Ok(client.unary(request, path, Verbatim).await?.into_inner())
 }
 
 /// A field of bytes, as protobuf writes it.

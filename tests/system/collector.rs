@@ -1,0 +1,88 @@
+//! An OTLP collector: keeps every span that it is sent.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use crate::support::service::{SOON, Setup};
+
+/// A running collector. It runs as long as the test's runtime.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    address: SocketAddr,
+    kept: Kept,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+
+#[tonic::async_trait]
+impl TraceService for Kept {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.0.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+impl Collector {
+    /// Starts one on a free port.
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let kept = Kept::default();
+        let service = TraceServiceServer::new(kept.clone());
+        let serve = Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(serve);
+        Self { address, kept }
+    }
+
+    /// The setup of a service that sends its traces here, soon after they end.
+    pub(crate) fn told_by(&self, setup: Setup) -> Setup {
+        setup
+            .set("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", self.address))
+            .set("OTEL_BSP_SCHEDULE_DELAY", "50")
+    }
+
+    /// All that it was sent, as it came.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.kept.0.lock().unwrap().iter().flat_map(prost::Message::encode_to_vec).collect()
+    }
+
+    /// The spans that it was sent.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let kept = self.kept.0.lock().unwrap();
+        let resources = kept.iter().flat_map(|request| &request.resource_spans);
+        let scopes = resources.flat_map(|resource| &resource.scope_spans);
+        scopes.flat_map(|scope| scope.spans.clone()).collect()
+    }
+
+    /// Waits until what it was sent will do.
+    pub(crate) async fn until(&self, will_do: impl Fn(&[Span]) -> bool) -> Vec<Span> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let spans = self.spans();
+            if will_do(&spans) {
+                return spans;
+            }
+            assert!(Instant::now() < deadline, "in vain: {spans:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
