@@ -144,6 +144,8 @@ fn in_production_nothing_starts_on_development_s_terms() {
 
 type Pairs = &'static [(&'static str, &'static str)];
 
+const LEGACY: Pairs = &[("LEGACY_SESSIONS", "better-auth")];
+
 /// A value of each setting that is not its default, and what else it needs.
 const VALUES: &[(&str, &str, Pairs)] = &[
     ("ENVIRONMENT", "production", &[("JWT_SECRET", ONE)]),
@@ -162,6 +164,14 @@ const VALUES: &[(&str, &str, Pairs)] = &[
     ("REFRESH_CONCURRENCY_WINDOW_SECONDS", "20", &[]),
     ("JWT_ISSUER", "https://id.example", &[]),
     ("JWT_LEEWAY_SECONDS", "2", &[]),
+    ("VALIDATION_CACHE_MIB", "8", &[]),
+    ("LEGACY_SESSIONS", "better-auth", &[]),
+    ("LEGACY_SESSIONS_TABLE", "logins", LEGACY),
+    ("LEGACY_SESSIONS_TOKEN_COLUMN", "secret", LEGACY),
+    ("LEGACY_SESSIONS_USER_COLUMN", "who", LEGACY),
+    ("LEGACY_SESSIONS_EXPIRES_COLUMN", "until", LEGACY),
+    ("LEGACY_DATABASE_URL", "sqlite://theirs.db", LEGACY),
+    ("BETTER_AUTH_SECRET", ONE, LEGACY),
     ("REVOCATION_STALE_POLICY", "refuse", &[]),
     ("REVOCATION_MAX_STALENESS_SECONDS", "20", &[]),
     ("REVOCATION_MAX_ENTRIES", "1000", &[]),
