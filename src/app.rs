@@ -163,6 +163,7 @@ impl App {
         )
         .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
         .with_legacy(legacy)
+        .in_shadow(config.shadow)
         .observed_by(metrics.tokens.clone())
         .remembering(config.validation_cache);
         let authority = Arc::new(authority);

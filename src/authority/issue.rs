@@ -55,9 +55,11 @@ impl Authority {
         let request =
             retryable.as_ref().map(|r| r.seal(id, &refresh, &access, draw(&*self.entropy)));
         let opened = self.store.open(Open { session: session.clone(), request }).await?;
-        let tokens = match (opened, retryable) {
-            (Opened::Before(before), Some(retryable)) => retryable.replay(*before, now)?,
-            _ => Self::hand_out(access, &refresh, &session, now),
+        let tokens = if let (Opened::Before(before), Some(retryable)) = (opened, retryable) {
+            retryable.replay(*before, now)?
+        } else {
+            let shadow = self.mint_shadow(&session, now);
+            Tokens { shadow, ..Self::hand_out(access, &refresh, &session, now) }
         };
         self.observer.issued(tokens.auth_method);
         Ok(tokens)

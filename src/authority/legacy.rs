@@ -1,7 +1,7 @@
 //! The tokens of sessions that were there before: looked up in the auth-server's own table, so
 //! that whoever was logged in stays so.
 
-use super::validate::InactiveReason;
+use super::validate::{InactiveReason, Question};
 use super::{Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::store::LegacySessions;
@@ -25,12 +25,10 @@ impl Authority {
     /// # Errors
     /// Where the database fails.
     pub(super) async fn judge_legacy_token(
-        &self,
         legacy: &Legacy,
-        token: &str,
-        audience: Option<&str>,
-        now: Timestamp,
+        asked: Question<'_>,
     ) -> Result<Result<Claims, InactiveReason>, AuthorityError> {
+        let Question { token, audience, now, observer } = asked;
         let Some(token) = UnverifiedLegacyToken::parse(token) else {
             return Ok(Err(InactiveReason::Malformed));
         };
@@ -41,7 +39,7 @@ impl Authority {
                 Some(_) => {}
             }
         }
-        self.observer.asked_database(AuthMethod::Session);
+        observer.asked_database(AuthMethod::Session);
         let session = legacy.sessions.find(token.into_token()).await?;
         Ok(judge(session, audience, now))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AuthMethod, Authority, Tokens};
+use super::{AuthMethod, Authority, Hybrid, Tokens};
 use crate::clock::{Timestamp, draw};
 use crate::store::StoreError;
 use crate::token::access::NewClaims;
@@ -23,18 +23,32 @@ impl Authority {
     /// outlives its session or its key, and its `iat` is rounded down, so that it lies in no
     /// verifier's future.
     pub(super) fn mint(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
+        match (session.auth_method, &self.hybrid) {
+            (AuthMethod::Session, Some(hybrid)) => {
+                Ok(self.mint_session_token(hybrid, session, now))
+            }
+            _ => self.mint_jwt(session, now),
+        }
+    }
+
+    fn mint_session_token(&self, hybrid: &Hybrid, session: &Session, now: Timestamp) -> Access {
         let issued_at = now.as_seconds();
         let wanted = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
         let id = AccessTokenId::new(session.lineage.generation, draw(&*self.entropy));
-        if let (AuthMethod::Session, Some(hybrid)) = (session.auth_method, &self.hybrid) {
-            let expires_at = wanted.min(session.expires_at).as_seconds();
-            let claims = SessionClaims { session_id: session.id, id, issued_at, expires_at };
-            return Ok(Access {
-                token: hybrid.keys.mint(claims),
-                expires_at: Timestamp::from_seconds(expires_at),
-                method: AuthMethod::Session,
-            });
+        let expires_at = wanted.min(session.expires_at).as_seconds();
+        let claims = SessionClaims { session_id: session.id, id, issued_at, expires_at };
+        Access {
+            token: hybrid.keys.mint(claims),
+            expires_at: Timestamp::from_seconds(expires_at),
+            method: AuthMethod::Session,
         }
+    }
+
+    /// Mints a JWT, whatever the session's kind is.
+    pub(super) fn mint_jwt(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
+        let issued_at = now.as_seconds();
+        let wanted = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
+        let id = AccessTokenId::new(session.lineage.generation, draw(&*self.entropy));
         let no_key = || StoreError::Unavailable("there is no key to sign with".into());
         let signer = self.keys.signer(now).ok_or_else(no_key)?;
         let latest = signer.latest_end(Timestamp::from_seconds(issued_at));
@@ -71,6 +85,7 @@ impl Authority {
             refresh_expires_in: whole_seconds(session.expires_at, now),
             session_id: session.id,
             auth_method: access.method,
+            shadow: None,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod revocations;
 mod revoke;
 pub mod rollout;
 mod session_tokens;
+mod shadow;
 mod sound;
 pub mod sweeper;
 mod validate;
@@ -37,6 +38,7 @@ pub use observer::Observer;
 pub use revocations::{RevocationSettings, Revocations, StalePolicy};
 pub use rollout::RolloutControl;
 pub use session_tokens::Hybrid;
+pub use shadow::Compared;
 pub use validate::{Active, InactiveReason, Validation};
 
 /// What the operator decides about tokens.
@@ -76,6 +78,7 @@ pub struct Authority {
     revocations: Arc<Revocations>,
     hybrid: Option<Hybrid>,
     legacy: Option<Legacy>,
+    shadow: Option<shadow::Shadow>,
     observer: Arc<dyn Observer>,
 }
 
@@ -93,6 +96,8 @@ pub struct Tokens {
     pub session_id: SessionId,
     /// What kind of access token it is.
     pub auth_method: AuthMethod,
+    /// In shadow mode, a JWT beside a session token. Secret.
+    pub shadow: Option<String>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -114,7 +119,8 @@ impl Authority {
     ) -> Self {
         let proofs = proofs::Seen::default();
         let remembered = sound::Remembered::within(0);
-        let (hybrid, legacy, observer) = (None, None, Arc::new(observer::Nobody));
+        let (hybrid, legacy, shadow) = (None, None, None);
+        let observer = Arc::new(observer::Nobody);
         Self {
             store,
             keys,
@@ -126,6 +132,7 @@ impl Authority {
             revocations,
             hybrid,
             legacy,
+            shadow,
             observer,
         }
     }
@@ -147,6 +154,12 @@ impl Authority {
     #[must_use]
     pub fn with_legacy(self, legacy: Option<Legacy>) -> Self {
         Self { legacy, ..self }
+    }
+
+    /// The same, in shadow mode if `wanted`.
+    #[must_use]
+    pub fn in_shadow(self, wanted: bool) -> Self {
+        Self { shadow: wanted.then(shadow::Shadow::new), ..self }
     }
 
     /// The same, telling `observer` what happens.

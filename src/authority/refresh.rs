@@ -41,7 +41,8 @@ impl Authority {
             return Err(StoreError::Inconsistent("a successor cannot be opened".into()).into());
         };
         let access = self.mint(&session, now)?;
-        Ok(Self::hand_out(access, &token, &session, now))
+        let shadow = self.mint_shadow(&session, now);
+        Ok(Tokens { shadow, ..Self::hand_out(access, &token, &session, now) })
     }
 
     /// Has the store judge a presented text. `None`: it is no refresh token.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::rollout::RolloutControl;
-use super::validate::InactiveReason;
+use super::validate::{InactiveReason, Question};
 use super::{Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::SessionTokenKeys;
@@ -43,10 +43,9 @@ impl Authority {
     pub(super) async fn judge_session_token(
         &self,
         hybrid: &Hybrid,
-        token: &str,
-        audience: Option<&str>,
-        now: Timestamp,
+        asked: Question<'_>,
     ) -> Result<Result<Claims, InactiveReason>, AuthorityError> {
+        let Question { token, audience, now, observer } = asked;
         let Some(token) = UnverifiedSessionToken::parse(token) else {
             return Ok(Err(InactiveReason::Malformed));
         };
@@ -56,7 +55,7 @@ impl Authority {
         if (now - self.policy.leeway).as_seconds() >= said.expires_at {
             return Ok(Err(InactiveReason::Expired));
         }
-        self.observer.asked_database(AuthMethod::Session);
+        observer.asked_database(AuthMethod::Session);
         let session = self.store.find(said.session_id).await?;
         Ok(judge_session(session, said, audience, now))
     }

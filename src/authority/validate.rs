@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::observer::Observer;
 use super::sound::Sound;
 use super::{AuthMethod, Authority, AuthorityError, Hybrid, Legacy};
 use crate::clock::Timestamp;
@@ -89,6 +90,17 @@ enum Kind<'a> {
     Legacy(&'a Legacy),
 }
 
+/// A token to be judged.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) token: &'a str,
+    /// For whom it has to be meant.
+    pub(super) audience: Option<&'a str>,
+    pub(super) now: Timestamp,
+    /// Who is told what it takes to judge it.
+    pub(super) observer: &'a dyn Observer,
+}
+
 impl Authority {
     /// Judges an access token, and whether it is meant for `audience` where one is asked for.
     ///
@@ -100,18 +112,37 @@ impl Authority {
         audience: Option<&str>,
     ) -> Result<Validation, AuthorityError> {
         let now = self.clock.now();
-        let (auth_method, judged) = match self.kind_of(token) {
+        let question = Question { token, audience, now, observer: &*self.observer };
+        let validation = self.judge(question).await?;
+        if let Validation::Active(active) = &validation {
+            self.take_as_proof(active, now);
+        }
+        Ok(validation)
+    }
+
+    /// The kind of token that a text claims to be.
+    #[must_use]
+    pub fn method_of(&self, token: &str) -> AuthMethod {
+        match self.kind_of(token) {
+            Kind::Jwt => AuthMethod::Jwt,
+            Kind::SessionToken(_) | Kind::Legacy(_) => AuthMethod::Session,
+        }
+    }
+
+    /// As [`Self::validate`], but nothing comes of it.
+    pub(super) async fn judge(&self, asked: Question<'_>) -> Result<Validation, AuthorityError> {
+        let (auth_method, judged) = match self.kind_of(asked.token) {
             Kind::SessionToken(hybrid) => {
-                let judged = self.judge_session_token(hybrid, token, audience, now).await?;
+                let judged = self.judge_session_token(hybrid, asked).await?;
                 (AuthMethod::Session, judged.map(|claims| Arc::new(Sound::of(claims))))
             }
             Kind::Legacy(legacy) => {
-                let judged = self.judge_legacy_token(legacy, token, audience, now).await?;
+                let judged = Self::judge_legacy_token(legacy, asked).await?;
                 (AuthMethod::Session, judged.map(|claims| Arc::new(Sound::of(claims))))
             }
-            Kind::Jwt => (AuthMethod::Jwt, self.judge_jwt(token, audience, now)),
+            Kind::Jwt => (AuthMethod::Jwt, self.judge_jwt(asked)),
         };
-        self.observer.validated(auth_method, self.clock.now().since(now));
+        asked.observer.validated(auth_method, self.clock.now().since(asked.now));
         let sound = match judged {
             Ok(sound) => sound,
             Err(InactiveReason::UnknownKey)
@@ -123,10 +154,9 @@ impl Authority {
             Err(reason) => return Ok(Validation::Inactive(reason)),
         };
         // Of a session token the look-up has told it already.
-        if auth_method == AuthMethod::Jwt && self.is_revoked(&sound).await? {
+        if auth_method == AuthMethod::Jwt && self.is_revoked(&sound, asked.observer).await? {
             return Ok(Validation::Inactive(InactiveReason::Revoked));
         }
-        self.take_as_proof(auth_method, &sound, now);
         Ok(Validation::Active(Active { sound, auth_method }))
     }
 
@@ -141,14 +171,18 @@ impl Authority {
 
     /// Whether the token's session is over, from memory. Only where more revocations matter than
     /// may be held there is the store asked.
-    async fn is_revoked(&self, sound: &Sound) -> Result<bool, AuthorityError> {
+    async fn is_revoked(
+        &self,
+        sound: &Sound,
+        observer: &dyn Observer,
+    ) -> Result<bool, AuthorityError> {
         let Some(id) = sound.session_id else { return Ok(false) };
         if self.revocations.is_revoked(id) {
             return Ok(true);
         }
         self.revocations.vouch()?;
         if self.revocations.is_overflowing() {
-            self.observer.asked_database(AuthMethod::Jwt);
+            observer.asked_database(AuthMethod::Jwt);
             let session = self.store.find(id).await?;
             return Ok(session.is_some_and(|session| session.revoked.is_some()));
         }
@@ -157,12 +191,8 @@ impl Authority {
 
     /// The order of the reasons, of which a revocation is the last: what cannot be trusted is not
     /// looked at any further.
-    fn judge_jwt(
-        &self,
-        token: &str,
-        audience: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Arc<Sound>, InactiveReason> {
+    fn judge_jwt(&self, asked: Question<'_>) -> Result<Arc<Sound>, InactiveReason> {
+        let Question { token, audience, now, .. } = asked;
         let known = self.remembered.find(token);
         let sound = if let Some(sound) = &known {
             self.keys.is_in_force(sound.kid(), now)?;
@@ -181,11 +211,11 @@ impl Authority {
     }
 
     /// Whoever shows this token has received the refresh token that was handed out beside it.
-    fn take_as_proof(&self, method: AuthMethod, sound: &Sound, now: Timestamp) {
-        if let Some((session_id, generation)) = sound.prove()
+    fn take_as_proof(&self, active: &Active, now: Timestamp) {
+        if let Some((session_id, generation)) = active.sound.prove()
             && self.proofs.is_new(session_id, generation)
         {
-            self.observer.asked_database(method);
+            self.observer.asked_database(active.auth_method);
             self.store.prove(Proof { session_id, generation, seen_at: now });
         }
     }

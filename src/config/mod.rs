@@ -54,6 +54,8 @@ pub struct Config {
     pub redis: Option<RedisUrl>,
     /// Who is given JWTs until somebody says otherwise.
     pub rollout: Rollout,
+    /// Whether both kinds of token are judged where a request carries both.
+    pub shadow: bool,
     /// Which sessions that were there before are accepted, if any.
     pub legacy: Option<LegacySettings>,
     /// With what the auth-server signs its cookies.
@@ -140,6 +142,7 @@ impl Config {
             revocations: revocations(&mut reader),
             redis: redis(&mut reader),
             rollout: rollout(&mut reader),
+            shadow: reader.truth("JWT_SHADOW"),
             legacy: legacy::read(&mut reader),
             // Another's secret: whether it is a good one is not for us to say.
             auth_server_secret: reader.text("BETTER_AUTH_SECRET").map(Secret::new),

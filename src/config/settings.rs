@@ -147,6 +147,12 @@ pub const SETTINGS: &[Setting] = &[
         "The share of users who are given JWTs, 0 to 100, until `rollout set` says otherwise; the rest \
          are given session tokens.",
     ),
+    plain(
+        "JWT_SHADOW",
+        "false",
+        "Whether a request that carries tokens of both kinds is judged by both, to count where they \
+         disagree, and whoever is given a session token is given a JWT beside it for that.",
+    ),
     optional(
         "LEGACY_SESSIONS",
         "Whose sessions ValidateToken accepts beside its own: `better-auth`, or `table` for another \

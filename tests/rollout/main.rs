@@ -20,4 +20,5 @@ mod buckets;
 mod kinds;
 mod legacy;
 mod replicas;
+mod shadow;
 mod users;

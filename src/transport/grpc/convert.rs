@@ -35,11 +35,11 @@ pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue
     })
 }
 
-pub(super) fn validation(validation: Validation) -> v1::ValidateTokenResponse {
+pub(super) fn validation(validation: &Validation) -> v1::ValidateTokenResponse {
     match validation {
         Validation::Active(active) => good(active.claims(), active.auth_method),
         Validation::Inactive(reason) => v1::ValidateTokenResponse {
-            inactive_reason: inactive_reason(reason).into(),
+            inactive_reason: inactive_reason(*reason).into(),
             ..Default::default()
         },
     }

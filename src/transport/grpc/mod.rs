@@ -21,6 +21,7 @@ use crate::authority::{Authority, RolloutControl};
 pub(in crate::transport) use convert::claims;
 pub use rollout::Rollouts;
 pub use sessions::Sessions;
+pub(in crate::transport) use tokens::SHADOW;
 pub use tokens::TokenAuthority;
 
 /// The names under which health is asked for, beside the empty one for the whole process.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use crate::authority::{Authority, Tokens};
+use crate::authority::{Authority, Compared, Tokens};
 use crate::token::field::InvalidField;
 use crate::transport::callers::Caller;
 use crate::transport::proto::v1::token_authority_service_server::TokenAuthorityService;
@@ -14,6 +15,9 @@ use crate::transport::proto::v1::{
     RevokeRefreshTokenRequest, RevokeRefreshTokenResponse, ValidateTokenRequest,
     ValidateTokenResponse, ValidateTokensRequest, ValidateTokensResponse,
 };
+
+/// The metadata of a request that carries a second token, and of an answer that brings one.
+pub(in crate::transport) const SHADOW: &str = "x-shadow-token";
 
 const BEARER: &str = "Bearer";
 const MOST_TOKENS: usize = 1000;
@@ -33,8 +37,23 @@ impl TokenAuthority {
 
     async fn validate(&self, token: &str, audience: &str) -> Result<ValidateTokenResponse, Status> {
         let audience = (!audience.is_empty()).then_some(audience);
-        Ok(convert::validation(self.authority.validate(token, audience).await?))
+        Ok(convert::validation(&self.authority.validate(token, audience).await?))
     }
+
+    /// The token of the other kind that a request carries beside the one to be answered.
+    fn shadow_of<T>(&self, request: &Request<T>) -> Option<String> {
+        let shadow = request.metadata().get(SHADOW).filter(|_| self.authority.has_shadow())?;
+        Some(shadow.to_str().ok()?.to_owned())
+    }
+}
+
+fn with_shadow<T>(shadow: Option<&str>, answer: T) -> Response<T> {
+    let mut response = Response::new(answer);
+    if let Some(mut shadow) = shadow.and_then(|token| AsciiMetadataValue::try_from(token).ok()) {
+        shadow.set_sensitive(true);
+        response.metadata_mut().insert(SHADOW, shadow);
+    }
+    response
 }
 
 #[tonic::async_trait]
@@ -47,15 +66,18 @@ impl TokenAuthorityService for TokenAuthority {
         let issue = convert::issue(request.into_inner(), caller)?;
         let tokens = self.authority.issue(issue).await?;
         let Tokens { expires_in, refresh_expires_in, session_id, auth_method, .. } = tokens;
-        Ok(Response::new(IssueTokensResponse {
-            access_token: tokens.access_token,
-            token_type: BEARER.into(),
-            expires_in: Some(convert::duration(expires_in)),
-            refresh_token: tokens.refresh_token,
-            refresh_expires_in: Some(convert::duration(refresh_expires_in)),
-            session_id: session_id.to_string(),
-            auth_method: convert::auth_method(auth_method).into(),
-        }))
+        Ok(with_shadow(
+            tokens.shadow.as_deref(),
+            IssueTokensResponse {
+                access_token: tokens.access_token,
+                token_type: BEARER.into(),
+                expires_in: Some(convert::duration(expires_in)),
+                refresh_token: tokens.refresh_token,
+                refresh_expires_in: Some(convert::duration(refresh_expires_in)),
+                session_id: session_id.to_string(),
+                auth_method: convert::auth_method(auth_method).into(),
+            },
+        ))
     }
 
     async fn refresh_access_token(
@@ -64,15 +86,18 @@ impl TokenAuthorityService for TokenAuthority {
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
         let tokens = self.authority.refresh(&request.into_inner().refresh_token).await?;
         let Tokens { expires_in, refresh_expires_in, session_id, auth_method, .. } = tokens;
-        Ok(Response::new(RefreshAccessTokenResponse {
-            access_token: tokens.access_token,
-            token_type: BEARER.into(),
-            expires_in: Some(convert::duration(expires_in)),
-            refresh_token: tokens.refresh_token,
-            refresh_expires_in: Some(convert::duration(refresh_expires_in)),
-            session_id: session_id.to_string(),
-            auth_method: convert::auth_method(auth_method).into(),
-        }))
+        Ok(with_shadow(
+            tokens.shadow.as_deref(),
+            RefreshAccessTokenResponse {
+                access_token: tokens.access_token,
+                token_type: BEARER.into(),
+                expires_in: Some(convert::duration(expires_in)),
+                refresh_token: tokens.refresh_token,
+                refresh_expires_in: Some(convert::duration(refresh_expires_in)),
+                session_id: session_id.to_string(),
+                auth_method: convert::auth_method(auth_method).into(),
+            },
+        ))
     }
 
     async fn revoke_refresh_token(
@@ -87,8 +112,16 @@ impl TokenAuthorityService for TokenAuthority {
         &self,
         request: Request<ValidateTokenRequest>,
     ) -> Result<Response<ValidateTokenResponse>, Status> {
+        let shadow = self.shadow_of(&request);
         let ValidateTokenRequest { token, audience } = request.into_inner();
-        Ok(Response::new(self.validate(&token, &audience).await?))
+        let audience = (!audience.is_empty()).then_some(audience);
+        let validation = self.authority.validate(&token, audience.as_deref()).await?;
+        let answer = convert::validation(&validation);
+        if let Some(other) = shadow {
+            let method = self.authority.method_of(&token);
+            self.authority.compare(Compared { validation, method, audience }, other);
+        }
+        Ok(Response::new(answer))
     }
 
     async fn validate_tokens(

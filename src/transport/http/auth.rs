@@ -17,6 +17,7 @@ use tonic::client::GrpcService;
 use super::Adapter;
 use crate::authority::RefreshRefusal;
 use crate::transport::fault;
+use crate::transport::grpc::SHADOW;
 use crate::transport::proto::v1::{
     RefreshAccessTokenRequest, RefreshAccessTokenResponse, RevokeRefreshTokenRequest,
 };
@@ -45,7 +46,10 @@ where
     };
     let ask = RefreshAccessTokenRequest { refresh_token: token.clone() };
     match adapter.client.clone().refresh_access_token(ask).await {
-        Ok(answer) => renewed(&adapter, &token, &answer.into_inner()),
+        Ok(answer) => {
+            let shadow = answer.metadata().as_ref().get(SHADOW).cloned();
+            with_shadow(shadow, renewed(&adapter, &token, &answer.into_inner()))
+        }
         Err(error) => failed(&adapter, &error),
     }
 }
@@ -94,6 +98,14 @@ fn renewed<C>(
     }
     let lifetime = Duration::from_secs(seconds(answer.refresh_expires_in));
     with_cookie(response, adapter.settings.cookie.set(&answer.refresh_token, lifetime))
+}
+
+/// In shadow mode, the token that the page sends along with its access token.
+fn with_shadow(shadow: Option<HeaderValue>, mut response: Response) -> Response {
+    if let Some(shadow) = shadow {
+        response.headers_mut().insert(HeaderName::from_static(SHADOW), shadow);
+    }
+    response
 }
 
 fn failed<C>(adapter: &Adapter<C>, error: &Status) -> Response {
