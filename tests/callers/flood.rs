@@ -1,6 +1,5 @@
 //! One caller's flood is its own trouble.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use tonic_types::StatusExt as _;
 
 use crate::authority::House;
 use crate::rpc::{self, ISSUE, VALIDATE};
+use crate::support::measured::measured;
 
 /// What each caller may do: sixty calls a second.
 const LIMIT: &str = "60/60";
@@ -109,10 +109,10 @@ async fn a_flooding_caller_is_held_back_and_another_is_answered_as_before() {
     let (calm, flooded) = (calm.told(), flooded.told());
     let told = format!(
         "flood: {} logins answered, {} refused; the quiet caller's median and 95th percentile: \
-         {calm:?} in the calm, {flooded:?} in the flood\n",
+         {calm:?} in the calm, {flooded:?} in the flood",
         flood.answered, flood.limited
     );
-    std::io::stderr().write_all(told.as_bytes()).unwrap();
+    measured(&told);
     assert!(flood.answered >= 60 && flood.limited > flood.answered, "{told}");
     assert!(flooded.0 < 2 * calm.0, "{told}");
 }

@@ -1,13 +1,13 @@
 //! Two OAuth 2 clients that others wrote find the service by its metadata (RFC 8414), ask about
 //! tokens (RFC 7662) and revoke them (RFC 7009), with a caller's key as their secret.
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::authority::House;
 use crate::rpc;
+use crate::support::tools;
 
 /// A name and keys hold characters that these clients encode, as RFC 6749 section 2.3.1 has it.
 const CALLER: &str = "back-end_1.eu";
@@ -58,11 +58,9 @@ async function live({ access, refresh }, look, end) {
 "#;
 
 fn run(arguments: &[&str]) -> Vec<(Value, Value, Value)> {
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node/node_modules");
-    assert!(modules.exists(), "{} is missing: run scripts/tools", modules.display());
-    let mut node = Command::new("node");
-    let output = node.env("NODE_PATH", modules).args(["-e", CLIENTS]).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("node is not installed: {error}"));
+    let mut node = Command::new(tools::path("node"));
+    node.env("NODE_PATH", tools::path("modules")).args(["-e", CLIENTS]).args(arguments);
+    let output = node.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -7,6 +7,7 @@ use tonic::Code;
 
 use crate::cluster::Postgres;
 use crate::replica::Replica;
+use crate::support::measured::measured;
 use crate::user::{User, client};
 
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -22,7 +23,8 @@ pub(crate) async fn recovers(replica: &Replica, user: &mut User) {
         assert!(back.elapsed() < RECOVERY, "it is not ready again");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    eprintln!("refreshed {refreshed:?} after the database was back, ready {:?}", back.elapsed());
+    let ready = back.elapsed();
+    measured(&format!("after the database was back: refreshed {refreshed:?}, ready {ready:?}"));
     assert!(refreshed < RECOVERY, "it took {refreshed:?} to recover");
 }
 

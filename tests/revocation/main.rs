@@ -4,8 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, in its helpers, too, and says what it measured"
+    reason = "a test fails by panicking, in its helpers, too"
 )]
 
 #[expect(dead_code, reason = "other test binaries use the rest")]

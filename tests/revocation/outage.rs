@@ -2,11 +2,35 @@
 
 use std::time::Duration;
 
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
 use crate::proxy::{Mode, Proxy};
 use crate::replica::Replica;
+use crate::support::measured::measured;
 use crate::support::postgres::Cluster;
 
 const OUTAGE: Duration = Duration::from_secs(5);
+
+/// A transaction that has revoked a session, as a slow replica's might, and is yet to commit.
+struct Held(PgConnection);
+
+impl Held {
+    async fn begin(url: &str, session_id: &str) -> Self {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let sql = format!(
+            "BEGIN; INSERT INTO revocations
+                 (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
+             VALUES ('{session_id}', 'u', now(), now() + interval '30 min', 'admin',
+                     clock_timestamp())"
+        );
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+        Self(connection)
+    }
+
+    async fn commit(mut self) {
+        self.0.execute(sqlx::raw_sql("COMMIT")).await.unwrap();
+    }
+}
 
 async fn nothing_is_missed(trouble: Mode) {
     let cluster = Cluster::shared();
@@ -17,6 +41,10 @@ async fn nothing_is_missed(trouble: Mode) {
     let b = Replica::start(&around, &[]).await;
     let issued = a.issue_many(200).await;
     let (during, alive) = issued.split_at(150);
+    // Two commits that all of those overtake: one ends within the outage, one long after it.
+    let ([overtaken, latest], alive) = alive.split_first_chunk().unwrap();
+    let overtaking = Held::begin(&direct, &overtaken.session_id).await;
+    let last = Held::begin(&direct, &latest.session_id).await;
 
     proxy.set(trouble);
     let pause = OUTAGE / 150;
@@ -27,12 +55,17 @@ async fn nothing_is_missed(trouble: Mode) {
         assert!(!b.refuses(&tokens.access_token).await, "the way is not cut");
         tokio::time::sleep(pause).await;
     }
+    overtaking.commit().await;
     proxy.set(Mode::Pass);
     let mut longest = Duration::ZERO;
     for tokens in during {
         longest = longest.max(b.until_refused(&tokens.access_token).await);
     }
-    println!("{trouble:?} for {OUTAGE:?}: caught up within {longest:?}");
+    longest = longest.max(b.until_refused(&overtaken.access_token).await);
+    measured(&format!("feed, {trouble:?} for {OUTAGE:?}: caught up within {longest:?}"));
+    assert!(!b.refuses(&latest.access_token).await);
+    last.commit().await;
+    b.until_refused(&latest.access_token).await;
     for tokens in alive {
         assert!(!b.refuses(&tokens.access_token).await);
     }

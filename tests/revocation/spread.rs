@@ -1,41 +1,87 @@
 //! What one replica revokes, the others refuse: by notifications, by polling, through Redis.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 use token_authority::transport::proto::v1;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::redis_server::RedisServer;
 use crate::replica::Replica;
+use crate::support::measured::measured;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::Cluster;
+use crate::watch::revocation;
 
 /// The bound that is promised.
 const SECOND: Duration = Duration::from_secs(1);
+/// After how long one is taken for missed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many are under way at a time.
+const AT_ONCE: usize = 16;
 
-/// Revokes `many` sessions through the first replica, and measures from each answer to the first
-/// refusal by each of the others.
+/// Where another replica tells of each session.
+type Told = HashMap<String, oneshot::Receiver<()>>;
+
+/// Revokes `many` sessions through the first replica, and measures from each answer until the last
+/// of the others refuses.
 async fn spread(replicas: &[Replica], many: usize, how: &str) -> Duration {
     let (first, others) = replicas.split_first().unwrap();
     let issued = first.issue_many(many).await;
+    let mut told = Vec::new();
     for other in others {
         assert!(!other.refuses(&issued[0].access_token).await);
+        told.push(listen(other, &issued).await);
     }
-    let one = |tokens: v1::IssueTokensResponse| async move {
-        first.revoke(&tokens.session_id).await;
-        let answered = Instant::now();
-        assert!(first.refuses(&tokens.access_token).await, "not in force where it was answered");
-        let refused = others.iter().map(|other| other.until_refused(&tokens.access_token));
-        futures::future::join_all(refused).await;
-        answered.elapsed()
+    let one = |tokens: v1::IssueTokensResponse| {
+        let told = told.iter_mut().map(|told| told.remove(&tokens.session_id).unwrap());
+        let told = others.iter().zip(told.collect::<Vec<_>>());
+        async move {
+            first.revoke(&tokens.session_id).await;
+            let answered = Instant::now();
+            let token = &tokens.access_token;
+            assert!(first.refuses(token).await, "not in force where it was answered");
+            join_all(told.map(|(other, told)| refused(other, token, told))).await;
+            answered.elapsed()
+        }
     };
-    let mut delays: Vec<Duration> =
-        stream::iter(issued).map(one).buffer_unordered(8).collect().await;
+    let delays = stream::iter(issued).map(one).buffer_unordered(AT_ONCE);
+    let mut delays: Vec<Duration> = delays.collect().await;
     delays.sort();
     let at = |share: usize| delays[(delays.len() - 1) * share / 100];
     let (p50, p99, max) = (at(50), at(99), at(100));
-    println!("{how}: {many} revocations, delay p50 {p50:?} p99 {p99:?} max {max:?}");
+    measured(&format!("{how}: {many} revocations, p50 {p50:?} p99 {p99:?} max {max:?}"));
     max
+}
+
+/// Has a replica tell of revocations: to ask it over and over would be a load of its own.
+async fn listen(other: &Replica, issued: &[v1::IssueTokensResponse]) -> Told {
+    let mut watching = other.watch("").await.unwrap();
+    watching.message().await.unwrap().expect("it begins with a snapshot");
+    let (mut tell, mut told) = (HashMap::new(), Told::new());
+    for tokens in issued {
+        let (sender, receiver) = oneshot::channel();
+        tell.insert(tokens.session_id.clone(), sender);
+        told.insert(tokens.session_id.clone(), receiver);
+    }
+    tokio::spawn(async move {
+        while !tell.is_empty() {
+            let message = watching.message().await.unwrap().expect("it has no end of its own");
+            let sender = revocation(&message).and_then(|told| tell.remove(&told.session_id));
+            // Nobody hears it where the test has failed.
+            let _ = sender.map(|sender| sender.send(()));
+        }
+    });
+    told
+}
+
+/// What is told is in force.
+async fn refused(other: &Replica, token: &str, told: oneshot::Receiver<()>) {
+    timeout(PATIENCE, told).await.expect("a revocation was missed").unwrap();
+    assert!(other.refuses(token).await, "it is told, but not in force");
 }
 
 async fn three(url: &str, settings: &[(&str, &str)]) -> [Replica; 3] {
@@ -59,7 +105,7 @@ async fn behind_a_pooler_polling_keeps_the_same_bound() {
     let cluster = Cluster::shared();
     let url = PgBouncer::shared().url(&cluster.make_database().await);
     let replicas = three(&url, &[]).await;
-    assert!(spread(&replicas, 300, "PgBouncer, polling").await < SECOND);
+    assert!(spread(&replicas, 1000, "PgBouncer, polling").await < SECOND);
     assert!(replicas[1].log().contains("revocations come by polling"), "{}", replicas[1].log());
 }
 
@@ -69,7 +115,7 @@ async fn behind_a_pooler_redis_wakes_the_others() {
     let url = PgBouncer::shared().url(&cluster.make_database().await);
     let redis = RedisServer::start();
     let replicas = three(&url, &[("REDIS_URL", &redis.url())]).await;
-    assert!(spread(&replicas, 300, "PgBouncer, Redis").await < SECOND);
+    assert!(spread(&replicas, 1000, "PgBouncer, Redis").await < SECOND);
     // Without it polling goes on.
     drop(redis);
     assert!(spread(&replicas, 50, "PgBouncer, Redis gone").await < SECOND);

@@ -7,6 +7,7 @@ use token_authority::transport::proto::v1::session_service_client::SessionServic
 use tonic::{Code, Streaming};
 
 use crate::replica::{Replica, channel};
+use crate::support::measured::measured;
 use crate::support::postgres::Cluster;
 use crate::watch::revocation;
 
@@ -74,7 +75,9 @@ async fn two_thousand_are_all_told_and_let_go() {
         streams.push(stream);
     }
     let (delay, revoking) = (last - answered, answered - begun);
-    println!("{NEWS} revocations in {revoking:?}: the last of 2,000 watchers knew {delay:?} later");
+    measured(&format!(
+        "{NEWS} revocations in {revoking:?}: the last of 2,000 watchers knew {delay:?} later"
+    ));
     // And the rest of the service goes on.
     assert!(a.refuses(&issued[0].access_token).await);
 

@@ -15,6 +15,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::proxy::{Mode, Proxy};
 use crate::replica::{Replica, channel};
+use crate::support::measured::measured;
 use crate::support::postgres::Cluster;
 
 type Stream = Streaming<v1::WatchRevocationsResponse>;
@@ -139,7 +140,7 @@ async fn snapshot_news_cut_and_on_from_the_cursor() {
     revoke(110..120).await;
     let mut stream = a.watch(&verifier.cursor).await.unwrap();
     verifier.until_heartbeat(&mut stream).await;
-    println!("at another replica {} of 110 came again", verifier.doubled());
+    measured(&format!("at another replica {} of 110 came again", verifier.doubled()));
     assert_eq!((verifier.told.len(), verifier.snapshots), (120, 1));
     for tokens in &issued {
         assert!(verifier.told.contains_key(&tokens.session_id));
@@ -236,7 +237,7 @@ async fn a_large_snapshot_comes_in_parts_and_a_slow_watcher_is_dropped() {
     assert_eq!(dropped.code(), Code::ResourceExhausted);
     assert!(dropped.message().contains("too slow"), "{dropped:?}");
     let got = late.told.len();
-    println!("the slow watcher got {got} of 30,000 before it was dropped");
+    measured(&format!("the slow watcher got {got} of 30,000 before it was dropped"));
     let mut again = a.watch(&late.cursor).await.unwrap();
     late.until_heartbeat(&mut again).await;
     for id in verifier.told.keys().filter(|id| !before.contains_key(*id)) {
@@ -260,7 +261,7 @@ async fn it_ends_at_once_when_its_replica_does() {
     };
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     let ended = a.ended().await;
-    println!("told after {:?}, ended {ended:?} later", begun.elapsed());
+    measured(&format!("watcher told after {:?}, replica ended {ended:?} later", begun.elapsed()));
     // It did not wait for the grace period to cut it off.
     assert!(!a.log().contains("cut off"), "{}", a.log());
 }

@@ -4,8 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
-    reason = "a test may fail by a panic, and tells what it measured"
+    reason = "a test may fail by a panic"
 )]
 
 #[expect(dead_code, reason = "other test binaries use the rest")]

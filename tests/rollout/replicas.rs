@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use token_authority::transport::proto::v1::{AuthMethod, GetRolloutRequest, SetRolloutRequest};
 
 use crate::replica::{Deployment, Replica};
+use crate::support::measured::measured;
 use crate::support::postgres::Cluster;
 use crate::users::log_in;
 
@@ -54,7 +55,7 @@ async fn after_a_rollback_the_last_jwt_is_minted_within_a_second() {
     for jwts in jwts {
         let last = *jwts.last().expect("JWTs were minted before");
         let after = last.saturating_duration_since(set_at);
-        eprintln!("the last JWT came {after:?} after `rollout set 0` had returned");
+        measured(&format!("the last JWT came {after:?} after `rollout set 0` had returned"));
         assert!(after < Duration::from_secs(1), "{after:?}");
     }
 }

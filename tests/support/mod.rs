@@ -5,6 +5,7 @@
 //! `#[expect(dead_code, reason = "…")]`.
 
 pub(crate) mod http;
+pub(crate) mod measured;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod service;
