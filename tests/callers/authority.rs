@@ -75,6 +75,7 @@ impl House {
             .env("DATA_DIR", self.path("data"))
             .env("GRPC_ADDR", "127.0.0.1:0")
             .env("HTTP_ADDR", "127.0.0.1:0")
+            .env("METRICS_ADDR", "127.0.0.1:0")
             .env("LOG_FORMAT", "json")
             .env("SHUTDOWN_DELAY_SECONDS", "0")
             .env("SHUTDOWN_GRACE_SECONDS", "1")
