@@ -12,7 +12,6 @@ pub mod schema;
 mod secret_file;
 pub mod sessions;
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +27,7 @@ use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
 use crate::metrics::{Metrics, trust};
+use crate::shutdown::Signals;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{LegacyRows, Rows, Signal, Store, StoreError, postgres, sqlite};
 use crate::transport::callers::gate::Within;
@@ -227,14 +227,12 @@ impl App {
         self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Serves until `asked` completes, then lets what is in flight finish.
+    /// Serves until a signal comes, then lets what is in flight finish; until the grace period is
+    /// over, or another signal comes.
     ///
     /// # Errors
     /// Where a server fails before it is asked to end.
-    pub async fn run<S>(mut self, asked: S) -> Result<(), AppError>
-    where
-        S: Future<Output = &'static str>,
-    {
+    pub async fn run(mut self, mut signals: Signals) -> Result<(), AppError> {
         let stop = CancellationToken::new();
         say_to_all(&self.health, ServingStatus::NotServing).await;
         let mut background = self.start_background();
@@ -243,7 +241,7 @@ impl App {
         let mut grpc = tokio::spawn(grpc_port.serve(self.grpc.0, self.grpc.1, stop.clone()));
         let mut http = tokio::spawn(http_port.serve(self.http.0, self.http.1, stop.clone()));
         let ended_early = tokio::select! {
-            signal = asked => {
+            signal = signals.next() => {
                 tracing::info!(signal, "shutting down");
                 None
             }
@@ -258,16 +256,25 @@ impl App {
         self.readiness.drain();
         background.announce.abort();
         say_to_all(&self.health, ServingStatus::NotServing).await;
-        // Balancers have to see it before the ports close.
-        tokio::time::sleep(self.shutdown.delay).await;
-        // Who watches would hold the end for ever.
-        self.revocations.close();
-        stop.cancel();
         let (stop_grpc, stop_http) = (grpc.abort_handle(), http.abort_handle());
-        let both = async { tokio::join!(grpc, http) };
-        // An open health watch, or a peer that never answers, may not hold the process.
-        if tokio::time::timeout(self.shutdown.grace, both).await.is_err() {
-            tracing::warn!("requests were cut off at the end of the grace period");
+        let finish = async {
+            // Balancers have to see it before the ports close.
+            tokio::time::sleep(self.shutdown.delay).await;
+            // Who watches would hold the end for ever.
+            self.revocations.close();
+            dismiss_all(&mut self.health).await;
+            stop.cancel();
+            let both = async { tokio::join!(grpc, http) };
+            let finished = tokio::time::timeout(self.shutdown.grace, both).await;
+            finished.map_err(|_| "the grace period is over")
+        };
+        let finished = tokio::select! {
+            finished = finish => finished.map(drop),
+            signal = signals.another() => Err(signal),
+        };
+        // A peer that never answers may not hold the process.
+        if let Err(why) = finished {
+            tracing::warn!(why, "requests were cut off");
             stop_grpc.abort();
             stop_http.abort();
         }
@@ -302,6 +309,14 @@ impl App {
 async fn say_to_all(health: &HealthReporter, status: ServingStatus) {
     for service in grpc::SERVICES.iter().copied().chain([""]) {
         health.set_service_status(service, status).await;
+    }
+}
+
+/// Ends the streams of whoever watches the health of any service: they were told the last there
+/// is to tell.
+async fn dismiss_all(health: &mut HealthReporter) {
+    for service in grpc::SERVICES.iter().copied().chain([""]) {
+        health.clear_service_status(service).await;
     }
 }
 

@@ -88,6 +88,8 @@ pub fn main() -> ExitCode {
             _ => serve::run(config).await,
         }
     });
+    // A name that is still being looked up, or a disk that hangs, may not hold the end.
+    runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem),

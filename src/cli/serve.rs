@@ -3,12 +3,12 @@
 use super::quickstart;
 use crate::app::App;
 use crate::config::{Config, Environment};
-use crate::shutdown;
+use crate::shutdown::Signals;
 use crate::telemetry::Telemetry;
 
 pub(super) async fn run(config: Config) -> Result<(), String> {
     let telemetry = Telemetry::begin(&config.telemetry).map_err(|error| error.to_string())?;
-    let asked = shutdown::asked().map_err(|error| error.to_string())?;
+    let signals = Signals::catch().map_err(|error| error.to_string())?;
     // With callers or TLS there is no pasting without a key or a certificate.
     let open = config.network.callers_file.is_none() && config.network.tls.is_none();
     let shows_how = config.environment == Environment::Development && open;
@@ -22,7 +22,7 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
             quickstart::print(grpc, http, &cookie.name);
         }
     }
-    let ended = app.run(asked).await.map_err(|error| error.to_string());
+    let ended = app.run(signals).await.map_err(|error| error.to_string());
     telemetry.end();
     ended
 }

@@ -48,6 +48,7 @@ mod outage;
 mod races;
 mod secrecy;
 mod settings;
+mod shutdown;
 mod start;
 mod stolen;
 mod vectors;

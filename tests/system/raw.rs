@@ -13,6 +13,19 @@ pub(crate) async fn call(channel: &Channel, path: &str, message: &[u8]) -> Resul
     call_with(channel, &format!("/token_authority.v1.{path}"), &[], message).await
 }
 
+/// Calls an RPC with a message that comes later than its head.
+pub(crate) async fn call_later(
+    channel: &Channel,
+    path: &str,
+    message: impl Future<Output = Vec<u8>> + Send + 'static,
+) -> Result<Vec<u8>, Status> {
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let path = PathAndQuery::try_from(format!("/token_authority.v1.{path}")).unwrap();
+    let message = Request::new(futures::stream::once(message));
+    Ok(client.client_streaming(message, path, Verbatim).await?.into_inner())
+}
+
 /// Calls whatever is at a path, with metadata.
 pub(crate) async fn call_with(
     channel: &Channel,
