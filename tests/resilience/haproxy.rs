@@ -1,6 +1,7 @@
 //! A real `HAProxy`: before replicas over gRPC, or before databases over TCP.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use crate::cluster::Postgres;
 use crate::replica::Replica;
@@ -14,21 +15,29 @@ pub(crate) struct HaProxy {
 }
 
 impl HaProxy {
-    /// Spreads RPCs over the replicas that `/readyz` says are ready.
-    pub(crate) fn before_replicas<'a>(replicas: impl IntoIterator<Item = &'a Replica>) -> Self {
-        let port = free_port();
+    /// Spreads RPCs over the replicas that `/readyz` says are ready, and browsers' requests, which
+    /// come to a port of their own.
+    pub(crate) fn before_replicas(replicas: &[Replica]) -> (Self, SocketAddr) {
+        let (port, browsers) = (free_port(), free_port());
         let mut settings = format!(
             "defaults\n  mode http\n  timeout connect 2s\n  timeout client 60s\n  \
              timeout server 60s\n  timeout check 5s\n\
-             frontend grpc\n  bind 127.0.0.1:{port} proto h2\n  default_backend replicas\n\
-             backend replicas\n  balance roundrobin\n  option httpchk GET /readyz\n  \
-             http-check expect status 200\n  \
-             default-server proto h2 check check-proto h1 inter 200ms fall 1 rise 1\n"
+             frontend grpc\n  bind 127.0.0.1:{port} proto h2\n  default_backend grpc\n\
+             frontend http\n  bind 127.0.0.1:{browsers}\n  default_backend http\n"
         );
-        for (at, Replica { grpc, http, .. }) in replicas.into_iter().enumerate() {
-            let _ = writeln!(settings, "  server replica{at} 127.0.0.1:{grpc} port {http}");
+        for (backend, proto) in [("grpc", "proto h2 check-proto h1"), ("http", "")] {
+            let _ = write!(
+                settings,
+                "backend {backend}\n  balance roundrobin\n  option httpchk GET /readyz\n  \
+                 http-check expect status 200\n  \
+                 default-server {proto} check inter 200ms fall 1 rise 1\n"
+            );
+            for (at, Replica { grpc, http, .. }) in replicas.iter().enumerate() {
+                let to = if backend == "grpc" { grpc } else { http };
+                let _ = writeln!(settings, "  server replica{at} 127.0.0.1:{to} port {http}");
+            }
         }
-        Self::start(port, &settings)
+        (Self::start(port, &settings), SocketAddr::from(([127, 0, 0, 1], browsers)))
     }
 
     /// Leads to the first database, and to the second while the first does not answer.

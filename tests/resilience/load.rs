@@ -1,23 +1,28 @@
-//! Users at work, in a steady rhythm, until they are told to stop.
+//! Users and browsers at work, in a steady rhythm, until they are told to stop.
 
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
+use crate::browser::Browser;
+use crate::support::http::Http;
 use crate::user::{Client, User};
 
 /// How often each user does something.
 const RHYTHM: Duration = Duration::from_millis(100);
 /// Every so manieth time it is a refresh.
 const REFRESH_EVERY: u64 = 15;
+/// How often each browser renews: more often than anything rotates.
+const RENEW: Duration = Duration::from_millis(500);
 
-/// Users at work.
+/// Users and browsers at work.
 #[derive(Debug)]
 pub(crate) struct Load {
     stop: CancellationToken,
     users: JoinSet<(User, Tally)>,
+    browsers: JoinSet<(Browser, Tally)>,
 }
 
 /// What came of it.
@@ -31,55 +36,87 @@ pub(crate) struct Tally {
     pub(crate) errors: Vec<String>,
 }
 
-impl Load {
-    /// Has users log in and set to work: each makes ten requests a second.
-    pub(crate) async fn begin(client: &Client, users: usize) -> Self {
-        let stop = CancellationToken::new();
-        let mut set = JoinSet::new();
-        for at in 0..users {
-            let user = User::log_in(client, &format!("user-{at}")).await.unwrap();
-            set.spawn(work(user, stop.clone(), at as u64));
-        }
-        Self { stop, users: set }
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.good += other.good;
+        self.rotations += other.rotations;
+        self.errors.extend(other.errors);
     }
 
-    /// Has them stop. The users, and what came of all their work.
-    pub(crate) async fn end(self) -> (Vec<User>, Tally) {
+    fn refreshed(&mut self, done: Result<bool, String>) {
+        self.rotations += u64::from(done.as_ref().is_ok_and(|rotated| *rotated));
+        self.did(done.map(|_| ()));
+    }
+
+    fn did(&mut self, done: Result<(), String>) {
+        match done {
+            Ok(()) => self.good += 1,
+            Err(why) => self.errors.push(why),
+        }
+    }
+}
+
+impl Load {
+    /// Has users log in and set to work, each with ten requests a second over gRPC, and as many
+    /// browsers, each with two over HTTP.
+    pub(crate) async fn begin(client: &Client, http: &Http, many: usize) -> Self {
+        let stop = CancellationToken::new();
+        let (mut users, mut browsers) = (JoinSet::new(), JoinSet::new());
+        for at in 0..many {
+            let user = User::log_in(client, &format!("user-{at}")).await.unwrap();
+            users.spawn(work(user, stop.clone(), at as u64));
+            let name = format!("browser-{at}");
+            let browser = Browser::log_in(client, http, &name).await.unwrap();
+            browsers.spawn(browse(browser, stop.clone()));
+        }
+        Self { stop, users, browsers }
+    }
+
+    /// Has them stop. All of them, and what came of all their work.
+    pub(crate) async fn end(self) -> (Vec<User>, Vec<Browser>, Tally) {
         self.stop.cancel();
-        let (mut users, mut all) = (Vec::new(), Tally::default());
+        let (mut users, mut browsers, mut all) = (Vec::new(), Vec::new(), Tally::default());
         for (user, tally) in self.users.join_all().await {
             users.push(user);
-            all.good += tally.good;
-            all.rotations += tally.rotations;
-            all.errors.extend(tally.errors);
+            all.add(tally);
         }
-        (users, all)
+        for (browser, tally) in self.browsers.join_all().await {
+            browsers.push(browser);
+            all.add(tally);
+        }
+        (users, browsers, all)
     }
 }
 
 async fn work(mut user: User, stop: CancellationToken, offset: u64) -> (User, Tally) {
     let mut tally = Tally::default();
-    let mut rhythm = tokio::time::interval(RHYTHM);
+    let mut rhythm = interval(RHYTHM);
     for step in offset.. {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = rhythm.tick() => {}
         }
-        let done = if step % REFRESH_EVERY == 0 {
-            refresh(&mut user, &mut tally).await
+        if step % REFRESH_EVERY == 0 {
+            tally.refreshed(user.refresh().await.map_err(|status| format!("{status:?}")));
         } else {
-            user.validate().await
-        };
-        match done {
-            Ok(true) => tally.good += 1,
-            Ok(false) => tally.errors.push("a good access token was refused".into()),
-            Err(status) => tally.errors.push(format!("{:?}: {}", status.code(), status.message())),
+            tally.did(match user.validate().await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err("a good access token was refused".into()),
+                Err(status) => Err(format!("{status:?}")),
+            });
         }
     }
     (user, tally)
 }
 
-async fn refresh(user: &mut User, tally: &mut Tally) -> Result<bool, Status> {
-    tally.rotations += u64::from(user.refresh().await?);
-    Ok(true)
+async fn browse(mut browser: Browser, stop: CancellationToken) -> (Browser, Tally) {
+    let mut tally = Tally::default();
+    let mut rhythm = interval(RENEW);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return (browser, tally),
+            _ = rhythm.tick() => {}
+        }
+        tally.refreshed(browser.refresh().await);
+    }
 }

@@ -12,6 +12,7 @@
 #[expect(dead_code, reason = "this suite needs only a part of it")]
 mod support;
 
+mod browser;
 mod cluster;
 mod crash;
 mod failover;

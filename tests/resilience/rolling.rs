@@ -6,6 +6,7 @@ use crate::cluster::Postgres;
 use crate::haproxy::HaProxy;
 use crate::load::Load;
 use crate::replica::Replica;
+use crate::support::http::Http;
 use crate::support::measured::measured;
 use crate::user::client;
 
@@ -13,8 +14,8 @@ use crate::user::client;
 async fn a_rolling_restart_costs_no_request() {
     let postgres = Postgres::start();
     let mut replicas = [(); 3].map(|()| Replica::start(&postgres.url()));
-    let proxy = HaProxy::before_replicas(&replicas);
-    let load = Load::begin(&client(proxy.port), 20).await;
+    let (proxy, browsers) = HaProxy::before_replicas(&replicas);
+    let load = Load::begin(&client(proxy.port), &Http::new(browsers), 20).await;
     let begun = Instant::now();
     for _ in 0..2 {
         for replica in &mut replicas {
@@ -26,7 +27,7 @@ async fn a_rolling_restart_costs_no_request() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
-    let (mut users, tally) = load.end().await;
+    let (mut users, mut browsers, tally) = load.end().await;
     let rate = tally.good / begun.elapsed().as_secs();
     measured(&format!(
         "rolling: {} requests, {rate} a second, {} rotations",
@@ -37,5 +38,8 @@ async fn a_rolling_restart_costs_no_request() {
     assert!(rate > 150, "only {rate} requests a second: this shows nothing");
     for user in &mut users {
         user.refresh().await.unwrap();
+    }
+    for browser in &mut browsers {
+        browser.refresh().await.unwrap();
     }
 }
