@@ -57,7 +57,7 @@ impl std::fmt::Debug for Given {
 
 impl Given {
     /// Gathers what the command line and the environment say. Empty texts count as not given.
-    /// What is wrong with that is told with everything else that is wrong ([`Self::problems`]).
+    /// What is wrong with that is told with everything else that is wrong.
     #[must_use]
     pub fn gather(matches: &ArgMatches) -> Self {
         let mut given = Self::default();
