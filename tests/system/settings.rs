@@ -172,6 +172,7 @@ const VALUES: &[(&str, &str, Pairs)] = &[
     ("LEGACY_SESSIONS_EXPIRES_COLUMN", "until", LEGACY),
     ("LEGACY_DATABASE_URL", "sqlite://theirs.db", LEGACY),
     ("BETTER_AUTH_SECRET", ONE, LEGACY),
+    ("JWT_SHADOW", "true", &[]),
     ("REVOCATION_STALE_POLICY", "refuse", &[]),
     ("REVOCATION_MAX_STALENESS_SECONDS", "20", &[]),
     ("REVOCATION_MAX_ENTRIES", "1000", &[]),
