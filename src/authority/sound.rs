@@ -19,7 +19,7 @@ use super::validate::InactiveReason;
 use crate::clock::Timestamp;
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation, SessionId};
-use crate::token::jws::Unverified;
+use crate::token::jws::{Header, Unverified};
 
 /// A longer token is not remembered: few are, and each would take the room of many.
 const LONGEST: usize = 4096;
@@ -49,11 +49,10 @@ impl Sound {
     ///
     /// # Errors
     /// Where its claims cannot be read.
-    pub(super) fn read(token: &Unverified<'_>) -> Result<Self, InactiveReason> {
+    pub(super) fn read(token: Unverified<'_>) -> Result<Self, InactiveReason> {
         let claims = Claims::parse(&token.payload()?)?;
-        let is_access_token =
-            token.header.is_access_token() && claims.kind.as_deref() == Some(access::TYPE);
-        let kid = token.header.kid.clone();
+        let Header { is_access_token, kid, .. } = token.header;
+        let is_access_token = is_access_token && claims.kind.as_deref() == Some(access::TYPE);
         Ok(Self { kid, is_access_token, ..Self::of(claims) })
     }
 

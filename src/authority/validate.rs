@@ -200,7 +200,7 @@ impl Authority {
         } else {
             let unverified = Unverified::parse(token)?;
             self.keys.verify(&unverified, now)?;
-            Arc::new(Sound::read(&unverified)?)
+            Arc::new(Sound::read(unverified)?)
         };
         sound.judge(now, self.policy.leeway, audience)?;
         self.keys.note_use(sound.kid(), now);

@@ -105,7 +105,7 @@ impl Key {
     /// # Errors
     /// Where the signature is not this key's.
     pub fn verify(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
-        if token.header.alg != self.algorithm.as_str() {
+        if token.header.alg != Some(self.algorithm) {
             return Err(Refusal::BadSignature);
         }
         let signature = token.signature().map_err(|_| Refusal::BadSignature)?;

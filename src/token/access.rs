@@ -1,6 +1,5 @@
 //! The access token's claims (RFC 7519, RFC 9068).
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use serde_json::{Map, Number, Value};
 
 use super::grant::Grant;
 use super::id::{AccessTokenId, SessionId, UserId};
+use super::jws::Text;
 
 /// The `type` claim of an access token, which tells it from any other token under the same key.
 pub const TYPE: &str = "access";
@@ -152,7 +152,7 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
         let mut claims = Claims::default();
         let (mut subject, mut expires_at) = (None, None);
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(Text(name)) = map.next_key()? {
             match &*name {
                 "sub" => subject = Some(map.next_value()?),
                 "exp" => expires_at = Some(map.next_value::<NumericDate>()?.0),
@@ -163,7 +163,7 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
                 "sid" => claims.session_id = Some(map.next_value()?),
                 "iss" => claims.issuer = Some(map.next_value()?),
                 "aud" => claims.audience = map.next_value::<OneOrMany>()?.into(),
-                "scope" => claims.scopes = split_scope(&map.next_value::<Cow<'de, str>>()?),
+                "scope" => claims.scopes = split_scope(&map.next_value::<Text<'de>>()?.0),
                 _ => {
                     claims.further.insert(name.into_owned(), map.next_value()?);
                 }

@@ -3,15 +3,24 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{DecodeSliceError, Engine as _};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use super::key::Algorithm;
 
 /// The longest text that is looked at: above any token that we mint (every audience, scope and
 /// claim at its bound make 40 KiB), and so short that a flood of the longest ones costs little.
 pub const MOST_BYTES: usize = 64 * 1024;
+
+/// A longer signature is none of ours: RSA's are 256 bytes, the others' shorter.
+const LONGEST_SIGNATURE: usize = 512;
+
+/// A longer header is decoded on the heap: ours are some 80 bytes.
+const USUAL_HEADER: usize = 256;
 
 /// Not a signed token in compact form, or one whose header asks for what we do not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,20 +52,21 @@ impl<'a> Unverified<'a> {
         if payload.contains('.') {
             return Err(Malformed);
         }
-        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Malformed)?;
-        let header: Header = serde_json::from_slice(&header).map_err(|_| Malformed)?;
+        let header = Header::decode(header)?;
         if header.critical {
             return Err(Malformed);
         }
         Ok(Self { signed, payload, signature, header })
     }
 
-    /// The signature's bytes; `Malformed` where they are no base64url.
+    /// The signature's bytes.
     ///
     /// # Errors
-    /// Where the part is no base64url.
-    pub fn signature(&self) -> Result<Vec<u8>, Malformed> {
-        URL_SAFE_NO_PAD.decode(self.signature).map_err(|_| Malformed)
+    /// Where the part is no base64url, or longer than any signature.
+    pub fn signature(&self) -> Result<Signature, Malformed> {
+        let mut bytes = [0; LONGEST_SIGNATURE];
+        let length = URL_SAFE_NO_PAD.decode_slice(self.signature, &mut bytes);
+        Ok(Signature { bytes, length: length.map_err(|_| Malformed)? })
     }
 
     /// The payload's bytes, to be read once the signature was verified.
@@ -68,28 +78,55 @@ impl<'a> Unverified<'a> {
     }
 }
 
+/// A signature's bytes.
+#[derive(Debug)]
+pub struct Signature {
+    bytes: [u8; LONGEST_SIGNATURE],
+    length: usize,
+}
+
+impl Deref for Signature {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
 /// The part of a token's header that decides anything.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// `alg`: compared with the key's own algorithm, never chosen by it.
-    pub alg: String,
+    /// `alg`, if it is one that we know: compared with the key's own algorithm, never choosing it.
+    pub alg: Option<Algorithm>,
     /// `kid`: which key signed.
     pub kid: Option<String>,
-    /// `typ`: what the token is.
-    pub typ: Option<String>,
+    /// Whether `typ` says access token (RFC 9068 section 4).
+    pub is_access_token: bool,
     /// Names a critical extension.
     critical: bool,
 }
 
 impl Header {
-    /// Whether `typ` says access token (RFC 9068 section 4).
-    #[must_use]
-    pub fn is_access_token(&self) -> bool {
-        self.typ.as_deref().is_some_and(|typ| {
-            typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
-        })
+    fn decode(part: &str) -> Result<Self, Malformed> {
+        let mut usual = [0; USUAL_HEADER];
+        let read = |json: &[u8]| serde_json::from_slice(json).map_err(|_| Malformed);
+        match URL_SAFE_NO_PAD.decode_slice(part, &mut usual) {
+            Ok(length) => read(usual.get(..length).unwrap_or_default()),
+            Err(DecodeSliceError::OutputSliceTooSmall) => {
+                read(&URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed)?)
+            }
+            Err(DecodeSliceError::DecodeError(_)) => Err(Malformed),
+        }
     }
 }
+
+fn says_access_token(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+}
+
+/// A text of a JSON document, copied only where it has escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -110,11 +147,13 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     // (RFC 7515 section 4 allows it): the same verdict matters more than either choice.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
         let mut header = Header::default();
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(Text(name)) = map.next_key()? {
             match &*name {
-                "alg" => header.alg = map.next_value()?,
+                "alg" => header.alg = Algorithm::named(&map.next_value::<Text<'de>>()?.0),
                 "kid" => header.kid = Some(map.next_value()?),
-                "typ" => header.typ = Some(map.next_value()?),
+                "typ" => {
+                    header.is_access_token = says_access_token(&map.next_value::<Text<'de>>()?.0);
+                }
                 "crit" => {
                     header.critical = true;
                     map.next_value::<IgnoredAny>()?;
@@ -170,11 +209,11 @@ mod tests {
         let header = encode_header("HS256", "k1");
         let token = assemble(&header, b"{}", |signed| Ok::<_, Malformed>(signed.to_vec())).unwrap();
         let parts = Unverified::parse(&token).unwrap();
-        assert_eq!(parts.header.alg, "HS256");
+        assert_eq!(parts.header.alg, Some(Algorithm::Hs256));
         assert_eq!(parts.header.kid.as_deref(), Some("k1"));
-        assert!(parts.header.is_access_token());
+        assert!(parts.header.is_access_token);
         assert_eq!(parts.payload().unwrap(), b"{}");
-        assert_eq!(parts.signature().unwrap(), parts.signed.as_bytes());
+        assert_eq!(*parts.signature().unwrap(), *parts.signed.as_bytes());
     }
 
     #[test]
@@ -198,7 +237,7 @@ mod tests {
             Unverified::parse(&token).map(|parts| parts.header)
         };
         assert!(parse("crit").is_err());
-        let plain = Header { alg: "HS256".into(), ..Default::default() };
+        let plain = Header { alg: Some(Algorithm::Hs256), ..Default::default() };
         for name in ["jwk", "jku", "x5u", "x5c"] {
             assert_eq!(parse(name).as_ref(), Ok(&plain), "{name}");
         }
@@ -208,8 +247,26 @@ mod tests {
     fn of_a_name_that_comes_twice_the_last_counts() {
         let token = with_header(r#"{"alg":"none","alg":"HS256","typ":"JWT","typ":"AT+jwt"}"#);
         let parts = Unverified::parse(&token).unwrap();
-        assert_eq!(parts.header.alg, "HS256");
-        assert!(parts.header.is_access_token());
+        assert_eq!(parts.header.alg, Some(Algorithm::Hs256));
+        assert!(parts.header.is_access_token);
+    }
+
+    #[test]
+    fn a_header_of_any_length_is_read() {
+        for length in [0, 100, 255, 256, 257, 5000] {
+            let token =
+                with_header(&format!(r#"{{"x":"{}","kid":"k\u0031"}}"#, "y".repeat(length)));
+            let header = Unverified::parse(&token).unwrap().header;
+            assert_eq!(header.kid.as_deref(), Some("k1"), "{length}");
+        }
+        let signature = "A".repeat(683);
+        assert_eq!(Unverified { signature: &signature, ..parts() }.signature().unwrap().len(), 512);
+        let signature = "A".repeat(684);
+        assert!(Unverified { signature: &signature, ..parts() }.signature().is_err());
+    }
+
+    fn parts() -> Unverified<'static> {
+        Unverified::parse("e30.e30.AA").unwrap()
     }
 
     proptest! {
