@@ -17,6 +17,7 @@ mod pgbench;
 mod process;
 mod report;
 mod scenarios;
+mod sink;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +42,12 @@ enum Run {
         /// A file with the encoded answer.
         #[arg(long)]
         answer: PathBuf,
+    },
+    /// An OpenTelemetry collector that takes traces and throws them away.
+    Sink {
+        /// Where to listen.
+        #[arg(long)]
+        addr: SocketAddr,
     },
     /// Measures everything.
     Measure(Settings),
@@ -86,6 +93,7 @@ impl Settings {
 async fn main() {
     match Arguments::parse().command {
         Run::Echo { addr, answer } => echo::serve(addr, &answer).await,
+        Run::Sink { addr } => sink::serve(addr).await,
         Run::Measure(mut settings) => {
             settings.server = settings.server.canonicalize().unwrap();
             let report = scenarios::run(&settings).await;

@@ -37,7 +37,6 @@ impl Process {
             .env("GRPC_ADDR", grpc.to_string())
             .env("HTTP_ADDR", "127.0.0.1:0")
             .env("METRICS_ADDR", "127.0.0.1:0")
-            .env("LOG_FORMAT", "json")
             .envs(environment.iter().copied())
             .current_dir(dir);
         Self::start(command, grpc, dir).await
@@ -48,6 +47,14 @@ impl Process {
         let grpc = free_addr();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["echo", "--addr", &grpc.to_string(), "--answer"]).arg(answer);
+        Self::start(command, grpc, dir).await
+    }
+
+    /// Starts the collector.
+    pub(crate) async fn sink(dir: &Path) -> Self {
+        let grpc = free_addr();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["sink", "--addr", &grpc.to_string()]);
         Self::start(command, grpc, dir).await
     }
 
@@ -69,6 +76,17 @@ impl Process {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
         let connect = (0..number).map(|_| endpoint.connect());
         futures::future::try_join_all(connect).await.unwrap()
+    }
+
+    /// The processor time that it has taken until now.
+    pub(crate) fn cpu(&self) -> Duration {
+        const TICKS_A_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // User and system time are the 14th and 15th; the 2nd may hold anything but a `)`.
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let ticks = rest.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+        Duration::from_secs_f64(ticks / TICKS_A_SECOND)
     }
 
     /// Its resident memory now, in MiB.

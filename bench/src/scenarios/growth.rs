@@ -1,7 +1,7 @@
 //! Cost against size: the same work on 10⁵, 10⁶ and 10⁷ sessions.
 
 use super::issue_refresh::{issuing, refreshing};
-use super::{Bench, clients, psql, query};
+use super::{Bench, psql, query};
 use crate::load;
 use crate::report::Report;
 
@@ -14,7 +14,7 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
         psql(&bench.database, "CHECKPOINT");
         loaded = size;
         let server = bench.server(&[]).await;
-        let clients = clients(&server).await;
+        let clients = bench.clients(&server).await;
         let (mut issues, mut refreshes) = (Vec::new(), Vec::new());
         for _ in 0..bench.settings.rounds {
             let turn = bench.settings.turn();

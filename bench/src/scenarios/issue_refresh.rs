@@ -8,15 +8,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Executor as _};
 use token_authority::transport::proto::v1::RefreshAccessTokenRequest;
 
-use super::{Bench, Client, IN_FLIGHT, clients, log_in, login, places, throughput};
+use super::{Bench, Client, IN_FLIGHT, log_in, login, places, throughput};
 use crate::load::{self, Place, Sample};
 use crate::pgbench;
-use crate::process::Process;
 use crate::report::Report;
 
 pub(super) async fn issue(bench: &Bench<'_>, report: &mut Report) {
     let server = bench.server(&[]).await;
-    let clients = clients(&server).await;
+    let clients = bench.clients(&server).await;
     for in_flight in IN_FLIGHT {
         let (mut ours, mut limits) = (Vec::new(), Vec::new());
         for _ in 0..bench.settings.rounds {
@@ -31,7 +30,7 @@ pub(super) async fn issue(bench: &Bench<'_>, report: &mut Report) {
 
 pub(super) async fn refresh(bench: &Bench<'_>, report: &mut Report) {
     let server = bench.server(&[]).await;
-    let clients = clients(&server).await;
+    let clients = bench.clients(&server).await;
     for in_flight in IN_FLIGHT {
         let (mut ours, mut limits) = (Vec::new(), Vec::new());
         for _ in 0..bench.settings.rounds {
@@ -47,8 +46,9 @@ pub(super) async fn refresh(bench: &Bench<'_>, report: &mut Report) {
 
 pub(super) async fn sqlite(bench: &Bench<'_>, report: &mut Report) {
     let dir = tempfile::tempdir().unwrap();
-    let server = Process::server(&bench.settings.server, dir.path(), &[]).await;
-    let clients = clients(&server).await;
+    let database = format!("sqlite://{}", dir.path().join("tokens.db").display());
+    let server = bench.server_in(dir.path(), &[("DATABASE_URL", &database)]).await;
+    let clients = bench.clients(&server).await;
     let (mut ours, mut limits) = (Vec::new(), Vec::new());
     for _ in 0..bench.settings.rounds {
         limits.push(one_fsync_an_insert(dir.path(), bench.settings.turn()).await);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Bench;
 use super::issue_refresh::{issuing, refreshing};
-use super::{Bench, clients};
 use crate::load;
 use crate::report::Report;
 
@@ -12,7 +12,7 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = server.resident_mib();
     report.note(format!("idle memory: {idle:.0} MiB (target: < 30 MiB)"));
-    let clients = clients(&server).await;
+    let clients = bench.clients(&server).await;
     let mut seen = Vec::new();
     for turn in 0..6 {
         let places = match turn % 2 {

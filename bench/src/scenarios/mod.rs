@@ -15,6 +15,8 @@ use futures::future::BoxFuture;
 use tempfile::TempDir;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{IssueTokensRequest, IssueTokensResponse};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::Settings;
@@ -35,7 +37,12 @@ const SCENARIOS: [&str; 10] = [
 /// A limit's figure is the best of these many clients'.
 const PGBENCH_CLIENTS: [usize; 2] = [16, 64];
 
-type Client = TokenAuthorityServiceClient<Channel>;
+/// Requests a second that no caller here reaches: they are counted all the same.
+const RATE: &str = "1000000/1000000";
+const SECRET: &str = "bench-only-3f9c2a7d51e84b60a1c9d7e2f4b8a6c3";
+const AUTHORITY_SECRET: &str = "bench-only-9d1e7a60c2b94f38a5d0e3b7c6f2a814";
+
+type Client = TokenAuthorityServiceClient<InterceptedService<Channel, Credential>>;
 
 /// Runs all scenarios whose name contains what was asked for.
 pub(crate) async fn run(settings: &Settings) -> Report {
@@ -67,6 +74,23 @@ struct Bench<'a> {
     settings: &'a Settings,
     dir: TempDir,
     database: String,
+    callers: String,
+    credential: Credential,
+    sink: Process,
+}
+
+/// An API key, sent with every request, to the limits too.
+#[derive(Debug, Clone)]
+struct Credential(MetadataValue<Ascii>);
+
+impl tonic::service::Interceptor for Credential {
+    fn call(
+        &mut self,
+        mut request: tonic::Request<()>,
+    ) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
 }
 
 impl<'a> Bench<'a> {
@@ -77,11 +101,18 @@ impl<'a> Bench<'a> {
         let database = format!("{cluster}/bench");
         psql(&settings.postgres, "DROP DATABASE IF EXISTS bench");
         psql(&settings.postgres, "CREATE DATABASE bench");
-        let bench = Self { settings, dir, database };
-        drop(bench.server(&[]).await);
-        psql(&bench.database, crate::pgbench::FILL);
-        psql(&bench.database, "VACUUM ANALYZE user_sessions");
-        bench
+        let callers = dir.path().join("callers.json").to_string_lossy().into_owned();
+        let credential = add_caller(&settings.server, &callers);
+        let sink = Process::sink(dir.path()).await;
+        let migrated = std::process::Command::new(&settings.server)
+            .arg("migrate")
+            .env("DATABASE_URL", &database)
+            .current_dir(dir.path())
+            .status();
+        assert!(migrated.unwrap().success());
+        psql(&database, crate::pgbench::FILL);
+        psql(&database, "VACUUM ANALYZE user_sessions");
+        Self { settings, dir, database, callers, credential, sink }
     }
 
     fn dir(&self) -> &Path {
@@ -101,13 +132,52 @@ impl<'a> Bench<'a> {
 
     /// The server on Postgres, with all that production switches on.
     async fn server(&self, more: &[(&str, &str)]) -> Process {
-        let mut environment = vec![
-            ("DATABASE_URL", self.database.as_str()),
-            ("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0"),
-        ];
-        environment.extend_from_slice(more);
-        Process::server(&self.settings.server, self.dir(), &environment).await
+        self.server_in(self.dir(), &[&[("DATABASE_URL", self.database.as_str())], more].concat())
+            .await
     }
+
+    /// The server as production has it: callers who prove themselves and are counted, traces
+    /// sampled and sent, metrics, logs.
+    async fn server_in(&self, dir: &Path, more: &[(&str, &str)]) -> Process {
+        let collector = format!("http://{}", self.sink.grpc);
+        let mut environment = vec![
+            ("ENVIRONMENT", "production"),
+            // As behind a mesh: the limits are measured without TLS too.
+            ("TLS", "off"),
+            ("CALLERS_FILE", self.callers.as_str()),
+            ("JWT_SECRET", SECRET),
+            ("AUTHORITY_SECRET", AUTHORITY_SECRET),
+            ("RATE_LIMIT_PER_CALLER", RATE),
+            ("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str()),
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.01"),
+        ];
+        environment.retain(|(name, _)| more.iter().all(|(other, _)| name != other));
+        environment.extend_from_slice(more);
+        environment.retain(|(_, value)| !value.is_empty());
+        Process::server(&self.settings.server, dir, &environment).await
+    }
+
+    async fn clients(&self, process: &Process) -> Vec<Client> {
+        let channels = process.channels(CONNECTIONS).await;
+        let client =
+            |channel| Client::new(InterceptedService::new(channel, self.credential.clone()));
+        channels.into_iter().map(client).collect()
+    }
+}
+
+/// Adds a caller that may do what is measured.
+fn add_caller(server: &Path, callers: &str) -> Credential {
+    let added = std::process::Command::new(server)
+        .args(["callers", "add", "bench", "--role", "issuer,adapter,verifier"])
+        .env("CALLERS_FILE", callers)
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let printed = String::from_utf8(added.stdout).unwrap();
+    let key = printed.split_whitespace().find(|word| word.starts_with("tak_")).unwrap();
+    Credential(format!("Bearer {key}").parse().unwrap())
 }
 
 fn psql(url: &str, statement: &str) {
@@ -120,10 +190,6 @@ fn query(url: &str, statement: &str) -> String {
         std::process::Command::new("psql").args(["-qAtXc", statement, url]).output().unwrap();
     assert!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-async fn clients(process: &Process) -> Vec<Client> {
-    process.channels(CONNECTIONS).await.into_iter().map(Client::new).collect()
 }
 
 /// Logs so many users in.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::validate::validating;
-use super::{Bench, clients, log_in, places};
+use super::{Bench, log_in, places};
 use crate::load::{self, Sample};
 use crate::report::Report;
 
@@ -12,7 +12,7 @@ const SHARES: [f64; 7] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8];
 
 pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
     let server = bench.server(&[]).await;
-    let clients = clients(&server).await;
+    let clients = bench.clients(&server).await;
     let issued = log_in(&clients, 1000).await;
     let tokens = issued.into_iter().map(|one| one.access_token).collect();
     let turn = bench.settings.turn();

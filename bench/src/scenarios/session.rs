@@ -1,7 +1,7 @@
 //! `ValidateToken` of a session token, which is looked up, against a one-row select.
 
 use super::validate::validating;
-use super::{Bench, IN_FLIGHT, clients, log_in, places, throughput};
+use super::{Bench, IN_FLIGHT, log_in, places, throughput};
 use crate::load;
 use crate::pgbench;
 use crate::report::Report;
@@ -11,7 +11,7 @@ const TOKENS: usize = 10_000;
 
 pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
     let server = bench.server(&[("JWT_ROLLOUT_PERCENTAGE", "0")]).await;
-    let clients = clients(&server).await;
+    let clients = bench.clients(&server).await;
     let issued = log_in(&clients, TOKENS).await;
     let tokens = issued.into_iter().map(|one| one.access_token).collect();
     for in_flight in IN_FLIGHT {

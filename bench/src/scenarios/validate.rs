@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use prost::Message as _;
 use token_authority::transport::proto::v1::{ValidateTokenRequest, ValidateTokensRequest};
 
-use super::{Bench, Client, IN_FLIGHT, clients, log_in, places, throughput};
+use super::{Bench, Client, IN_FLIGHT, log_in, places, throughput};
 use crate::load::{self, Sample};
 use crate::process::Process;
 use crate::report::{Report, Row};
@@ -19,23 +19,22 @@ type Done = BoxFuture<'static, Result<(), String>>;
 
 pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
     for algorithm in ["HS256", "EdDSA"] {
-        let secret = "bench-only-3f9c2a7d51e84b60a1c9d7e2f4b8a6c3";
-        let server =
-            bench.server(&[("JWT_ALGORITHM", algorithm), ("AUTHORITY_SECRET", secret)]).await;
-        let ours = clients(&server).await;
+        let server = bench.server(&[("JWT_ALGORITHM", algorithm)]).await;
+        let ours = bench.clients(&server).await;
         let issued = log_in(&ours, TOKENS).await;
         let tokens: Arc<[String]> = issued.into_iter().map(|one| one.access_token).collect();
         let echo = echo(bench, &ours[0], &tokens[0]).await;
-        let echoes = clients(&echo).await;
+        let echoes = bench.clients(&echo).await;
         for in_flight in IN_FLIGHT {
-            contest(bench, report, algorithm, in_flight, (&ours, &echoes), &tokens).await;
+            let contestants = [(&server, &*ours), (&echo, &*echoes)];
+            contest(bench, report, algorithm, in_flight, contestants, &tokens).await;
         }
         batches(bench, report, algorithm, &ours, &tokens).await;
     }
 }
 
 /// An echo that answers with what the server answers.
-async fn echo(bench: &Bench<'_>, client: &Client, token: &str) -> Process {
+pub(super) async fn echo(bench: &Bench<'_>, client: &Client, token: &str) -> Process {
     let ask = ValidateTokenRequest { token: token.to_owned(), audience: String::new() };
     let answer = client.clone().validate_token(ask).await.unwrap().into_inner();
     assert!(answer.active);
@@ -49,17 +48,27 @@ async fn contest(
     report: &mut Report,
     algorithm: &str,
     in_flight: usize,
-    contestants: (&[Client], &[Client]),
+    contestants: [(&Process, &[Client]); 2],
     tokens: &Arc<[String]>,
 ) {
-    let (mut ours, mut echoes) = (Vec::new(), Vec::new());
+    let (mut samples, mut cpu) = ([Vec::new(), Vec::new()], [0.0, 0.0]);
     for _ in 0..bench.settings.rounds {
-        let turn = bench.settings.turn();
-        let of = |clients| places(clients, in_flight, validating(tokens));
-        echoes.push(load::closed(of(contestants.1), turn).await);
-        ours.push(load::closed(of(contestants.0), turn).await);
+        for (who, (process, clients)) in contestants.into_iter().enumerate().rev() {
+            let before = process.cpu();
+            let places = places(clients, in_flight, validating(tokens));
+            let sample = load::closed(places, bench.settings.turn()).await;
+            let requests = sample.per_second * bench.settings.turn().as_secs_f64();
+            let spent = process.cpu().saturating_sub(before);
+            cpu[who] += spent.as_secs_f64() * 1e6 / requests;
+            samples[who].push(sample);
+        }
     }
-    let (ours, echo) = (load::median(&ours), load::median(&echoes));
+    let [ours, echo] = samples.map(|samples| load::median(&samples));
+    let [ours_cpu, echo_cpu] = cpu.map(|sum| sum / bench.settings.rounds as f64);
+    report.note(format!(
+        "{algorithm}, {in_flight} in flight: {ours_cpu:.1} µs of processor time a request, the echo \
+         {echo_cpu:.1} µs"
+    ));
     let latency = ours.p99 as f64 / echo.p99 as f64;
     let what = format!("ValidateToken, {algorithm}, {in_flight} in flight");
     report.add(throughput(what.clone(), ours.clone(), ("tonic echo", echo.clone()), 0.9));
