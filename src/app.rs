@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::Layer as _;
 
 use crate::authority::keeper::{Keeper, KeyError};
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
@@ -30,8 +31,9 @@ use crate::metrics::{Metrics, trust};
 use crate::shutdown::Signals;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{LegacyRows, Rows, Signal, Store, StoreError, postgres, sqlite};
-use crate::transport::callers::gate::Within;
-use crate::transport::observe::{Kind, ObserveLayer};
+use crate::transport::callers::gate::{Gated, RpcDoor, Within};
+use crate::transport::observe::span::Spans;
+use crate::transport::observe::{Kind, Observe, ObserveLayer, Observers};
 use crate::transport::{grpc, http};
 
 /// Why the service could not start or go on.
@@ -63,10 +65,13 @@ pub enum AppError {
     Server(String),
 }
 
+/// All RPCs, observed and behind the gate.
+type GrpcStack = Observe<Gated<grpc::Rpcs, RpcDoor>>;
+
 /// The service, its ports bound.
 #[derive(Debug)]
 pub struct App {
-    grpc: (TcpListener, axum::Router),
+    grpc: (TcpListener, GrpcStack),
     http: (TcpListener, axum::Router),
     doors: doors::Doors,
     health: HealthReporter,
@@ -170,20 +175,21 @@ impl App {
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
-        let observe = ObserveLayer(Kind::Grpc, metrics.requests.clone());
+        let spans = config.telemetry.otlp_endpoint.as_ref();
+        let spans = spans.map_or(Spans::NONE, |_| Spans::of(config.telemetry.sampling));
+        let observers = Arc::new(Observers { spans, meter: metrics.requests.clone() });
+        let observe = ObserveLayer(Kind::Grpc, Arc::clone(&observers));
         let reflection = config.network.reflection;
         let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)
-            .map_err(|error| AppError::Server(error.to_string()))?
-            .prepare()
-            .into_axum_router()
-            .layer((observe, doors.gate.before_rpcs()));
+            .map_err(|error| AppError::Server(error.to_string()))?;
+        let grpc_routes = (observe, doors.gate.before_rpcs()).layer(grpc_routes);
         let http_routes = http::routes(
             Within(grpc_routes.clone()),
             http::HttpSettings { browser: config.browser, well_known },
             &authority,
             readiness.clone(),
             Arc::clone(&doors.gate),
-            metrics.requests.clone(),
+            observers,
         );
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),

@@ -1,23 +1,39 @@
 //! Logs and traces.
 //!
-//! Logs go to standard error, a line a request. Traces go over OTLP where an endpoint is set, and
-//! cost nothing where none is. What may never be in either is listed in `docs/logging.md`.
+//! Logs go to standard error, a line a request, written by a thread of their own: a request does
+//! not wait for whoever reads them, and where nobody does for long, lines are lost rather than
+//! requests. Traces go over OTLP where an endpoint is set, and cost nothing where none is. What may
+//! never be in either is listed in `docs/logging.md`.
+
+use std::io::{BufWriter, IsTerminal as _};
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{
+    ExporterBuildError, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
+};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::Metadata;
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
-use tracing_subscriber::layer::SubscriberExt as _;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::filter::{DynFilterFn, FilterExt as _, dynamic_filter_fn, filter_fn};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::TelemetrySettings;
+use crate::transport::observe::span;
 
 /// Keeps telemetry going; sends what is left when it ends.
 #[derive(Debug)]
-pub struct Telemetry(Option<SdkTracerProvider>);
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+    /// Writes the lines that are left when it is dropped.
+    _lines: WorkerGuard,
+}
 
 impl Telemetry {
     /// Begins to log and trace.
@@ -26,27 +42,36 @@ impl Telemetry {
     /// Where the exporter's settings make no sense.
     pub fn begin(settings: &TelemetrySettings) -> Result<Self, ExporterBuildError> {
         let filter = EnvFilter::new(&settings.level);
-        let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+        // A line says all by itself: spans are for export.
+        let level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+        let own = filter_fn(is_line as fn(&Metadata<'_>) -> bool).with_max_level_hint(level);
+        let filter = filter.and(own);
+        let (writer, guard) = tracing_appender::non_blocking(BufWriter::new(std::io::stderr()));
+        let colours = std::io::stderr().is_terminal();
+        let lines = fmt::layer().with_writer(writer).with_target(false).with_ansi(colours);
         let lines =
             if settings.json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
-        // A line says all by itself: spans are for export, and cost nothing without.
-        let lines = lines.with_filter(filter.and(filter_fn(is_event)));
         let provider = settings.otlp_endpoint.as_deref().map(provider).transpose()?;
         let spans = provider.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("token-authority"))
-                .with_filter(filter_fn(is_span))
+                .with_location(false)
+                .with_threads(false)
+                .with_target(false)
+                .with_tracked_inactivity(false)
+                .with_filter(of_requests())
         });
+        let lines = lines.with_filter(filter);
         let subscriber = tracing_subscriber::registry().with(lines).with(spans);
         if subscriber.try_init().is_err() {
             tracing::debug!("telemetry had begun already");
         }
-        Ok(Self(provider))
+        Ok(Self { traces: provider, _lines: guard })
     }
 
     /// Sends what is left.
     pub fn end(self) {
-        if let Some(provider) = self.0
+        if let Some(provider) = self.traces
             && let Err(error) = provider.shutdown()
         {
             tracing::warn!(%error, "some traces were not sent");
@@ -54,23 +79,60 @@ impl Telemetry {
     }
 }
 
-/// Exports in batches, sampled as the standard `OTEL_*` variables say.
+/// Exports in batches all that is given it: what is sampled has been decided before.
 fn provider(endpoint: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    if endpoint.starts_with("https:") {
+        exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
+    }
+    let exporter = exporter.build()?;
     let mut resource = Resource::builder();
     if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
         resource = resource.with_service_name("token-authority");
     }
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
+        .with_sampler(Sampler::AlwaysOn)
         .with_resource(resource.build())
         .build())
 }
 
-fn is_event(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event()
+/// Requests' spans, and within them those of what they cause. Whether a request has one has been
+/// decided where it began; what goes on outside of any request, or within one that has none, has
+/// none either. The spans of libraries tell nothing that these do not.
+fn of_requests<S>()
+-> DynFilterFn<S, impl Fn(&Metadata<'_>, &Context<'_, S>) -> bool, CallsiteFilter>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let callsite: CallsiteFilter = |metadata| {
+        if !metadata.is_span() || !is_ours(metadata) {
+            Interest::never()
+        } else if is_request(metadata) {
+            Interest::always()
+        } else {
+            Interest::sometimes()
+        }
+    };
+    dynamic_filter_fn(|metadata: &Metadata<'_>, context: &Context<'_, S>| {
+        is_request(metadata) || context.lookup_current().is_some()
+    })
+    .with_callsite_filter(callsite)
+    .with_max_level_hint(LevelFilter::INFO)
 }
 
-fn is_span(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span()
+type CallsiteFilter = fn(&'static Metadata<'static>) -> Interest;
+
+fn is_request(metadata: &Metadata<'_>) -> bool {
+    [span::RPC, span::HTTP].contains(&metadata.name())
+}
+
+/// What libraries say below `info` quotes what strangers sent them, tokens in the wrong place among
+/// it.
+fn is_line(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && (is_ours(metadata) || *metadata.level() <= Level::INFO)
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }

@@ -22,6 +22,7 @@ use crate::store::url::DatabaseUrl;
 use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
+use crate::transport::observe::span::Sampling;
 pub use legacy::LegacySettings;
 pub use network::NetworkSettings;
 use reader::Reader;
@@ -103,6 +104,8 @@ pub struct TelemetrySettings {
     pub json: bool,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
+    /// Which requests are traced.
+    pub sampling: Sampling,
 }
 
 impl Config {
@@ -285,7 +288,32 @@ fn telemetry(reader: &mut Reader<'_>, production: bool) -> TelemetrySettings {
     if otlp_endpoint.as_ref().is_some_and(|url| !is_http(url)) {
         reader.problem("OTEL_EXPORTER_OTLP_ENDPOINT must be a URL, such as http://127.0.0.1:4317");
     }
-    TelemetrySettings { level, json: json.unwrap_or(production), otlp_endpoint }
+    TelemetrySettings {
+        level,
+        json: json.unwrap_or(production),
+        otlp_endpoint,
+        sampling: sampling(reader),
+    }
+}
+
+/// The samplers of the OpenTelemetry specification, but for those that ask a service of a vendor.
+fn sampling(reader: &mut Reader<'_>) -> Sampling {
+    let share = reader.text("OTEL_TRACES_SAMPLER_ARG").and_then(|text| text.parse::<f64>().ok());
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    if share.is_none() {
+        reader.problem("OTEL_TRACES_SAMPLER_ARG must be a share from 0 to 1, such as 0.01");
+    }
+    let share = share.unwrap_or(0.0);
+    let of = |follows_parent, share| Sampling { follows_parent, share };
+    let choices = [
+        ("always_on", of(false, 1.0)),
+        ("always_off", of(false, 0.0)),
+        ("traceidratio", of(false, share)),
+        ("parentbased_always_on", of(true, 1.0)),
+        ("parentbased_always_off", of(true, 0.0)),
+        ("parentbased_traceidratio", of(true, share)),
+    ];
+    reader.choice("OTEL_TRACES_SAMPLER", &choices).unwrap_or_default()
 }
 
 #[cfg(test)]

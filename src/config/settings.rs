@@ -272,6 +272,17 @@ pub const SETTINGS: &[Setting] = &[
          standard `OTEL_*` variables hold too.",
     ),
     plain(
+        "OTEL_TRACES_SAMPLER",
+        "parentbased_always_on",
+        "Which requests are traced: `always_on`, `always_off`, `traceidratio`, or one of these with \
+         `parentbased_` before it, which does as the caller's `traceparent` says where there is one.",
+    ),
+    plain(
+        "OTEL_TRACES_SAMPLER_ARG",
+        "1.0",
+        "Which share of the requests `traceidratio` takes: 0 to 1.",
+    ),
+    plain(
         "LOG_LEVEL",
         "info",
         "What is logged: `error`, `warn`, `info`, `debug`, or directives as in RUST_LOG.",

@@ -115,6 +115,15 @@ impl Authority {
     pub(crate) fn log(&self) -> Vec<Value> {
         lines(&self.log)
     }
+
+    /// The lines that it has logged, once that one is among them: a request does not wait for its
+    /// line to be written.
+    pub(crate) fn log_with(&self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
+        until("the line is there", || {
+            let log = self.log();
+            log.iter().any(&is_it).then_some(log)
+        })
+    }
 }
 
 impl Drop for Authority {

@@ -201,6 +201,8 @@ const VALUES: &[(&str, &str, Pairs)] = &[
     ("SHUTDOWN_GRACE_SECONDS", "5", &[]),
     ("SHUTDOWN_DELAY_SECONDS", "5", &[]),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4", &[]),
+    ("OTEL_TRACES_SAMPLER", "always_off", &[]),
+    ("OTEL_TRACES_SAMPLER_ARG", "0.5", &[]),
     ("LOG_LEVEL", "debug", &[]),
     ("LOG_FORMAT", "text", &[]),
 ];

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
 use http::{Extensions, HeaderMap, Request, Response};
 use tonic::Status;
 use tower::{Layer, Service};
@@ -23,7 +22,7 @@ use crate::transport::limits::rate::{ClientLimiter, Limiter};
 use crate::transport::limits::{LimitSettings, deadline};
 use crate::transport::serve::peer::Peer;
 
-type Answer = Result<Response<Body>, Infallible>;
+type Answer<B> = Result<Response<B>, Infallible>;
 
 /// Lets requests through or turns them away.
 #[derive(Debug)]
@@ -54,13 +53,13 @@ impl Gate {
 
     /// Stands before all RPCs.
     #[must_use]
-    pub fn before_rpcs(self: &Arc<Self>) -> GateLayer {
-        GateLayer { gate: Arc::clone(self), door: Door::Rpcs }
+    pub fn before_rpcs(self: &Arc<Self>) -> GateLayer<RpcDoor> {
+        GateLayer { gate: Arc::clone(self), door: RpcDoor }
     }
 
     /// Stands before one route.
-    pub(super) fn before_route(self: &Arc<Self>, access: Access) -> GateLayer {
-        GateLayer { gate: Arc::clone(self), door: Door::Route(access) }
+    pub(super) fn before_route(self: &Arc<Self>, access: Access) -> GateLayer<RouteDoor> {
+        GateLayer { gate: Arc::clone(self), door: RouteDoor(access) }
     }
 
     /// Forgets client addresses that have been quiet.
@@ -70,11 +69,8 @@ impl Gate {
         }
     }
 
-    fn admit<B>(&self, door: Door, request: &Request<B>) -> Result<Pass, Turned> {
-        let access = match door {
-            Door::Rpcs => roles::of_rpc(request.uri().path()).ok_or(Refusal::Unknown)?,
-            Door::Route(access) => access,
-        };
+    fn admit<D: Door, B>(&self, door: D, request: &Request<B>) -> Result<Pass, Turned> {
+        let access = door.access(request.uri().path()).ok_or(Refusal::Unknown)?;
         if request.extensions().get::<FromWithin>().is_some() {
             // What caused it has been let through, and is counted and timed already.
             let caller = holds(self.within.clone(), access)?;
@@ -148,53 +144,80 @@ impl From<Refusal> for Turned {
 }
 
 /// What a gate stands before.
-#[derive(Debug, Clone, Copy)]
-enum Door {
-    /// All RPCs, each with its own entry in the table.
-    Rpcs,
-    /// One route.
-    Route(Access),
+pub trait Door: Copy + Send + 'static {
+    /// An answer's body there.
+    type Body: Send + 'static;
+
+    /// What is asked of who calls. `None`: there is nothing by that path.
+    fn access(self, path: &str) -> Option<Access>;
+
+    /// Turns a request away in the way of that door.
+    fn refuse(self, refusal: Refusal) -> Response<Self::Body>;
 }
 
-impl Door {
-    fn refuse(self, refusal: Refusal) -> Response<Body> {
-        match self {
-            Self::Rpcs => Status::from(refusal).into_http(),
-            Self::Route(_) => fault::http_refusal(refusal),
-        }
+/// All RPCs, each with its own entry in the table.
+#[derive(Debug, Clone, Copy)]
+pub struct RpcDoor;
+
+impl Door for RpcDoor {
+    type Body = tonic::body::Body;
+
+    fn access(self, path: &str) -> Option<Access> {
+        roles::of_rpc(path)
+    }
+
+    fn refuse(self, refusal: Refusal) -> Response<Self::Body> {
+        Status::from(refusal).into_http()
+    }
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteDoor(Access);
+
+impl Door for RouteDoor {
+    type Body = axum::body::Body;
+
+    fn access(self, _: &str) -> Option<Access> {
+        Some(self.0)
+    }
+
+    fn refuse(self, refusal: Refusal) -> Response<Self::Body> {
+        fault::http_refusal(refusal)
     }
 }
 
 /// Puts a gate before a service.
 #[derive(Debug, Clone)]
-pub struct GateLayer {
+pub struct GateLayer<D> {
     gate: Arc<Gate>,
-    door: Door,
+    door: D,
 }
 
-impl<S> Layer<S> for GateLayer {
-    type Service = Gated<S>;
-    fn layer(&self, inner: S) -> Gated<S> {
+impl<S, D: Copy> Layer<S> for GateLayer<D> {
+    type Service = Gated<S, D>;
+    fn layer(&self, inner: S) -> Gated<S, D> {
         Gated { inner, gate: Arc::clone(&self.gate), door: self.door }
     }
 }
 
 /// A service behind a gate.
 #[derive(Debug, Clone)]
-pub struct Gated<S> {
+pub struct Gated<S, D> {
     inner: S,
     gate: Arc<Gate>,
-    door: Door,
+    door: D,
 }
 
-impl<S, B> Service<Request<B>> for Gated<S>
+impl<S, D, B> Service<Request<B>> for Gated<S, D>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    D: Door,
+    S: Service<Request<B>, Response = Response<D::Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
-    type Response = Response<Body>;
+    type Response = Response<D::Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send + 'static>>;
+    type Future = Pin<Box<dyn Future<Output = Answer<D::Body>> + Send + 'static>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -216,7 +239,11 @@ where
     }
 }
 
-async fn within_time(door: Door, pass: Pass, work: impl Future<Output = Answer> + Send) -> Answer {
+async fn within_time<D: Door>(
+    door: D,
+    pass: Pass,
+    work: impl Future<Output = Answer<D::Body>> + Send,
+) -> Answer<D::Body> {
     let Pass { caller, slot, deadline } = pass;
     let answered = match deadline {
         None => work.await,
@@ -230,7 +257,7 @@ async fn within_time(door: Door, pass: Pass, work: impl Future<Output = Answer> 
 }
 
 /// Tells the log who called.
-fn signed(mut response: Response<Body>, caller: Option<Caller>) -> Response<Body> {
+fn signed<B>(mut response: Response<B>, caller: Option<Caller>) -> Response<B> {
     if let Some(caller) = caller {
         response.extensions_mut().insert(caller);
     }
@@ -240,7 +267,7 @@ fn signed(mut response: Response<Body>, caller: Option<Caller>) -> Response<Body
 /// Marks a request that was made in this process. Nothing on the wire becomes an extension, so
 /// nobody outside can forge it.
 #[derive(Debug, Clone, Copy)]
-struct FromWithin;
+pub(in crate::transport) struct FromWithin;
 
 /// A service as the HTTP port of this process calls it, for the browser's routes and for
 /// introspection, whose own callers have been let through: as adapter and verifier.

@@ -1,6 +1,7 @@
 //! The gRPC services. Each RPC is decode → authority → encode.
 
 mod convert;
+mod dispatch;
 mod rollout;
 mod sessions;
 mod tokens;
@@ -19,6 +20,7 @@ use super::proto::v1::token_authority_service_server::TokenAuthorityServiceServe
 use crate::authority::{Authority, RolloutControl};
 
 pub(in crate::transport) use convert::claims;
+pub use dispatch::Rpcs;
 pub use rollout::Rollouts;
 pub use sessions::Sessions;
 pub(in crate::transport) use tokens::SHADOW;
@@ -41,7 +43,7 @@ pub fn routes<H: Health>(
     rollout: &Arc<RolloutControl>,
     health: HealthServer<H>,
     reflection: bool,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<Rpcs, tonic_reflection::server::Error> {
     let describe = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
@@ -54,15 +56,15 @@ pub fn routes<H: Health>(
     let tokens = TokenAuthorityServiceServer::new(tokens).max_decoding_message_size(MESSAGE_BYTES);
     let sessions = SessionServiceServer::new(sessions).max_decoding_message_size(MESSAGE_BYTES);
     let rollouts = RolloutServiceServer::new(Rollouts::new(Arc::clone(rollout)));
-    let routes = Routes::new(tokens)
-        .add_service(sessions)
+    let routes = Routes::new(sessions)
         .add_service(rollouts.max_decoding_message_size(MESSAGE_BYTES))
         .add_service(health.max_decoding_message_size(OPEN_MESSAGE_BYTES));
     if !reflection {
-        return Ok(routes);
+        return Ok(Rpcs::new(tokens, routes));
     }
     let (v1, v1alpha) = (describe().build_v1()?, describe().build_v1alpha()?);
-    Ok(routes
+    let routes = routes
         .add_service(v1.max_decoding_message_size(OPEN_MESSAGE_BYTES))
-        .add_service(v1alpha.max_decoding_message_size(OPEN_MESSAGE_BYTES)))
+        .add_service(v1alpha.max_decoding_message_size(OPEN_MESSAGE_BYTES));
+    Ok(Rpcs::new(tokens, routes))
 }

@@ -24,7 +24,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::callers::gate::Gate;
 use super::callers::guarded::Guarded;
 use super::callers::roles;
-use super::observe::{Kind, Meter, ObserveLayer};
+use super::observe::{Kind, ObserveLayer, Observers};
 use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 
 use crate::authority::Authority;
@@ -78,7 +78,7 @@ pub fn routes<C>(
     authority: &Arc<Authority>,
     readiness: Arc<dyn Readiness>,
     gate: Arc<Gate>,
-    meter: Arc<dyn Meter>,
+    observers: Arc<Observers>,
 ) -> Router
 where
     C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
@@ -104,7 +104,7 @@ where
         .route(&roles::HEALTHZ, health::live, ())
         .route(&roles::READYZ, health::ready, readiness)
         .into_router()
-        .layer(ObserveLayer(Kind::Http, meter))
+        .layer(ObserveLayer(Kind::Http, observers))
 }
 
 fn cors(origins: &AllowedOrigins) -> CorsLayer {

@@ -5,6 +5,9 @@
 //! child of the HTTP request that caused it. Nothing of a request but its method, path, caller's
 //! name and outcome is recorded: no header, no body, no query.
 
+pub mod span;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,16 +17,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
-use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tonic::Code;
 use tower::{Layer, Service};
-use tracing::{Instrument as _, Span, field};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing::{Instrument as _, Span};
 
 use super::callers::Caller;
-use super::callers::roles;
+use super::callers::roles::{self, Route};
+use span::Spans;
 
 /// Which kind of request is observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +41,23 @@ pub trait Meter: fmt::Debug + Send + Sync + 'static {
     fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration);
 }
 
+/// Who is told of requests.
+#[derive(Debug)]
+pub struct Observers {
+    /// Makes their spans.
+    pub spans: Spans,
+    /// Measures them.
+    pub meter: Arc<dyn Meter>,
+}
+
 /// Observes every request of a service.
 #[derive(Debug, Clone)]
-pub struct ObserveLayer(pub Kind, pub Arc<dyn Meter>);
+pub struct ObserveLayer(pub Kind, pub Arc<Observers>);
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, kind: self.0, meter: Arc::clone(&self.1) }
+        Observe { inner, kind: self.0, observers: Arc::clone(&self.1) }
     }
 }
 
@@ -57,14 +66,14 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     kind: Kind,
-    meter: Arc<dyn Meter>,
+    observers: Arc<Observers>,
 }
 
 impl<S, B, R> Service<Request<B>> for Observe<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
-    R: Body<Data = Bytes> + Send + 'static,
+    R: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     type Response = Response<Observed<R>>;
     type Error = S::Error;
@@ -76,12 +85,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let record = Record::begin(self.kind, &self.meter, &request);
+        let record = Record::begin(self.kind, &self.observers, &request);
         let future = self.inner.call(request).instrument(record.span.clone());
-        Box::pin(async move {
-            let response = future.await?;
-            Ok(record.follow(response))
-        })
+        Box::pin(async move { Ok(record.follow(future.await?)) })
     }
 }
 
@@ -89,30 +95,25 @@ where
 #[derive(Debug)]
 struct Record {
     kind: Kind,
-    meter: Arc<dyn Meter>,
+    observers: Arc<Observers>,
     span: Span,
-    method: String,
+    /// `service/Method`, or `METHOD /path`.
+    name: Cow<'static, str>,
     begun: Instant,
     /// Who called, where the gate has found out.
     caller: Option<Caller>,
 }
 
 impl Record {
-    fn begin<B>(kind: Kind, meter: &Arc<dyn Meter>, request: &Request<B>) -> Self {
+    fn begin<B>(kind: Kind, observers: &Arc<Observers>, request: &Request<B>) -> Self {
         let path = known(kind, request.uri().path());
-        let (span, method) = match kind {
-            Kind::Grpc => {
-                let (service, method) = split_rpc(path);
-                (grpc_span(service, method), path.trim_start_matches('/').to_owned())
-            }
-            Kind::Http => {
-                let method = format!("{} {path}", request.method());
-                (http_span(request.method(), path), method)
-            }
+        let span = observers.spans.begin(kind, path, request);
+        let name = match kind {
+            Kind::Grpc => Cow::Borrowed(path.trim_start_matches('/')),
+            Kind::Http => Cow::Owned(format!("{} {path}", method_of(request))),
         };
-        adopt_parent(&span, request.headers());
-        let meter = Arc::clone(meter);
-        Self { kind, meter, span, method, begun: Instant::now(), caller: None }
+        let observers = Arc::clone(observers);
+        Self { kind, observers, span, name, begun: Instant::now(), caller: None }
     }
 
     fn follow<R>(mut self, response: Response<R>) -> Response<Observed<R>> {
@@ -124,15 +125,15 @@ impl Record {
         };
         if let Some(outcome) = outcome {
             self.end(outcome);
-            return response.map(|inner| Observed { inner: Box::pin(inner), record: None });
+            return response.map(|inner| Observed { inner, record: None });
         }
-        response.map(|inner| Observed { inner: Box::pin(inner), record: Some(self) })
+        response.map(|inner| Observed { inner, record: Some(self) })
     }
 
     /// Writes the request's one line.
     fn end(self, outcome: i32) {
         let took = self.begun.elapsed();
-        self.meter.request(self.kind, &self.method, outcome, took);
+        self.observers.meter.request(self.kind, &self.name, outcome, took);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let _entered = self.span.enter();
         let caller = self.caller.as_ref().map(Caller::name);
@@ -144,11 +145,11 @@ impl Record {
                 if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) {
                     self.span.record("otel.status_code", "ERROR");
                 }
-                if self.method.starts_with("grpc.") {
+                if self.name.starts_with("grpc.") {
                     // Health checks and reflection come in by the minute.
-                    tracing::debug!(rpc = self.method, ?code, micros, caller, "rpc");
+                    tracing::debug!(rpc = &*self.name, ?code, micros, caller, "rpc");
                 } else {
-                    tracing::info!(rpc = self.method, ?code, micros, caller, "rpc");
+                    tracing::info!(rpc = &*self.name, ?code, micros, caller, "rpc");
                 }
             }
             Kind::Http => {
@@ -156,74 +157,29 @@ impl Record {
                 if outcome >= 500 {
                     self.span.record("otel.status_code", "ERROR");
                 }
-                tracing::info!(request = self.method, status = outcome, micros, caller, "http");
+                tracing::info!(request = &*self.name, status = outcome, micros, caller, "http");
             }
         }
     }
 }
 
+/// What stands for a method that nobody standardised (OpenTelemetry's conventions for HTTP).
+const OTHER: &str = "_OTHER";
+
+/// The method, if it is a known one: whatever else somebody sends may hold a secret.
+fn method_of<B>(request: &Request<B>) -> &'static str {
+    const KNOWN: [&str; 9] =
+        ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == request.method().as_str()).unwrap_or(OTHER)
+}
+
 /// The path, if it is one of ours: whatever else somebody asks for may hold a secret.
-fn known(kind: Kind, path: &str) -> &str {
-    let is_known = match kind {
-        Kind::Grpc => roles::of_rpc(path).is_some(),
-        Kind::Http => roles::ROUTES.iter().any(|route| route.path() == path),
+fn known(kind: Kind, path: &str) -> &'static str {
+    let known = match kind {
+        Kind::Grpc => roles::RPCS.iter().map(|(known, _)| *known).find(|known| *known == path),
+        Kind::Http => roles::ROUTES.iter().map(Route::path).find(|known| *known == path),
     };
-    if is_known { path } else { "/unknown" }
-}
-
-fn split_rpc(path: &str) -> (&str, &str) {
-    path.trim_start_matches('/').split_once('/').unwrap_or((path, ""))
-}
-
-fn grpc_span(service: &str, method: &str) -> Span {
-    tracing::info_span!(
-        "rpc",
-        otel.name = %format_args!("{service}/{method}"),
-        otel.kind = "server",
-        otel.status_code = field::Empty,
-        rpc.system = "grpc",
-        rpc.service = service,
-        rpc.method = method,
-        rpc.grpc.status_code = field::Empty,
-        caller = field::Empty,
-    )
-}
-
-fn http_span(method: &http::Method, path: &str) -> Span {
-    tracing::info_span!(
-        "http",
-        otel.name = %format_args!("{method} {path}"),
-        otel.kind = "server",
-        otel.status_code = field::Empty,
-        http.request.method = %method,
-        url.path = path,
-        http.response.status_code = field::Empty,
-        caller = field::Empty,
-    )
-}
-
-/// Makes the caller's span the parent (W3C Trace Context). Without one, the span stays a child of
-/// whatever caused it in this process.
-fn adopt_parent(span: &Span, headers: &HeaderMap) {
-    if headers.contains_key("traceparent") {
-        let context = TraceContextPropagator::new().extract(&Headers(headers));
-        if context.span().span_context().is_valid() {
-            // Fails only where no spans are exported, and then there is nothing to connect.
-            let _ = span.set_parent(context);
-        }
-    }
-}
-
-struct Headers<'a>(&'a HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
-    }
+    known.unwrap_or("/unknown")
 }
 
 fn grpc_status(headers: &HeaderMap) -> Option<i32> {
@@ -233,11 +189,11 @@ fn grpc_status(headers: &HeaderMap) -> Option<i32> {
 /// A response's body, watched for the trailer that says how the RPC ended.
 #[derive(Debug)]
 pub struct Observed<R> {
-    inner: Pin<Box<R>>,
+    inner: R,
     record: Option<Record>,
 }
 
-impl<R: Body<Data = Bytes>> Body for Observed<R> {
+impl<R: Body<Data = Bytes> + Unpin> Body for Observed<R> {
     type Data = Bytes;
     type Error = R::Error;
 
@@ -245,7 +201,7 @@ impl<R: Body<Data = Bytes>> Body for Observed<R> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
-        let polled = self.inner.as_mut().poll_frame(context);
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
         let outcome = match &polled {
             Poll::Ready(Some(Ok(frame))) => frame.trailers_ref().and_then(grpc_status),
             Poll::Ready(Some(Err(_)) | None) => Some(Code::Unknown as i32),

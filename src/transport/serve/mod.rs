@@ -8,14 +8,15 @@ pub mod peer;
 pub mod tls;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service as _;
+use tower::Service;
 
 use super::limits::{HEAD_BYTES, LimitSettings};
 use first_bytes::FirstBytes;
@@ -42,6 +43,32 @@ const PING_ANSWER: Duration = Duration::from_secs(10);
 
 /// How long to wait before trying again where the process has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
+
+/// What answers a port's requests, ready at any time.
+pub trait Answers:
+    Service<
+        Request<Incoming>,
+        Response = Response<Self::Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    /// An answer's body.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+}
+
+impl<S, B> Answers for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    type Body = B;
+}
 
 /// A port's way of taking connections in.
 #[derive(Debug, Clone)]
@@ -74,14 +101,19 @@ impl Port {
     }
 
     /// Serves until `stop`, then lets each connection finish what it has begun.
-    pub async fn serve(self, listener: TcpListener, router: Router, stop: CancellationToken) {
+    pub async fn serve<S: Answers>(
+        self,
+        listener: TcpListener,
+        service: S,
+        stop: CancellationToken,
+    ) {
         let port = Arc::new(self);
         let connections = TaskTracker::new();
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((stream, address)) => {
-                    let (port, router, stop) = (Arc::clone(&port), router.clone(), stop.clone());
-                    connections.spawn(port.connect(stream, address, router, stop));
+                    let (port, service, stop) = (Arc::clone(&port), service.clone(), stop.clone());
+                    connections.spawn(port.connect(stream, address, service, stop));
                 }
                 Err(error) if left_at_once(&error) => {}
                 // The process is out of descriptors, most likely.
@@ -96,17 +128,17 @@ impl Port {
         connections.wait().await;
     }
 
-    async fn connect(
+    async fn connect<S: Answers>(
         self: Arc<Self>,
         stream: TcpStream,
         address: SocketAddr,
-        router: Router,
+        service: S,
         stop: CancellationToken,
     ) {
         // Answers are small: waiting for more to send with them would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            return self.speak(stream, Peer::new(address), router, stop).await;
+            return self.speak(stream, Peer::new(address), service, stop).await;
         };
         let handshake = tls.acceptor(self.protocols).accept(stream);
         // What a stranger sends as a handshake is no news, however broken.
@@ -116,19 +148,22 @@ impl Port {
         };
         let certificates = stream.get_ref().1.peer_certificates();
         let peer = Peer::over_tls(address, certificates.and_then(<[_]>::first));
-        self.speak(stream, peer, router, stop).await;
+        self.speak(stream, peer, service, stop).await;
     }
 
-    async fn speak<T>(&self, stream: T, peer: Peer, router: Router, stop: CancellationToken)
+    async fn speak<T, S>(&self, stream: T, peer: Peer, service: S, stop: CancellationToken)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Answers,
     {
         let names_host = self.protocols == Protocols::Http2AndHttp1;
-        let service = service_fn(move |mut request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             if names_host {
                 name_host(&mut request);
             }
-            answer(router.clone(), peer.clone(), request)
+            request.extensions_mut().insert(peer.clone());
+            // Always ready: what is one request too many is refused, not kept waiting.
+            service.clone().call(request)
         });
         let stream = TokioIo::new(FirstBytes::within(HANDSHAKE, stream));
         let connection = self.builder.serve_connection(stream, service);
@@ -162,13 +197,4 @@ fn name_host(request: &mut Request<Incoming>) {
     if let Some(host) = named {
         request.headers_mut().insert(header::HOST, host);
     }
-}
-
-async fn answer(
-    mut router: Router,
-    peer: Peer,
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    request.extensions_mut().insert(peer);
-    router.call(request).await
 }

@@ -1,0 +1,248 @@
+//! What tokens cost by themselves, each beside the raw primitive under it: `cargo bench`.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    RsaKeyPair, VerificationAlgorithm,
+};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use token_authority::authority::{
+    Authority, Issue, RevocationSettings, Revocations, TokenPolicy, Validation,
+};
+use token_authority::clock::{Clock as _, SeededEntropy, SystemClock, Timestamp, draw};
+use token_authority::keys::key::NewPair;
+use token_authority::keys::life::Due;
+use token_authority::keys::{KeyRing, Secret};
+use token_authority::store::{Rows as _, Store, sqlite};
+use token_authority::token::access::{Claims, NewClaims};
+use token_authority::token::client::ClientInfo;
+use token_authority::token::grant::Grant;
+use token_authority::token::id::{AccessTokenId, Generation, SessionId, UserId};
+use token_authority::token::jws::Unverified;
+use token_authority::token::key::Algorithm;
+use token_authority::token::method::AuthMethod;
+use token_authority::token::refresh::{LineageKey, RefreshToken};
+use token_authority::token::rotation::{Policy, judge};
+use token_authority::token::session::{Lineage, Session};
+
+const LIFE: Duration = Duration::from_mins(30);
+const POLICY: Policy = Policy {
+    rotation: true,
+    window: Duration::from_secs(30),
+    refresh_lifetime: Duration::from_hours(7 * 24),
+    session_max_lifetime: Duration::from_hours(30 * 24),
+};
+/// Tokens in circulation.
+const TOKENS: usize = 10_000;
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// A ring that signs with that algorithm.
+fn ring(algorithm: Algorithm) -> KeyRing {
+    if algorithm == Algorithm::Hs256 {
+        return KeyRing::hs256(&Secret::new([1; 32]), &[]);
+    }
+    let opener = Secret::new([9; 32]);
+    let due = Due { number: 1, activates_at: now() };
+    let pair = NewPair::make(algorithm, &opener, [7; 12]).unwrap().stored(due, now(), LIFE);
+    let ring = KeyRing::new(&[], Some(opener));
+    ring.load(&[pair]);
+    ring
+}
+
+/// Signs a token as the authority does: the claims that it always has.
+fn mint(ring: &KeyRing, entropy: &SeededEntropy, user_id: &UserId, grant: &Grant) -> String {
+    let now = now();
+    let claims = NewClaims {
+        user_id,
+        session_id: SessionId::new(now, draw(entropy)),
+        id: AccessTokenId::new(Generation::FIRST, draw(entropy)),
+        issued_at: now.as_seconds(),
+        expires_at: now.as_seconds() + 1800,
+        issuer: None,
+        grant,
+    };
+    ring.signer(now).unwrap().sign(&serde_json::to_vec(&claims).unwrap()).unwrap()
+}
+
+/// Verifies and reads a token, as a backend would that embeds the library.
+fn verify(ring: &KeyRing, token: &str) -> Claims {
+    let unverified = Unverified::parse(token).unwrap();
+    ring.verify(&unverified, now()).unwrap();
+    Claims::parse(&unverified.payload().unwrap()).unwrap()
+}
+
+/// Signing and verifying by the cryptographic library alone.
+struct Raw {
+    sign: Sign,
+    verify: Verify,
+}
+
+/// Gives the signature of a message.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+/// Holds a signature against a message.
+type Verify = Box<dyn Fn(&[u8], &[u8])>;
+
+impl Raw {
+    fn of(algorithm: Algorithm) -> Self {
+        let random = SystemRandom::new();
+        match algorithm {
+            Algorithm::Hs256 => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+                let of_key = key.clone();
+                Self {
+                    sign: Box::new(move |message| hmac::sign(&key, message).as_ref().to_vec()),
+                    verify: Box::new(move |message, signature| {
+                        hmac::verify(&of_key, message, signature).unwrap();
+                    }),
+                }
+            }
+            Algorithm::EdDsa => {
+                let pair = Ed25519KeyPair::generate().unwrap();
+                let verify = Self::verifier(&ED25519, pair.public_key().as_ref());
+                Self { sign: Box::new(move |message| pair.sign(message).as_ref().to_vec()), verify }
+            }
+            Algorithm::Es256 => {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+                let verify = Self::verifier(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref());
+                let sign =
+                    move |message: &[u8]| pair.sign(&random, message).unwrap().as_ref().to_vec();
+                Self { sign: Box::new(sign), verify }
+            }
+            Algorithm::Rs256 => {
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+                let verify =
+                    Self::verifier(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref());
+                let sign = move |message: &[u8]| {
+                    let mut signature = vec![0; pair.public_modulus_len()];
+                    pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+                    signature
+                };
+                Self { sign: Box::new(sign), verify }
+            }
+        }
+    }
+
+    fn verifier(algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> Verify {
+        let key = ParsedPublicKey::new(algorithm, public).unwrap();
+        Box::new(move |message, signature| key.verify_sig(message, signature).unwrap())
+    }
+}
+
+fn access_tokens(criterion: &mut Criterion) {
+    let (entropy, grant) = (SeededEntropy::new(1), Grant::default());
+    let user_id = UserId::new("7b1f6f0c-52f5-4c6e-9d57-5e0f6b7f4a11").unwrap();
+    for algorithm in Algorithm::ALL {
+        let (ring, raw) = (ring(algorithm), Raw::of(algorithm));
+        let token = mint(&ring, &entropy, &user_id, &grant);
+        let (signed, _) = token.rsplit_once('.').unwrap();
+        let signature = (raw.sign)(signed.as_bytes());
+        let mut group = criterion.benchmark_group(format!("access token, {algorithm}"));
+        group.bench_function("mint", |b| b.iter(|| mint(&ring, &entropy, &user_id, &grant)));
+        group.bench_function("mint: raw signature", |b| {
+            b.iter(|| (raw.sign)(black_box(signed.as_bytes())));
+        });
+        group.bench_function("verify", |b| b.iter(|| verify(&ring, black_box(&token))));
+        group.bench_function("verify: raw verification", |b| {
+            b.iter(|| (raw.verify)(black_box(signed.as_bytes()), black_box(&signature)));
+        });
+        group.finish();
+    }
+}
+
+fn refresh_tokens(criterion: &mut Criterion) {
+    let at = Timestamp::from_seconds(1_750_000_000);
+    let (id, key) = (SessionId::new(at, [1; 10]), LineageKey::new([2; 32]));
+    let token = RefreshToken::mint(&key, id, Generation::FIRST, [3; 32]);
+    let text = token.expose();
+    let raw = hmac::Key::new(hmac::HMAC_SHA256, &[2; 32]);
+    let session = Session {
+        id,
+        user_id: UserId::new("user").unwrap(),
+        grant: Grant::default(),
+        client: ClientInfo::default(),
+        created_at: at,
+        last_used_at: at,
+        expires_at: POLICY.expiry(at, at),
+        revoked: None,
+        lineage: Lineage::begin(key, &token, at),
+        auth_method: AuthMethod::Jwt,
+    };
+    let mut group = criterion.benchmark_group("refresh token");
+    group.bench_function("parse", |b| b.iter(|| RefreshToken::parse(black_box(&text)).unwrap()));
+    group.bench_function("verdict", |b| {
+        b.iter(|| judge(black_box(&session), black_box(&token), at, &POLICY));
+    });
+    group.bench_function("verdict: raw HMAC and SHA-256", |b| {
+        b.iter(|| {
+            let mac = hmac::sign(&raw, black_box(&text.as_bytes()[..52]));
+            (mac, aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()))
+        });
+    });
+    group.finish();
+}
+
+/// An authority over a database that no validation touches.
+async fn authority(algorithm: Algorithm, memory: u64) -> (Authority, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = sqlite::open(&folder.path().join("tokens.db")).await.unwrap();
+    rows.migrate().await.unwrap();
+    let policy = TokenPolicy {
+        rotation: POLICY,
+        access_lifetime: LIFE,
+        issuer: None,
+        leeway: Duration::ZERO,
+    };
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SeededEntropy::new(7)));
+    let revocations = Revocations::new(RevocationSettings::default(), clock.clone(), &*entropy);
+    let store = Arc::new(Store::new(rows, POLICY, policy.reach()));
+    let keys = Arc::new(ring(algorithm));
+    let authority = Authority::new(store, keys, clock, entropy, policy, Arc::new(revocations));
+    (authority.remembering(memory), folder)
+}
+
+async fn issue(authority: &Authority) -> String {
+    let issue = Issue {
+        user_id: UserId::new("7b1f6f0c-52f5-4c6e-9d57-5e0f6b7f4a11").unwrap(),
+        grant: Grant::default(),
+        client: ClientInfo::default(),
+        request_id: None,
+        caller: "bench".into(),
+    };
+    authority.issue(issue).await.unwrap().access_token
+}
+
+/// What remembering verified tokens gains, with many of them in circulation.
+fn remembered(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut group = criterion.benchmark_group(format!("validate, {TOKENS} tokens"));
+    for algorithm in Algorithm::ALL {
+        for (name, memory) in [("verified anew", 0), ("remembered", 32 << 20)] {
+            let (authority, _folder) = runtime.block_on(authority(algorithm, memory));
+            let logins = futures::future::join_all((0..TOKENS).map(|_| issue(&authority)));
+            let tokens = runtime.block_on(logins);
+            let mut next = tokens.iter().cycle();
+            group.bench_function(BenchmarkId::new(name, algorithm), |b| {
+                b.iter(|| {
+                    let token = next.next().unwrap();
+                    let judged = runtime.block_on(authority.validate(token, None)).unwrap();
+                    assert!(matches!(judged, Validation::Active(_)));
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, access_tokens, refresh_tokens, remembered);
+criterion_main!(benches);

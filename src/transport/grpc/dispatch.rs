@@ -1,0 +1,61 @@
+//! Which service an RPC goes to.
+//!
+//! The one that is called thousands of times a second is called straight away: finding it through
+//! a router, which serves paths of any shape, costs as much as a validation.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::server::NamedService as _;
+use tonic::service::Routes;
+use tower::Service;
+
+use super::TokenAuthority;
+use crate::transport::proto::v1::token_authority_service_server::TokenAuthorityServiceServer;
+
+type Tokens = TokenAuthorityServiceServer<TokenAuthority>;
+
+/// All RPCs.
+#[derive(Debug, Clone)]
+pub struct Rpcs {
+    tokens: Tokens,
+    others: Routes,
+}
+
+impl Rpcs {
+    pub(super) fn new(tokens: Tokens, others: Routes) -> Self {
+        Self { tokens, others: others.prepare() }
+    }
+}
+
+impl<B> Service<Request<B>> for Rpcs
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // All of them always are.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if service_of(request.uri().path()) == Tokens::NAME {
+            self.tokens.call(request)
+        } else {
+            Box::pin(self.others.call(request))
+        }
+    }
+}
+
+fn service_of(path: &str) -> &str {
+    path.strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(service, _)| service)
+}
