@@ -18,6 +18,7 @@ mod crash;
 mod failover;
 mod haproxy;
 mod load;
+mod previous;
 mod replica;
 mod restore;
 mod rolling;

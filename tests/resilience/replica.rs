@@ -63,6 +63,12 @@ impl Replica {
         }
     }
 
+    /// Starts another version where it was, after [`Self::end`].
+    pub(crate) fn become_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+        self.start_again();
+    }
+
     /// Asks it to end, and waits until it has, as it should: by itself and without an error.
     pub(crate) fn end(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -1,56 +1,16 @@
-//! The version before and this one serve side by side on one database, in either order.
-//!
-//! The version before is the newest tag `v*` that is not this version's own; it is built once
-//! into `target/previous`. Before there is any such tag this version stands in for it: then the
-//! test shows that two processes agree, and nothing about two versions. `PREVIOUS_REVISION` names
-//! another revision to build instead.
+//! The version before and this one serve side by side on one schema, in either order, and an
+//! upgrade and its roll-back under load cost no request.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+use std::time::Duration;
 
 use crate::cluster::Postgres;
+use crate::haproxy::HaProxy;
+use crate::load::Load;
+use crate::previous;
 use crate::replica::Replica;
+use crate::support::http::Http;
 use crate::user::{Client, User, client};
-
-fn git(arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
-    let output = command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn previous_revision() -> Option<String> {
-    if let Ok(revision) = std::env::var("PREVIOUS_REVISION") {
-        return Some(revision);
-    }
-    let own = concat!("v", env!("CARGO_PKG_VERSION"));
-    let tags = git(&["tag", "--list", "v*", "--sort=-version:refname"]);
-    tags.lines().find(|tag| *tag != own).map(str::to_owned)
-}
-
-/// The binary of the version before.
-fn previous() -> PathBuf {
-    let own = Path::new(env!("CARGO_BIN_EXE_token-authority"));
-    let Some(revision) = previous_revision() else { return own.to_owned() };
-    let commit = git(&["rev-parse", "--verify", &format!("{revision}^{{commit}}")]);
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/previous").join(commit.trim());
-    let binary = folder.join("target/debug/token-authority");
-    if !binary.exists() {
-        std::fs::create_dir_all(&folder).unwrap();
-        let unpacked = Command::new("sh")
-            .args(["-c", "git archive \"$0\" | tar -x -C \"$1\"", commit.trim()])
-            .arg(&folder)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(unpacked.unwrap().success(), "{revision} cannot be unpacked");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--locked", "--bin", "token-authority"]).current_dir(&folder);
-        // Its own folder, whatever this build's is.
-        cargo.env("CARGO_TARGET_DIR", folder.join("target"));
-        assert!(cargo.status().unwrap().success(), "{revision} cannot be built");
-    }
-    binary
-}
 
 /// Each of two replicas accepts what the other gave out, and each other's changes.
 async fn agree(one: &Client, other: &Client, name: &str) {
@@ -68,9 +28,9 @@ async fn agree(one: &Client, other: &Client, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_version_before_and_this_one_agree() {
-    let previous = tokio::task::block_in_place(previous);
+    let previous = tokio::task::block_in_place(previous::binary);
     let postgres = Postgres::start();
-    let mut old = Replica::start_program(&previous, &postgres.url());
+    let mut old = Replica::start_program(previous, &postgres.url());
     let earlier = User::log_in(&client(old.grpc), "earlier").await.unwrap();
 
     // The roll-out: this version migrates, and both serve.
@@ -83,4 +43,48 @@ async fn the_version_before_and_this_one_agree() {
     old.start_again();
     agree(&client(old.grpc), &client(new.grpc), "after").await;
     earlier.at(&client(new.grpc)).refresh().await.unwrap();
+}
+
+/// Replaces three replicas one by one.
+async fn roll(replicas: &mut [Replica; 3], program: &Path) {
+    for replica in replicas {
+        tokio::task::block_in_place(|| {
+            replica.end();
+            replica.become_program(program);
+        });
+        // As a roll-out does, let the balancer see the new one before the next goes.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_and_its_roll_back_cost_no_request() {
+    let previous = tokio::task::block_in_place(previous::binary);
+    let this = Path::new(env!("CARGO_BIN_EXE_token-authority"));
+    let postgres = Postgres::start();
+    let mut replicas = [(); 3].map(|()| Replica::start_program(previous, &postgres.url()));
+    let migrations = || postgres.ask("SELECT count(*) FROM _sqlx_migrations");
+    let of_previous = i64::try_from(previous::migrations()).unwrap();
+    assert_eq!(migrations().await, of_previous, "it is not the version before that runs");
+
+    let (proxy, browsers) = HaProxy::before_replicas(&replicas);
+    let load = Load::begin(&client(proxy.port), &Http::new(browsers), 20).await;
+    roll(&mut replicas, this).await;
+    assert!(migrations().await >= of_previous, "this version took migrations away");
+    for replica in &replicas {
+        let mut user = User::log_in(&client(replica.grpc), "after the upgrade").await.unwrap();
+        assert!(user.validate().await.unwrap());
+    }
+    roll(&mut replicas, previous).await;
+
+    let (mut users, mut browsers, tally) = load.end().await;
+    assert!(tally.errors.is_empty(), "{:?} {}", tally.errors, proxy.log());
+    assert!(tally.rotations > 0, "no refresh rotated");
+    assert!(tally.good > 1000, "only {} requests: this shows nothing", tally.good);
+    for user in &mut users {
+        user.refresh().await.unwrap();
+    }
+    for browser in &mut browsers {
+        browser.refresh().await.unwrap();
+    }
 }
