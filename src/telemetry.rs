@@ -106,7 +106,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let callsite: CallsiteFilter = |metadata| {
-        if !metadata.is_span() || !is_ours(metadata) {
+        if !is_our_span(metadata) {
             Interest::never()
         } else if is_request(metadata) {
             Interest::always()
@@ -115,7 +115,8 @@ where
         }
     };
     dynamic_filter_fn(|metadata: &Metadata<'_>, context: &Context<'_, S>| {
-        is_request(metadata) || context.lookup_current().is_some()
+        // Asked of what other layers want, too.
+        is_our_span(metadata) && (is_request(metadata) || context.lookup_current().is_some())
     })
     .with_callsite_filter(callsite)
     .with_max_level_hint(LevelFilter::INFO)
@@ -131,6 +132,10 @@ fn is_request(metadata: &Metadata<'_>) -> bool {
 /// it.
 fn is_line(metadata: &Metadata<'_>) -> bool {
     metadata.is_event() && (is_ours(metadata) || *metadata.level() <= Level::INFO)
+}
+
+fn is_our_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && is_ours(metadata) && *metadata.level() <= Level::INFO
 }
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {
