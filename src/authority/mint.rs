@@ -31,10 +31,15 @@ impl Authority {
         }
     }
 
-    fn mint_session_token(&self, hybrid: &Hybrid, session: &Session, now: Timestamp) -> Access {
-        let issued_at = now.as_seconds();
-        let wanted = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
+    /// A new token's id, its `iat`, and when it ends unless something else ends before.
+    fn begin(&self, session: &Session, now: Timestamp) -> (AccessTokenId, i64, Timestamp) {
         let id = AccessTokenId::new(session.lineage.generation, draw(&*self.entropy));
+        let issued_at = now.as_seconds();
+        (id, issued_at, Timestamp::from_seconds(issued_at) + self.policy.access_lifetime)
+    }
+
+    fn mint_session_token(&self, hybrid: &Hybrid, session: &Session, now: Timestamp) -> Access {
+        let (id, issued_at, wanted) = self.begin(session, now);
         let expires_at = wanted.min(session.expires_at).as_seconds();
         let claims = SessionClaims { session_id: session.id, id, issued_at, expires_at };
         Access {
@@ -46,9 +51,7 @@ impl Authority {
 
     /// Mints a JWT, whatever the session's kind is.
     pub(super) fn mint_jwt(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
-        let issued_at = now.as_seconds();
-        let wanted = Timestamp::from_seconds(issued_at) + self.policy.access_lifetime;
-        let id = AccessTokenId::new(session.lineage.generation, draw(&*self.entropy));
+        let (id, issued_at, wanted) = self.begin(session, now);
         let no_key = || StoreError::Unavailable("there is no key to sign with".into());
         let signer = self.keys.signer(now).ok_or_else(no_key)?;
         let latest = signer.latest_end(Timestamp::from_seconds(issued_at));

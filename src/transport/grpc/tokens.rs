@@ -56,6 +56,23 @@ fn with_shadow<T>(shadow: Option<&str>, answer: T) -> Response<T> {
     response
 }
 
+/// The answer of an RPC that hands out tokens: two messages of the contract, with the same fields.
+macro_rules! handed_out {
+    ($message:ident, $tokens:ident) => {{
+        let Tokens { expires_in, refresh_expires_in, session_id, auth_method, .. } = $tokens;
+        let answer = $message {
+            access_token: $tokens.access_token,
+            token_type: BEARER.into(),
+            expires_in: Some(convert::duration(expires_in)),
+            refresh_token: $tokens.refresh_token,
+            refresh_expires_in: Some(convert::duration(refresh_expires_in)),
+            session_id: session_id.to_string(),
+            auth_method: convert::auth_method(auth_method).into(),
+        };
+        with_shadow($tokens.shadow.as_deref(), answer)
+    }};
+}
+
 #[tonic::async_trait]
 impl TokenAuthorityService for TokenAuthority {
     async fn issue_tokens(
@@ -65,19 +82,7 @@ impl TokenAuthorityService for TokenAuthority {
         let caller = Caller::name_of(request.extensions());
         let issue = convert::issue(request.into_inner(), caller)?;
         let tokens = self.authority.issue(issue).await?;
-        let Tokens { expires_in, refresh_expires_in, session_id, auth_method, .. } = tokens;
-        Ok(with_shadow(
-            tokens.shadow.as_deref(),
-            IssueTokensResponse {
-                access_token: tokens.access_token,
-                token_type: BEARER.into(),
-                expires_in: Some(convert::duration(expires_in)),
-                refresh_token: tokens.refresh_token,
-                refresh_expires_in: Some(convert::duration(refresh_expires_in)),
-                session_id: session_id.to_string(),
-                auth_method: convert::auth_method(auth_method).into(),
-            },
-        ))
+        Ok(handed_out!(IssueTokensResponse, tokens))
     }
 
     async fn refresh_access_token(
@@ -85,19 +90,7 @@ impl TokenAuthorityService for TokenAuthority {
         request: Request<RefreshAccessTokenRequest>,
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
         let tokens = self.authority.refresh(&request.into_inner().refresh_token).await?;
-        let Tokens { expires_in, refresh_expires_in, session_id, auth_method, .. } = tokens;
-        Ok(with_shadow(
-            tokens.shadow.as_deref(),
-            RefreshAccessTokenResponse {
-                access_token: tokens.access_token,
-                token_type: BEARER.into(),
-                expires_in: Some(convert::duration(expires_in)),
-                refresh_token: tokens.refresh_token,
-                refresh_expires_in: Some(convert::duration(refresh_expires_in)),
-                session_id: session_id.to_string(),
-                auth_method: convert::auth_method(auth_method).into(),
-            },
-        ))
+        Ok(handed_out!(RefreshAccessTokenResponse, tokens))
     }
 
     async fn revoke_refresh_token(
