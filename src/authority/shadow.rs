@@ -53,8 +53,7 @@ impl Authority {
         });
     }
 
-    /// A trace of its own: the request's has ended, or is about to.
-    #[tracing::instrument(name = "authority.shadow", parent = None, skip_all)]
+    /// In no trace: the request's has ended, or is about to.
     async fn judge_in_shadow(
         &self,
         answered: &Compared,

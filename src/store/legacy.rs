@@ -10,9 +10,13 @@ use async_trait::async_trait;
 use super::StoreError;
 use super::coalesce::{Coalescer, Lanes};
 use super::sessions::PATIENCE;
+use super::span::{Operation, System, spanned};
 use crate::clock::Timestamp;
 use crate::token::id::UserId;
 use crate::token::legacy::LegacySession;
+
+/// The table's own name is the product's.
+const FIND: Operation = Operation { name: "find", table: "legacy_sessions" };
 
 const LANES: Lanes = Lanes { lanes: 2, most: 512, waiting: 4096, patience: PATIENCE };
 
@@ -83,6 +87,9 @@ pub type Found = Result<Option<LegacySession>, StoreError>;
 /// A database with such a table. Never writes.
 #[async_trait]
 pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
+    /// Which kind of database it is.
+    fn system(&self) -> System;
+
     /// The sessions of these tokens: one answer a token, in order.
     async fn find_legacy(
         &self,
@@ -94,6 +101,7 @@ pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
 /// Sessions that were there before, to be looked up.
 #[derive(Debug)]
 pub struct LegacySessions {
+    system: System,
     loads: Coalescer<String, Option<LegacySession>>,
 }
 
@@ -101,7 +109,7 @@ impl LegacySessions {
     /// Those of that table.
     #[must_use]
     pub fn new(rows: Arc<dyn LegacyRows>, table: LegacyTable) -> Self {
-        let table = Arc::new(table);
+        let (system, table) = (rows.system(), Arc::new(table));
         let loads = Coalescer::start(LANES, move |batch: Vec<String>| {
             let (rows, table) = (Arc::clone(&rows), Arc::clone(&table));
             async move {
@@ -111,18 +119,17 @@ impl LegacySessions {
                 }
             }
         });
-        Self { loads }
+        Self { system, loads }
     }
 
     /// The session of a token. Look-ups that come at once share a statement.
     ///
     /// # Errors
     /// Where the database fails, or the row holds what is no session.
-    #[tracing::instrument(name = "store.find_legacy", skip_all)]
     pub async fn find(&self, token: String) -> Found {
         // Any spreading will do: the last character is as random as the others.
         let lane = token.bytes().next_back().map_or(0, usize::from);
-        self.loads.ask(lane, token).await
+        spanned(self.system, FIND, self.loads.ask(lane, token)).await
     }
 }
 

@@ -27,6 +27,7 @@ pub mod rollouts;
 pub mod rows;
 pub mod sessions;
 pub mod signal;
+mod span;
 pub mod sqlite;
 pub mod url;
 
@@ -46,6 +47,7 @@ pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;
 pub use sessions::Store;
 pub use signal::Signal;
+pub use span::System;
 
 /// Why an operation failed. Nothing of it took effect, unless the database's answer was lost:
 /// every operation may be retried.
@@ -60,6 +62,17 @@ pub enum StoreError {
     /// The database refused this operation's data, or holds what this version cannot read.
     #[error("the database and this version disagree: {0}")]
     Inconsistent(String),
+}
+
+impl StoreError {
+    /// Its kind in one word.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Overloaded => "overloaded",
+            Self::Inconsistent(_) => "inconsistent",
+        }
+    }
 }
 
 /// A login to be stored.

@@ -5,10 +5,19 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::StoreError;
+use super::span::Operation;
 use crate::clock::Timestamp;
 use crate::token::id::UserId;
 use crate::token::method::AuthMethod;
 use crate::token::rollout::Rollout;
+
+/// Those of the operations that requests wait for.
+pub(super) const LAST_CHANGE: Operation = on_changes("last_change");
+pub(super) const APPEND_CHANGE: Operation = on_changes("append_change");
+
+const fn on_changes(name: &'static str) -> Operation {
+    Operation { name, table: "rollout_changes" }
+}
 
 /// A change of the roll-out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::figures::Figures;
 use super::rollouts::Rollouts;
+use super::span::System;
 use super::{KeyRows, Open, OpenedBefore, Proof, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
@@ -81,6 +82,9 @@ pub const OVERLAP: Duration = Duration::from_secs(10);
 /// or not at all, and answers in the order of what it was given.
 #[async_trait]
 pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'static {
+    /// Which kind of database keeps them.
+    fn system(&self) -> System;
+
     /// Stores new sessions. `false` for one whose request key is taken, by a row or by an earlier
     /// one of the same call: it is not stored.
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError>;

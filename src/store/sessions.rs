@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::change::{self, Change, Changed, Ending, Rules};
 use super::coalesce::{Coalescer, LaneFigures, Lanes};
 use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
+use super::span::{on_sessions, spanned};
 use super::{Open, Opened, Proof, Refresh, Refreshed, Revoke, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
@@ -58,19 +59,19 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    #[tracing::instrument(name = "store.open", skip_all)]
     pub async fn open(&self, open: Open) -> Result<Opened, StoreError> {
-        self.opens.ask(lane_of(open.session.id), open).await
+        let ask = self.opens.ask(lane_of(open.session.id), open);
+        self.spanned("open", ask).await
     }
 
     /// Judges a refresh token, and lets the verdict take effect.
     ///
     /// # Errors
     /// Where the database fails.
-    #[tracing::instrument(name = "store.refresh", skip_all)]
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed, StoreError> {
         let lane = lane_of(refresh.presented.session_id());
-        match self.changes.ask(lane, Change::Refresh(refresh)).await? {
+        let ask = self.changes.ask(lane, Change::Refresh(refresh));
+        match self.spanned("refresh", ask).await? {
             Changed::Refreshed(refreshed) => Ok(refreshed),
             Changed::Revoked(_) => Err(mixed_up()),
         }
@@ -80,20 +81,20 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    #[tracing::instrument(name = "store.revoke", skip_all)]
     pub async fn revoke(&self, revoke: Revoke, now: Timestamp) -> Result<Vec<Session>, StoreError> {
         let reason = revoke.reason();
         let (session_id, token) = match revoke {
             Revoke::User { user_id, except } => {
                 let until = now + self.reach;
                 let revoked = self.rows.revoke_user(&user_id, except, now, reason, until);
-                return self.within(revoked).await;
+                return self.spanned("revoke_user", self.within(revoked)).await;
             }
             Revoke::Session(session_id) | Revoke::OfToken(session_id) => (session_id, None),
             Revoke::ByToken(token) => (token.session_id(), Some(token)),
         };
         let ending = Ending { session_id, token, now, reason };
-        match self.changes.ask(lane_of(session_id), Change::Revoke(ending)).await? {
+        let ask = self.changes.ask(lane_of(session_id), Change::Revoke(ending));
+        match self.spanned("revoke", ask).await? {
             Changed::Revoked(session) => Ok(session.into_iter().collect()),
             Changed::Refreshed(_) => Err(mixed_up()),
         }
@@ -103,16 +104,14 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    #[tracing::instrument(name = "store.find", skip_all)]
     pub async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        self.loads.ask(lane_of(id), id).await
+        self.spanned("find", self.loads.ask(lane_of(id), id)).await
     }
 
     /// A user's live sessions, newest first, older than `before`, at most `most`.
     ///
     /// # Errors
     /// Where the database fails.
-    #[tracing::instrument(name = "store.list", skip_all)]
     pub async fn list(
         &self,
         user_id: &UserId,
@@ -120,7 +119,8 @@ impl Store {
         most: u32,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
-        self.within(self.rows.list(user_id, before, most, now)).await
+        let list = self.rows.list(user_id, before, most, now);
+        self.spanned("list", self.within(list)).await
     }
 
     /// Records that an access token was seen, soon, unless the database is behind: a proof that
@@ -202,6 +202,14 @@ impl Store {
     /// Ends all connections, once those at work are done.
     pub async fn close(&self) {
         self.rows.close().await;
+    }
+
+    async fn spanned<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        spanned(self.rows.system(), on_sessions(operation), work).await
     }
 
     async fn within<T>(

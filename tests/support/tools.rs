@@ -16,11 +16,20 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) fn path(tool: &str) -> PathBuf {
     let path = match tool {
         "grpcurl" | "python" => folder().join("python/bin").join(tool),
+        // No script of the package, but a file beside its modules.
+        "rotel-agent" => site_packages().join("rotel/rotel-agent"),
         "modules" => folder().join("node/node_modules"),
         system => Path::new("/usr/bin").join(system),
     };
     assert!(path.exists(), "{} is missing: run scripts/tools", path.display());
     path
+}
+
+/// Where the environment keeps Python's packages.
+fn site_packages() -> PathBuf {
+    let versions = folder().join("python/lib").read_dir().into_iter().flatten().flatten();
+    let found = versions.map(|version| version.path().join("site-packages")).next();
+    found.unwrap_or_default()
 }
 
 /// Runs a tool.

@@ -1,4 +1,4 @@
-//! An OTLP collector: keeps every span that it is sent.
+//! Where spans go: an OTLP receiver that keeps every one, and a real collector (Rotel) before it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -10,13 +10,17 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use crate::support::service::{SOON, Setup};
+use crate::support::supervised::{Supervised, await_port, free_port};
+use crate::support::tools;
 
 /// A running collector. It runs as long as the test's runtime.
 #[derive(Debug)]
@@ -46,6 +50,7 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let kept = Kept::default();
         let service = TraceServiceServer::new(kept.clone());
+        let service = service.accept_compressed(CompressionEncoding::Gzip);
         let serve = Server::builder()
             .add_service(service)
             .serve_with_incoming(TcpListenerStream::new(listener));
@@ -55,9 +60,7 @@ impl Collector {
 
     /// The setup of a service that sends its traces here, soon after they end.
     pub(crate) fn told_by(&self, setup: Setup) -> Setup {
-        setup
-            .set("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", self.address))
-            .set("OTEL_BSP_SCHEDULE_DELAY", "50")
+        telling(setup, self.address)
     }
 
     /// All that it was sent, as it came.
@@ -73,6 +76,13 @@ impl Collector {
         scopes.flat_map(|scope| scope.spans.clone()).collect()
     }
 
+    /// The attributes of whoever sent them.
+    pub(crate) fn senders(&self) -> Vec<KeyValue> {
+        let kept = self.kept.0.lock().unwrap();
+        let resources = kept.iter().flat_map(|request| &request.resource_spans);
+        resources.filter_map(|sent| sent.resource.clone()).flat_map(|one| one.attributes).collect()
+    }
+
     /// Waits until what it was sent will do.
     pub(crate) async fn until(&self, will_do: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         let deadline = Instant::now() + SOON;
@@ -85,4 +95,56 @@ impl Collector {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// A running collector as others run it, which sends on to a [`Collector`] what it understood.
+#[derive(Debug)]
+pub(crate) struct Rotel {
+    address: SocketAddr,
+    _running: Supervised,
+}
+
+impl Rotel {
+    /// Starts one before a collector.
+    pub(crate) fn before(collector: &Collector) -> Self {
+        let [grpc, http] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let onwards = format!("http://{}", collector.address);
+        let agent = tools::path("rotel-agent");
+        let folder = Supervised::folder();
+        let running = Supervised::start(
+            &folder,
+            "TERM",
+            &[
+                agent.to_str().unwrap(),
+                "start",
+                "--otlp-grpc-endpoint",
+                &grpc,
+                "--otlp-http-endpoint",
+                &http,
+                "--batch-timeout",
+                "50ms",
+                "--exporter",
+                "otlp",
+                "--otlp-exporter-endpoint",
+                &onwards,
+                "--otlp-exporter-protocol",
+                "grpc",
+            ],
+        );
+        let address: SocketAddr = grpc.parse().unwrap();
+        await_port(address.port(), &running);
+        Self { address, _running: running }
+    }
+
+    /// As [`Collector::told_by`].
+    pub(crate) fn told_by(&self, setup: Setup) -> Setup {
+        telling(setup, self.address)
+    }
+}
+
+/// The setup of a service that sends its traces to an address, soon after they end.
+pub(crate) fn telling(setup: Setup, address: SocketAddr) -> Setup {
+    setup
+        .set("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{address}"))
+        .set("OTEL_BSP_SCHEDULE_DELAY", "50")
 }

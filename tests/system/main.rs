@@ -51,5 +51,6 @@ mod settings;
 mod shutdown;
 mod start;
 mod stolen;
+mod traces;
 mod vectors;
 mod verifiers;

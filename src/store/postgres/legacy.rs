@@ -8,11 +8,15 @@ use super::PgRows;
 use super::link::Again;
 use super::rows::decoding;
 use crate::clock::Timestamp;
-use crate::store::StoreError;
 use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
+use crate::store::{StoreError, System};
 
 #[async_trait]
 impl LegacyRows for PgRows {
+    fn system(&self) -> System {
+        System::Postgres
+    }
+
     async fn find_legacy(
         &self,
         table: &LegacyTable,

@@ -11,15 +11,17 @@ use super::{PgRows, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::{live_sessions, percentage};
 use crate::store::figures::{Census, Connections, Figures};
-use crate::store::rollouts::{LiveSessions, RolloutChange, Rollouts};
-use crate::store::{StoreError, columns};
+use crate::store::rollouts::{APPEND_CHANGE, LAST_CHANGE, LiveSessions, RolloutChange, Rollouts};
+use crate::store::span::spanned;
+use crate::store::{StoreError, System, columns};
 use crate::token::id::UserId;
 use crate::token::rollout::Rollout;
 
 #[async_trait]
 impl Rollouts for PgRows {
     async fn last_change(&self) -> Result<Option<RolloutChange>, StoreError> {
-        Ok(self.changes(1).await?.pop())
+        let last = async { Ok(self.changes(1).await?.pop()) };
+        spanned(System::Postgres, LAST_CHANGE, last).await
     }
 
     async fn append_change(&self, change: &RolloutChange) -> Result<bool, StoreError> {
@@ -31,7 +33,8 @@ impl Rollouts for PgRows {
                 .bind(moment(change.at)?)
                 .bind(change.by.clone()))
         };
-        Ok(!self.link.fetch(Again::Writing, build).await?.is_empty())
+        let append = async { Ok(!self.link.fetch(Again::Writing, build).await?.is_empty()) };
+        spanned(System::Postgres, APPEND_CHANGE, append).await
     }
 
     async fn changes(&self, most: u32) -> Result<Vec<RolloutChange>, StoreError> {

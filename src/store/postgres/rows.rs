@@ -15,13 +15,17 @@ use super::{PgRows, migrate, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
 use crate::store::rows::{FeedPage, Position, Purged, Row, Rows, Schema, Swap};
-use crate::store::{Open, OpenedBefore, Proof, StoreError, migrations};
+use crate::store::{Open, OpenedBefore, Proof, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
 #[async_trait]
 impl Rows for PgRows {
+    fn system(&self) -> System {
+        System::Postgres
+    }
+
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError> {
         let mut sorted: Vec<&Open> = opens.iter().collect();
         // Two batches meet only at a request's key. In the order of their keys they never wait

@@ -9,9 +9,9 @@ use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
 use super::error::judge;
 use super::file::{in_time, to_inspect, to_read};
 use crate::clock::Timestamp;
-use crate::store::StoreError;
 use crate::store::lease::Lease;
 use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
+use crate::store::{StoreError, System};
 
 /// How many may read at once.
 const READERS: u32 = 4;
@@ -46,6 +46,10 @@ impl SqliteLegacy {
 
 #[async_trait]
 impl LegacyRows for SqliteLegacy {
+    fn system(&self) -> System {
+        System::Sqlite
+    }
+
     async fn find_legacy(
         &self,
         table: &LegacyTable,

@@ -10,15 +10,17 @@ use super::{SqliteRows, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::{live_sessions, percentage};
 use crate::store::figures::{Census, Connections, Figures};
-use crate::store::rollouts::{LiveSessions, RolloutChange, Rollouts};
-use crate::store::{StoreError, columns};
+use crate::store::rollouts::{APPEND_CHANGE, LAST_CHANGE, LiveSessions, RolloutChange, Rollouts};
+use crate::store::span::spanned;
+use crate::store::{StoreError, System, columns};
 use crate::token::id::UserId;
 use crate::token::rollout::Rollout;
 
 #[async_trait]
 impl Rollouts for SqliteRows {
     async fn last_change(&self) -> Result<Option<RolloutChange>, StoreError> {
-        Ok(self.changes(1).await?.pop())
+        let last = async { Ok(self.changes(1).await?.pop()) };
+        spanned(System::Sqlite, LAST_CHANGE, last).await
     }
 
     async fn append_change(&self, change: &RolloutChange) -> Result<bool, StoreError> {
@@ -28,12 +30,12 @@ impl Rollouts for SqliteRows {
             .bind(change.rollout.jwt_enabled)
             .bind(change.at.as_micros())
             .bind(change.by.clone());
-        in_time(async {
+        let append = in_time(async {
             let mut writing = self.file.begin().await?;
             let appended = statement.execute(writing.connection()).await;
             Ok(writing.end(appended).await?.rows_affected() > 0)
-        })
-        .await
+        });
+        spanned(System::Sqlite, APPEND_CHANGE, append).await
     }
 
     async fn changes(&self, most: u32) -> Result<Vec<RolloutChange>, StoreError> {

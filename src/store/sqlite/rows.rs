@@ -14,13 +14,17 @@ use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
 use crate::store::columns::{self, Columns, RevocationColumns};
 use crate::store::rows::{FeedPage, OVERLAP, Position, Purged, Row, Rows, Schema, Swap};
-use crate::store::{Open, OpenedBefore, Proof, StoreError, migrations};
+use crate::store::{Open, OpenedBefore, Proof, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
 #[async_trait]
 impl Rows for SqliteRows {
+    fn system(&self) -> System {
+        System::Sqlite
+    }
+
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError> {
         let granted = opens.iter().map(|open| columns::granted(&open.session));
         let granted = granted.collect::<Result<_, _>>()?;
