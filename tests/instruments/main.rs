@@ -23,3 +23,4 @@ mod load;
 mod prometheus;
 mod queries;
 mod rules;
+mod troubleshooting;

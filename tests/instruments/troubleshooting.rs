@@ -1,0 +1,153 @@
+//! The table "When something does not work" of `docs/rollout.md`: each of its faults is planted,
+//! and the answer has to be where the table says. The clocks' is planted in `tests/doctor`.
+
+use std::path::Path;
+use std::process::Command;
+
+use futures::future::join_all;
+use http::Method;
+use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
+use token_authority::transport::proto::v1::{IssueTokensRequest, RefreshAccessTokenRequest};
+
+use tonic::transport::Channel;
+
+use crate::replica::{Deployment, Replica, SECRET};
+use crate::support::tools;
+
+type Client = TokenAuthorityServiceClient<Channel>;
+
+/// The row of the table that begins so.
+fn row(begin: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rollout.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let row = page.lines().find(|line| line.starts_with(&format!("| {begin}")));
+    // In a table a bar is escaped.
+    row.unwrap_or_else(|| panic!("no row {begin}")).replace("\\|", "|")
+}
+
+/// What a row has in backticks.
+fn quoted(row: &str) -> Vec<&str> {
+    row.split('`').skip(1).step_by(2).collect()
+}
+
+/// What the doctor says of a check.
+fn doctor(deployment: &Deployment, name: &str) -> String {
+    let output = deployment.run(&["doctor", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let all = told["findings"].as_array().unwrap();
+    let found = all.iter().find(|finding| finding["name"] == name);
+    found.unwrap_or_else(|| panic!("no {name}: {told}"))["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn another_secret_is_told_by_its_fingerprint() {
+    const OTHERS: &str = "the-backend-s-own-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9u";
+    let row = row("a backend refuses every JWT");
+    let quoted = quoted(&row);
+    let check = *quoted.iter().find(|text| text.starts_with("secrets.")).unwrap();
+    let command = *quoted.iter().find(|text| text.contains("openssl")).unwrap();
+    // As a backend's operator runs it.
+    let fingerprint = |secret: &str| {
+        let mut shell = Command::new("sh");
+        let told = tools::feed(shell.args(["-c", command]).env("JWT_SECRET", secret), "");
+        let digits = told.trim().rsplit(' ').next().unwrap();
+        assert_eq!(digits.len(), 64, "{told}");
+        digits[..8].to_owned()
+    };
+    assert_ne!(fingerprint(SECRET), fingerprint(OTHERS));
+    for (own, others) in [(SECRET, OTHERS), (OTHERS, SECRET)] {
+        let deployment = Deployment::new().set("JWT_SECRET", own);
+        let told = doctor(&deployment, check);
+        assert!(told.contains(&format!("JWT_SECRET {}", fingerprint(own))), "{told}");
+        assert!(!told.contains(&fingerprint(others)), "{told}");
+        let output = deployment.run(&["doctor"]);
+        for told in [&output.stdout, &output.stderr].map(|bytes| tools::text(bytes)) {
+            let part = own.as_bytes().windows(12).any(|part| told.contains(&*tools::text(part)));
+            assert!(!part, "{told}");
+        }
+    }
+}
+
+/// The series that a row names, one with every value of `reason` added up.
+fn refused(replica: &Replica, row: &str) -> (f64, f64) {
+    let quoted = quoted(row);
+    let requests = *quoted.iter().find(|text| text.starts_with("http_server_")).unwrap();
+    let errors = *quoted.iter().find(|text| text.starts_with("token_refresh_")).unwrap();
+    let (name, route) = requests.trim_end_matches('}').split_once('{').unwrap();
+    let page = replica.scrape();
+    let sum = |name: &str, labels: &[&str]| -> f64 {
+        let all = page.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| {
+                rest.starts_with('{') && labels.iter().all(|label| rest.contains(label))
+            })
+        });
+        all.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    let unauthorized = "http_response_status_code=\"401\"";
+    (sum(name, &[route, unauthorized]), sum(errors, &["reason="]))
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_not_sent_shows_in_the_metrics() {
+    let row = row("the refresh cookie is not sent");
+    let replica = Deployment::new().start().await;
+    let (http, path) = (replica.http(), "/api/auth/refresh");
+    // Those had a cookie, and none that is good.
+    for _ in 0..3 {
+        assert_eq!(http.refresh("nonsense").await.status, 401);
+    }
+    assert_eq!(refused(&replica, &row), (3.0, 3.0));
+    // And those had none: by no header, by another's, by one of another name.
+    for headers in [&[][..], &[("cookie", "theme=dark")], &[("cookie", "__Host-refresh=tar_x")]] {
+        assert_eq!(http.send(Method::POST, path, headers).await.status, 401);
+    }
+    assert_eq!(refused(&replica, &row), (6.0, 3.0));
+}
+
+#[tokio::test]
+async fn several_tabs_at_once_are_no_theft() {
+    let row = row("several tabs refresh at once");
+    let quoted = quoted(&row);
+    let benign = *quoted.iter().find(|text| text.contains("class=")).unwrap();
+    let (name, class) = benign.trim_end_matches('}').split_once('{').unwrap();
+    let verdicts = quoted.iter().filter(|text| ["young", "keep", "replay"].contains(text));
+    let verdicts: Vec<_> =
+        verdicts.map(|verdict| format!("{name}{{{class},verdict=\"{verdict}\"}}")).collect();
+    let theft = format!("{name}{{class=\"suspicious\",verdict=\"theft\"}}");
+    let [young, keep, replay] = &verdicts[..] else { panic!("{row}") };
+    // One of the tabs gets a successor, which all others get, too; and what they all hold then was
+    // handed out moments ago.
+    let rotating = Deployment::new().start().await;
+    let first = log_in(&rotating).await;
+    let second = in_all_tabs(&rotating, &first).await;
+    assert_ne!(first, second);
+    assert_eq!(in_all_tabs(&rotating, &second).await, second);
+    let still = Deployment::new().set("REFRESH_TOKEN_ROTATION", "false").start().await;
+    let only = log_in(&still).await;
+    assert_eq!(in_all_tabs(&still, &only).await, only);
+    let seen = [(&rotating, replay, TABS - 1), (&rotating, young, TABS), (&still, keep, TABS)];
+    for (replica, benign, times) in seen {
+        let counts = [benign, &theft].map(|series| format!("{series} {}", replica.metric(series)));
+        assert_eq!(counts, [format!("{benign} {times}"), format!("{theft} 0")]);
+    }
+}
+
+const TABS: usize = 8;
+
+async fn log_in(replica: &Replica) -> String {
+    let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
+    replica.tokens().issue_tokens(ask).await.unwrap().into_inner().refresh_token
+}
+
+/// Refreshes in all tabs at once. The token that each of them holds then.
+async fn in_all_tabs(replica: &Replica, token: &str) -> String {
+    let tab = async |mut client: Client| {
+        let ask = RefreshAccessTokenRequest { refresh_token: token.into() };
+        client.refresh_access_token(ask).await.unwrap().into_inner().refresh_token
+    };
+    let client = replica.tokens();
+    let mut held = join_all((0..TABS).map(|_| tab(client.clone()))).await;
+    held.dedup();
+    assert_eq!(held.len(), 1, "the tabs hold different tokens");
+    held.remove(0)
+}
