@@ -1,4 +1,4 @@
-//! gRPC without the contract: whatever bytes a test wants to send.
+//! gRPC without the contract, and HTTP/2 without a client: whatever bytes a test wants to send.
 
 use http::uri::PathAndQuery;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -55,6 +55,36 @@ pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     message.push(u8::try_from(length).unwrap());
     message.extend_from_slice(bytes);
     message
+}
+
+/// All of an HTTP/2 connection up to a request's end: the preface, empty SETTINGS, and HEADERS with
+/// any path and authority, which need not be well-formed.
+pub(crate) fn http2_head(path: &str, authority: &str) -> Vec<u8> {
+    // HPACK: `:method: POST` and `:scheme: http` by their index, `:path` and `:authority` as
+    // literals that are not indexed.
+    let mut block = vec![0x83, 0x86];
+    for (index, value) in [(0x04, path), (0x01, authority)] {
+        block.push(index);
+        hpack_length(&mut block, value.len());
+        block.extend(value.as_bytes());
+    }
+    let length = u32::try_from(block.len()).unwrap().to_be_bytes();
+    // HEADERS that end both themselves and their stream, the first.
+    let frame = [&length[1..], &[0x01, 0x05, 0, 0, 0, 1], &block].concat();
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", &frame[..]].concat()
+}
+
+/// A string's length as HPACK writes it (RFC 7541 section 5.1), without Huffman's code.
+fn hpack_length(block: &mut Vec<u8>, length: usize) {
+    let Some(mut rest) = length.checked_sub(127) else {
+        return block.push(u8::try_from(length).unwrap());
+    };
+    block.push(127);
+    while rest >= 128 {
+        block.push(u8::try_from(rest % 128).unwrap() | 128);
+        rest /= 128;
+    }
+    block.push(u8::try_from(rest).unwrap());
 }
 
 /// Sends and receives bytes as they are.

@@ -207,6 +207,9 @@ impl<'a> Busybody<'a> {
                 let headers = [form[0], ("authorization", own.as_str())];
                 self.send(Method::POST, path, &headers, &body).await;
             }
+            let method = as_method(secret);
+            self.needles.add("a method that nobody knows", method.as_str());
+            self.send(method, path, &[], "").await;
         }
     }
 
@@ -228,6 +231,7 @@ impl<'a> Busybody<'a> {
             ] {
                 self.told.extend(say(port, bytes.as_bytes()));
             }
+            self.told.extend(say(port, &raw::http2_head(&format!("\x01{secret}"), secret)));
         }
     }
 }
@@ -242,6 +246,12 @@ fn forge(token: &str) -> String {
     let at = token.len() - 20;
     let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
     format!("{}{other}{}", &token[..at], &token[at + 1..])
+}
+
+/// A secret in the place of the method, of which the letters alone are allowed there.
+fn as_method(secret: &str) -> Method {
+    let letters: Vec<u8> = secret.bytes().filter(u8::is_ascii_alphanumeric).collect();
+    Method::from_bytes(&letters[letters.len() - 32..]).unwrap()
 }
 
 /// Sends bytes. What comes back, until it hangs up or has no more to say.
