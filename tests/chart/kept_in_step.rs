@@ -36,16 +36,32 @@ const BY_THE_CHART: [&str; 17] = [
 /// As above.
 const OF_TLS_TOO: &str = "TLS_CLIENT_CA";
 
-#[test]
-fn every_setting_can_be_set() {
+/// The settings that the chart's schema knows.
+fn in_the_schema() -> BTreeSet<String> {
     let schema = std::fs::read_to_string(chart().join("values.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let settings = schema["properties"]["settings"]["properties"].as_object().unwrap();
+    settings.keys().cloned().collect()
+}
+
+#[test]
+fn every_setting_can_be_set() {
+    let schema = in_the_schema();
     let known: BTreeSet<&str> =
-        settings.keys().map(String::as_str).chain(BY_THE_CHART).chain([OF_TLS_TOO]).collect();
+        schema.iter().map(String::as_str).chain(BY_THE_CHART).chain([OF_TLS_TOO]).collect();
     let missing: Vec<_> =
         SETTINGS.iter().map(|setting| setting.name).filter(|name| !known.contains(name)).collect();
     assert!(missing.is_empty(), "values.schema.json does not know {missing:?}");
+}
+
+#[test]
+fn every_setting_of_the_schema_is_tried_out() {
+    let everything = std::fs::read_to_string(chart().join("ci/everything.yaml")).unwrap();
+    let everything: Value = serde_saphyr::from_str(&everything).unwrap();
+    let tried = everything["settings"].as_object().unwrap();
+    let missing: Vec<_> =
+        in_the_schema().into_iter().filter(|name| !tried.contains_key(name)).collect();
+    assert!(missing.is_empty(), "ci/everything.yaml does not set {missing:?}");
 }
 
 #[test]
