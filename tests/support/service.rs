@@ -19,6 +19,14 @@ use super::http::Http;
 /// How long anything that ought to happen soon may take on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// What keeps tests apart: free ports, and a log to parse.
+const APART: [(&str, &str); 4] = [
+    ("GRPC_ADDR", "127.0.0.1:0"),
+    ("HTTP_ADDR", "127.0.0.1:0"),
+    ("METRICS_ADDR", "127.0.0.1:0"),
+    ("LOG_FORMAT", "json"),
+];
+
 /// How the binary is to be started. Several may be started from one, on the same data.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
@@ -28,26 +36,23 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// An empty environment but for what keeps tests apart: free ports, and a log to parse. The
-    /// data lie under the working directory, a new folder.
+    /// An empty environment but for what keeps tests apart. The data lie under the working
+    /// directory, a new folder.
     pub(crate) fn new() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let setup = Self { folder, environment: BTreeMap::new(), wrapper: Vec::new() };
-        ["GRPC_ADDR", "HTTP_ADDR", "METRICS_ADDR"]
-            .iter()
-            .fold(setup, |setup, name| setup.set(name, "127.0.0.1:0"))
-            .set("LOG_FORMAT", "json")
+        APART.iter().fold(setup, |setup, (name, value)| setup.set(name, value))
+    }
+
+    /// Without what keeps tests apart.
+    pub(crate) fn bare(mut self) -> Self {
+        self.environment.retain(|name, _| !APART.iter().any(|(apart, _)| apart == name));
+        self
     }
 
     /// With another variable in its environment.
     pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.into(), value.into());
-        self
-    }
-
-    /// Without a variable.
-    pub(crate) fn unset(mut self, name: &str) -> Self {
-        self.environment.remove(name);
         self
     }
 

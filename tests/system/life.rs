@@ -25,6 +25,22 @@ fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
     answer[field].as_str().unwrap_or_else(|| panic!("no {field} in {answer}"))
 }
 
+/// Starts it as a developer does who has read nothing: with nothing in its environment but where
+/// its database is, if that is not the embedded one. What keeps tests apart is given as flags.
+async fn start(setup: &Setup, database: &Database) -> Service {
+    let any = "127.0.0.1:0";
+    let apart = ["--grpc-addr", any, "--http-addr", any, "--metrics-addr", any];
+    let flags = [&apart[..], &["--log-format", "json"]].concat();
+    let service = setup.clone().bare().start_with(&flags).await;
+    let environment = std::fs::read_to_string(format!("/proc/{}/environ", service.pid())).unwrap();
+    let expected = match database {
+        Database::Sqlite(_) => String::new(),
+        Database::Postgres(url) => format!("DATABASE_URL={url}\0"),
+    };
+    assert_eq!(environment, expected);
+    service
+}
+
 on_both! {
     a_life_through_grpcurl
     a_life_through_the_cookie
@@ -32,7 +48,7 @@ on_both! {
 }
 
 async fn a_life_through_grpcurl(database: Database, setup: Setup) {
-    let service = setup.start().await;
+    let service = start(&setup, &database).await;
     let call = |method: &str, ask: Value| grpcurl(&service, method, &ask);
 
     let issued = call("IssueTokens", json!({"user_id": "alice", "scopes": ["read"]})).unwrap();
@@ -92,8 +108,8 @@ fn curl(service: &Service, setup: &Setup, path: &str) -> (String, String) {
     (status.to_owned(), body.to_owned())
 }
 
-async fn a_life_through_the_cookie(_: Database, setup: Setup) {
-    let service = setup.start().await;
+async fn a_life_through_the_cookie(database: Database, setup: Setup) {
+    let service = start(&setup, &database).await;
     let issued = grpcurl(&service, "IssueTokens", &json!({"user_id": "bob"})).unwrap();
     let first = text(&issued, "refreshToken").to_owned();
     write_jar(&setup, &first);
@@ -123,7 +139,7 @@ async fn a_life_through_the_cookie(_: Database, setup: Setup) {
 }
 
 async fn the_printed_quickstart_works_as_printed(database: Database, setup: Setup) {
-    let service = setup.start().await;
+    let service = start(&setup, &database).await;
     let printed = service.out();
     let begin = printed.find("# Log in").unwrap_or_else(|| panic!("no quickstart: {printed}"));
     let grpcurl = tools::path("grpcurl");

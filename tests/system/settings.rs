@@ -226,11 +226,7 @@ fn each_setting_is_a_flag_too_and_each_secret_a_file() {
         let (name, secret) = (setting.name, setting.secret);
         let value = VALUES.iter().find(|(named, _, _)| *named == name);
         let Some((_, value, more)) = value else { panic!("no value for {name}") };
-        // A log format is given in any case.
-        let bare = Setup::new().unset("LOG_FORMAT");
-        let bare = ["GRPC_ADDR", "HTTP_ADDR", "METRICS_ADDR"]
-            .iter()
-            .fold(bare, |setup, name| setup.unset(name));
+        let bare = Setup::new().bare();
         let bare = more.iter().fold(bare, |setup, (name, text)| setup.set(name, text));
         let by_environment = seen(&bare.clone().set(name, value), &[]);
         let told = if secret { format!("{name} (a secret)") } else { format!("{name}={value}") };
