@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use crate::database::Database;
 use crate::raw;
 use crate::support::service::{Service, Setup};
-use crate::vectors;
+use crate::vectors::{self, Vector};
 use crate::wire::{self, Tokens};
 
 const TOKENS: &str = "TokenAuthorityService";
@@ -94,7 +94,10 @@ fn forgeries(token: &str) -> Vec<String> {
     forged
 }
 
-on_both! { a_forged_refresh_token_is_invalid_and_changes_nothing }
+on_both! {
+    a_forged_refresh_token_is_invalid_and_changes_nothing
+    an_access_token_is_refused_wherever_else_it_is_presented
+}
 
 async fn a_forged_refresh_token_is_invalid_and_changes_nothing(database: Database, setup: Setup) {
     let service = setup.start().await;
@@ -110,6 +113,10 @@ async fn a_forged_refresh_token_is_invalid_and_changes_nothing(database: Databas
         assert_eq!(wire::reason(&error), expected, "{short}");
         assert_eq!(error.message(), "the refresh token is unknown, malformed or forged");
         wire::revoke(&client, &forged).await.expect("an unknown token is OK (RFC 7009)");
+        if forged.len() < MIB {
+            let introspected = http.form("/oauth2/introspect", &[("token", &forged)]).await;
+            assert_eq!(introspected.body, r#"{"active":false}"#, "{short}");
+        }
         if forged.len() < MIB && forged.is_ascii() && !forged.contains('\0') {
             let answer = http.refresh(&forged).await;
             assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{short}");
@@ -125,8 +132,7 @@ async fn every_bad_access_token_is_data() {
     let setup = Setup::new();
     let service = setup.start().await;
     let minted = wire::issue(&service.tokens(), "alice").await.access_token;
-    let mut vectors = vectors::all(&setup.secret(), &minted);
-    vectors.extend(vectors::monsters(&setup.secret()));
+    let vectors = vectors::all_and_monsters(&setup.secret(), &minted);
     let ask = ValidateTokensRequest {
         tokens: vectors.iter().map(|vector| vector.token.clone()).collect(),
         ..Default::default()
@@ -140,6 +146,53 @@ async fn every_bad_access_token_is_data() {
             assert!(result.user_id.is_empty() && result.claims.is_none(), "{}", vector.name);
         }
     }
+    is_unharmed(&service);
+}
+
+/// As a refresh token, in the cookie, or to be revoked: good and bad ones alike. And introspection
+/// says of each what `ValidateToken` does.
+async fn an_access_token_is_refused_wherever_else_it_is_presented(
+    database: Database,
+    setup: Setup,
+) {
+    let service = setup.start().await;
+    let (client, http) = (service.tokens(), service.http());
+    let issued = wire::issue(&client, "alice").await;
+    let before = database.dump().await;
+    let vectors = vectors::all_and_monsters(&setup.secret(), &issued.access_token);
+    // An empty field is the caller's mistake and no token.
+    let vectors = vectors.into_iter().filter(|vector| !vector.token.is_empty());
+    for Vector { name, token, expected, .. } in vectors {
+        let good = expected == InactiveReason::Unspecified;
+        let error = wire::refresh(&client, &token).await.err().unwrap_or_else(|| panic!("{name}"));
+        let invalid = (Code::Unauthenticated, "REFRESH_TOKEN_INVALID".into());
+        assert_eq!(wire::reason(&error), invalid, "{name}");
+        wire::revoke(&client, &token).await.unwrap();
+
+        let introspected = http.form("/oauth2/introspect", &[("token", &token)]).await;
+        // A larger form is not read (docs/callers.md).
+        let read = if token.len() < 64 * 1024 { 200 } else { 413 };
+        assert_eq!(introspected.status, read, "{name}");
+        if read == 200 && good {
+            assert_eq!(introspected.json()["active"], true, "{name}");
+        } else if read == 200 {
+            assert_eq!(introspected.body, r#"{"active":false}"#, "{name}");
+        }
+        if !good {
+            let revoked = http.form("/oauth2/revoke", &[("token", &token)]).await;
+            assert_eq!(revoked.status, read, "{name}");
+        }
+        if token.len() < 30_000 && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let answer = http.refresh(&token).await;
+            assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{name}");
+            assert_eq!(answer.json()["reason"], "invalid", "{name}");
+        }
+    }
+    assert_eq!(database.dump().await, before);
+    // Nor is a refresh token an access token.
+    let seen = wire::validate(&client, &issued.refresh_token).await;
+    assert_eq!((seen.active, seen.inactive_reason()), (false, InactiveReason::Malformed));
+    wire::refresh(&client, &issued.refresh_token).await.unwrap();
     is_unharmed(&service);
 }
 

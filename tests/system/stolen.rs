@@ -81,6 +81,8 @@ async fn nothing_in_the_database_lets_anyone_refresh(database: Database, setup: 
         let expected = (Code::Unauthenticated, "REFRESH_TOKEN_INVALID".into());
         assert_eq!(wire::reason(&refused), expected, "{token}");
         assert!(!wire::validate(&client, token).await.active, "{token}");
+        let introspected = service.http().form("/oauth2/introspect", &[("token", token)]).await;
+        assert_eq!(introspected.body, r#"{"active":false}"#, "{token}");
     }
     // A login is repeated for whoever knows its request's id: none of these is one.
     for session in &before {

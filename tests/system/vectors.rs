@@ -248,8 +248,14 @@ fn shapes(signer: &mut Signer<'_>) {
     signer.claims("a token in a token", &inner, malformed, &["jsonwebtoken"]);
 }
 
-/// Tokens of a size or depth that nobody means well with.
-pub(crate) fn monsters(secret: &str) -> Vec<Vector> {
+/// As [`all`], and with them tokens of a size or depth that nobody means well with.
+pub(crate) fn all_and_monsters(secret: &str, minted: &str) -> Vec<Vector> {
+    let mut vectors = all(secret, minted);
+    vectors.extend(monsters(secret));
+    vectors
+}
+
+fn monsters(secret: &str) -> Vec<Vector> {
     let mut signer = Signer { secret, vectors: Vec::new() };
     let (malformed, wide) = (Reason::Malformed, "x".repeat(60_000));
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
