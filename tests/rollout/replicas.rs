@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use token_authority::clock::{Clock as _, SystemClock, Timestamp};
 use token_authority::transport::proto::v1::{AuthMethod, GetRolloutRequest, SetRolloutRequest};
 
 use crate::replica::{Deployment, Replica};
@@ -22,17 +23,27 @@ async fn three() -> (Deployment, Vec<Replica>) {
     (deployment, replicas)
 }
 
-/// Logs a user in on every replica, over and over, until told to stop: when each JWT came.
-async fn mint(replica: &Replica, number: usize, stop: Arc<AtomicBool>) -> Vec<Instant> {
+/// Logs a user in on a replica, over and over, until told to stop: when each answer came, and of
+/// what kind its token was.
+async fn mint(
+    replica: &Replica,
+    number: usize,
+    stop: Arc<AtomicBool>,
+) -> Vec<(Timestamp, AuthMethod)> {
     let mut client = replica.tokens();
-    let mut jwts = Vec::new();
+    let mut minted = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let held = log_in(&mut client, &format!("user-{number}")).await;
-        if held.method == AuthMethod::Jwt {
-            jwts.push(Instant::now());
-        }
+        minted.push((SystemClock.now(), held.method));
     }
-    jwts
+    minted
+}
+
+/// When the roll-out was changed last, as the change itself has it: before it was stored.
+async fn changed_at(replica: &Replica) -> Timestamp {
+    let standing = replica.rollout().get_rollout(GetRolloutRequest {}).await.unwrap().into_inner();
+    let at = standing.updated_at.unwrap();
+    Timestamp::from_micros(at.seconds * 1_000_000 + i64::from(at.nanos) / 1_000)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,19 +54,19 @@ async fn after_a_rollback_the_last_jwt_is_minted_within_a_second() {
     let minting = futures::future::join_all(minting);
     let rollback = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let command = deployment.clone();
-        let set = tokio::task::spawn_blocking(move || command.succeed(&["rollout", "set", "0"]));
-        set.await.unwrap();
-        let set_at = Instant::now();
+        let set = move || deployment.succeed(&["rollout", "set", "0"]);
+        tokio::task::spawn_blocking(set).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         stop.store(true, Ordering::Relaxed);
-        set_at
     };
-    let (jwts, set_at) = tokio::join!(minting, rollback);
-    for jwts in jwts {
-        let last = *jwts.last().expect("JWTs were minted before");
-        let after = last.saturating_duration_since(set_at);
-        measured(&format!("the last JWT came {after:?} after `rollout set 0` had returned"));
+    let (minted, ()) = tokio::join!(minting, rollback);
+    let changed_at = changed_at(&replicas[0]).await;
+    for minted in minted {
+        let last = minted.iter().rposition(|(_, method)| *method == AuthMethod::Jwt);
+        let last = last.expect("JWTs were minted before");
+        assert!(last + 1 < minted.len(), "nothing was minted after the last JWT");
+        let after = minted[last].0.since(changed_at);
+        measured(&format!("the last JWT came {after:?} after `rollout set 0` made its change"));
         assert!(after < Duration::from_secs(1), "{after:?}");
     }
 }
