@@ -135,6 +135,11 @@ impl Replica {
         Http::new(self.http)
     }
 
+    /// Where its RPCs are.
+    pub(crate) fn grpc_addr(&self) -> SocketAddr {
+        self.grpc
+    }
+
     /// Where its metrics are.
     pub(crate) fn metrics_addr(&self) -> SocketAddr {
         self.metrics

@@ -1,0 +1,78 @@
+//! The quickstart's own backend, `FastAPI` with `PyJWT`, asked by the same users.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::interval;
+
+use crate::program::Program;
+use crate::replica::SECRET;
+use crate::support::http::Http;
+use crate::user::User;
+
+/// How often each user's token is checked: more seldom than here, for it is one process of Python.
+const RHYTHM: Duration = Duration::from_millis(400);
+/// How often each is, either way.
+const CHECKS: usize = 8;
+
+/// What it tells of one of its two ways.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) queries_a_validation: f64,
+    /// The microseconds in which 95 of 100 validations were judged.
+    pub(crate) p95: f64,
+}
+
+/// One user's tokens of both kinds.
+#[derive(Debug)]
+pub(crate) struct Check {
+    user_id: String,
+    session_token: String,
+    jwt: String,
+}
+
+/// What there is to check while every user has a JWT.
+pub(crate) fn checks(users: &[User]) -> Vec<Check> {
+    let check = |user: &User| Check {
+        user_id: user.member.user_id.clone(),
+        session_token: user.member.token.clone(),
+        jwt: user.held().unwrap().access.clone(),
+    };
+    users.iter().map(check).collect()
+}
+
+/// Has every user's tokens checked by its look-ups and by `PyJWT`, one way after the other.
+pub(crate) async fn measure(database: &str, checks: Vec<Check>) -> [Way; 2] {
+    let settings = json!({ "database": database, "secret": SECRET });
+    let program = Program::python("quickstart.py", &settings);
+    let http = program.http();
+    let ask = |path, token, check: &Check| ask(http.clone(), path, token, check.user_id.clone());
+    let look_ups = checks.iter().map(|check| ask("/session", check.session_token.clone(), check));
+    join_all(look_ups).await;
+    join_all(checks.iter().map(|check| ask("/jwt", check.jwt.clone(), check))).await;
+    let told = http.get("/figures").await.json();
+    ["session", "jwt"].map(|way| read(&told[way], checks.len() * CHECKS))
+}
+
+async fn ask(http: Http, path: &str, token: String, user_id: String) {
+    let authorization = format!("Bearer {token}");
+    let mut rhythm = interval(RHYTHM);
+    for _ in 0..CHECKS {
+        rhythm.tick().await;
+        let headers = [("authorization", authorization.as_str())];
+        let answer = http.send(Method::GET, path, &headers).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["user"], user_id.as_str());
+    }
+}
+
+fn read(told: &Value, asked: usize) -> Way {
+    let number = |name: &str| told[name].as_f64().unwrap();
+    assert_eq!(told["validations"], asked);
+    Way {
+        queries_a_validation: number("queries") / number("validations"),
+        p95: number("p95") * 1e6,
+    }
+}

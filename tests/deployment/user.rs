@@ -1,0 +1,145 @@
+//! A user of the product: whose access token is checked by a backend over and over, and who renews
+//! it, by gRPC or by cookie.
+
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
+use token_authority::transport::proto::v1::{
+    AuthMethod, RefreshAccessTokenRequest, ValidateTokenRequest,
+};
+use tonic::transport::Channel;
+
+use crate::auth_server::Member;
+use crate::support::http::Http;
+
+pub(crate) type Client = TokenAuthorityServiceClient<Channel>;
+
+/// A user's bucket, as `docs/rollout.md` tells others to compute it.
+pub(crate) fn bucket(user_id: &str) -> u8 {
+    let digest = Sha256::digest(user_id);
+    let bucket = u64::from_be_bytes(digest[..8].try_into().unwrap()) % 100;
+    u8::try_from(bucket).unwrap()
+}
+
+/// What kind of token that is, by its looks.
+pub(crate) fn looks(token: &str) -> Option<AuthMethod> {
+    let jwt = token.starts_with("eyJ") && token.split('.').count() == 3;
+    let session = token.starts_with("tas_");
+    jwt.then_some(AuthMethod::Jwt).or(session.then_some(AuthMethod::Session))
+}
+
+/// How a user renews.
+#[derive(Debug, Clone)]
+pub(crate) enum Renewal {
+    /// Through another service, over gRPC.
+    Grpc(Client),
+    /// In a browser, with the cookie.
+    Cookie(Http),
+}
+
+/// A user of the product.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) member: Member,
+    /// The backend that checks the access token: it is connected to one replica.
+    backend: Client,
+    renewals: Vec<Renewal>,
+    /// What was given since the session was moved over.
+    held: Option<Held>,
+    renewed: usize,
+}
+
+/// Tokens of ours, and how the user came to the latest.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) access: String,
+    refresh: String,
+    pub(crate) method: AuthMethod,
+    /// When they were asked for.
+    pub(crate) asked_at: Instant,
+}
+
+impl User {
+    /// A user who renews in each of these ways by turns.
+    pub(crate) fn new(member: Member, backend: Client, renewals: Vec<Renewal>) -> Self {
+        Self { member, backend, renewals, held: None, renewed: 0 }
+    }
+
+    /// The tokens of ours that the user has.
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    /// Has every token checked that the user has from Better Auth.
+    pub(crate) async fn check_what_was_there_before(&mut self) -> Result<(), String> {
+        for token in [self.member.token.clone(), self.member.cookie.clone()] {
+            self.check(token, AuthMethod::Session).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the access token checked that was handed out last.
+    pub(crate) async fn check_access_token(&mut self) -> Result<(), String> {
+        let held = self.held.clone().expect("the session was moved over");
+        self.check(held.access, held.method).await
+    }
+
+    async fn check(&mut self, token: String, method: AuthMethod) -> Result<(), String> {
+        let ask = ValidateTokenRequest { token, audience: String::new() };
+        let said =
+            self.backend.validate_token(ask).await.map_err(|status| format!("{status:?}"))?;
+        let said = said.into_inner();
+        let right = said.active
+            && said.user_id == self.member.user_id
+            && said.auth_method() == method
+            && said.expires_at.is_some();
+        if right { Ok(()) } else { Err(format!("of {}: {said:?}", self.member.user_id)) }
+    }
+
+    /// Has the session moved over.
+    pub(crate) async fn move_over(&mut self, auth_server: &Http) -> Result<(), String> {
+        let asked_at = Instant::now();
+        let moved = self.member.move_over(auth_server).await?;
+        self.take(moved.access, moved.refresh, asked_at)
+    }
+
+    /// Renews.
+    pub(crate) async fn renew(&mut self) -> Result<(), String> {
+        let asked_at = Instant::now();
+        let refresh = self.held.as_ref().expect("the session was moved over").refresh.clone();
+        let way = self.renewals[self.renewed % self.renewals.len()].clone();
+        self.renewed += 1;
+        let (access, refresh) = match way {
+            Renewal::Grpc(client) => by_grpc(client, refresh).await?,
+            Renewal::Cookie(http) => by_cookie(&http, refresh).await?,
+        };
+        self.take(access, refresh, asked_at)
+    }
+
+    fn take(&mut self, access: String, refresh: String, asked_at: Instant) -> Result<(), String> {
+        let method = looks(&access).ok_or_else(|| format!("no access token: {access}"))?;
+        self.held = Some(Held { access, refresh, method, asked_at });
+        Ok(())
+    }
+}
+
+async fn by_grpc(mut client: Client, refresh_token: String) -> Result<(String, String), String> {
+    let ask = RefreshAccessTokenRequest { refresh_token };
+    let given = client.refresh_access_token(ask).await.map_err(|status| format!("{status:?}"))?;
+    let given = given.into_inner();
+    if looks(&given.access_token) == Some(given.auth_method()) {
+        Ok((given.access_token, given.refresh_token))
+    } else {
+        Err(format!("a token is not the {:?} that it is said to be", given.auth_method()))
+    }
+}
+
+async fn by_cookie(http: &Http, refresh: String) -> Result<(String, String), String> {
+    let answer = http.refresh(&refresh).await;
+    if answer.status != 200 {
+        return Err(format!("a browser was refused: {} {}", answer.status, answer.body));
+    }
+    let access = answer.json()["accessToken"].as_str().unwrap_or_default().to_owned();
+    Ok((access, answer.new_token().unwrap_or(refresh)))
+}
