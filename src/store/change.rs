@@ -19,6 +19,10 @@ use crate::token::session::{RevocationReason, Revoked, Session};
 /// attempt that fails means that another one succeeded.
 const ATTEMPTS: usize = 16;
 
+/// How many sessions of a batch may turn out to be held by others' transactions. Each costs all
+/// that wait the time until the database gives it up.
+const HELD: usize = 2;
+
 /// By what changes are judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
@@ -101,21 +105,29 @@ pub(super) async fn make(
     changes: Vec<Change>,
 ) -> Vec<Result<Changed, StoreError>> {
     let mut results: Vec<_> = changes.iter().map(|_| None).collect();
+    let mut held = 0;
     for _ in 0..ATTEMPTS {
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
         let mut batches = if unsettled.is_empty() { vec![] } else { vec![unsettled] };
         while let Some(batch) = batches.pop() {
-            match attempt(rows, rules, &changes, &batch).await {
+            let alone = by_session(&changes, &batch).len() == 1;
+            let attempted = if held < HELD {
+                attempt(rows, rules, &changes, &batch).await
+            } else {
+                Err(StoreError::Held)
+            };
+            match attempted {
                 Ok(settled) => {
                     for (i, changed) in settled {
                         results[i] = Some(Ok(changed));
                     }
                 }
                 // It is about one session's row: let that one fail alone.
-                Err(StoreError::Inconsistent(_)) if by_session(&changes, &batch).len() > 1 => {
+                Err(StoreError::Inconsistent(_) | StoreError::Held) if !alone && held < HELD => {
                     batches.extend(by_session(&changes, &batch).into_values());
                 }
                 Err(error) => {
+                    held += usize::from(matches!(error, StoreError::Held));
                     for i in batch {
                         results[i] = Some(Err(error.clone()));
                     }

@@ -56,6 +56,9 @@ pub enum StoreError {
     /// The database cannot be reached, or did not answer in time.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
+    /// Another transaction holds a row of this operation, and did not let go in time.
+    #[error("another transaction holds a session's row")]
+    Held,
     /// More operations wait than may.
     #[error("too many operations wait for the database")]
     Overloaded,
@@ -69,6 +72,7 @@ impl StoreError {
     const fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
+            Self::Held => "held",
             Self::Overloaded => "overloaded",
             Self::Inconsistent(_) => "inconsistent",
         }

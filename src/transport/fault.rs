@@ -68,6 +68,10 @@ pub(super) fn store(error: &StoreError) -> Status {
             tracing::warn!(%error, "the store is unavailable");
             unavailable("the database cannot be reached")
         }
+        StoreError::Held => {
+            tracing::warn!(%error, "a session's row is held");
+            unavailable("the session is held in the database")
+        }
         StoreError::Overloaded => {
             tracing::warn!(%error, "the store is overloaded");
             unavailable("too many requests wait for the database")

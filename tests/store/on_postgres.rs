@@ -11,6 +11,7 @@ use token_authority::store::legacy::LegacyTable;
 use token_authority::store::postgres::{Options, connect};
 use token_authority::store::rows::Schema;
 use token_authority::store::{LegacyRows, Open, Rows, Store, StoreError};
+use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::Verdict;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -156,6 +157,88 @@ async fn a_refresh_touches_no_index() {
     // Not all, should something hold an old snapshot at the time. With an index on a column that
     // a rotation changes it would be half of them.
     assert!(hot * 10 >= updates * 9, "{hot} of {updates}");
+}
+
+/// Logs fifty users in, and hands out their first tokens.
+async fn log_fifty_in(store: &Store, logins: &Logins) -> Vec<RefreshToken> {
+    let logged_in: Vec<_> = (0..50).map(|_| logins.login("u", START)).collect();
+    let opens = logged_in.iter().map(|(open, _)| store.open(open.clone()));
+    assert!(join_all(opens).await.iter().all(Result::is_ok));
+    logged_in.into_iter().map(|(_, token)| token).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_row_holds_up_no_other_session() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    let rows = connect(Options::new(&url)).unwrap();
+    rows.migrate().await.unwrap();
+    let store = Store::new(rows.clone(), POLICY, REACH);
+    let logins = Logins::new(43);
+    let tokens = log_fifty_in(&store, &logins).await;
+    let mut holder = PgConnection::connect(&url).await.unwrap();
+    let mut holding = holder.begin().await.unwrap();
+    let lock = sqlx::query("SELECT FROM user_sessions WHERE id = $1 FOR UPDATE");
+    lock.bind(tokens[7].session_id().as_uuid()).execute(&mut *holding).await.unwrap();
+    for attempt in 1..=2 {
+        let now = START + DAY * attempt;
+        let all = tokens.iter().map(|token| store.refresh(logins.refresh(token, now)));
+        for (i, refreshed) in join_all(all).await.into_iter().enumerate() {
+            match refreshed {
+                Err(StoreError::Held) => assert_eq!(i, 7),
+                refreshed => assert!(i != 7 && refreshed.unwrap().token.is_some()),
+            }
+        }
+    }
+    holding.rollback().await.unwrap();
+    let refreshed = store.refresh(logins.refresh(&tokens[7], START + DAY)).await.unwrap();
+    assert_eq!(refreshed.verdict, Verdict::Rotate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_made_for_an_empty_table_reads_no_full_one() {
+    let cluster = Cluster::shared();
+    let url = cluster.url(&cluster.make_database().await);
+    // One connection, so that its plans are those of the first day.
+    let rows = connect(Options { max_connections: 1, ..Options::new(&url) }).unwrap();
+    rows.migrate().await.unwrap();
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    admin.execute("ALTER TABLE user_sessions SET (autovacuum_enabled = off)").await.unwrap();
+    let store = Store::new(rows.clone(), POLICY, REACH);
+    let logins = Logins::new(44);
+    let (open, mut token) = logins.login("u", START);
+    store.open(open).await.unwrap();
+    let mut now = START;
+    for round in 0..40 {
+        now = now + WINDOW * 2;
+        token = store.refresh(logins.refresh(&token, now)).await.unwrap().token.unwrap();
+        if round == 20 {
+            let fill = "INSERT INTO user_sessions (id, user_id, token, expires_at, generation,
+                    lineage_key, handed_out_at, created_at, last_used_at, granted, user_agent,
+                    ip_address, device_name, revision, sweep_at)
+                SELECT gen_random_uuid(), 'user-' || n, repeat('a', 64), expires_at, 0, lineage_key,
+                    handed_out_at, created_at, last_used_at, granted, '', '', '', 0, sweep_at
+                FROM user_sessions, generate_series(1, 20000) AS n";
+            admin.execute(fill).await.unwrap();
+            admin.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+        }
+    }
+    rows.close().await;
+    // The migrations and the insertion above read the whole table a few times: of one row at most.
+    // Two plans from the first day would do so 38 times.
+    let scans = "SELECT seq_scan, idx_scan FROM pg_stat_user_tables
+        WHERE relname = 'user_sessions'";
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let row = admin.fetch_one(scans).await.unwrap();
+        let (whole, by_index) = (row.get::<i64, _>(0), row.get::<i64, _>(1));
+        assert!(whole < 10, "{whole} scans of the whole table");
+        if by_index >= 80 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "only {by_index} scans were counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     StatementLost,
     /// The server gave the statement up.
     GivenUp,
+    /// Another transaction did not let go of a row in time.
+    Held,
     /// There is no such table.
     TableMissing,
     /// The server refused the statement or its values, or holds what we cannot read.
@@ -58,8 +60,8 @@ impl Failure {
             // What a change of the schema does to a cached plan.
             "0A000" => Kind::OutOfDate,
             "26000" | "42P05" => Kind::StatementLost,
-            // Cancelled, or a lock not available in time.
-            "57014" | "55P03" => Kind::GivenUp,
+            "57014" => Kind::GivenUp,
+            "55P03" => Kind::Held,
             "42P01" => Kind::TableMissing,
             code if is_of_data(code) => Kind::Refused,
             _ => Kind::Broken,
@@ -68,6 +70,7 @@ impl Failure {
             Kind::TableMissing | Kind::Refused => {
                 Self { kind, error: StoreError::Inconsistent(why) }
             }
+            Kind::Held => Self { kind, error: StoreError::Held },
             _ => Self::unavailable(kind, &why),
         }
     }

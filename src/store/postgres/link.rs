@@ -32,6 +32,9 @@ pub(super) type Statement = Query<'static, Postgres, PgArguments>;
 const TRUSTED: Duration = Duration::from_millis(250);
 /// How long it may take to answer.
 const CONFIRMATION: Duration = Duration::from_millis(500);
+/// How long a statement waits for a row that another transaction holds. Whoever shares the
+/// statement waits along; our own transactions hold rows for the time of a commit.
+const HELD: Duration = Duration::from_millis(300);
 /// How often an operation is tried.
 const ATTEMPTS: u32 = 4;
 
@@ -96,6 +99,20 @@ impl Link {
             statement.fetch_all(&mut *lease).await
         };
         settle(lease, fetched)
+    }
+
+    /// Runs a statement that reads much of a table, and so is planned for what is there.
+    pub(super) async fn survey(
+        &self,
+        build: impl Fn() -> Result<Statement, StoreError>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let once = || async {
+            let statement = build()?;
+            let mut lease = self.lease().await?;
+            let surveyed = survey_in_transaction(&mut lease, statement).await;
+            settle(lease, surveyed)
+        };
+        self.attempt(Again::Reading, once).await
     }
 
     /// Does `once` until it succeeds, cannot succeed, or has taken too long.
@@ -244,6 +261,17 @@ async fn fetch_in_transaction(
     Ok(rows)
 }
 
+async fn survey_in_transaction(
+    connection: &mut PgConnection,
+    statement: Statement,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    transaction.execute(sqlx::raw_sql(sql::PLAN_FREELY)).await?;
+    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
+
 /// Whether a setting that a connection was opened with is in force in it. Transaction poolers
 /// refuse or drop one, since they hand a server connection from client to client.
 ///
@@ -283,9 +311,13 @@ async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<(), sq
     let settings = [
         // The server itself gives up what nobody waits for any more.
         format!("SET statement_timeout = {}", limit.as_millis()),
-        // A plan made while the table is young reads all of it, and would be kept while it grows.
-        // Planning anew costs a tenth of a millisecond a batch.
-        "SET plan_cache_mode = force_custom_plan".to_owned(),
+        format!("SET lock_timeout = {}", HELD.as_millis()),
+        // A statement's plan is kept, and one that is made while the table is young would read all
+        // of it, also once it has grown. All that is hot here finds its rows by an index; what
+        // is not says so (`survey`). Planning anew each time would cost a tenth of a refresh.
+        "SET enable_seqscan = off".to_owned(),
+        "SET enable_hashjoin = off".to_owned(),
+        "SET enable_mergejoin = off".to_owned(),
     ];
     for setting in settings {
         match connection.execute(sqlx::raw_sql(AssertSqlSafe(setting))).await {

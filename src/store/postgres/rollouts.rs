@@ -55,7 +55,7 @@ impl Rollouts for PgRows {
                 .bind(moment(now)?)
                 .bind(i64::from(most)))
         };
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.link.survey(build).await?;
         let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
         rows.iter().map(|row| live_sessions(read(row).map_err(decoding)?)).collect()
     }
@@ -77,7 +77,7 @@ impl Figures for PgRows {
 
     async fn census(&self, now: Timestamp) -> Result<Vec<Census>, StoreError> {
         let build = || Ok(sqlx::query(sql::CENSUS).bind(moment(now)?));
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.link.survey(build).await?;
         let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
         rows.iter().map(|row| columns::census(read(row).map_err(decoding)?)).collect()
     }

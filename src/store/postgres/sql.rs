@@ -185,6 +185,12 @@ pub(super) const APPEND_CHANGE: &str = "
     INSERT INTO rollout_changes (seq, percentage, jwt_enabled, updated_at, updated_by)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq) DO NOTHING RETURNING seq";
 
+/// Lets the transaction's statements be planned in every way again. A database that does not know
+/// a setting does not have it listed.
+pub(super) const PLAN_FREELY: &str = "
+    SELECT set_config(name, 'on', true) FROM pg_settings
+    WHERE name IN ('enable_seqscan', 'enable_hashjoin', 'enable_mergejoin')";
+
 /// Of whole users: the page ends with the last user that fits, or with one that does not.
 pub(super) const LIVE_SESSIONS: &str = "
     SELECT s.user_id, coalesce(s.auth_method, 'jwt') AS method, count(*)

@@ -4,6 +4,7 @@
 //! * [`peer`]: who is at the other end
 
 mod first_bytes;
+mod gather;
 pub mod peer;
 pub mod tls;
 
@@ -29,6 +30,7 @@ use tower::Service;
 
 use super::limits::{HEAD_BYTES, LimitSettings};
 use first_bytes::FirstBytes;
+use gather::Gather;
 use peer::Peer;
 use tls::{Protocols, Tls};
 
@@ -165,7 +167,7 @@ impl Port {
             // Always ready: what is one request too many is refused, not kept waiting.
             service.clone().call(request)
         });
-        let stream = TokioIo::new(FirstBytes::within(HANDSHAKE, stream));
+        let stream = TokioIo::new(Gather::new(FirstBytes::within(HANDSHAKE, stream)));
         let connection = self.builder.serve_connection(stream, service);
         tokio::pin!(connection);
         let ended = tokio::select! {

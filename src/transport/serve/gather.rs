@@ -1,0 +1,188 @@
+//! Gathers what a connection's requests answer at one moment into one write.
+//!
+//! Answers come in bursts: those of one batch of the store, or of one read from the network. Each
+//! of them wakes its connection, which would send it at once, so that a burst of fifty is fifty
+//! system calls here and fifty packets there. So a flush first lets whatever else is ready to run
+//! have its turn, once, and then sends all that has come together. There is no timer: where
+//! nothing else is ready, the turn comes back at once.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much may gather before it is sent in any case.
+const MOST: usize = 64 * 1024;
+
+/// A connection whose writes gather until its flush.
+#[derive(Debug)]
+pub(super) struct Gather<T> {
+    inner: T,
+    gathered: BytesMut,
+    /// Whether the flush under way has let the others go first.
+    deferred: bool,
+}
+
+impl<T> Gather<T> {
+    pub(super) fn new(inner: T) -> Self {
+        Self { inner, gathered: BytesMut::new(), deferred: false }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Gather<T> {
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let sent = ready!(Pin::new(&mut self.inner).poll_write(context, &self.gathered))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.gathered.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready once there is room for more.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gathered.len() < MOST { Poll::Ready(Ok(())) } else { self.poll_send(context) }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Gather<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Gather<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_room(context))?;
+        self.gathered.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_room(context))?;
+        let before = self.gathered.len();
+        for slice in slices {
+            self.gathered.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(self.gathered.len() - before))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.gathered.is_empty() && !self.deferred {
+            self.deferred = true;
+            // A task that wakes itself goes to the end of the queue.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ready!(self.poll_send(context))?;
+        self.deferred = false;
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// Counts its writes.
+    #[derive(Default)]
+    struct Counted {
+        writes: usize,
+        bytes: usize,
+    }
+
+    impl AsyncWrite for Counted {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.writes += 1;
+            self.bytes += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_others_have_their_turn_goes_along() {
+        let mut gather = Gather::new(Counted::default());
+        gather.write_all(b"one").await.unwrap();
+        let mut turns = 0;
+        std::future::poll_fn(|context| {
+            turns += 1;
+            let flushed = Pin::new(&mut gather).poll_flush(context);
+            if flushed.is_pending() {
+                assert!(Pin::new(&mut gather).poll_write(context, b"two").is_ready());
+            }
+            flushed
+        })
+        .await
+        .unwrap();
+        assert_eq!((turns, gather.inner.writes, gather.inner.bytes), (2, 1, 6));
+        gather.flush().await.unwrap();
+        assert_eq!(gather.inner.writes, 1, "nothing is sent for nothing");
+    }
+
+    #[tokio::test]
+    async fn what_gathers_is_bounded_and_all_of_it_arrives() {
+        let mut gather = Gather::new(Counted::default());
+        for _ in 0..5 {
+            gather.write_all(&vec![0; MOST / 2]).await.unwrap();
+        }
+        assert_eq!(gather.inner.bytes, 2 * MOST);
+        gather.shutdown().await.unwrap();
+        assert_eq!(gather.inner.bytes, 5 * MOST / 2);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_holds_its_writer_up() {
+        let (mut slow, ours) = tokio::io::duplex(1024);
+        let mut gather = Gather::new(ours);
+        let writing = tokio::spawn(async move {
+            for _ in 0..100 {
+                gather.write_all(&[7; 4096]).await.unwrap();
+            }
+            gather.flush().await.unwrap();
+        });
+        tokio::task::yield_now().await;
+        assert!(!writing.is_finished());
+        let mut all = Vec::new();
+        slow.read_to_end(&mut all).await.unwrap();
+        assert_eq!((all.len(), all.iter().all(|byte| *byte == 7)), (409_600, true));
+        writing.await.unwrap();
+    }
+}
