@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use tokio::time::interval;
+use tokio::time::Interval;
 
 use crate::program::Program;
 use crate::replica::SECRET;
 use crate::support::http::Http;
+use crate::traffic::rhythm_of;
 use crate::user::User;
 
 /// How often each user's token is checked: more seldom than here, for it is one process of Python.
@@ -33,6 +34,9 @@ pub(crate) struct Check {
     jwt: String,
 }
 
+/// Which of them is presented.
+type Token = fn(&Check) -> &str;
+
 /// What there is to check while every user has a JWT.
 pub(crate) fn checks(users: &[User]) -> Vec<Check> {
     let check = |user: &User| Check {
@@ -48,17 +52,21 @@ pub(crate) async fn measure(database: &str, checks: Vec<Check>) -> [Way; 2] {
     let settings = json!({ "database": database, "secret": SECRET });
     let program = Program::python("quickstart.py", &settings);
     let http = program.http();
-    let ask = |path, token, check: &Check| ask(http.clone(), path, token, check.user_id.clone());
-    let look_ups = checks.iter().map(|check| ask("/session", check.session_token.clone(), check));
-    join_all(look_ups).await;
-    join_all(checks.iter().map(|check| ask("/jwt", check.jwt.clone(), check))).await;
+    let ways: [(&str, Token); 2] =
+        [("/session", |check| &check.session_token), ("/jwt", |check| &check.jwt)];
+    for (path, token) in ways {
+        let ask = |(n, check): (usize, &Check)| {
+            let rhythm = rhythm_of(n, checks.len(), RHYTHM);
+            ask(http.clone(), rhythm, path, token(check).into(), check.user_id.clone())
+        };
+        join_all(checks.iter().enumerate().map(ask)).await;
+    }
     let told = http.get("/figures").await.json();
     ["session", "jwt"].map(|way| read(&told[way], checks.len() * CHECKS))
 }
 
-async fn ask(http: Http, path: &str, token: String, user_id: String) {
+async fn ask(http: Http, mut rhythm: Interval, path: &str, token: String, user_id: String) {
     let authorization = format!("Bearer {token}");
-    let mut rhythm = interval(RHYTHM);
     for _ in 0..CHECKS {
         rhythm.tick().await;
         let headers = [("authorization", authorization.as_str())];

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::http::Http;
@@ -107,10 +107,17 @@ impl Shared {
     }
 }
 
+/// The rhythm of one of many, who do not all come at once.
+pub(crate) fn rhythm_of(number: usize, of: usize, period: Duration) -> Interval {
+    let offset = period * u32::try_from(number).unwrap() / u32::try_from(of).unwrap();
+    let mut rhythm = interval_at(tokio::time::Instant::now() + offset, period);
+    rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rhythm
+}
+
 /// One user's work. They are not all at the same point of it.
 async fn work(number: usize, mut user: User, shared: Arc<Shared>) -> User {
-    let mut rhythm = interval(RHYTHM);
-    rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rhythm = rhythm_of(number, shared.held.len(), RHYTHM);
     for step in number.. {
         tokio::select! {
             () = shared.stop.cancelled() => break,
