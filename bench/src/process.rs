@@ -1,6 +1,6 @@
 //! The server and the echo as child processes, each killed when it is let go.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,8 @@ use tonic::transport::{Channel, Endpoint};
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    /// Where it tells its metrics.
+    metrics: Option<SocketAddr>,
     pub(crate) grpc: SocketAddr,
 }
 
@@ -30,16 +32,18 @@ pub(crate) fn free_addr() -> SocketAddr {
 impl Process {
     /// Starts the server with that environment and nothing else of ours.
     pub(crate) async fn server(binary: &Path, dir: &Path, environment: &[(&str, &str)]) -> Self {
-        let grpc = free_addr();
+        let (grpc, metrics) = (free_addr(), free_addr());
         let mut command = Command::new(binary);
         command
             .env_clear()
             .env("GRPC_ADDR", grpc.to_string())
             .env("HTTP_ADDR", "127.0.0.1:0")
-            .env("METRICS_ADDR", "127.0.0.1:0")
+            .env("METRICS_ADDR", metrics.to_string())
             .envs(environment.iter().copied())
             .current_dir(dir);
-        Self::start(command, grpc, dir).await
+        let mut process = Self::start(command, grpc, dir).await;
+        process.metrics = Some(metrics);
+        process
     }
 
     /// Starts the echo.
@@ -61,7 +65,7 @@ impl Process {
     async fn start(mut command: Command, grpc: SocketAddr, dir: &Path) -> Self {
         let log = std::fs::File::create(dir.join(format!("{}.log", grpc.port()))).unwrap();
         command.stdout(Stdio::null()).stderr(log).stdin(Stdio::null());
-        let mut process = Self { child: command.spawn().unwrap(), grpc };
+        let mut process = Self { child: command.spawn().unwrap(), grpc, metrics: None };
         let patience = Instant::now() + Duration::from_secs(20);
         while tokio::net::TcpStream::connect(grpc).await.is_err() {
             assert!(process.child.try_wait().unwrap().is_none(), "the process ended at once");
@@ -80,13 +84,18 @@ impl Process {
 
     /// The processor time that it has taken until now.
     pub(crate) fn cpu(&self) -> Duration {
-        const TICKS_A_SECOND: f64 = 100.0;
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // User and system time are the 14th and 15th; the 2nd may hold anything but a `)`.
-        let (_, rest) = stat.rsplit_once(')').unwrap();
-        let ticks = rest.split_whitespace().skip(11).take(2);
-        let ticks: f64 = ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-        Duration::from_secs_f64(ticks / TICKS_A_SECOND)
+        cpu(&stat)
+    }
+
+    /// The sum of a metric's series that have that label.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+        let mut stream = std::net::TcpStream::connect(self.metrics.unwrap()).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: bench\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let series = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
     /// Its resident memory now, in MiB.
@@ -99,4 +108,25 @@ impl Process {
             .unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
     }
+}
+
+/// The processor time in a line of `/proc`.
+fn cpu(stat: &str) -> Duration {
+    const TICKS_A_SECOND: f64 = 100.0;
+    // User and system time are the 14th and 15th; the 2nd may hold anything but a `)`.
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let ticks = rest.split_whitespace().skip(11).take(2);
+    let ticks: f64 = ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+    Duration::from_secs_f64(ticks / TICKS_A_SECOND)
+}
+
+/// The processor time that all processes of that name on this machine have taken until now.
+pub(crate) fn cpu_of_all(name: &str) -> Duration {
+    let named = format!("({name})");
+    let stats = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    stats
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+        .filter(|stat| stat.contains(&named))
+        .map(|stat| cpu(&stat))
+        .sum()
 }

@@ -1,41 +1,105 @@
 //! Cost against size: the same work on 10⁵, 10⁶ and 10⁷ sessions.
 
+use std::time::{Duration, Instant};
+
+use token_authority::transport::proto::v1::ListSessionsRequest;
+
 use super::issue_refresh::{issuing, refreshing};
-use super::{Bench, psql, query};
-use crate::load;
+use super::{Bench, Sessions, places, psql, query};
+use crate::load::{self, Place};
 use crate::report::Report;
 
+/// How many ended sessions a sweep is given.
+const ENDED: u64 = 20_000;
+
+const COLUMNS: [&str; 4] = ["issue", "refresh", "list", "sweep"];
+
 pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
-    let mut first: Option<[f64; 2]> = None;
+    let mut first: Option<[f64; 4]> = None;
     let mut loaded = 0_u64;
     for size in bench.settings.sizes() {
         psql(&bench.database, &fill(loaded, size));
-        psql(&bench.database, "VACUUM ANALYZE user_sessions");
-        psql(&bench.database, "CHECKPOINT");
+        settle(bench);
         loaded = size;
-        let server = bench.server(&[]).await;
-        let clients = bench.clients(&server).await;
-        let (mut issues, mut refreshes) = (Vec::new(), Vec::new());
-        for _ in 0..bench.settings.rounds {
-            let turn = bench.settings.turn();
-            issues.push(load::closed(issuing(&clients, 64), turn).await);
-            refreshes.push(load::closed(refreshing(&clients, 64).await, turn).await);
-        }
-        let cost = [&issues, &refreshes].map(|samples| 1e6 / load::median(samples).per_second);
+        let cost = costs(bench, size).await;
         let bytes = query(
             &bench.database,
             "SELECT pg_total_relation_size('user_sessions') / count(*) FROM user_sessions",
         );
         let base = *first.get_or_insert(cost);
+        let told: Vec<String> = (0..4)
+            .map(|i| format!("{} {:.0} µs ({:.2} ×)", COLUMNS[i], cost[i], cost[i] / base[i]))
+            .collect();
         report.note(format!(
-            "{size} sessions: issue {:.0} µs ({:.2} ×), refresh {:.0} µs ({:.2} ×) of the machine \
-             each, {bytes} bytes a session with its indexes (target: ≤ 1.25 × the smallest)",
-            cost[0],
-            cost[0] / base[0],
-            cost[1],
-            cost[1] / base[1],
+            "{size} sessions, of the machine's time each: {}; {bytes} bytes a session with its \
+             indexes (target: issue and refresh ≤ 1.25 × the smallest)",
+            told.join(", ")
         ));
     }
+}
+
+fn settle(bench: &Bench<'_>) {
+    psql(&bench.database, "VACUUM ANALYZE user_sessions");
+    psql(&bench.database, "CHECKPOINT");
+}
+
+/// What a login, a refresh, a list of a user's sessions and the deletion of one session take.
+async fn costs(bench: &Bench<'_>, size: u64) -> [f64; 4] {
+    let server = bench.server(&[]).await;
+    let clients = bench.clients(&server).await;
+    let listers = bench.session_clients(&server).await;
+    let (mut issues, mut refreshes, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..bench.settings.rounds {
+        let turn = bench.settings.turn();
+        issues.push(load::closed(issuing(&clients, 64), turn).await);
+        refreshes.push(load::closed(refreshing(&clients, 64).await, turn).await);
+        lists.push(load::closed(listing(&listers, size), turn).await);
+    }
+    drop(server);
+    let [issue, refresh, list] =
+        [&issues, &refreshes, &lists].map(|samples| 1e6 / load::median(samples).per_second);
+    [issue, refresh, list, sweep(bench).await]
+}
+
+/// Lists the sessions of one user after the other, each of whom has three. The older half of the
+/// table is left to the sweeper.
+fn listing(clients: &[Sessions], size: u64) -> Vec<Place> {
+    let users = (size / 3) as usize;
+    places(clients, 64, move |mut client, n| {
+        let user_id = format!("user-{}", users / 2 + n * 7919 % (users / 2));
+        Box::pin(async move {
+            let ask = ListSessionsRequest { user_id, ..Default::default() };
+            let answer = client.list_sessions(ask).await.map_err(|e| e.to_string())?;
+            let some = !answer.into_inner().sessions.is_empty();
+            some.then_some(()).ok_or_else(|| "no sessions".to_owned())
+        })
+    })
+}
+
+/// Lets the oldest sessions have ended two days ago, and times a server that deletes them.
+async fn sweep(bench: &Bench<'_>) -> f64 {
+    psql(
+        &bench.database,
+        &format!(
+            "UPDATE user_sessions SET expires_at = now() - interval '2 d',
+                 sweep_at = now() - interval '2 d'
+             WHERE id IN (SELECT id FROM user_sessions ORDER BY sweep_at LIMIT {ENDED})"
+        ),
+    );
+    settle(bench);
+    let left = || -> u64 {
+        let due = "SELECT count(*) FROM user_sessions WHERE sweep_at < now() - interval '1 d'";
+        query(&bench.database, due).parse().unwrap()
+    };
+    assert_eq!(left(), ENDED);
+    // It sweeps as soon as it has started.
+    let _server = bench.server(&[]).await;
+    let (begun, before) = (Instant::now(), left());
+    assert!(before > 0, "too few to be timed");
+    while left() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    begun.elapsed().as_secs_f64() * 1e6 / before as f64
 }
 
 /// Adds sessions until there are so many, as logins of the last seven days.
@@ -46,10 +110,10 @@ fn fill(from: u64, to: u64) -> String {
              device_name, revision, sweep_at)
          SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
                  || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
-             'user-' || n / 3, md5(n::text) || md5((n + 1)::text), at + interval '7 d', 0,
+             'user-' || n / 3, md5(n::text) || md5((n + 1)::text), at + interval '14 d', 0,
              decode(md5(n::text) || md5((n + 2)::text), 'hex'), at, at, at, '{{}}',
              'Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0',
-             '203.0.113.7', '', 0, at + interval '7 d'
+             '203.0.113.7', '', 0, at + interval '14 d'
          FROM (SELECT n, now() - interval '7 d' * (1 - n / {to}.0) AS at
                FROM generate_series({from} + 1, {to}) AS n) AS logins"
     )

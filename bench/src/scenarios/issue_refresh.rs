@@ -8,7 +8,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Executor as _};
 use token_authority::transport::proto::v1::RefreshAccessTokenRequest;
 
-use super::{Bench, Client, IN_FLIGHT, log_in, login, places, throughput};
+use super::costs::Spent;
+use super::{Bench, Client, IN_FLIGHT, log_in, login, migrate, places, throughput};
 use crate::load::{self, Place, Sample};
 use crate::pgbench;
 use crate::report::Report;
@@ -17,11 +18,14 @@ pub(super) async fn issue(bench: &Bench<'_>, report: &mut Report) {
     let server = bench.server(&[]).await;
     let clients = bench.clients(&server).await;
     for in_flight in IN_FLIGHT {
-        let (mut ours, mut limits) = (Vec::new(), Vec::new());
+        let (mut ours, mut limits, mut spent) = (Vec::new(), Vec::new(), String::new());
         for _ in 0..bench.settings.rounds {
             limits.push(bench.limit(pgbench::INSERT));
+            let before = Spent::now(bench, &server, "open");
             ours.push(load::closed(issuing(&clients, in_flight), bench.settings.turn()).await);
+            spent = Spent::now(bench, &server, "open").since(before);
         }
+        report.note(format!("IssueTokens, {in_flight} in flight, {spent}"));
         let what = format!("IssueTokens, Postgres, {in_flight} in flight");
         let limit = ("pgbench INSERT", load::median(&limits));
         report.add(throughput(what, load::median(&ours), limit, 1.5));
@@ -32,12 +36,15 @@ pub(super) async fn refresh(bench: &Bench<'_>, report: &mut Report) {
     let server = bench.server(&[]).await;
     let clients = bench.clients(&server).await;
     for in_flight in IN_FLIGHT {
-        let (mut ours, mut limits) = (Vec::new(), Vec::new());
+        let (mut ours, mut limits, mut spent) = (Vec::new(), Vec::new(), String::new());
         for _ in 0..bench.settings.rounds {
             limits.push(bench.limit(pgbench::UPDATE));
             let places = refreshing(&clients, in_flight).await;
+            let before = Spent::now(bench, &server, "change");
             ours.push(load::closed(places, bench.settings.turn()).await);
+            spent = Spent::now(bench, &server, "change").since(before);
         }
+        report.note(format!("RefreshAccessToken, {in_flight} in flight, {spent}"));
         let what = format!("RefreshAccessToken, Postgres, rotating, {in_flight} in flight");
         let limit = ("pgbench UPDATE", load::median(&limits));
         report.add(throughput(what, load::median(&ours), limit, 1.5));
@@ -47,6 +54,7 @@ pub(super) async fn refresh(bench: &Bench<'_>, report: &mut Report) {
 pub(super) async fn sqlite(bench: &Bench<'_>, report: &mut Report) {
     let dir = tempfile::tempdir().unwrap();
     let database = format!("sqlite://{}", dir.path().join("tokens.db").display());
+    migrate(&bench.settings.server, &database);
     let server = bench.server_in(dir.path(), &[("DATABASE_URL", &database)]).await;
     let clients = bench.clients(&server).await;
     let (mut ours, mut limits) = (Vec::new(), Vec::new());

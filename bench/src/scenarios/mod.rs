@@ -1,5 +1,6 @@
 //! What is measured, scenario by scenario.
 
+mod costs;
 mod growth;
 mod issue_refresh;
 mod lone;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use futures::future::BoxFuture;
 use tempfile::TempDir;
+use token_authority::transport::proto::v1::session_service_client::SessionServiceClient;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{IssueTokensRequest, IssueTokensResponse};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -43,6 +45,7 @@ const SECRET: &str = "bench-only-3f9c2a7d51e84b60a1c9d7e2f4b8a6c3";
 const AUTHORITY_SECRET: &str = "bench-only-9d1e7a60c2b94f38a5d0e3b7c6f2a814";
 
 type Client = TokenAuthorityServiceClient<InterceptedService<Channel, Credential>>;
+type Sessions = SessionServiceClient<InterceptedService<Channel, Credential>>;
 
 /// Runs all scenarios whose name contains what was asked for.
 pub(crate) async fn run(settings: &Settings) -> Report {
@@ -104,12 +107,7 @@ impl<'a> Bench<'a> {
         let callers = dir.path().join("callers.json").to_string_lossy().into_owned();
         let credential = add_caller(&settings.server, &callers);
         let sink = Process::sink(dir.path()).await;
-        let migrated = std::process::Command::new(&settings.server)
-            .arg("migrate")
-            .env("DATABASE_URL", &database)
-            .current_dir(dir.path())
-            .status();
-        assert!(migrated.unwrap().success());
+        migrate(&settings.server, &database);
         psql(&database, crate::pgbench::FILL);
         psql(&database, "VACUUM ANALYZE user_sessions");
         Self { settings, dir, database, callers, credential, sink }
@@ -165,12 +163,27 @@ impl<'a> Bench<'a> {
             |channel| Client::new(InterceptedService::new(channel, self.credential.clone()));
         channels.into_iter().map(client).collect()
     }
+
+    /// Clients of the service that lists sessions.
+    async fn session_clients(&self, process: &Process) -> Vec<Sessions> {
+        let channels = process.channels(CONNECTIONS).await;
+        let client =
+            |channel| Sessions::new(InterceptedService::new(channel, self.credential.clone()));
+        channels.into_iter().map(client).collect()
+    }
+}
+
+/// Makes our schema in a database.
+fn migrate(server: &Path, database: &str) {
+    let migrated =
+        std::process::Command::new(server).arg("migrate").env("DATABASE_URL", database).status();
+    assert!(migrated.unwrap().success());
 }
 
 /// Adds a caller that may do what is measured.
 fn add_caller(server: &Path, callers: &str) -> Credential {
     let added = std::process::Command::new(server)
-        .args(["callers", "add", "bench", "--role", "issuer,adapter,verifier"])
+        .args(["callers", "add", "bench", "--role", "issuer,adapter,verifier,admin"])
         .env("CALLERS_FILE", callers)
         .output()
         .unwrap();
@@ -210,9 +223,10 @@ fn login(n: usize) -> IssueTokensRequest {
 }
 
 /// Places over shared connections: `request` makes the next request of a place.
-fn places<F>(clients: &[Client], in_flight: usize, request: F) -> Vec<Place>
+fn places<C, F>(clients: &[C], in_flight: usize, request: F) -> Vec<Place>
 where
-    F: Fn(Client, usize) -> BoxFuture<'static, Result<(), String>> + Clone + Send + 'static,
+    C: Clone + Send + 'static,
+    F: Fn(C, usize) -> BoxFuture<'static, Result<(), String>> + Clone + Send + 'static,
 {
     (0..in_flight)
         .map(|place| {

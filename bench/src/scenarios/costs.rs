@@ -1,0 +1,44 @@
+//! What a thousand operations a second ask of a machine: cores, commits, bytes of the log.
+
+use super::{Bench, query};
+use crate::process::{Process, cpu_of_all};
+
+/// What has been spent until a moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spent {
+    service: f64,
+    database: f64,
+    operations: f64,
+    batches: f64,
+    log_bytes: f64,
+}
+
+impl Spent {
+    /// By a server and its database, on a lane of the store.
+    pub(super) fn now(bench: &Bench<'_>, server: &Process, lane: &str) -> Self {
+        let label = format!("lane=\"{lane}\"");
+        let position = "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn";
+        Self {
+            service: server.cpu().as_secs_f64(),
+            database: cpu_of_all("postgres").as_secs_f64(),
+            operations: server.metric("store_operations_total", &label),
+            batches: server.metric("store_batches_total", &label),
+            log_bytes: query(&bench.database, position).parse().unwrap(),
+        }
+    }
+
+    /// A line about what was spent since then.
+    pub(super) fn since(self, before: Self) -> String {
+        let operations = self.operations - before.operations;
+        let thousand = 1000.0 / operations;
+        format!(
+            "for 1,000 a second: {:.3} cores of the service, {:.3} of the database, {:.0} batches, \
+             {:.2} MB of the database's log ({:.0} in a batch)",
+            (self.service - before.service) * thousand,
+            (self.database - before.database) * thousand,
+            (self.batches - before.batches) * thousand,
+            (self.log_bytes - before.log_bytes) * thousand / 1e6,
+            operations / (self.batches - before.batches),
+        )
+    }
+}
