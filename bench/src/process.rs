@@ -1,5 +1,6 @@
 //! The server and the echo as child processes, each killed when it is let go.
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -120,13 +121,14 @@ fn cpu(stat: &str) -> Duration {
     Duration::from_secs_f64(ticks / TICKS_A_SECOND)
 }
 
-/// The processor time that all processes of that name on this machine have taken until now.
-pub(crate) fn cpu_of_all(name: &str) -> Duration {
+/// The processor time that each process of that name on this machine has taken until now, by its
+/// number.
+pub(crate) fn cpu_of_all(name: &str) -> HashMap<String, Duration> {
     let named = format!("({name})");
     let stats = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     stats
         .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
         .filter(|stat| stat.contains(&named))
-        .map(|stat| cpu(&stat))
-        .sum()
+        .map(|stat| (stat.split(' ').next().unwrap_or_default().to_owned(), cpu(&stat)))
+        .collect()
 }

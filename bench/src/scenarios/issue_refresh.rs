@@ -23,7 +23,7 @@ pub(super) async fn issue(bench: &Bench<'_>, report: &mut Report) {
             limits.push(bench.limit(pgbench::INSERT));
             let before = Spent::now(bench, &server, "open");
             ours.push(load::closed(issuing(&clients, in_flight), bench.settings.turn()).await);
-            spent = Spent::now(bench, &server, "open").since(before);
+            spent = Spent::now(bench, &server, "open").since(&before);
         }
         report.note(format!("IssueTokens, {in_flight} in flight, {spent}"));
         let what = format!("IssueTokens, Postgres, {in_flight} in flight");
@@ -42,7 +42,7 @@ pub(super) async fn refresh(bench: &Bench<'_>, report: &mut Report) {
             let places = refreshing(&clients, in_flight).await;
             let before = Spent::now(bench, &server, "change");
             ours.push(load::closed(places, bench.settings.turn()).await);
-            spent = Spent::now(bench, &server, "change").since(before);
+            spent = Spent::now(bench, &server, "change").since(&before);
         }
         report.note(format!("RefreshAccessToken, {in_flight} in flight, {spent}"));
         let what = format!("RefreshAccessToken, Postgres, rotating, {in_flight} in flight");
