@@ -240,6 +240,36 @@ mod tests {
     }
 
     #[test]
+    fn a_remembered_token_takes_about_what_is_reckoned() {
+        const TOKENS: u64 = 10_000;
+        let text = |n: u64| format!("{n:043}.{}.{}", "p".repeat(350), "s".repeat(43));
+        let of = |n: u64| {
+            let named = |length: usize| Some(format!("{n:0length$}"));
+            let claims = Claims {
+                subject: format!("{n:036}"),
+                expires_at: 100,
+                kind: Some("access_token".into()),
+                id: named(22),
+                session_id: named(36),
+                issuer: named(30),
+                audience: vec![format!("{n:030}")],
+                scopes: vec!["read".into(), "write".into()],
+                ..Claims::default()
+            };
+            Arc::new(Sound { kid: named(43), ..Sound::of(claims) })
+        };
+        let remembered = Remembered::within(64 << 20);
+        let used = allocation_counter::measure(|| {
+            for n in 0..TOKENS {
+                remembered.keep(&text(n), &of(n));
+            }
+        });
+        let (taken, reckoned) = (used.bytes_current, remembered.weight());
+        let taken = u64::try_from(taken).unwrap();
+        assert!((reckoned / 2..=reckoned).contains(&taken), "{taken} bytes, reckoned {reckoned}");
+    }
+
+    #[test]
     fn time_is_judged_before_the_kind_and_the_kind_before_the_audience() {
         let claims = Claims { subject: "u".into(), expires_at: 100, ..Claims::default() };
         let other = Sound { is_access_token: false, ..Sound::of(claims) };
