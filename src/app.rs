@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Layer as _;
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::authority::keeper::{Keeper, KeyError};
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
@@ -125,12 +126,12 @@ fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
 }
 
 impl App {
-    /// Opens what is needed and binds the ports.
+    /// Opens what is needed and binds the ports. `lost_lines` counts those of the log.
     ///
     /// # Errors
     /// Where a port is taken, or the database's file or schema will not do.
     #[expect(clippy::too_many_lines, reason = "a list of everything there is, joined once")]
-    pub async fn build(config: Config) -> Result<Self, AppError> {
+    pub async fn build(config: Config, lost_lines: ErrorCounter) -> Result<Self, AppError> {
         let Database { rows, signal, legacy } = open_database(&config).await?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -153,7 +154,7 @@ impl App {
             rotate_every: config.keys.rotate_every,
             tls: doors.tls(),
         };
-        let metrics = meters::make(&store, &rows, &rollout, &clock, trust)?;
+        let metrics = meters::make(&store, &rows, &rollout, &clock, trust, lost_lines)?;
         let well_known = http::WellKnownSettings {
             issuer: config.tokens.issuer.clone(),
             publish: config.keys.publish,

@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::filter::{DynFilterFn, FilterExt as _, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -31,6 +31,7 @@ use crate::transport::observe::span;
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
+    lost_lines: ErrorCounter,
     /// Writes the lines that are left when it is dropped.
     _lines: WorkerGuard,
 }
@@ -47,6 +48,7 @@ impl Telemetry {
         let own = filter_fn(is_line as fn(&Metadata<'_>) -> bool).with_max_level_hint(level);
         let filter = filter.and(own);
         let (writer, guard) = tracing_appender::non_blocking(BufWriter::new(std::io::stderr()));
+        let lost_lines = writer.error_counter();
         let colours = std::io::stderr().is_terminal();
         let lines = fmt::layer().with_writer(writer).with_target(false).with_ansi(colours);
         let lines =
@@ -66,7 +68,13 @@ impl Telemetry {
         if subscriber.try_init().is_err() {
             tracing::debug!("telemetry had begun already");
         }
-        Ok(Self { traces: provider, _lines: guard })
+        Ok(Self { traces: provider, lost_lines, _lines: guard })
+    }
+
+    /// Counts the lines that were lost.
+    #[must_use]
+    pub fn lost_lines(&self) -> ErrorCounter {
+        self.lost_lines.clone()
     }
 
     /// Sends what is left.

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::{AppError, connect, legacy};
 use crate::config::Config;
 use crate::doctor::{CallerSeen, CallersSeen, CertificateSeen};
+use crate::store::inspect::Place;
 use crate::store::url::DatabaseUrl;
 use crate::store::{Inspect, LegacyRows, sqlite};
 use crate::transport::callers::file::CallersFile;
@@ -43,6 +44,14 @@ pub fn database(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
 /// Where the URL makes no sense.
 pub fn legacy_rows(config: &Config) -> Result<Option<Arc<dyn LegacyRows>>, AppError> {
     config.legacy.as_ref().map(|settings| legacy::inspect(config, settings)).transpose()
+}
+
+/// Where these are, if in another Postgres than our own sessions.
+///
+/// # Errors
+/// Where the URL makes no sense.
+pub fn legacy_place(config: &Config) -> Result<Option<Place>, AppError> {
+    config.legacy.as_ref().map_or(Ok(None), legacy::place)
 }
 
 /// Who may call. `None`: nobody says so, or the file cannot be read.

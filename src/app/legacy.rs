@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::AppError;
 use crate::authority::Legacy;
 use crate::config::{Config, LegacySettings};
+use crate::store::inspect::{Inspect, Place};
 use crate::store::url::DatabaseUrl;
 use crate::store::{LegacyRows, LegacySessions, postgres, sqlite};
 use crate::token::legacy::CookieKey;
@@ -47,6 +48,12 @@ pub(super) fn inspect(
         DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteLegacy::to_inspect(path)),
         DatabaseUrl::Postgres(url) => connect(url)?,
     })
+}
+
+/// Where that database is, if it is another one than ours, and not a file.
+pub(super) fn place(settings: &LegacySettings) -> Result<Option<Place>, AppError> {
+    let Some(DatabaseUrl::Postgres(url)) = &settings.database else { return Ok(None) };
+    Ok(Some(Inspect::place(&*connect(url)?)))
 }
 
 fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+use tracing_appender::non_blocking::ErrorCounter;
 
 use super::AppError;
 use crate::authority::sweeper::Pace;
@@ -21,6 +22,7 @@ pub(super) fn make(
     rollout: &Arc<RolloutControl>,
     clock: &Arc<dyn Clock>,
     trust: trust::Sources,
+    lost_lines: ErrorCounter,
 ) -> Result<Arc<Metrics>, AppError> {
     let sources = standing::Sources {
         store: Arc::clone(store),
@@ -30,8 +32,8 @@ pub(super) fn make(
         retention: Pace::default().retention,
     };
     let revocations = Arc::clone(&trust.revocations);
-    let metrics =
-        Metrics::new(sources, trust).map_err(|error| AppError::Server(error.to_string()))?;
+    let metrics = Metrics::new(sources, trust, lost_lines)
+        .map_err(|error| AppError::Server(error.to_string()))?;
     let told = Arc::clone(&metrics.tokens);
     revocations.observe_propagation(move |after| told.revocation_arrived(after));
     Ok(Arc::new(metrics))

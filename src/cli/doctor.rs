@@ -44,6 +44,10 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         Ok(rows) => observe::legacy(config, rows.as_deref()).await,
         Err(error) => return doctor::refused(&[error.to_string()]),
     };
+    let legacy_place = match inspect::legacy_place(config) {
+        Ok(place) => place,
+        Err(error) => return doctor::refused(&[error.to_string()]),
+    };
     let jwt_secret = match config.kept_secret() {
         _ if !config.uses_kept_secret() => config.jwt_secret.clone(),
         Ok(kept) => kept,
@@ -56,6 +60,7 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         jwt_secret,
         database,
         legacy,
+        legacy_place,
         files: observe::files(config, &config.kept_secret_path()),
         unservable: Config::read_to_serve(given).err().unwrap_or_default(),
         callers: inspect::callers(config),

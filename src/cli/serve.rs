@@ -13,7 +13,8 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
     let open = config.network.callers_file.is_none() && config.network.tls.is_none();
     let shows_how = config.environment == Environment::Development && open;
     let cookie = config.browser.cookie.clone();
-    let app = App::build(config).await.map_err(|error| error.to_string())?;
+    let app = App::build(config, telemetry.lost_lines()).await;
+    let app = app.map_err(|error| error.to_string())?;
     let addresses = (app.grpc_addr(), app.http_addr());
     if let (Ok(grpc), Ok(http)) = addresses {
         let metrics = app.metrics_addr().map(|address| address.to_string()).unwrap_or_default();

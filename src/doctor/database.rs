@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::observe::{Database, MOST_OVERDUE, Vitals};
 use super::{Finding, Patient};
 use crate::config::Environment;
+use crate::store::inspect::Place;
 use crate::store::rows::Schema;
 
 /// A round trip that is longer makes every refresh slow.
@@ -41,15 +42,21 @@ pub(super) fn encrypted(patient: &Patient<'_>) -> Vec<Finding> {
     let (Database::Missing(place)
     | Database::Unreachable(place, _)
     | Database::Reached(Vitals { place, .. })) = &patient.database;
-    if place.remote && !place.tls_required {
-        let message = format!(
+    in_the_clear(place, "DATABASE_URL")
+        .map(|message| Finding::warn("database.encrypted", message))
+        .into_iter()
+        .collect()
+}
+
+/// What is wrong with the way to a database where others may listen.
+pub(super) fn in_the_clear(place: &Place, setting: &str) -> Option<String> {
+    (place.remote && !place.tls_required).then(|| {
+        format!(
             "the connection to {} may be in the clear: add sslmode=verify-full (or at least \
-             require) to DATABASE_URL",
+             require) to {setting}",
             place.text
-        );
-        return vec![Finding::warn("database.encrypted", message)];
-    }
-    Vec::new()
+        )
+    })
 }
 
 /// How long it takes to answer.

@@ -1,5 +1,6 @@
 //! Checks of the sessions that were there before.
 
+use super::database::in_the_clear;
 use super::{Finding, Patient};
 
 /// Whether their table answers, as its names are set.
@@ -18,6 +19,13 @@ pub(super) fn readable(patient: &Patient<'_>) -> Vec<Finding> {
             Finding::error("legacy.readable", message)
         }
     }]
+}
+
+/// Whether others may listen.
+pub(super) fn encrypted(patient: &Patient<'_>) -> Vec<Finding> {
+    let place = patient.legacy_place.as_ref();
+    let message = place.and_then(|place| in_the_clear(place, "LEGACY_DATABASE_URL"));
+    message.map(|message| Finding::warn("legacy.encrypted", message)).into_iter().collect()
 }
 
 /// Whether the auth-server's cookies can be judged.

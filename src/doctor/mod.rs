@@ -23,6 +23,7 @@ mod tls;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::keys::Secret;
+use crate::store::inspect::Place;
 
 pub use callers::{CallerSeen, CallersSeen};
 pub use finding::{Finding, Severity};
@@ -45,6 +46,8 @@ pub struct Patient<'a> {
     /// The table of the sessions that were there before, if there is to be one: whether it can be
     /// read, or why not.
     pub legacy: Option<Result<(), String>>,
+    /// Where that table is, if in another Postgres than the service's own.
+    pub legacy_place: Option<Place>,
     /// Its files.
     pub files: Files,
     /// What the service would refuse to start with, beside what makes no sense at all.
@@ -95,6 +98,7 @@ pub const CHECKS: &[Check] = &[
     database::schema,
     database::swept,
     legacy::readable,
+    legacy::encrypted,
     legacy::signed,
     keys::active,
     keys::opened,

@@ -9,9 +9,11 @@
 //! * [`requests`]: RPCs and HTTP requests
 //! * [`standing`]: the database, its lanes and connections, the roll-out
 //! * [`trust`]: the revocations known here, the keys and the certificate that end one day
+//! * `process`: the process itself
 //! * [`listener`]: `GET /metrics`
 
 pub mod listener;
+mod process;
 mod register;
 pub mod requests;
 pub mod standing;
@@ -20,9 +22,10 @@ pub mod trust;
 
 use std::sync::Arc;
 
-use prometheus::process_collector::ProcessCollector;
-use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, Registry, TextEncoder};
+use tracing_appender::non_blocking::ErrorCounter;
 
+use process::ProcessMetrics;
 use requests::RequestMetrics;
 use standing::StandingMetrics;
 use tokens::TokenMetrics;
@@ -43,26 +46,27 @@ pub struct Metrics {
     pub requests: Arc<RequestMetrics>,
     standing: StandingMetrics,
     trust: TrustMetrics,
+    process: ProcessMetrics,
 }
 
 impl Metrics {
     /// Metrics of a process that has done nothing yet: all that is known beforehand is there,
-    /// and zero, so that a first event is seen as one.
+    /// and zero, so that a first event is seen as one. `lost_lines` counts those of the log.
     ///
     /// # Errors
     /// Where two metrics have one name.
-    pub fn new(sources: standing::Sources, trust: trust::Sources) -> Result<Self, MetricsError> {
+    pub fn new(
+        sources: standing::Sources,
+        trust: trust::Sources,
+        lost_lines: ErrorCounter,
+    ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let tokens = Arc::new(TokenMetrics::register(&registry)?);
         let requests = Arc::new(RequestMetrics::register(&registry)?);
         let standing = StandingMetrics::register(&registry, sources)?;
         let trust = TrustMetrics::register(&registry, trust)?;
-        registry.register(Box::new(ProcessCollector::for_self()))?;
-        let about = Opts::new("token_authority_build_info", "The version that runs; always 1.");
-        let build = IntGaugeVec::new(about, &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        registry.register(Box::new(build))?;
-        Ok(Self { registry, tokens, requests, standing, trust })
+        let process = ProcessMetrics::register(&registry, lost_lines)?;
+        Ok(Self { registry, tokens, requests, standing, trust, process })
     }
 
     /// The standing metrics, to be kept up to date.
@@ -78,6 +82,7 @@ impl Metrics {
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
         self.standing.look();
         self.trust.look();
+        self.process.look();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

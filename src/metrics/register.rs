@@ -1,4 +1,6 @@
-//! Making metrics and entering them in the registry, in one step.
+//! Making metrics and entering them in the registry, in one step; and counts that others keep.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -75,4 +77,9 @@ pub(super) fn histograms(
 ) -> Result<HistogramVec> {
     let about = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     enter(registry, HistogramVec::new(about, labels))
+}
+
+/// How much a count that another keeps has grown since it was last looked at.
+pub(super) fn since(seen: &AtomicU64, now: u64) -> u64 {
+    now.saturating_sub(seen.fetch_max(now, Ordering::Relaxed))
 }

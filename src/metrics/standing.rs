@@ -4,7 +4,7 @@
 //! is asked in the background, so that a slow database makes no slow page.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use prometheus::{
@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 use super::register::{
-    counter, counters, fraction_counter, gauge, gauges, whole_gauge, whole_gauges,
+    counter, counters, fraction_counter, gauge, gauges, since, whole_gauge, whole_gauges,
 };
 use crate::authority::{AuthMethod, RolloutControl};
 use crate::clock::Clock;
@@ -211,11 +211,6 @@ impl Lane {
         };
         Ok(store.lanes().map(|(name, _)| lane(name)).into())
     }
-}
-
-/// How much a count has grown since it was last looked at.
-fn since(seen: &AtomicU64, now: u64) -> u64 {
-    now.saturating_sub(seen.fetch_max(now, Ordering::Relaxed))
 }
 
 fn whole(number: u64) -> i64 {

@@ -109,6 +109,25 @@ async fn one_whose_older_sessions_cannot_be_looked_up() {
 }
 
 #[tokio::test]
+async fn one_whose_older_sessions_others_may_listen_to() {
+    let cluster = Cluster::shared();
+    let theirs = cluster.make_database().await;
+    let table = "CREATE TABLE session
+                     (token text UNIQUE, \"userId\" text, \"expiresAt\" timestamptz)";
+    cluster.execute(&theirs, table).await;
+    let near = cluster.url(&theirs);
+    let installation = planted("SELECT 1").await.with("LEGACY_SESSIONS", "better-auth");
+    let installation = installation.with("LEGACY_DATABASE_URL", &near);
+    installation.examine().assert_healthy();
+    // Another name for this machine that does not look like its own.
+    let far = near.replace("postgres@127.0.0.1", "postgres:hunter2@0.0.0.0");
+    let report = installation.with("LEGACY_DATABASE_URL", &far).examine();
+    report.assert_only("warn", "legacy.encrypted");
+    let told = report.message("legacy.encrypted");
+    assert!(told.contains("LEGACY_DATABASE_URL") && !told.contains("hunter2"), "{told}");
+}
+
+#[tokio::test]
 async fn one_whose_older_sessions_are_in_a_database_that_does_not_answer() {
     let url = format!("postgres://postgres:hunter2@127.0.0.1:{}/none?sslmode=disable", free_port());
     let installation = planted("SELECT 1").await.with("LEGACY_SESSIONS", "better-auth");

@@ -52,5 +52,6 @@ mod shutdown;
 mod start;
 mod stolen;
 mod traces;
+mod unread;
 mod vectors;
 mod verifiers;

@@ -1,0 +1,41 @@
+//! The process itself: which version it is, what it takes of its machine, and which lines of its
+//! log were lost.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{IntCounter, IntGaugeVec, Opts, Registry, Result};
+use tracing_appender::non_blocking::ErrorCounter;
+
+use super::register::{counter, since};
+
+/// Knows the process.
+#[derive(Debug)]
+pub(super) struct ProcessMetrics {
+    lost_lines: ErrorCounter,
+    dropped: (IntCounter, AtomicU64),
+}
+
+impl ProcessMetrics {
+    pub(super) fn register(registry: &Registry, lost_lines: ErrorCounter) -> Result<Self> {
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let about = Opts::new("token_authority_build_info", "The version that runs; always 1.");
+        let build = IntGaugeVec::new(about, &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(build))?;
+        let dropped = counter(
+            registry,
+            (
+                "log_lines_dropped_total",
+                "Lines of the log that were lost because nobody read it fast enough.",
+            ),
+        )?;
+        Ok(Self { lost_lines, dropped: (dropped, AtomicU64::new(0)) })
+    }
+
+    /// Looks.
+    pub(super) fn look(&self) {
+        let lost = u64::try_from(self.lost_lines.dropped_lines()).unwrap_or(u64::MAX);
+        self.dropped.0.inc_by(since(&self.dropped.1, lost));
+    }
+}

@@ -1,0 +1,101 @@
+//! Nobody reads the log any more: lines are lost then, and counted, and no request waits.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::support::http::Http;
+use crate::support::service::{SOON, Setup};
+
+/// How many lines may wait to be read (docs/logging.md).
+const WAITING: usize = 128_000;
+/// Requests, each of which makes one line: more than may wait, and lie in the pipe.
+const REQUESTS: usize = 140_000;
+const CONNECTIONS: usize = 8;
+const AT_ONCE: usize = 100;
+
+/// A service whose log ends in a pipe.
+struct Unread {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    /// Its data lie there.
+    _setup: Setup,
+}
+
+impl Unread {
+    /// Starts it and reads its log up to the line that says where it serves.
+    fn start() -> (Self, Value) {
+        let setup = Setup::new();
+        let mut command = setup.command(&[]);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let serving = log.by_ref().lines().find_map(|line| {
+            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            (line["message"] == "serving").then_some(line)
+        });
+        (Self { child, log, _setup: setup }, serving.expect("it does not serve"))
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Makes so many requests on one connection, some at once, and has each answered.
+fn ask(address: SocketAddr, times: usize) {
+    const ANSWERED: &[u8] = b"HTTP/1.1 200 OK";
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(AT_ONCE);
+    for _ in 0..times / AT_ONCE {
+        stream.write_all(&asked).unwrap();
+        let (mut answers, mut count) = (Vec::new(), 0);
+        while count < AT_ONCE {
+            let mut some = [0; 4096];
+            let length = stream.read(&mut some).unwrap();
+            assert!(length > 0, "it hung up");
+            answers.extend_from_slice(&some[..length]);
+            count = answers.windows(ANSWERED.len()).filter(|part| *part == ANSWERED).count();
+        }
+    }
+}
+
+async fn dropped(metrics: &Http) -> usize {
+    let page = metrics.get("/metrics").await.body;
+    let found = page.lines().find_map(|line| line.strip_prefix("log_lines_dropped_total "));
+    found.unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_loses_lines_and_no_request() {
+    let (mut service, serving) = Unread::start();
+    let address = |name: &str| serving[name].as_str().unwrap().parse::<SocketAddr>().unwrap();
+    let metrics = Http::new(address("metrics"));
+    assert_eq!(dropped(&metrics).await, 0);
+    let http = address("http");
+    let asked = (0..CONNECTIONS)
+        .map(|_| tokio::task::spawn_blocking(move || ask(http, REQUESTS / CONNECTIONS)));
+    for asked in futures::future::join_all(asked).await {
+        asked.unwrap();
+    }
+    let lost = dropped(&metrics).await;
+    assert!(lost > 0 && lost <= REQUESTS - WAITING, "{lost} lines");
+
+    // Nor does its end wait for a reader.
+    let pid = service.child.id().to_string();
+    assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+    let deadline = Instant::now() + SOON;
+    while service.child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it goes on");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let read = service.log.by_ref().lines().count();
+    assert!(read < REQUESTS - lost, "{read} lines were read: somebody did");
+}
