@@ -1,6 +1,6 @@
 //! Keeps `docs/configuration.md` equal to the table of settings that it is made from.
 //!
-//! `UPDATE_DOCS=1 cargo test --test configuration` writes it anew.
+//! `UPDATE_DOCS=1 cargo test --workspace --test configuration` writes it anew.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
@@ -10,7 +10,7 @@ use std::path::Path;
 use token_authority::config::settings::SETTINGS;
 
 const HEAD: &str = "\
-<!-- Made from src/config/settings.rs: change that, then UPDATE_DOCS=1 cargo test --test configuration -->
+<!-- Made from src/config/settings.rs: change that, then UPDATE_DOCS=1 cargo test --workspace --test configuration -->
 # Settings
 
 Each is a variable of the environment and a flag (`JWT_ISSUER`, `--jwt-issuer`); a flag wins. An empty text counts as
@@ -42,6 +42,6 @@ fn the_reference_is_current() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == reference(),
-        "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test --test configuration"
+        "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test --workspace --test configuration"
     );
 }
