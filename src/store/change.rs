@@ -110,7 +110,6 @@ pub(super) async fn make(
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
         let mut batches = if unsettled.is_empty() { vec![] } else { vec![unsettled] };
         while let Some(batch) = batches.pop() {
-            let alone = by_session(&changes, &batch).len() == 1;
             let attempted = if held < HELD {
                 attempt(rows, rules, &changes, &batch).await
             } else {
@@ -123,7 +122,9 @@ pub(super) async fn make(
                     }
                 }
                 // It is about one session's row: let that one fail alone.
-                Err(StoreError::Inconsistent(_) | StoreError::Held) if !alone && held < HELD => {
+                Err(StoreError::Inconsistent(_) | StoreError::Held)
+                    if held < HELD && by_session(&changes, &batch).len() > 1 =>
+                {
                     batches.extend(by_session(&changes, &batch).into_values());
                 }
                 Err(error) => {

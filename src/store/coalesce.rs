@@ -2,7 +2,8 @@
 //!
 //! Each lane has one worker, which takes *all* that waits the moment it is free. There is no
 //! timer, so a lone request waits for nobody, and under load a batch is whatever gathered while
-//! the one before was under way, and in the one turn that others are given first. Measurements behind it: `docs/adr/0002-two-stores.md`.
+//! the one before was under way, and in the one turn that others are given first. Measurements
+//! behind it: `docs/adr/0002-two-stores.md`.
 
 use std::fmt;
 use std::future::Future;

@@ -94,7 +94,7 @@ impl Link {
         let mut lease = self.lease().await?;
         let pooled = self.is_pooled();
         let fetched = if pooled {
-            fetch_in_transaction(&mut lease, statement).await
+            fetch_in_transaction(&mut lease, None, statement).await
         } else {
             statement.fetch_all(&mut *lease).await
         };
@@ -109,7 +109,8 @@ impl Link {
         let once = || async {
             let statement = build()?;
             let mut lease = self.lease().await?;
-            let surveyed = survey_in_transaction(&mut lease, statement).await;
+            let surveyed =
+                fetch_in_transaction(&mut lease, Some(sql::PLAN_FREELY), statement).await;
             settle(lease, surveyed)
         };
         self.attempt(Again::Reading, once).await
@@ -251,22 +252,16 @@ pub(super) fn settle<T>(
     result
 }
 
+/// Runs a statement in a transaction of its own, after what sets that transaction up.
 async fn fetch_in_transaction(
     connection: &mut PgConnection,
+    set_up: Option<&'static str>,
     statement: Statement,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(rows)
-}
-
-async fn survey_in_transaction(
-    connection: &mut PgConnection,
-    statement: Statement,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    transaction.execute(sqlx::raw_sql(sql::PLAN_FREELY)).await?;
+    if let Some(set_up) = set_up {
+        transaction.execute(sqlx::raw_sql(set_up)).await?;
+    }
     let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows)
