@@ -15,6 +15,7 @@ use aws_lc_rs::signature::{
 };
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures::{StreamExt as _, stream};
+use token_authority::authority::revocations::follow::follow;
 use token_authority::authority::{
     Authority, Issue, RevocationSettings, Revocations, TokenPolicy, Validation,
 };
@@ -206,9 +207,14 @@ async fn authority(algorithm: Algorithm, memory: u64) -> (Authority, tempfile::T
     };
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SeededEntropy::new(7)));
     let revocations = Revocations::new(RevocationSettings::default(), clock.clone(), &*entropy);
+    let revocations = Arc::new(revocations);
     let store = Arc::new(Store::new(rows, POLICY, policy.reach()));
+    let following =
+        tokio::spawn(follow(Arc::clone(&store), Arc::clone(&revocations), Arc::default()));
+    revocations.loaded().await;
+    following.abort();
     let keys = Arc::new(ring(algorithm));
-    let authority = Authority::new(store, keys, clock, entropy, policy, Arc::new(revocations));
+    let authority = Authority::new(store, keys, clock, entropy, policy, revocations);
     (authority.remembering(memory), folder)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use token_authority::authority::revocations::follow::follow;
 use token_authority::authority::{
     Authority, InactiveReason, Issue, RevocationSettings, Revocations, TokenPolicy, Tokens,
     Validation,
@@ -53,6 +54,11 @@ impl Scene {
         let entropy = Arc::new(SeededEntropy::new(7));
         let revocations =
             Revocations::new(RevocationSettings::default(), Arc::new(clock.clone()), &*entropy);
+        let revocations = Arc::new(revocations);
+        let following =
+            tokio::spawn(follow(Arc::clone(&store), Arc::clone(&revocations), Arc::default()));
+        revocations.loaded().await;
+        following.abort();
         let keys = Arc::new(KeyRing::new(&[], Some(opener())));
         keys.load(&[key(1, START)]);
         let authority = Authority::new(
@@ -61,7 +67,7 @@ impl Scene {
             Arc::new(clock.clone()),
             entropy,
             policy,
-            Arc::new(revocations),
+            revocations,
         )
         .remembering(memory);
         Self { authority, clock, keys, _folder: folder }

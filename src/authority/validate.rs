@@ -177,6 +177,7 @@ impl Authority {
         observer: &dyn Observer,
     ) -> Result<bool, AuthorityError> {
         let Some(id) = sound.session_id else { return Ok(false) };
+        self.revocations.first_read().await;
         if self.revocations.is_revoked(id) {
             return Ok(true);
         }

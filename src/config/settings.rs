@@ -115,7 +115,7 @@ pub const SETTINGS: &[Setting] = &[
         "serve",
         "What ValidateToken does once this replica cannot confirm for REVOCATION_MAX_STALENESS_SECONDS \
          that it knows every revocation: `serve` goes on with what it knows, `refuse` answers \
-         UNAVAILABLE.",
+         UNAVAILABLE. One that has just begun and knows nothing yet refuses in either case.",
     ),
     plain(
         "REVOCATION_MAX_STALENESS_SECONDS",

@@ -6,7 +6,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::proxy::{Mode, Proxy};
-use crate::replica::Replica;
+use crate::replica::{Replica, curl};
 use crate::support::postgres::Cluster;
 
 async fn stale(policy: &str) -> (Replica, Proxy, String) {
@@ -49,27 +49,53 @@ async fn refuse_answers_unavailable_until_it_is_fresh_again() {
     assert!(replica.validate(&token).await.unwrap().active);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_database_at_the_start_it_is_not_ready() {
+/// A replica behind a proxy of that mode, and two tokens of another one's: of a session that is
+/// over, and of one that is not.
+async fn starting(mode: Mode, policy: &str) -> (Replica, Proxy, [String; 2]) {
     let cluster = Cluster::shared();
     let direct = cluster.url(&cluster.make_database().await);
     let proxy = Proxy::before(cluster.port()).await;
     let around = direct.replace(&cluster.port().to_string(), &proxy.port.to_string());
     let first = Replica::start(&direct, &[]).await;
-    let tokens = first.issue("u").await;
-    first.revoke(&tokens.session_id).await;
-    proxy.set(Mode::Cut);
-    let second = Replica::start_unready(&around, &[("REVOCATION_STALE_POLICY", "refuse")]);
+    let ended = first.issue("u").await;
+    first.revoke(&ended.session_id).await;
+    let other = first.issue("u").await.access_token;
+    proxy.set(mode);
+    let second = Replica::start_unready(&around, &[("REVOCATION_STALE_POLICY", policy)]);
     while second.readiness().ends_with("000") {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    let readiness = second.readiness();
-    assert!(readiness.contains("not loaded"), "{readiness}");
-    let other = first.issue("u").await.access_token;
-    assert_eq!(second.validate(&other).await.unwrap_err().code(), Code::Unavailable);
-    proxy.set(Mode::Pass);
-    second.until_ready(true).await;
-    assert!(second.refuses(&tokens.access_token).await && !second.refuses(&other).await);
+    (second, proxy, [ended.access_token, other])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_database_at_the_start_it_vouches_for_no_token() {
+    for policy in ["serve", "refuse"] {
+        let (replica, proxy, [ended, other]) = starting(Mode::Cut, policy).await;
+        let readiness = replica.readiness();
+        assert!(readiness.contains("not loaded") && readiness.ends_with("503"), "{readiness}");
+        for token in [&ended, &other] {
+            assert_eq!(replica.validate(token).await.unwrap_err().code(), Code::Unavailable);
+        }
+        // A token that is bad whatever was revoked is still told so.
+        assert!(!replica.validate("bad").await.unwrap().active);
+        let alive = format!("http://127.0.0.1:{}/healthz", replica.http);
+        assert!(curl(&["-w", " %{http_code}", &alive]).ends_with("200"));
+        proxy.set(Mode::Pass);
+        replica.until_ready(true).await;
+        assert!(replica.refuses(&ended).await && !replica.refuses(&other).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_in_the_first_moments_is_answered_once_it_is_known() {
+    let (replica, proxy, [ended, other]) = starting(Mode::Hang, "serve").await;
+    let pass = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        proxy.set(Mode::Pass);
+    };
+    let (ended, other, ()) = tokio::join!(replica.refuses(&ended), replica.refuses(&other), pass);
+    assert!(ended && !other);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,7 +90,9 @@ impl Follower {
             self.read().await?;
             self.go_on_patrol().await
         };
-        match read.await {
+        let read = read.await;
+        self.revocations.note_try();
+        match read {
             Ok(()) if self.is_cut_off => {
                 tracing::info!("the revocation feed is followed again");
                 self.is_cut_off = false;

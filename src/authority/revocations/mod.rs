@@ -22,11 +22,13 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::watch as channel;
+use tokio::sync::{SetOnce, watch as channel};
+use tokio::time::timeout;
 
 use crate::clock::{Clock, Entropy, Timestamp, draw};
 use crate::store::StoreError;
 use crate::store::rows::Recorded;
+use crate::store::sessions::PATIENCE;
 use crate::token::id::SessionId;
 use crate::token::session::Revocation;
 use log::{Confirmed, Log};
@@ -73,7 +75,10 @@ pub struct Revocations {
     log: Log,
     /// When the feed was last read to its end, by our clock; before that, when we began.
     confirmed_at: AtomicI64,
-    loaded: channel::Sender<bool>,
+    /// The first read of the feed has ended, well or not.
+    tried: SetOnce<()>,
+    /// A read has come to its end, so that there is something to go by.
+    loaded: SetOnce<()>,
     closing: channel::Sender<bool>,
     /// Counts the revocations made here, of which other replicas are to be told.
     made_here: channel::Sender<u64>,
@@ -100,7 +105,8 @@ impl Revocations {
             log: Log::new(u64::from_be_bytes(draw(entropy))),
             confirmed_at: AtomicI64::new(clock.now().as_micros()),
             clock,
-            loaded: channel::Sender::new(false),
+            tried: SetOnce::new(),
+            loaded: SetOnce::new(),
             closing: channel::Sender::new(false),
             made_here: channel::Sender::new(0),
             watchers: AtomicUsize::new(0),
@@ -169,11 +175,15 @@ impl Revocations {
     /// Whether validations may be answered from what is known.
     ///
     /// # Errors
-    /// Where the policy is to refuse, and it is not known whether a revocation is missing.
+    /// Where nothing is known yet; or the policy is to refuse, and it is not known whether a
+    /// revocation is missing.
     pub fn vouch(&self) -> Result<(), StoreError> {
-        let refuses = self.settings.stale_policy == StalePolicy::Refuse;
-        if refuses && (!self.is_loaded() || self.is_stale()) {
-            return Err(StoreError::Unavailable("the revocations known here are stale".into()));
+        let unavailable = |why: &str| Err(StoreError::Unavailable(why.into()));
+        if !self.is_loaded() {
+            return unavailable("the revocations are not loaded yet");
+        }
+        if self.settings.stale_policy == StalePolicy::Refuse && self.is_stale() {
+            return unavailable("the revocations known here are stale");
         }
         Ok(())
     }
@@ -181,13 +191,21 @@ impl Revocations {
     /// Whether the whole feed was read once.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        *self.loaded.borrow()
+        self.loaded.initialized()
     }
 
     /// Waits until the whole feed was read once.
     pub async fn loaded(&self) {
-        // The sender lives as long as we do.
-        let _ = self.loaded.subscribe().wait_for(|loaded| *loaded).await;
+        self.loaded.wait().await;
+    }
+
+    /// Waits for the first read of the feed, so that who asks in the first moments of a replica
+    /// need not be turned away; no longer than a look-up in the database may take.
+    pub async fn first_read(&self) {
+        if !self.is_loaded() {
+            // How it ended is for `vouch` to say.
+            let _ = timeout(PATIENCE, self.tried.wait()).await;
+        }
     }
 
     /// Ends all who watch, so that they turn to another replica.
@@ -221,7 +239,13 @@ impl Revocations {
     fn confirm(&self, confirmed: Confirmed, began: Timestamp) {
         self.log.confirm(confirmed);
         self.confirmed_at.store(began.as_micros(), Ordering::Relaxed);
-        self.loaded.send_if_modified(|loaded| !std::mem::replace(loaded, true));
+        // It is set by the first read that comes to its end, and stays.
+        let _ = self.loaded.set(());
+    }
+
+    /// A read has ended, well or not.
+    fn note_try(&self) {
+        let _ = self.tried.set(());
     }
 
     /// Whether it was not known before.

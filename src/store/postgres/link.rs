@@ -187,9 +187,11 @@ impl Link {
         &self.connect
     }
 
-    /// A connection of its own, without the pool's limits of time.
+    /// A connection of its own, whose statements may take as long as they need.
     pub(super) async fn connection(&self) -> Result<PgConnection, sqlx::Error> {
-        self.connect.connect().await
+        tokio::time::timeout(self.options.acquire_timeout, self.connect.connect())
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Ends all connections, once those at work are done.
