@@ -170,13 +170,19 @@ async fn log_fifty_in(store: &Store, logins: &Logins) -> Vec<RefreshToken> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_row_holds_up_no_other_session() {
     let cluster = Cluster::shared();
-    let url = cluster.url(&cluster.make_database().await);
-    let rows = connect(Options::new(&url)).unwrap();
+    let name = cluster.make_database().await;
+    let direct = cluster.url(&name);
+    holds_up_no_other(&direct, &direct).await;
+    holds_up_no_other(&PgBouncer::shared().url(&name), &direct).await;
+}
+
+async fn holds_up_no_other(url: &str, direct: &str) {
+    let rows = connect(Options::new(url)).unwrap();
     rows.migrate().await.unwrap();
     let store = Store::new(rows.clone(), POLICY, REACH);
-    let logins = Logins::new(43);
+    let logins = Logins::new(if url == direct { 43 } else { 45 });
     let tokens = log_fifty_in(&store, &logins).await;
-    let mut holder = PgConnection::connect(&url).await.unwrap();
+    let mut holder = PgConnection::connect(direct).await.unwrap();
     let mut holding = holder.begin().await.unwrap();
     let lock = sqlx::query("SELECT FROM user_sessions WHERE id = $1 FOR UPDATE");
     lock.bind(tokens[7].session_id().as_uuid()).execute(&mut *holding).await.unwrap();
@@ -193,6 +199,22 @@ async fn a_held_row_holds_up_no_other_session() {
     holding.rollback().await.unwrap();
     let refreshed = store.refresh(logins.refresh(&tokens[7], START + DAY)).await.unwrap();
     assert_eq!(refreshed.verdict, Verdict::Rotate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_the_server_does_not_take_is_done_without() {
+    let name = Cluster::shared().make_database().await;
+    // More milliseconds than the setting has room for.
+    let patience = Duration::from_hours(24 * 365);
+    for (seed, url) in
+        [Cluster::shared().url(&name), PgBouncer::shared().url(&name)].iter().enumerate()
+    {
+        let rows = connect(Options { patience, ..Options::new(url) }).unwrap();
+        rows.migrate().await.unwrap();
+        let open = Logins::new(46 + u64::try_from(seed).unwrap()).login("u", START).0;
+        assert_eq!(rows.insert(std::slice::from_ref(&open)).await.unwrap(), [true]);
+        assert!(rows.load(&[open.session.id]).await.unwrap()[0].is_some());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

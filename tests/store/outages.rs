@@ -180,11 +180,19 @@ async fn a_caller_that_leaves_does_not_leave_its_connection_unusable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_held_too_long_is_given_up_by_the_server_too() {
     let cluster = Cluster::shared();
-    let url = cluster.url(&cluster.make_database().await);
-    let rows = migrated(&url).await;
-    let open = Logins::new(33).login("u", START).0;
+    let name = cluster.make_database().await;
+    let direct = cluster.url(&name);
+    migrated(&direct).await;
+    for (seed, url) in [(33, direct.clone()), (37, PgBouncer::shared().url(&name))] {
+        is_given_up(seed, &url, &direct).await;
+    }
+}
+
+async fn is_given_up(seed: u64, url: &str, direct: &str) {
+    let rows = connect(Options::new(url)).unwrap();
+    let open = Logins::new(seed).login("u", START).0;
     rows.insert(std::slice::from_ref(&open)).await.unwrap();
-    let mut other = lock_all(&url).await;
+    let mut other = lock_all(direct).await;
     let user = UserId::new("u").unwrap();
     let revoke = || rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
     let held = revoke().await;
@@ -194,7 +202,7 @@ async fn a_lock_held_too_long_is_given_up_by_the_server_too() {
     assert_eq!(purged.examined, 0);
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let mut admin = PgConnection::connect(direct).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while admin.fetch_one(waiting).await.unwrap().get::<i64, _>(0) > 0 {
         assert!(Instant::now() < deadline, "the server still waits");
@@ -202,6 +210,7 @@ async fn a_lock_held_too_long_is_given_up_by_the_server_too() {
     }
     other.execute("ROLLBACK").await.unwrap();
     assert_eq!(revoke().await.unwrap().len(), 1);
+    rows.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,8 @@
 //! Behind a transaction pooler (PgBouncer, Neon's pooled endpoints) every transaction may reach
 //! another server connection. A statement that was prepared by name is then not there, and even
 //! an unnamed one is lost between its preparation and its execution, which sqlx sends as two. So
-//! there each statement is unnamed and inside a transaction of its own.
+//! there each statement is unnamed and inside a transaction of its own, and what limits the
+//! statement is said with that transaction's `BEGIN`, in one message.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
-    Postgres, Row as _, query::Query,
+    Postgres, Row as _, Transaction, query::Query,
 };
 use tokio::sync::OnceCell;
 
@@ -45,6 +46,8 @@ pub(super) struct Link {
     connect: PgConnectOptions,
     /// Whether a transaction pooler is in between, as far as is known.
     pooled: AtomicBool,
+    /// Whether the database behind it knows the limits that a transaction is to begin with.
+    knows_limits: OnceCell<bool>,
     /// When a connection was last found broken.
     broken: Arc<Mutex<Option<Instant>>>,
     pool: OnceCell<PgPool>,
@@ -68,6 +71,7 @@ impl Link {
             options,
             connect,
             pooled: AtomicBool::new(pooled),
+            knows_limits: OnceCell::new(),
             broken: Arc::default(),
             pool: OnceCell::new(),
             asked: AtomicU64::new(0),
@@ -92,9 +96,8 @@ impl Link {
     ) -> Result<Vec<PgRow>, Failure> {
         let statement = build()?;
         let mut lease = self.lease().await?;
-        let pooled = self.is_pooled();
-        let fetched = if pooled {
-            fetch_in_transaction(&mut lease, None, statement).await
+        let fetched = if self.is_pooled() {
+            self.fetch_in_transaction(&mut lease, None, statement).await
         } else {
             statement.fetch_all(&mut *lease).await
         };
@@ -110,10 +113,65 @@ impl Link {
             let statement = build()?;
             let mut lease = self.lease().await?;
             let surveyed =
-                fetch_in_transaction(&mut lease, Some(sql::PLAN_FREELY), statement).await;
+                self.fetch_in_transaction(&mut lease, Some(sql::PLAN_FREELY), statement).await;
             settle(lease, surveyed)
         };
         self.attempt(Again::Reading, once).await
+    }
+
+    /// Runs a statement in a transaction of its own, after what sets that transaction up.
+    async fn fetch_in_transaction(
+        &self,
+        connection: &mut PgConnection,
+        set_up: Option<&'static str>,
+        statement: Statement,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut transaction = self.begin(connection).await?;
+        if let Some(set_up) = set_up {
+            transaction.execute(sqlx::raw_sql(set_up)).await?;
+        }
+        let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+
+    /// Begins a transaction with the limits of every statement: those of the connection, or, behind
+    /// a pooler, its own.
+    pub(super) async fn begin<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+        let limited =
+            self.is_pooled() && *self.knows_limits.get_or_try_init(|| self.try_limits()).await?;
+        if !limited {
+            return connection.begin().await;
+        }
+        let begun = connection.begin_with(AssertSqlSafe(self.begin_limited())).await;
+        // Of a refusal halfway the connection does not know that it is in a transaction.
+        begun.map_err(|error| match error {
+            sqlx::Error::Database(_) => sqlx::Error::BeginFailed,
+            error => error,
+        })
+    }
+
+    /// In one message, since another one would be another round trip.
+    fn begin_limited(&self) -> String {
+        let limits = limits(self.options.patience).map(|limit| format!("; SET LOCAL {limit}"));
+        format!("BEGIN{}", limits.concat())
+    }
+
+    /// Whether the database takes them.
+    async fn try_limits(&self) -> Result<bool, sqlx::Error> {
+        let mut connection = self.connect.connect().await?;
+        let begun = connection.begin_with(AssertSqlSafe(self.begin_limited())).await.map(drop);
+        match begun {
+            Err(sqlx::Error::Database(refusal)) if is_of_value(refusal.code().as_deref()) => {
+                return Ok(false);
+            }
+            begun => begun?,
+        }
+        connection.close().await?;
+        Ok(true)
     }
 
     /// Does `once` until it succeeds, cannot succeed, or has taken too long.
@@ -254,21 +312,6 @@ pub(super) fn settle<T>(
     result
 }
 
-/// Runs a statement in a transaction of its own, after what sets that transaction up.
-async fn fetch_in_transaction(
-    connection: &mut PgConnection,
-    set_up: Option<&'static str>,
-    statement: Statement,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    if let Some(set_up) = set_up {
-        transaction.execute(sqlx::raw_sql(set_up)).await?;
-    }
-    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(rows)
-}
-
 /// Whether a setting that a connection was opened with is in force in it. Transaction poolers
 /// refuse or drop one, since they hand a server connection from client to client.
 ///
@@ -290,9 +333,14 @@ async fn keeps_settings(connect: &PgConnectOptions) -> Result<bool, sqlx::Error>
 }
 
 /// Whether a connection was refused for what it was opened with: a protocol violation (PgBouncer's
-/// answer), something not supported, a value or a name.
+/// answer), or what a server says of a setting.
 fn is_of_setting(code: Option<&str>) -> bool {
-    code.is_some_and(|code| ["08", "0A", "22", "42"].iter().any(|class| code.starts_with(class)))
+    is_of_value(code) || code.is_some_and(|code| code.starts_with("08"))
+}
+
+/// Whether a server does not know a setting: something not supported, a value or a name.
+fn is_of_value(code: Option<&str>) -> bool {
+    code.is_some_and(|code| ["0A", "22", "42"].iter().any(|class| code.starts_with(class)))
 }
 
 async fn confirm(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
@@ -302,24 +350,33 @@ async fn confirm(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         .map(|()| true)
 }
 
+/// What limits a statement. The server itself gives up what nobody waits for any more.
+fn limits(patience: Duration) -> [String; 2] {
+    [
+        format!("statement_timeout = {}", patience.as_millis()),
+        format!("lock_timeout = {}", HELD.as_millis()),
+    ]
+}
+
 /// Settings for connections that are ours alone. Behind a pooler they would stay with whoever uses
 /// the server connection next.
 async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    let [statement, lock] = limits(limit);
     let settings = [
-        // The server itself gives up what nobody waits for any more.
-        format!("SET statement_timeout = {}", limit.as_millis()),
-        format!("SET lock_timeout = {}", HELD.as_millis()),
+        statement,
+        lock,
         // Planning anew each time would cost a refresh by itself half of its time, and one among
         // many a tenth. But a plan that is kept and was made while the table was young would read
         // all of it, also once it has grown. All that is hot here finds its rows by an index; what
         // does not says so (`survey`).
-        "SET plan_cache_mode = force_generic_plan".to_owned(),
-        "SET enable_seqscan = off".to_owned(),
-        "SET enable_hashjoin = off".to_owned(),
-        "SET enable_mergejoin = off".to_owned(),
+        "plan_cache_mode = force_generic_plan".to_owned(),
+        "enable_seqscan = off".to_owned(),
+        "enable_hashjoin = off".to_owned(),
+        "enable_mergejoin = off".to_owned(),
     ];
     for setting in settings {
-        match connection.execute(sqlx::raw_sql(AssertSqlSafe(setting))).await {
+        let set = AssertSqlSafe(format!("SET {setting}"));
+        match connection.execute(sqlx::raw_sql(set)).await {
             // They only save work; a server that does not know one is good all the same.
             Ok(_) | Err(sqlx::Error::Database(_)) => {}
             Err(error) => return Err(error),

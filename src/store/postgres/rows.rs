@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::types::time::OffsetDateTime;
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::error::{Failure, Kind};
-use super::link::{Again, settle};
+use super::link::{Again, Link, settle};
 use super::statements::{self, moment};
 use super::{PgRows, migrate, sql};
 use crate::clock::Timestamp;
@@ -146,7 +146,7 @@ impl Rows for PgRows {
         let ended_before = moment(ended_before)?;
         let once = || async {
             let mut lease = self.link.lease().await?;
-            let purged = purge(&mut lease, ended_before, most).await;
+            let purged = purge(&self.link, &mut lease, ended_before, most).await;
             settle(lease, purged)
         };
         self.link.attempt(Again::Writing, once).await
@@ -192,11 +192,12 @@ impl Rows for PgRows {
 /// another's statement: no name must ever stand for a deletion that takes the same arguments as a
 /// harmless statement.
 async fn purge(
+    link: &Link,
     connection: &mut PgConnection,
     ended_before: OffsetDateTime,
     most: u32,
 ) -> Result<Purged, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = link.begin(connection).await?;
     let due = sqlx::query(sql::DUE)
         .bind(ended_before)
         .bind(i64::from(most))
