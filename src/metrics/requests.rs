@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, Registry, Result};
+use prometheus::{Histogram, HistogramVec, IntCounter, Registry, Result};
 
-use super::register::histograms;
+use super::register::{counter, histograms};
 use crate::transport::http::ROUTES;
 use crate::transport::observe::{Kind, Meter};
 use crate::transport::proto;
@@ -35,6 +35,7 @@ pub struct RequestMetrics {
     known: HashMap<String, Rpc>,
     other: Rpc,
     http: HistogramVec,
+    cookies_missing: IntCounter,
 }
 
 impl RequestMetrics {
@@ -62,7 +63,14 @@ impl RequestMetrics {
                 known.insert(format!("{service}/{method}"), rpc);
             }
         }
-        Ok(Self { rpcs, known, other: Rpc::new(OTHER, OTHER), http })
+        let cookies_missing = counter(
+            registry,
+            (
+                "refresh_cookie_missing_total",
+                "Browsers' refreshes that came without a refresh cookie.",
+            ),
+        )?;
+        Ok(Self { rpcs, known, other: Rpc::new(OTHER, OTHER), http, cookies_missing })
     }
 
     fn rpc(&self, name: &str, code: i32, took: Duration) {
@@ -102,5 +110,9 @@ impl Meter for RequestMetrics {
             Kind::Grpc => self.rpc(name, outcome, took),
             Kind::Http => self.http(name, outcome, took),
         }
+    }
+
+    fn cookie_missing(&self) {
+        self.cookies_missing.inc();
     }
 }

@@ -68,23 +68,19 @@ fn another_secret_is_told_by_its_fingerprint() {
     }
 }
 
-/// The series that a row names, one with every value of `reason` added up.
-fn refused(replica: &Replica, row: &str) -> (f64, f64) {
+/// The series that a row names: refreshes without a cookie, and browsers' refreshes in all.
+fn cookies(replica: &Replica, row: &str) -> (f64, f64) {
     let quoted = quoted(row);
-    let requests = *quoted.iter().find(|text| text.starts_with("http_server_")).unwrap();
-    let errors = *quoted.iter().find(|text| text.starts_with("token_refresh_")).unwrap();
+    let find = |begin: &str| *quoted.iter().find(|text| text.starts_with(begin)).unwrap();
+    let (missing, requests) = (find("refresh_cookie_"), find("http_server_"));
     let (name, route) = requests.trim_end_matches('}').split_once('{').unwrap();
     let page = replica.scrape();
-    let sum = |name: &str, labels: &[&str]| -> f64 {
-        let all = page.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| {
-                rest.starts_with('{') && labels.iter().all(|label| rest.contains(label))
-            })
-        });
+    let sum = |of: &dyn Fn(&str) -> bool| -> f64 {
+        let all = page.lines().filter(|line| of(line));
         all.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     };
-    let unauthorized = "http_response_status_code=\"401\"";
-    (sum(name, &[route, unauthorized]), sum(errors, &["reason="]))
+    let in_all = |line: &str| line.starts_with(&format!("{name}{{")) && line.contains(route);
+    (sum(&|line| line.starts_with(&format!("{missing} "))), sum(&in_all))
 }
 
 #[tokio::test]
@@ -96,12 +92,16 @@ async fn a_cookie_that_is_not_sent_shows_in_the_metrics() {
     for _ in 0..3 {
         assert_eq!(http.refresh("nonsense").await.status, 401);
     }
-    assert_eq!(refused(&replica, &row), (3.0, 3.0));
+    // Those need none: whoever calls over gRPC, refused or not.
+    let ask = RefreshAccessTokenRequest { refresh_token: "nonsense".into() };
+    assert!(replica.tokens().refresh_access_token(ask).await.is_err());
+    in_all_tabs(&replica, &log_in(&replica).await).await;
+    assert_eq!(cookies(&replica, &row), (0.0, 3.0));
     // And those had none: by no header, by another's, by one of another name.
     for headers in [&[][..], &[("cookie", "theme=dark")], &[("cookie", "__Host-refresh=tar_x")]] {
         assert_eq!(http.send(Method::POST, path, headers).await.status, 401);
     }
-    assert_eq!(refused(&replica, &row), (6.0, 3.0));
+    assert_eq!(cookies(&replica, &row), (3.0, 6.0));
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ where
         return foreign();
     }
     let Some(token) = adapter.settings.cookie.read(&headers) else {
+        adapter.meter.cookie_missing();
         return refusal(StatusCode::UNAUTHORIZED, "no refresh token cookie", Some("invalid"));
     };
     let ask = RefreshAccessTokenRequest { refresh_token: token.clone() };

@@ -24,7 +24,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::callers::gate::Gate;
 use super::callers::guarded::Guarded;
 use super::callers::roles;
-use super::observe::{Kind, ObserveLayer, Observers};
+use super::observe::{Kind, Meter, ObserveLayer, Observers};
 use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 
 use crate::authority::Authority;
@@ -69,6 +69,7 @@ pub struct BrowserSettings {
 struct Adapter<C> {
     client: TokenAuthorityServiceClient<C>,
     settings: BrowserSettings,
+    meter: Arc<dyn Meter>,
 }
 
 /// All routes of the HTTP port, behind the gate. `client` is where the gRPC service is reached.
@@ -92,7 +93,7 @@ where
     let client = TokenAuthorityServiceClient::new(client);
     let endpoints = oauth::Endpoints::new(client.clone(), Arc::<Authority>::clone(authority));
     let documents = well_known::Documents::new(Arc::clone(authority), well_known);
-    let adapter = Arc::new(Adapter { client, settings });
+    let adapter = Arc::new(Adapter { client, settings, meter: Arc::clone(&observers.meter) });
     Guarded::new(gate, cors)
         .route(&roles::REFRESH, auth::refresh::<C>, Arc::clone(&adapter))
         .route(&roles::LOGOUT, auth::logout::<C>, adapter)

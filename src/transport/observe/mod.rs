@@ -34,11 +34,14 @@ pub enum Kind {
     Http,
 }
 
-/// Is told of every request that has ended. Has to be quick, and may not wait.
+/// Is told of requests. Has to be quick, and may not wait.
 pub trait Meter: fmt::Debug + Send + Sync + 'static {
     /// A request has ended: an RPC `service/Method` with its gRPC status, or an HTTP request
     /// `METHOD /path` with its status. Whoever calls decides what the name says.
     fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration);
+
+    /// A browser wanted its token renewed and sent no refresh cookie along.
+    fn cookie_missing(&self);
 }
 
 /// Who is told of requests.
