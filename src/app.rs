@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -235,11 +236,11 @@ impl App {
     }
 
     /// Serves until a signal comes, then lets what is in flight finish; until the grace period is
-    /// over, or another signal comes.
+    /// over, or another signal comes. By when the process has to have ended.
     ///
     /// # Errors
     /// Where a server fails before it is asked to end.
-    pub async fn run(mut self, mut signals: Signals) -> Result<(), AppError> {
+    pub async fn run(mut self, mut signals: Signals) -> Result<Instant, AppError> {
         let stop = CancellationToken::new();
         say_to_all(&self.health, ServingStatus::NotServing).await;
         let mut background = self.start_background();
@@ -260,6 +261,7 @@ impl App {
             return Err(AppError::Server(format!("{ended:?}")));
         }
 
+        let grace_ends = Instant::now() + self.shutdown.delay + self.shutdown.grace;
         self.readiness.drain();
         background.announce.abort();
         say_to_all(&self.health, ServingStatus::NotServing).await;
@@ -272,12 +274,12 @@ impl App {
             dismiss_all(&mut self.health).await;
             stop.cancel();
             let both = async { tokio::join!(grpc, http) };
-            let finished = tokio::time::timeout(self.shutdown.grace, both).await;
+            let finished = tokio::time::timeout_at(grace_ends, both).await;
             finished.map_err(|_| "the grace period is over")
         };
-        let finished = tokio::select! {
-            finished = finish => finished.map(drop),
-            signal = signals.another() => Err(signal),
+        let (finished, end_by) = tokio::select! {
+            finished = finish => (finished.map(drop), grace_ends),
+            signal = signals.another() => (Err(signal), Instant::now()),
         };
         // A peer that never answers may not hold the process.
         if let Err(why) = finished {
@@ -286,9 +288,10 @@ impl App {
             stop_http.abort();
         }
         background.abort_all();
-        self.rows.close().await;
+        // What is committed is safe, however connections end.
+        let _ = tokio::time::timeout_at(end_by, self.rows.close()).await;
         tracing::info!("shut down");
-        Ok(())
+        Ok(end_by)
     }
 
     fn start_background(&mut self) -> Background {

@@ -6,6 +6,7 @@
 //! never be in either is listed in `docs/logging.md`.
 
 use std::io::{BufWriter, IsTerminal as _};
+use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
@@ -26,6 +27,9 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::TelemetrySettings;
 use crate::transport::observe::span;
+
+/// How long the end waits for a collector at most, however much time there is.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keeps telemetry going; sends what is left when it ends.
 #[derive(Debug)]
@@ -77,10 +81,10 @@ impl Telemetry {
         self.lost_lines.clone()
     }
 
-    /// Sends what is left.
-    pub fn end(self) {
+    /// Sends what is left, within that time.
+    pub fn end(self, patience: Duration) {
         if let Some(provider) = self.traces
-            && let Err(error) = provider.shutdown()
+            && let Err(error) = provider.shutdown_with_timeout(patience.min(PATIENCE))
         {
             tracing::warn!(%error, "some traces were not sent");
         }

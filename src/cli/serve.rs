@@ -1,5 +1,9 @@
 //! `token-authority serve`: the service itself.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::quickstart;
 use crate::app::App;
 use crate::config::{Config, Environment};
@@ -23,7 +27,9 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
             quickstart::print(grpc, http, &cookie.name);
         }
     }
-    let ended = app.run(signals).await.map_err(|error| error.to_string());
-    telemetry.end();
-    ended
+    let ended = app.run(signals).await;
+    // Where a server has failed, nobody has asked for an end by any time.
+    let left = ended.as_ref().map_or(Duration::MAX, |end_by| end_by.duration_since(Instant::now()));
+    telemetry.end(left);
+    ended.map(drop).map_err(|error| error.to_string())
 }

@@ -185,13 +185,27 @@ async fn is_cut_off(mut service: Service, why: &str) {
 async fn nothing_holds_it_past_the_grace_period() {
     let cluster = Cluster::start();
     let (_, setup) = Database::at(cluster.url(&cluster.make_database().await));
-    let service = setup.set("SHUTDOWN_GRACE_SECONDS", "1").start().await;
+    let mut service = setup.set("SHUTDOWN_GRACE_SECONDS", "1").start().await;
     service.ready().await;
     let token = wire::issue(&service.tokens(), "alice").await.refresh_token;
     let half = unfinished(service.http_addr());
     let (_go_on, over_grpc) = refreshing(&service, token);
     cluster.pause();
+    let tokens = service.tokens();
+    let login = tokio::spawn(async move { wire::try_issue(&tokens, "bob").await.is_ok() });
+    // Beside it there is what reads the feed.
+    until("asked", async || {
+        let page = service.metrics().await;
+        let busy =
+            page.lines().find_map(|line| line.strip_prefix("db_connections{state=\"busy\"} "));
+        busy.unwrap().parse::<u32>().unwrap() > 1
+    })
+    .await;
     service.signal("TERM");
+    until("cut off", async || service.log().contains("cut off")).await;
+    // The login's connection is not waited for: the database has it for 2.5 seconds.
+    service.ended(Duration::from_secs(1)).await;
+    assert!(!login.await.unwrap());
     is_cut_off(service, "the grace period is over").await;
     assert!(over_grpc.await.unwrap().is_err());
     drop(half);

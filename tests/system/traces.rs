@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use http::Method;
@@ -341,6 +342,25 @@ async fn a_collector_that_hangs_costs_nothing() {
     // Connections are taken in by the kernel, and then nobody says a word.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     goes_on_without(silent.local_addr().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_hangs_holds_no_end_past_the_grace_period() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = telling(Setup::new(), silent.local_addr().unwrap())
+        .set("SHUTDOWN_DELAY_SECONDS", "0")
+        .set("SHUTDOWN_GRACE_SECONDS", "1");
+    let mut service = setup.start().await;
+    wire::issue(&service.tokens(), "alice").await;
+    // Its span is on its way by then.
+    let (connection, _) = silent.accept().unwrap();
+    service.signal("TERM");
+    let begun = Instant::now();
+    assert!(service.ended(SOON).await.success(), "{}", service.log());
+    // By itself the exporter would be waited for longer than the rest of this takes.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(service.log().contains("some traces were not sent"), "{}", service.log());
+    drop(connection);
 }
 
 /// More requests than spans may wait for a collector, answered as ever, and an end in time.

@@ -56,8 +56,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq .Values.migrations.run "job") $late -}}init{{- else -}}{{ .Values.migrations.run }}{{- end -}}
 {{- end -}}
 
-{{/* How the process ends, in seconds: it goes on serving for the delay, requests in flight have the
-     grace, and connections to the database a little more. */}}
+{{/* How the process ends, in seconds: it goes on serving for the delay, all that is to be
+     finished has the grace, and a busy node a little more. */}}
 {{- define "ta.shutdownDelay" -}}
 {{- dig "SHUTDOWN_DELAY_SECONDS" 5 .Values.settings | int -}}
 {{- end -}}
