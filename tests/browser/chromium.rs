@@ -1,0 +1,108 @@
+//! A real Chromium, driven by `driver.mjs`.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::support::tools;
+
+/// A browser with one cookie jar. Ends with the test, however that ends.
+#[derive(Debug)]
+pub(crate) struct Chromium {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+/// One of its tabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tab(u64);
+
+/// A cookie in its jar.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Cookie {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) domain: String,
+    pub(crate) path: String,
+    pub(crate) http_only: bool,
+    pub(crate) secure: bool,
+    pub(crate) same_site: String,
+    /// Seconds since the Unix epoch, by the browser's clock.
+    pub(crate) expires: f64,
+}
+
+impl Chromium {
+    /// Starts one, with an empty jar.
+    ///
+    /// # Panics
+    /// Where it is not installed.
+    pub(crate) fn start() -> Self {
+        let (modules, executable) = (tools::path("modules"), tools::path("chromium"));
+        // A script that is evaluated finds its modules from the working directory.
+        let mut command = Command::new(tools::path("node"));
+        command.args(["--input-type=module", "--eval", include_str!("driver.mjs")]);
+        command.current_dir(modules.parent().unwrap());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        let mut browser = Self { child, input, output };
+        browser.exchange(&json!({ "executable": executable }));
+        browser
+    }
+
+    /// Opens a page in a new tab.
+    pub(crate) fn open(&mut self, url: &str) -> Tab {
+        Tab(self.exchange(&json!({ "what": "open", "url": url })).as_u64().unwrap())
+    }
+
+    /// Runs a script in several tabs at the same moment; what each comes to, or how it failed.
+    pub(crate) fn run(&mut self, tabs: &[Tab], script: &str) -> Vec<Result<Value, String>> {
+        let tabs: Vec<u64> = tabs.iter().map(|tab| tab.0).collect();
+        let all = self.exchange(&json!({ "what": "run", "tabs": tabs, "script": script }));
+        all.as_array().unwrap().iter().map(outcome).collect()
+    }
+
+    /// Runs a script in a tab.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub(crate) fn run_in(&mut self, tab: Tab, script: &str) -> Value {
+        self.run(&[tab], script).remove(0).unwrap()
+    }
+
+    /// Begins a script in a tab, and does not wait for its end.
+    pub(crate) fn begin(&mut self, tab: Tab, script: &str) {
+        self.exchange(&json!({ "what": "begin", "tab": tab.0, "script": script }));
+    }
+
+    /// What is in its jar.
+    pub(crate) fn jar(&mut self) -> Vec<Cookie> {
+        serde_json::from_value(self.exchange(&json!({ "what": "cookies" }))).unwrap()
+    }
+
+    fn exchange(&mut self, ask: &Value) -> Value {
+        writeln!(self.input.as_mut().unwrap(), "{ask}").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        let told = serde_json::from_str(&line).expect("the driver answers");
+        outcome(&told).unwrap_or_else(|failure| panic!("{ask}: {failure}"))
+    }
+}
+
+fn outcome(told: &Value) -> Result<Value, String> {
+    match &told["failed"] {
+        Value::Null => Ok(told["done"].clone()),
+        failure => Err(failure.as_str().unwrap().to_owned()),
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // It may have ended already.
+        let _ = self.child.wait();
+    }
+}

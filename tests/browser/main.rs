@@ -1,0 +1,25 @@
+//! A real browser with a real cookie jar: a product's page, in one tab or many, on networks that
+//! lose replies, beside pages that mean harm and a thief who copied the cookie.
+//!
+//! Chromium and what drives it come from `scripts/tools`; without them these tests fail.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail by a panic"
+)]
+
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chromium;
+mod clock;
+mod front_end;
+mod line;
+mod product;
+
+mod foreign_pages;
+mod login;
+mod many_tabs;

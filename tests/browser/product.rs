@@ -1,0 +1,122 @@
+//! A product: the service, a front end on another port of localhost, and a browser on its page.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use token_authority::transport::proto::v1::{
+    ListSessionsRequest, Session, ValidateTokenRequest, ValidateTokenResponse,
+};
+
+use crate::chromium::{Chromium, Cookie, Tab};
+use crate::clock::Clock;
+use crate::front_end::FrontEnd;
+use crate::line::Line;
+use crate::support::service::{Service, Setup};
+
+/// Longer than requests with one token count as simultaneous.
+pub(crate) const LATER: Duration = Duration::from_secs(31);
+
+/// A running product, and a browser with an empty jar.
+#[derive(Debug)]
+pub(crate) struct Product {
+    pub(crate) service: Service,
+    pub(crate) line: Line,
+    pub(crate) clock: Clock,
+    pub(crate) browser: Chromium,
+    front_end: u16,
+    /// Serves the same page, and is none of the allowed origins.
+    stranger: u16,
+}
+
+impl Product {
+    pub(crate) async fn start() -> Self {
+        let (front_end, stranger) = (FrontEnd::bind().await, FrontEnd::bind().await);
+        let port = front_end.port();
+        // The second one is allowed by mistake: it is another site, whose pages get no cookie.
+        let origins = format!("http://localhost:{port},http://127.0.0.1:{port}");
+        let (setup, clock) = Clock::of(Setup::new().set("ALLOWED_ORIGINS", &origins));
+        let service = setup.start().await;
+        service.ready().await;
+        let line = Line::to(service.http_addr()).await;
+        let product = Self {
+            line,
+            clock,
+            browser: Chromium::start(),
+            front_end: port,
+            stranger: stranger.port(),
+            service,
+        };
+        front_end.serve(product.service.tokens());
+        stranger.serve(product.service.tokens());
+        product
+    }
+
+    /// Where pages reach the service.
+    pub(crate) fn authority(&self) -> String {
+        format!("http://localhost:{}", self.line.port())
+    }
+
+    /// Opens the product's page in a new tab.
+    pub(crate) fn tab(&mut self) -> Tab {
+        self.page("localhost", self.front_end)
+    }
+
+    /// Opens its page by an address that is another site than the service's.
+    pub(crate) fn tab_on_another_site(&mut self) -> Tab {
+        self.page("127.0.0.1", self.front_end)
+    }
+
+    /// Opens a page of somebody else's on the same site (a port makes no other one).
+    pub(crate) fn stranger_of_the_site(&mut self) -> Tab {
+        self.page("localhost", self.stranger)
+    }
+
+    /// Opens a page of somebody else's on another site.
+    pub(crate) fn stranger(&mut self) -> Tab {
+        self.page("127.0.0.1", self.stranger)
+    }
+
+    fn page(&mut self, host: &str, port: u16) -> Tab {
+        let url = format!("http://{host}:{port}/?authority={}", self.authority());
+        self.browser.open(&url)
+    }
+
+    /// Logs a user in, on the product's page.
+    pub(crate) fn log_in(&mut self, tab: Tab, user: &str) {
+        let status = self.browser.run_in(tab, &format!("logIn('{user}')"));
+        assert_eq!(status, 204);
+    }
+
+    /// Has a page renew; its new access token.
+    pub(crate) fn refresh(&mut self, tab: Tab) -> String {
+        renewed(&self.browser.run_in(tab, "refresh()"))
+    }
+
+    /// The one cookie in the jar.
+    pub(crate) fn cookie(&mut self) -> Cookie {
+        let mut jar = self.browser.jar();
+        assert_eq!(jar.len(), 1, "{jar:?}");
+        jar.remove(0)
+    }
+
+    /// What the service says of an access token.
+    pub(crate) async fn validate(&self, token: &str) -> ValidateTokenResponse {
+        let ask = ValidateTokenRequest { token: token.to_owned(), ..Default::default() };
+        self.service.tokens().validate_token(ask).await.unwrap().into_inner()
+    }
+
+    /// A user's sessions that go on.
+    pub(crate) async fn sessions(&self, user: &str) -> Vec<Session> {
+        let ask = ListSessionsRequest { user_id: user.to_owned(), ..Default::default() };
+        self.service.sessions().list_sessions(ask).await.unwrap().into_inner().sessions
+    }
+}
+
+/// The access token of an answer.
+///
+/// # Panics
+/// Where there is none.
+pub(crate) fn renewed(answer: &Value) -> String {
+    assert_eq!(answer["status"], 200, "{answer}");
+    answer["body"]["accessToken"].as_str().unwrap().to_owned()
+}
