@@ -11,6 +11,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "it tells how far it is")]
 
+mod client;
 mod echo;
 mod load;
 mod pgbench;

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tonic::transport::{Channel, Endpoint};
+use http::HeaderValue;
+
+use crate::client::Client;
 
 /// A child process that listens for gRPC.
 #[derive(Debug)]
@@ -77,10 +79,9 @@ impl Process {
     }
 
     /// Connections to it, to be shared by the places in turn.
-    pub(crate) async fn channels(&self, number: usize) -> Vec<Channel> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
-        let connect = (0..number).map(|_| endpoint.connect());
-        futures::future::try_join_all(connect).await.unwrap()
+    pub(crate) async fn clients(&self, number: usize, credential: &HeaderValue) -> Vec<Client> {
+        let connect = (0..number).map(|_| Client::connect(self.grpc, credential));
+        futures::future::join_all(connect).await
     }
 
     /// The processor time that it has taken until now.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use token_authority::transport::proto::v1::ListSessionsRequest;
 
 use super::issue_refresh::{issuing, refreshing};
-use super::{Bench, Sessions, places, psql, query};
+use super::{Bench, Client, places, psql, query};
 use crate::load::{self, Place};
 use crate::report::Report;
 
@@ -47,13 +47,12 @@ fn settle(bench: &Bench<'_>) {
 async fn costs(bench: &Bench<'_>, size: u64) -> [f64; 4] {
     let server = bench.server(&[]).await;
     let clients = bench.clients(&server).await;
-    let listers = bench.session_clients(&server).await;
     let (mut issues, mut refreshes, mut lists) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.settings.rounds {
         let turn = bench.settings.turn();
         issues.push(load::closed(issuing(&clients, 64), turn).await);
         refreshes.push(load::closed(refreshing(&clients, 64).await, turn).await);
-        lists.push(load::closed(listing(&listers, size), turn).await);
+        lists.push(load::closed(listing(&clients, size), turn).await);
     }
     drop(server);
     let [issue, refresh, list] =
@@ -63,14 +62,14 @@ async fn costs(bench: &Bench<'_>, size: u64) -> [f64; 4] {
 
 /// Lists the sessions of one user after the other, each of whom has three. The older half of the
 /// table is left to the sweeper.
-fn listing(clients: &[Sessions], size: u64) -> Vec<Place> {
+fn listing(clients: &[Client], size: u64) -> Vec<Place> {
     let users = (size / 3) as usize;
-    places(clients, 64, move |mut client, n| {
+    places(clients, 64, move |client, n| {
         let user_id = format!("user-{}", users / 2 + n * 7919 % (users / 2));
         Box::pin(async move {
             let ask = ListSessionsRequest { user_id, ..Default::default() };
-            let answer = client.list_sessions(ask).await.map_err(|e| e.to_string())?;
-            let some = !answer.into_inner().sessions.is_empty();
+            let answer = client.ask(ask).await?;
+            let some = !answer.sessions.is_empty();
             some.then_some(()).ok_or_else(|| "no sessions".to_owned())
         })
     })

@@ -69,10 +69,8 @@ pub(super) async fn sqlite(bench: &Bench<'_>, report: &mut Report) {
 
 /// One login after the other.
 pub(super) fn issuing(clients: &[Client], in_flight: usize) -> Vec<Place> {
-    places(clients, in_flight, |mut client, n| {
-        Box::pin(
-            async move { client.issue_tokens(login(n)).await.map(drop).map_err(|e| e.to_string()) },
-        )
+    places(clients, in_flight, |client, n| {
+        Box::pin(async move { client.ask(login(n)).await.map(drop) })
     })
 }
 
@@ -91,11 +89,11 @@ pub(super) async fn refreshing(clients: &[Client], in_flight: usize) -> Vec<Plac
     sessions.into_iter().map(|session| session.refresh_token).enumerate().map(place).collect()
 }
 
-async fn rotate(mut client: Client, held: Arc<Mutex<String>>) -> Result<(), String> {
+async fn rotate(client: Client, held: Arc<Mutex<String>>) -> Result<(), String> {
     let refresh_token = held.lock().unwrap().clone();
     let ask = RefreshAccessTokenRequest { refresh_token: refresh_token.clone() };
-    let answer = client.refresh_access_token(ask).await.map_err(|e| e.to_string())?;
-    let successor = answer.into_inner().refresh_token;
+    let answer = client.ask(ask).await?;
+    let successor = answer.refresh_token;
     let rotated = successor != refresh_token;
     *held.lock().unwrap() = successor;
     rotated.then_some(()).ok_or_else(|| "not rotated".to_owned())

@@ -13,15 +13,12 @@ mod validate;
 use std::path::Path;
 
 use futures::future::BoxFuture;
+use http::HeaderValue;
 use tempfile::TempDir;
-use token_authority::transport::proto::v1::session_service_client::SessionServiceClient;
-use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{IssueTokensRequest, IssueTokensResponse};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 
 use crate::Settings;
+use crate::client::Client;
 use crate::load::{Place, Sample};
 use crate::process::Process;
 use crate::report::{Report, Row};
@@ -43,9 +40,6 @@ const PGBENCH_CLIENTS: [usize; 2] = [16, 64];
 const RATE: &str = "1000000/1000000";
 const SECRET: &str = "bench-only-3f9c2a7d51e84b60a1c9d7e2f4b8a6c3";
 const AUTHORITY_SECRET: &str = "bench-only-9d1e7a60c2b94f38a5d0e3b7c6f2a814";
-
-type Client = TokenAuthorityServiceClient<InterceptedService<Channel, Credential>>;
-type Sessions = SessionServiceClient<InterceptedService<Channel, Credential>>;
 
 /// Runs all scenarios whose name contains what was asked for.
 pub(crate) async fn run(settings: &Settings) -> Report {
@@ -78,22 +72,9 @@ struct Bench<'a> {
     dir: TempDir,
     database: String,
     callers: String,
-    credential: Credential,
+    /// An API key, sent with every request, to the limits too.
+    credential: HeaderValue,
     sink: Process,
-}
-
-/// An API key, sent with every request, to the limits too.
-#[derive(Debug, Clone)]
-struct Credential(MetadataValue<Ascii>);
-
-impl tonic::service::Interceptor for Credential {
-    fn call(
-        &mut self,
-        mut request: tonic::Request<()>,
-    ) -> Result<tonic::Request<()>, tonic::Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
-    }
 }
 
 impl<'a> Bench<'a> {
@@ -158,18 +139,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn clients(&self, process: &Process) -> Vec<Client> {
-        let channels = process.channels(CONNECTIONS).await;
-        let client =
-            |channel| Client::new(InterceptedService::new(channel, self.credential.clone()));
-        channels.into_iter().map(client).collect()
-    }
-
-    /// Clients of the service that lists sessions.
-    async fn session_clients(&self, process: &Process) -> Vec<Sessions> {
-        let channels = process.channels(CONNECTIONS).await;
-        let client =
-            |channel| Sessions::new(InterceptedService::new(channel, self.credential.clone()));
-        channels.into_iter().map(client).collect()
+        process.clients(CONNECTIONS, &self.credential).await
     }
 }
 
@@ -181,7 +151,7 @@ fn migrate(server: &Path, database: &str) {
 }
 
 /// Adds a caller that may do what is measured.
-fn add_caller(server: &Path, callers: &str) -> Credential {
+fn add_caller(server: &Path, callers: &str) -> HeaderValue {
     let added = std::process::Command::new(server)
         .args(["callers", "add", "bench", "--role", "issuer,adapter,verifier,admin"])
         .env("CALLERS_FILE", callers)
@@ -190,7 +160,7 @@ fn add_caller(server: &Path, callers: &str) -> Credential {
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     let printed = String::from_utf8(added.stdout).unwrap();
     let key = printed.split_whitespace().find(|word| word.starts_with("tak_")).unwrap();
-    Credential(format!("Bearer {key}").parse().unwrap())
+    format!("Bearer {key}").parse().unwrap()
 }
 
 fn psql(url: &str, statement: &str) {
@@ -210,8 +180,8 @@ async fn log_in(clients: &[Client], number: usize) -> Vec<IssueTokensResponse> {
     let mut issued = Vec::with_capacity(number);
     for chunk in (0..number).collect::<Vec<_>>().chunks(256) {
         let calls = chunk.iter().map(|n| {
-            let mut client = clients[n % clients.len()].clone();
-            async move { client.issue_tokens(login(*n)).await.unwrap().into_inner() }
+            let client = &clients[n % clients.len()];
+            async move { client.ask(login(*n)).await.unwrap() }
         });
         issued.extend(futures::future::join_all(calls).await);
     }
@@ -223,10 +193,9 @@ fn login(n: usize) -> IssueTokensRequest {
 }
 
 /// Places over shared connections: `request` makes the next request of a place.
-fn places<C, F>(clients: &[C], in_flight: usize, request: F) -> Vec<Place>
+fn places<F>(clients: &[Client], in_flight: usize, request: F) -> Vec<Place>
 where
-    C: Clone + Send + 'static,
-    F: Fn(C, usize) -> BoxFuture<'static, Result<(), String>> + Clone + Send + 'static,
+    F: Fn(Client, usize) -> BoxFuture<'static, Result<(), String>> + Clone + Send + 'static,
 {
     (0..in_flight)
         .map(|place| {

@@ -36,7 +36,7 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
 /// An echo that answers with what the server answers.
 pub(super) async fn echo(bench: &Bench<'_>, client: &Client, token: &str) -> Process {
     let ask = ValidateTokenRequest { token: token.to_owned(), audience: String::new() };
-    let answer = client.clone().validate_token(ask).await.unwrap().into_inner();
+    let answer = client.ask(ask).await.unwrap();
     assert!(answer.active);
     let file = bench.dir().join("answer");
     std::fs::write(&file, answer.encode_to_vec()).unwrap();
@@ -87,12 +87,12 @@ pub(super) fn validating(
     tokens: &Arc<[String]>,
 ) -> impl Fn(Client, usize) -> Done + Clone + Send + 'static {
     let tokens = Arc::clone(tokens);
-    move |mut client, n| {
+    move |client, n| {
         let token = tokens[n % tokens.len()].clone();
         Box::pin(async move {
             let ask = ValidateTokenRequest { token, audience: String::new() };
-            let answer = client.validate_token(ask).await.map_err(|e| e.to_string())?;
-            let active = answer.into_inner().active;
+            let answer = client.ask(ask).await?;
+            let active = answer.active;
             active.then_some(()).ok_or_else(|| "inactive".to_owned())
         })
     }
@@ -103,13 +103,13 @@ fn validating_batches(
     tokens: &Arc<[String]>,
 ) -> impl Fn(Client, usize) -> Done + Clone + Send + 'static {
     let tokens = Arc::clone(tokens);
-    move |mut client, n| {
+    move |client, n| {
         let first = n * BATCH;
         let batch = (first..first + BATCH).map(|n| tokens[n % tokens.len()].clone()).collect();
         Box::pin(async move {
             let ask = ValidateTokensRequest { tokens: batch, audience: String::new() };
-            let answer = client.validate_tokens(ask).await.map_err(|e| e.to_string())?;
-            let good = answer.into_inner().results.iter().filter(|one| one.active).count();
+            let answer = client.ask(ask).await?;
+            let good = answer.results.iter().filter(|one| one.active).count();
             (good == BATCH).then_some(()).ok_or_else(|| "inactive".to_owned())
         })
     }
