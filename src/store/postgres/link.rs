@@ -8,13 +8,12 @@
 //! statement is said with that transaction's `BEGIN`, in one message.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
-    Postgres, Row as _, Transaction, query::Query,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres,
+    Row as _, Transaction, query::Query,
 };
 use tokio::sync::OnceCell;
 
@@ -23,16 +22,11 @@ use super::settings::Options;
 use super::sql;
 use crate::store::StoreError;
 use crate::store::figures::Connections;
-use crate::store::lease::Lease;
+use crate::store::lease::{Lease, Loans, confirm};
 
 /// A statement with its arguments.
 pub(super) type Statement = Query<'static, Postgres, PgArguments>;
 
-/// A connection that was idle for longer is asked whether it is still alive. One that was not is
-/// trusted: asking costs a round trip.
-const TRUSTED: Duration = Duration::from_millis(250);
-/// How long it may take to answer.
-const CONFIRMATION: Duration = Duration::from_millis(500);
 /// How long a statement waits for a row that another transaction holds. Whoever shares the
 /// statement waits along; our own transactions hold rows for the time of a commit.
 const HELD: Duration = Duration::from_millis(300);
@@ -48,9 +42,7 @@ pub(super) struct Link {
     pooled: AtomicBool,
     /// Whether the database behind it knows the limits that a transaction is to begin with.
     knows_limits: OnceCell<bool>,
-    /// When a connection was last found broken.
-    broken: Arc<Mutex<Option<Instant>>>,
-    pool: OnceCell<PgPool>,
+    loans: OnceCell<Loans<Postgres>>,
     /// How often a connection was asked for, and how long that took, in microseconds.
     asked: AtomicU64,
     waited: AtomicU64,
@@ -72,8 +64,7 @@ impl Link {
             connect,
             pooled: AtomicBool::new(pooled),
             knows_limits: OnceCell::new(),
-            broken: Arc::default(),
-            pool: OnceCell::new(),
+            loans: OnceCell::new(),
             asked: AtomicU64::new(0),
             waited: AtomicU64::new(0),
         }
@@ -198,8 +189,11 @@ impl Link {
     }
 
     fn consider(&self, failure: Failure, again: Again) -> Result<(), StoreError> {
-        if failure.kind == Kind::Broken {
-            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        if failure.kind == Kind::Broken
+            && let Some(loans) = self.loans.get()
+        {
+            // Where one connection broke, those that were idle at the time may have, too.
+            loans.suspect();
         }
         if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {
             tracing::warn!("a prepared statement was lost: taking the database for pooled");
@@ -220,8 +214,8 @@ impl Link {
     /// Takes a connection on loan.
     pub(super) async fn lease(&self) -> Result<Lease<Postgres>, Failure> {
         let begun = Instant::now();
-        let pool = self.pool.get_or_try_init(|| self.open()).await?;
-        let lease = Lease::take(pool).await;
+        let loans = self.loans.get_or_try_init(|| self.open()).await?;
+        let lease = loans.take().await;
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.waited.fetch_add(micros, Ordering::Relaxed);
@@ -230,11 +224,10 @@ impl Link {
 
     /// Its connections as they stand now.
     pub(super) fn connections(&self) -> Connections {
-        let pool = self.pool.get();
-        let idle = pool.map_or(0, PgPool::num_idle);
+        let (open, idle) = self.loans.get().map(Loans::figures).unwrap_or_default();
         Connections {
-            open: pool.map_or(0, |pool| u64::from(pool.size())),
-            idle: u64::try_from(idle).unwrap_or(u64::MAX),
+            open,
+            idle,
             asked: self.asked.load(Ordering::Relaxed),
             waited_micros: self.waited.load(Ordering::Relaxed),
         }
@@ -254,37 +247,28 @@ impl Link {
 
     /// Ends all connections, once those at work are done.
     pub(super) async fn close(&self) {
-        if let Some(pool) = self.pool.get() {
+        if let Some(loans) = self.loans.get() {
             // Who is still at work by then has given up waiting for its answer.
-            let _ = tokio::time::timeout(self.options.patience, pool.close()).await;
+            let _ = tokio::time::timeout(self.options.patience, loans.close()).await;
         }
     }
 
-    async fn open(&self) -> Result<PgPool, Failure> {
+    async fn open(&self) -> Result<Loans<Postgres>, Failure> {
         let finding = tokio::time::timeout(self.options.acquire_timeout, self.find_pooler());
         let timeout = |_| StoreError::Unavailable("no connection was made in time".into());
         finding.await.map_err(timeout)??;
-        let broken = Arc::clone(&self.broken);
         let options = PgPoolOptions::new()
             .max_connections(self.options.max_connections)
             .acquire_timeout(self.options.acquire_timeout)
             .test_before_acquire(false)
-            .before_acquire(move |connection, meta| {
-                let last = *broken.lock().unwrap_or_else(PoisonError::into_inner);
-                // Where one connection broke, those that were idle at the time may have, too.
-                let suspect = last.is_some_and(|last| meta.idle_for > last.elapsed());
-                let confirmed = suspect || meta.idle_for > TRUSTED;
-                Box::pin(
-                    async move { if confirmed { confirm(connection).await } else { Ok(true) } },
-                )
-            });
+            .before_acquire(|connection, _| Box::pin(async { Ok(confirm(connection).await) }));
         let limit = self.options.patience;
         let options = if self.is_pooled() {
             options
         } else {
             options.after_connect(move |connection, _| Box::pin(set_up(connection, limit)))
         };
-        Ok(options.connect_lazy_with(self.connect.clone()))
+        Ok(Loans::of(options.connect_lazy_with(self.connect.clone())))
     }
 
     async fn find_pooler(&self) -> Result<(), Failure> {
@@ -341,13 +325,6 @@ fn is_of_setting(code: Option<&str>) -> bool {
 /// Whether a server does not know a setting: something not supported, a value or a name.
 fn is_of_value(code: Option<&str>) -> bool {
     code.is_some_and(|code| ["0A", "22", "42"].iter().any(|class| code.starts_with(class)))
-}
-
-async fn confirm(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    tokio::time::timeout(CONFIRMATION, connection.ping())
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-        .map(|()| true)
 }
 
 /// What limits a statement. The server itself gives up what nobody waits for any more.

@@ -9,13 +9,13 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Executor as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions as _, Executor as _, Sqlite, SqliteConnection};
 
 use super::error::{is_busy, judge};
 use super::sql;
 use crate::store::StoreError;
 use crate::store::figures::Connections;
-use crate::store::lease::Lease;
+use crate::store::lease::{Lease, Loans};
 
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(2);
@@ -32,8 +32,8 @@ pub(super) type Statement = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::Sq
 /// An open file.
 #[derive(Debug)]
 pub(super) struct File {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    writer: Loans<Sqlite>,
+    readers: Loans<Sqlite>,
 }
 
 impl File {
@@ -60,8 +60,8 @@ impl File {
         };
         let reading = options.clone().pragma("query_only", "ON");
         let file = Self {
-            writer: pool(1).connect_lazy_with(options),
-            readers: pool(READERS).connect_lazy_with(reading),
+            writer: Loans::of(pool(1).connect_lazy_with(options)),
+            readers: Loans::of(pool(READERS).connect_lazy_with(reading)),
         };
         file.try_out().await?;
         Ok(file)
@@ -71,7 +71,7 @@ impl File {
     /// other's way, whatever time they are given.
     async fn try_out(&self) -> Result<(), StoreError> {
         for _ in 1..ATTEMPTS {
-            match Lease::take(&self.writer).await {
+            match self.writer.take().await {
                 Err(error) if is_busy(&error) => {}
                 Err(error) => return Err(judge(&error)),
                 Ok(lease) => {
@@ -86,7 +86,7 @@ impl File {
     /// Reads with one statement.
     pub(super) async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
         in_time(async {
-            let mut lease = Lease::take(&self.readers).await?;
+            let mut lease = self.readers.take().await?;
             let rows = statement.fetch_all(&mut *lease).await?;
             lease.give_back();
             Ok(rows)
@@ -96,7 +96,7 @@ impl File {
 
     /// Begins to write.
     pub(super) async fn begin(&self) -> Result<Writing, sqlx::Error> {
-        let mut lease = Lease::take(&self.writer).await?;
+        let mut lease = self.writer.take().await?;
         match lease.execute(sqlx::raw_sql(sql::BEGIN)).await {
             Ok(_) => Ok(Writing(lease)),
             Err(error) => {
@@ -109,10 +109,11 @@ impl File {
     /// The connections as they stand now. How long they were waited for is not measured: of the
     /// one that writes, the lanes tell.
     pub(super) fn connections(&self) -> Connections {
-        let idle = self.writer.num_idle() + self.readers.num_idle();
+        let (writers, writers_idle) = self.writer.figures();
+        let (readers, readers_idle) = self.readers.figures();
         Connections {
-            open: u64::from(self.writer.size()) + u64::from(self.readers.size()),
-            idle: u64::try_from(idle).unwrap_or(u64::MAX),
+            open: writers + readers,
+            idle: writers_idle + readers_idle,
             ..Connections::default()
         }
     }

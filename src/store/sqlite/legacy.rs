@@ -4,12 +4,12 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
+use sqlx::{AssertSqlSafe, Row as _, Sqlite};
 
 use super::error::judge;
 use super::file::{in_time, to_inspect, to_read};
 use crate::clock::Timestamp;
-use crate::store::lease::Lease;
+use crate::store::lease::Loans;
 use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
 use crate::store::{StoreError, System};
 
@@ -19,7 +19,7 @@ const READERS: u32 = 4;
 /// An SQLite file that is read. It need not be there yet, and is never made.
 #[derive(Debug)]
 pub struct SqliteLegacy {
-    pool: SqlitePool,
+    loans: Loans<Sqlite>,
 }
 
 impl SqliteLegacy {
@@ -40,7 +40,7 @@ impl SqliteLegacy {
             .max_connections(READERS)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Self { pool }
+        Self { loans: Loans::of(pool) }
     }
 }
 
@@ -58,7 +58,7 @@ impl LegacyRows for SqliteLegacy {
         let statement = sqlx::query(AssertSqlSafe(select(table)));
         let statement = statement.bind(serde_json::Value::from(tokens).to_string());
         let rows = in_time(async {
-            let mut lease = Lease::take(&self.pool).await?;
+            let mut lease = self.loans.take().await?;
             let rows = statement.fetch_all(&mut *lease).await?;
             lease.give_back();
             Ok(rows)
