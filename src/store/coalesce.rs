@@ -144,15 +144,20 @@ async fn work<Q, A, F, R>(
     R: Future<Output = Vec<Result<A, StoreError>>>,
 {
     let mut jobs = Vec::with_capacity(most);
+    let mut alone = false;
     while receiver.recv_many(&mut jobs, most).await > 0 {
         // Requests come in bursts, and the first of one would go by itself: let those that are
-        // ready to ask do so.
-        tokio::task::yield_now().await;
+        // ready to ask do so. Not where the last one came alone: the runtime wakes another thread
+        // for whoever gives others their turn, which delays a lone request by more than its share.
+        if !alone {
+            tokio::task::yield_now().await;
+        }
         while jobs.len() < most
             && let Ok(job) = receiver.try_recv()
         {
             jobs.push(job);
         }
+        alone = jobs.len() == 1;
         let count = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
         tally.batches.fetch_add(1, Ordering::Relaxed);
         tally.operations.fetch_add(count, Ordering::Relaxed);
