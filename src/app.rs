@@ -15,6 +15,7 @@ pub mod sessions;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -23,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Layer as _;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::authority::keeper::{Keeper, KeyError};
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
@@ -132,7 +132,7 @@ impl App {
     /// # Errors
     /// Where a port is taken, or the database's file or schema will not do.
     #[expect(clippy::too_many_lines, reason = "a list of everything there is, joined once")]
-    pub async fn build(config: Config, lost_lines: ErrorCounter) -> Result<Self, AppError> {
+    pub async fn build(config: Config, lost_lines: Arc<AtomicU64>) -> Result<Self, AppError> {
         let Database { rows, signal, legacy } = open_database(&config).await?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

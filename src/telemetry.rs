@@ -5,7 +5,11 @@
 //! requests. Traces go over OTLP where an endpoint is set, and cost nothing where none is. What may
 //! never be in either is listed in `docs/logging.md`.
 
-use std::io::{BufWriter, IsTerminal as _};
+mod lines;
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -18,7 +22,6 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::filter::{DynFilterFn, FilterExt as _, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -31,28 +34,38 @@ use crate::transport::observe::span;
 /// How long the end waits for a collector at most, however much time there is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Why telemetry could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The settings of the traces' exporter make no sense.
+    #[error(transparent)]
+    Exporter(#[from] ExporterBuildError),
+    /// The log has no thread.
+    #[error("the log's thread could not be started: {0}")]
+    Thread(io::Error),
+}
+
 /// Keeps telemetry going; sends what is left when it ends.
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
-    lost_lines: ErrorCounter,
-    /// Writes the lines that are left when it is dropped.
-    _lines: WorkerGuard,
+    lost_lines: Arc<AtomicU64>,
+    _lines: lines::Writing,
 }
 
 impl Telemetry {
     /// Begins to log and trace.
     ///
     /// # Errors
-    /// Where the exporter's settings make no sense.
-    pub fn begin(settings: &TelemetrySettings) -> Result<Self, ExporterBuildError> {
+    /// Where the exporter's settings make no sense, or there is no thread for the log.
+    pub fn begin(settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
         let filter = EnvFilter::new(&settings.level);
         // A line says all by itself: spans are for export.
         let level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
         let own = filter_fn(is_line as fn(&Metadata<'_>) -> bool).with_max_level_hint(level);
         let filter = filter.and(own);
-        let (writer, guard) = tracing_appender::non_blocking(BufWriter::new(std::io::stderr()));
-        let lost_lines = writer.error_counter();
+        let (writer, writing) = lines::start(std::io::stderr()).map_err(TelemetryError::Thread)?;
+        let lost_lines = writer.lost();
         let colours = std::io::stderr().is_terminal();
         let lines = fmt::layer().with_writer(writer).with_target(false).with_ansi(colours);
         let lines =
@@ -72,13 +85,13 @@ impl Telemetry {
         if subscriber.try_init().is_err() {
             tracing::debug!("telemetry had begun already");
         }
-        Ok(Self { traces: provider, lost_lines, _lines: guard })
+        Ok(Self { traces: provider, lost_lines, _lines: writing })
     }
 
     /// Counts the lines that were lost.
     #[must_use]
-    pub fn lost_lines(&self) -> ErrorCounter {
-        self.lost_lines.clone()
+    pub fn lost_lines(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost_lines)
     }
 
     /// Sends what is left, within that time.

@@ -3,10 +3,10 @@
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use super::AppError;
 use crate::authority::sweeper::Pace;
@@ -22,7 +22,7 @@ pub(super) fn make(
     rollout: &Arc<RolloutControl>,
     clock: &Arc<dyn Clock>,
     trust: trust::Sources,
-    lost_lines: ErrorCounter,
+    lost_lines: Arc<AtomicU64>,
 ) -> Result<Arc<Metrics>, AppError> {
     let sources = standing::Sources {
         store: Arc::clone(store),

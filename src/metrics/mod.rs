@@ -21,9 +21,9 @@ pub mod tokens;
 pub mod trust;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
-use tracing_appender::non_blocking::ErrorCounter;
 
 use process::ProcessMetrics;
 use requests::RequestMetrics;
@@ -58,7 +58,7 @@ impl Metrics {
     pub fn new(
         sources: standing::Sources,
         trust: trust::Sources,
-        lost_lines: ErrorCounter,
+        lost_lines: Arc<AtomicU64>,
     ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let tokens = Arc::new(TokenMetrics::register(&registry)?);

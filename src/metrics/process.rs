@@ -1,23 +1,23 @@
 //! The process itself: which version it is, what it takes of its machine, and which lines of its
 //! log were lost.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, IntGaugeVec, Opts, Registry, Result};
-use tracing_appender::non_blocking::ErrorCounter;
 
 use super::register::{counter, since};
 
 /// Knows the process.
 #[derive(Debug)]
 pub(super) struct ProcessMetrics {
-    lost_lines: ErrorCounter,
+    lost_lines: Arc<AtomicU64>,
     dropped: (IntCounter, AtomicU64),
 }
 
 impl ProcessMetrics {
-    pub(super) fn register(registry: &Registry, lost_lines: ErrorCounter) -> Result<Self> {
+    pub(super) fn register(registry: &Registry, lost_lines: Arc<AtomicU64>) -> Result<Self> {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let about = Opts::new("token_authority_build_info", "The version that runs; always 1.");
         let build = IntGaugeVec::new(about, &["version"])?;
@@ -35,7 +35,7 @@ impl ProcessMetrics {
 
     /// Looks.
     pub(super) fn look(&self) {
-        let lost = u64::try_from(self.lost_lines.dropped_lines()).unwrap_or(u64::MAX);
+        let lost = self.lost_lines.load(Ordering::Relaxed);
         self.dropped.0.inc_by(since(&self.dropped.1, lost));
     }
 }
