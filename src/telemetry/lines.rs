@@ -19,7 +19,7 @@ const GATHERING: Duration = Duration::from_millis(5);
 /// How many bytes may gather before they are written in any case.
 const MANY: usize = 64 * 1024;
 /// How many bytes may wait at most.
-const MOST: usize = 16 * 1024 * 1024;
+const MOST: usize = 8 * 1024 * 1024;
 /// How long the end waits for what is left to be written.
 const END: Duration = Duration::from_secs(1);
 

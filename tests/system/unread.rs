@@ -10,10 +10,11 @@ use serde_json::Value;
 use crate::support::http::Http;
 use crate::support::service::{SOON, Setup};
 
-/// How many lines may wait to be read (docs/logging.md).
-const WAITING: usize = 128_000;
-/// Requests, each of which makes one line: more than may wait, and lie in the pipe.
-const REQUESTS: usize = 140_000;
+/// How many lines may wait to be read (docs/logging.md): 8 MiB, and none here is longer than this.
+const WAITING: usize = 8 * 1024 * 1024 / 256;
+/// Requests, each of which makes one line of more than 100 bytes: more than may wait, and lie in
+/// the pipe.
+const REQUESTS: usize = 100_000;
 const CONNECTIONS: usize = 8;
 const AT_ONCE: usize = 100;
 

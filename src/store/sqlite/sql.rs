@@ -8,15 +8,14 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
+/// Its values follow, a row each, and then [`UNLESS_TAKEN`].
 pub(super) const INSERT: &str = "
     INSERT INTO user_sessions
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
          granted, user_agent, ip_address, device_name, request_key, first_tokens,
-         revision, sweep_at, auth_method)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-            ?19, ?20, 0, ?4, ?21)
-    ON CONFLICT (request_key) DO NOTHING";
+         revision, sweep_at, auth_method) ";
+pub(super) const UNLESS_TAKEN: &str = " ON CONFLICT (request_key) DO NOTHING RETURNING id";
 
 pub(super) const FIND_REQUESTS: &str = concat!(
     "SELECT ",
@@ -31,12 +30,19 @@ pub(super) const LOAD: &str = concat!(
     " FROM user_sessions WHERE id IN (SELECT value FROM json_each(?1))"
 );
 
-pub(super) const SWAP: &str = "
-    UPDATE user_sessions
-    SET token = ?3, expires_at = ?4, predecessor = ?5, generation = ?6, sealed = ?7,
-        handed_out_at = ?8, proven_at = ?9, last_used_at = ?10, revoked_at = ?11,
-        revocation_reason = ?12, auth_method = ?13, revision = revision + 1
-    WHERE id = ?1 AND revision = ?2";
+/// Its values follow, a row each, and then [`SWAP`].
+pub(super) const NEW_STATES: &str = "
+    WITH n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
+            proven_at, last_used_at, revoked_at, revocation_reason, auth_method) AS (";
+pub(super) const SWAP: &str = ")
+    UPDATE user_sessions AS s
+    SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
+        generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
+        proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
+        revocation_reason = n.revocation_reason, auth_method = n.auth_method,
+        revision = s.revision + 1
+    FROM n WHERE s.id = n.id AND s.revision = n.revision
+    RETURNING id";
 
 pub(super) const PROVE: &str = "
     UPDATE user_sessions SET proven_at = ?3, revision = revision + 1

@@ -1,8 +1,11 @@
-//! What is written, row by row inside the caller's transaction.
+//! What is written inside the caller's transaction: a statement for many rows, since each statement
+//! goes to SQLite's own thread and back.
 
-use sqlx::{Row as _, SqliteConnection};
+use std::collections::HashSet;
 
-use super::file::Statement;
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
 use super::sql;
 use crate::clock::Timestamp;
 use crate::store::columns::reason;
@@ -11,80 +14,111 @@ use crate::store::{Open, Proof};
 use crate::token::refresh::TokenHash;
 use crate::token::session::{Revocation, Session};
 
+/// A row of a statement for many.
+type Row<'a> = Separated<'a, Sqlite, &'static str>;
+
+/// The most rows that one statement writes. All sizes are powers of two, so that there are few
+/// statements to be prepared.
+const MOST: usize = 64;
+
 /// Inserts; `granted` are the sessions' grants in the same order.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     opens: &[Open],
     granted: Vec<String>,
 ) -> Result<Vec<bool>, sqlx::Error> {
-    let mut inserted = Vec::with_capacity(opens.len());
-    for (open, granted) in opens.iter().zip(granted) {
-        let done = insert_one(open, granted).execute(&mut *connection).await?;
-        inserted.push(done.rows_affected() > 0);
+    let mut inserted = HashSet::with_capacity(opens.len());
+    let rows: Vec<_> = opens.iter().zip(granted).collect();
+    for part in parts(&rows) {
+        let mut statement = QueryBuilder::new(sql::INSERT);
+        statement.push_values(part, |row, (open, granted)| bind_insert(row, open, granted));
+        statement.push(sql::UNLESS_TAKEN);
+        for row in statement.build().fetch_all(&mut *connection).await? {
+            inserted.insert(row.try_get::<String, _>(0)?);
+        }
     }
-    Ok(inserted)
+    Ok(opens.iter().map(|open| inserted.contains(&open.session.id.to_string())).collect())
 }
 
-fn insert_one(open: &Open, granted: String) -> Statement {
+fn bind_insert(mut row: Row<'_>, open: &Open, granted: &str) {
     let session = &open.session;
     let (lineage, client) = (&session.lineage, &session.client);
     let request = open.request.as_ref();
-    sqlx::query(sql::INSERT)
-        .bind(session.id.to_string())
-        .bind(session.user_id.as_str().to_owned())
-        .bind(lineage.current.to_hex())
-        .bind(session.expires_at.as_micros())
-        .bind(lineage.predecessor.map(TokenHash::to_hex))
-        .bind(i64::from(lineage.generation.number()))
-        .bind(sealed(session))
-        .bind(lineage.key.as_bytes().to_vec())
-        .bind(lineage.handed_out_at.as_micros())
-        .bind(lineage.proven_at.map(Timestamp::as_micros))
-        .bind(session.created_at.as_micros())
-        .bind(session.last_used_at.as_micros())
-        .bind(session.revoked.map(|revoked| revoked.at.as_micros()))
-        .bind(reason(session))
-        .bind(granted)
-        .bind(client.user_agent().to_owned())
-        .bind(client.ip_address().to_owned())
-        .bind(client.device_name().to_owned())
-        .bind(request.map(|request| request.key.clone()))
-        .bind(request.map(|request| request.sealed.as_bytes().to_vec()))
-        .bind(session.auth_method.as_str())
+    row.push_bind(session.id.to_string())
+        .push_bind(session.user_id.as_str().to_owned())
+        .push_bind(lineage.current.to_hex())
+        .push_bind(session.expires_at.as_micros())
+        .push_bind(lineage.predecessor.map(TokenHash::to_hex))
+        .push_bind(i64::from(lineage.generation.number()))
+        .push_bind(sealed(session))
+        .push_bind(lineage.key.as_bytes().to_vec())
+        .push_bind(lineage.handed_out_at.as_micros())
+        .push_bind(lineage.proven_at.map(Timestamp::as_micros))
+        .push_bind(session.created_at.as_micros())
+        .push_bind(session.last_used_at.as_micros())
+        .push_bind(session.revoked.map(|revoked| revoked.at.as_micros()))
+        .push_bind(reason(session))
+        .push_bind(granted.to_owned())
+        .push_bind(client.user_agent().to_owned())
+        .push_bind(client.ip_address().to_owned())
+        .push_bind(client.device_name().to_owned())
+        .push_bind(request.map(|request| request.key.clone()))
+        .push_bind(request.map(|request| request.sealed.as_bytes().to_vec()))
+        .push("0")
+        // A sweeper looks at it when it ends.
+        .push_bind(session.expires_at.as_micros())
+        .push_bind(session.auth_method.as_str());
 }
 
 pub(super) async fn swap(
     connection: &mut SqliteConnection,
     swaps: &[Swap],
 ) -> Result<Vec<bool>, sqlx::Error> {
-    let mut swapped = Vec::with_capacity(swaps.len());
+    let mut swapped = HashSet::with_capacity(swaps.len());
+    for part in parts(swaps) {
+        let mut statement = QueryBuilder::new(sql::NEW_STATES);
+        statement.push_values(part, bind_swap).push(sql::SWAP);
+        for row in statement.build().fetch_all(&mut *connection).await? {
+            swapped.insert(row.try_get::<String, _>(0)?);
+        }
+    }
+    let mut done = Vec::with_capacity(swaps.len());
     for swap in swaps {
-        let done = swap_one(swap).execute(&mut *connection).await?.rows_affected() > 0;
-        if let Some(revocation) = swap.revocation.as_ref().filter(|_| done) {
+        let written = swapped.contains(&swap.session.id.to_string());
+        if let Some(revocation) = swap.revocation.as_ref().filter(|_| written) {
             tell(connection, revocation).await?;
         }
-        swapped.push(done);
+        done.push(written);
     }
-    Ok(swapped)
+    Ok(done)
 }
 
-fn swap_one(swap: &Swap) -> Statement {
+fn bind_swap(mut row: Row<'_>, swap: &Swap) {
     let session = &swap.session;
     let lineage = &session.lineage;
-    sqlx::query(sql::SWAP)
-        .bind(session.id.to_string())
-        .bind(swap.revision)
-        .bind(lineage.current.to_hex())
-        .bind(session.expires_at.as_micros())
-        .bind(lineage.predecessor.map(TokenHash::to_hex))
-        .bind(i64::from(lineage.generation.number()))
-        .bind(sealed(session))
-        .bind(lineage.handed_out_at.as_micros())
-        .bind(lineage.proven_at.map(Timestamp::as_micros))
-        .bind(session.last_used_at.as_micros())
-        .bind(session.revoked.map(|revoked| revoked.at.as_micros()))
-        .bind(reason(session))
-        .bind(session.auth_method.as_str())
+    row.push_bind(session.id.to_string())
+        .push_bind(swap.revision)
+        .push_bind(lineage.current.to_hex())
+        .push_bind(session.expires_at.as_micros())
+        .push_bind(lineage.predecessor.map(TokenHash::to_hex))
+        .push_bind(i64::from(lineage.generation.number()))
+        .push_bind(sealed(session))
+        .push_bind(lineage.handed_out_at.as_micros())
+        .push_bind(lineage.proven_at.map(Timestamp::as_micros))
+        .push_bind(session.last_used_at.as_micros())
+        .push_bind(session.revoked.map(|revoked| revoked.at.as_micros()))
+        .push_bind(reason(session))
+        .push_bind(session.auth_method.as_str());
+}
+
+/// Splits rows into parts of 64, and what is left into smaller powers of two.
+fn parts<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = MOST.min(1 << rows.len().checked_ilog2()?);
+        let (part, rest) = rows.split_at(size);
+        rows = rest;
+        Some(part)
+    })
 }
 
 /// Adds a revocation to the feed.
@@ -150,4 +184,20 @@ pub(super) async fn purge(
 /// A JSON array, as `json_each` takes it.
 pub(super) fn array(texts: &[String]) -> String {
     serde_json::Value::from(texts).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_powers_of_two_and_leave_nothing_out() {
+        for length in [0, 1, 2, 3, 63, 64, 65, 150, 512] {
+            let rows: Vec<usize> = (0..length).collect();
+            let parts: Vec<&[usize]> = parts(&rows).collect();
+            assert!(parts.iter().all(|part| part.len().is_power_of_two() && part.len() <= MOST));
+            assert!(parts.len() <= length / MOST + 6);
+            assert_eq!(parts.concat(), rows);
+        }
+    }
 }
