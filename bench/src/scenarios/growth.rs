@@ -21,7 +21,7 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
         psql(&bench.database, &fill(loaded, size));
         settle(bench);
         loaded = size;
-        let cost = costs(bench, size).await;
+        let (cost, pages) = costs(bench, size).await;
         let bytes = query(
             &bench.database,
             "SELECT pg_total_relation_size('user_sessions') / count(*) FROM user_sessions",
@@ -30,6 +30,11 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
         let told: Vec<String> = (0..4)
             .map(|i| format!("{} {:.0} µs ({:.2} ×)", COLUMNS[i], cost[i], cost[i] / base[i]))
             .collect();
+        report.note(format!(
+            "{size} sessions: whole pages in the database's log a login, round after round since a \
+             checkpoint: {}",
+            pages.join(", ")
+        ));
         report.note(format!(
             "{size} sessions, of the machine's time each: {}; {bytes} bytes a session with its \
              indexes (target: issue and refresh ≤ 1.25 × the smallest)",
@@ -44,20 +49,34 @@ fn settle(bench: &Bench<'_>) {
 }
 
 /// What a login, a refresh, a list of a user's sessions and the deletion of one session take.
-async fn costs(bench: &Bench<'_>, size: u64) -> [f64; 4] {
+/// And how many whole pages each login of a round added to the database's log, as the first change
+/// of a page since a checkpoint does.
+async fn costs(bench: &Bench<'_>, size: u64) -> ([f64; 4], Vec<String>) {
     let server = bench.server(&[]).await;
     let clients = bench.clients(&server).await;
     let (mut issues, mut refreshes, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pages = Vec::new();
     for _ in 0..bench.settings.rounds {
         let turn = bench.settings.turn();
-        issues.push(load::closed(issuing(&clients, 64), turn).await);
+        let before = whole_pages(bench).await;
+        let issued = load::closed(issuing(&clients, 64), turn).await;
+        let logins = issued.per_second * turn.as_secs_f64();
+        pages.push(format!("{:.2}", (whole_pages(bench).await - before) / logins));
+        issues.push(issued);
         refreshes.push(load::closed(refreshing(&clients, 64).await, turn).await);
         lists.push(load::closed(listing(&clients, size), turn).await);
     }
     drop(server);
     let [issue, refresh, list] =
         [&issues, &refreshes, &lists].map(|samples| 1e6 / load::median(samples).per_second);
-    [issue, refresh, list, sweep(bench).await]
+    ([issue, refresh, list, sweep(bench).await], pages)
+}
+
+/// How many whole pages the database has written to its log.
+async fn whole_pages(bench: &Bench<'_>) -> f64 {
+    // Its processes tell of what they did once a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    query(&bench.database, "SELECT wal_fpi FROM pg_stat_wal").parse().unwrap()
 }
 
 /// Lists the sessions of one user after the other, each of whom has three. The older half of the
