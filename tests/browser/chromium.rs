@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -76,6 +77,21 @@ impl Chromium {
     /// Begins a script in a tab, and does not wait for its end.
     pub(crate) fn begin(&mut self, tab: Tab, script: &str) {
         self.exchange(&json!({ "what": "begin", "tab": tab.0, "script": script }));
+    }
+
+    /// Reloads a tab's page.
+    pub(crate) fn reload(&mut self, tab: Tab) {
+        self.exchange(&json!({ "what": "reload", "tab": tab.0 }));
+    }
+
+    /// Closes a tab.
+    pub(crate) fn close(&mut self, tab: Tab) {
+        self.exchange(&json!({ "what": "close", "tab": tab.0 }));
+    }
+
+    /// Wakes all its pages after a sleep.
+    pub(crate) fn wake(&mut self, after: Duration) {
+        self.exchange(&json!({ "what": "wake", "seconds": after.as_secs() }));
     }
 
     /// What is in its jar.

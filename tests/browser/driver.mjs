@@ -41,9 +41,10 @@ const run = (tab, script) =>
   )
 
 const commands = {
-  // Opens a page in a tab of its own.
+  // Opens a page in a tab of its own, whose clock can be set forward.
   open: async ({ url }) => {
     const tab = await context.newPage()
+    await tab.clock.install()
     await tab.goto(url)
     return tabs.push(tab) - 1
   },
@@ -51,6 +52,13 @@ const commands = {
   run: ({ tabs, script }) => Promise.all(tabs.map((tab) => run(tab, script))),
   // Begins a script and does not wait for it.
   begin: async ({ tab, script }) => void run(tab, script),
+  reload: async ({ tab }) => void (await tabs[tab].reload()),
+  close: async ({ tab }) => void (await tabs[tab].close()),
+  // The lid of the laptop was closed for a while: timers that came due fire once.
+  wake: async ({ seconds }) => {
+    const open = tabs.filter((tab) => !tab.isClosed())
+    await Promise.all(open.map((tab) => tab.clock.fastForward(seconds * 1000)))
+  },
   cookies: () => context.cookies(),
 }
 

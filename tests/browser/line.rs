@@ -15,6 +15,20 @@ use crate::support::service::SOON;
 pub(crate) struct Line {
     port: u16,
     said: Arc<Mutex<Said>>,
+    replies: Arc<Mutex<Replies>>,
+}
+
+/// What becomes of replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replies {
+    /// They arrive.
+    Arrive,
+    /// The line breaks when the next one comes, and holds from then on.
+    LoseOne,
+    /// The line breaks whenever one comes.
+    Lose,
+    /// They are on their way for ever.
+    Hold,
 }
 
 /// What was said on it.
@@ -29,7 +43,11 @@ pub(crate) struct Said {
 impl Line {
     pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let line = Self { port: listener.local_addr().unwrap().port(), said: Arc::default() };
+        let line = Self {
+            port: listener.local_addr().unwrap().port(),
+            said: Arc::default(),
+            replies: Arc::new(Mutex::new(Replies::Arrive)),
+        };
         let this = line.clone();
         tokio::spawn(async move {
             loop {
@@ -37,10 +55,8 @@ impl Line {
                 let (from_browser, to_browser) = browser.into_split();
                 let (from_server, to_server) =
                     TcpStream::connect(server).await.unwrap().into_split();
-                tokio::spawn(this.clone().carry(from_browser, to_server, |said| &mut said.asked));
-                tokio::spawn(
-                    this.clone().carry(from_server, to_browser, |said| &mut said.answered),
-                );
+                tokio::spawn(this.clone().carry_questions(from_browser, to_server));
+                tokio::spawn(this.clone().carry_replies(from_server, to_browser));
             }
         });
         line
@@ -49,6 +65,11 @@ impl Line {
     /// The port on which it takes calls.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Says what becomes of replies from now on.
+    pub(crate) fn replies(&self, replies: Replies) {
+        *self.replies.lock().unwrap() = replies;
     }
 
     /// What was said since this was last asked, once the server has answered.
@@ -64,20 +85,35 @@ impl Line {
         std::mem::take(&mut *self.said.lock().unwrap())
     }
 
-    async fn carry(
-        self,
-        mut from: OwnedReadHalf,
-        mut to: OwnedWriteHalf,
-        side: fn(&mut Said) -> &mut String,
-    ) {
+    async fn carry_questions(self, mut browser: OwnedReadHalf, mut server: OwnedWriteHalf) {
         let mut buffer = vec![0; 16 * 1024];
         // Either may hang up at any moment.
-        while let Ok(read @ 1..) = from.read(&mut buffer).await {
-            let text = String::from_utf8_lossy(&buffer[..read]).to_ascii_lowercase();
-            side(&mut self.said.lock().unwrap()).push_str(&text);
-            if to.write_all(&buffer[..read]).await.is_err() {
+        while let Ok(read @ 1..) = browser.read(&mut buffer).await {
+            self.said.lock().unwrap().asked += &text(&buffer[..read]);
+            if server.write_all(&buffer[..read]).await.is_err() {
                 return;
             }
         }
     }
+
+    async fn carry_replies(self, mut server: OwnedReadHalf, mut browser: OwnedWriteHalf) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(read @ 1..) = server.read(&mut buffer).await {
+            self.said.lock().unwrap().answered += &text(&buffer[..read]);
+            let replies = *self.replies.lock().unwrap();
+            match replies {
+                Replies::Arrive => {}
+                Replies::LoseOne => return self.replies(Replies::Arrive),
+                Replies::Lose => return,
+                Replies::Hold => continue,
+            }
+            if browser.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).to_ascii_lowercase()
 }

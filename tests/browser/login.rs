@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::chromium::Cookie;
-use crate::product::Product;
+use crate::product::{Product, is_refused};
 
 /// A week, a session's life after a refresh.
 const WEEK: f64 = 7.0 * 86_400.0;
@@ -49,6 +49,6 @@ async fn who_never_logged_in_is_told_so() {
     let mut product = Product::start().await;
     let tab = product.tab();
     let answer = product.browser.run_in(tab, "refresh()");
-    assert_eq!((&answer["status"], &answer["body"]["reason"]), (&401.into(), &"invalid".into()));
+    is_refused(&answer, "invalid");
     assert!(product.browser.jar().is_empty());
 }

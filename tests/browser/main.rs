@@ -20,6 +20,11 @@ mod front_end;
 mod line;
 mod product;
 
+mod asleep;
 mod foreign_pages;
 mod login;
+mod logout;
+mod lost_replies;
 mod many_tabs;
+mod refusals;
+mod stolen;

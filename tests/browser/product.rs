@@ -30,11 +30,16 @@ pub(crate) struct Product {
 
 impl Product {
     pub(crate) async fn start() -> Self {
+        Self::on(Setup::new()).await
+    }
+
+    /// Whose service is set up like that.
+    pub(crate) async fn on(setup: Setup) -> Self {
         let (front_end, stranger) = (FrontEnd::bind().await, FrontEnd::bind().await);
         let port = front_end.port();
         // The second one is allowed by mistake: it is another site, whose pages get no cookie.
         let origins = format!("http://localhost:{port},http://127.0.0.1:{port}");
-        let (setup, clock) = Clock::of(Setup::new().set("ALLOWED_ORIGINS", &origins));
+        let (setup, clock) = Clock::of(setup.set("ALLOWED_ORIGINS", &origins));
         let service = setup.start().await;
         service.ready().await;
         let line = Line::to(service.http_addr()).await;
@@ -92,6 +97,12 @@ impl Product {
         renewed(&self.browser.run_in(tab, "refresh()"))
     }
 
+    /// Has a page renew, which is refused; the jar is empty from then on.
+    pub(crate) fn is_logged_out(&mut self, tab: Tab, reason: &str) {
+        is_refused(&self.browser.run_in(tab, "refresh()"), reason);
+        assert_eq!(self.browser.jar(), []);
+    }
+
     /// The one cookie in the jar.
     pub(crate) fn cookie(&mut self) -> Cookie {
         let mut jar = self.browser.jar();
@@ -110,6 +121,11 @@ impl Product {
         let ask = ListSessionsRequest { user_id: user.to_owned(), ..Default::default() };
         self.service.sessions().list_sessions(ask).await.unwrap().into_inner().sessions
     }
+}
+
+/// Holds an answer to a refusal.
+pub(crate) fn is_refused(answer: &Value, reason: &str) {
+    assert_eq!((&answer["status"], &answer["body"]["reason"]), (&401.into(), &reason.into()));
 }
 
 /// The access token of an answer.

@@ -120,5 +120,7 @@ fn cors(origins: &AllowedOrigins) -> CorsLayer {
             HeaderName::from_static("traceparent"),
             HeaderName::from_static("tracestate"),
         ])
+        // Or a page of another origin would not know when to try again.
+        .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_mins(10))
 }

@@ -1,0 +1,82 @@
+//! Somebody copies the cookie out of the jar, and uses it from elsewhere.
+
+use token_authority::transport::proto::v1::InactiveReason;
+
+use crate::chromium::Tab;
+use crate::product::{LATER, Product};
+use crate::support::http::Answer;
+
+/// A user who is logged in, and whose cookie was copied.
+async fn robbed() -> (Product, Tab, String) {
+    let mut product = Product::start().await;
+    let tab = product.tab();
+    product.log_in(tab, "alice");
+    product.refresh(tab);
+    product.clock.forward(LATER);
+    let copy = product.cookie().value;
+    (product, tab, copy)
+}
+
+fn is_caught(answer: &Answer, reason: &str) {
+    assert_eq!((answer.status, &answer.json()["reason"]), (401, &reason.into()), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_who_comes_after_the_browser_is_found_out() {
+    let (mut product, tab, copy) = robbed().await;
+    let access = product.refresh(tab);
+    assert!(product.validate(&access).await.active);
+    product.clock.forward(LATER);
+    is_caught(&product.service.http().refresh(&copy).await, "reused");
+    // The session is over for both, at once, and the user is told why.
+    assert_eq!(product.validate(&access).await.inactive_reason(), InactiveReason::Revoked);
+    product.is_logged_out(tab, "revoked");
+    product.log_in(tab, "alice");
+    product.refresh(tab);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_who_comes_first_is_found_out_when_the_browser_comes() {
+    let (mut product, tab, copy) = robbed().await;
+    let thief = product.service.http();
+    let stolen = thief.refresh(&copy).await;
+    let (token, access) = (stolen.new_token().unwrap(), stolen.json());
+    assert!(product.validate(access["accessToken"].as_str().unwrap()).await.active);
+    product.clock.forward(LATER);
+    product.is_logged_out(tab, "reused");
+    is_caught(&thief.refresh(&token).await, "revoked");
+}
+
+/// The service never saw the thief's access token, so it takes its reply for one that was lost, and
+/// gives the browser another token in its place: whoever comes with the displaced one is the thief.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thief_who_lies_low_is_found_out_when_coming_back() {
+    let (mut product, tab, copy) = robbed().await;
+    let thief = product.service.http();
+    let token = thief.refresh(&copy).await.new_token().unwrap();
+    product.clock.forward(LATER);
+    product.refresh(tab);
+    product.clock.forward(LATER);
+    is_caught(&thief.refresh(&token).await, "reused");
+    product.is_logged_out(tab, "revoked");
+}
+
+/// A page that is open goes on to try with a cookie that is gone, and is told to log in.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_tabs_are_told() {
+    let (mut product, tab, copy) = robbed().await;
+    let tabs = [tab, product.tab(), product.tab()];
+    for _ in 0..2 {
+        product.refresh(tab);
+        product.clock.forward(LATER);
+    }
+    is_caught(&product.service.http().refresh(&copy).await, "reused");
+    for answer in product.browser.run(&tabs, "refresh()") {
+        let answer = answer.unwrap();
+        let reason = answer["body"]["reason"].as_str().unwrap();
+        // Whoever asks after the first answer has no cookie to show any more.
+        assert!(["revoked", "invalid"].contains(&reason), "{answer}");
+        assert_eq!(answer["status"], 401);
+    }
+    assert_eq!(product.browser.jar(), []);
+}
