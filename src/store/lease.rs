@@ -190,3 +190,69 @@ impl<DB: Database> DerefMut for Lease<DB> {
         self.connection.as_mut().expect("a lease holds its connection")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Sqlite;
+    use sqlx::sqlite::SqlitePoolOptions;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn loans(most: u32, patience: Duration) -> Loans<Sqlite> {
+        let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(patience);
+        Loans::of(pool.connect_lazy("sqlite::memory:").unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn few_are_lent_to_many_who_all_get_one() {
+        let loans = Arc::new(loans(2, Duration::from_mins(1)));
+        let lent = Arc::new(AtomicU32::new(0));
+        let borrow = |_| {
+            let (loans, lent) = (Arc::clone(&loans), Arc::clone(&lent));
+            tokio::spawn(async move {
+                let mut lease = loans.take().await.unwrap();
+                assert!(lent.fetch_add(1, Ordering::SeqCst) < 2);
+                lease.ping().await.unwrap();
+                lent.fetch_sub(1, Ordering::SeqCst);
+                lease.give_back();
+            })
+        };
+        for borrowed in futures::future::join_all((0..200).map(borrow)).await {
+            borrowed.unwrap();
+        }
+        let (open, idle) = loans.figures();
+        assert!((1..=2).contains(&open) && idle == open, "{open} open, {idle} idle");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_too_long_is_told() {
+        let loans = loans(1, Duration::from_millis(50));
+        let _lease = loans.take().await.unwrap();
+        assert!(matches!(loans.take().await, Err(sqlx::Error::PoolTimedOut)));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_not_given_back_is_closed_and_leaves_its_place() {
+        let loans = loans(1, Duration::from_mins(1));
+        drop(loans.take().await.unwrap());
+        assert_eq!(loans.figures(), (0, 0));
+        loans.take().await.unwrap().give_back();
+        assert_eq!(loans.figures(), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_those_at_work_and_lends_no_more() {
+        let loans = Arc::new(loans(2, Duration::from_mins(1)));
+        let (first, second) = (loans.take().await.unwrap(), loans.take().await.unwrap());
+        first.give_back();
+        let closing = tokio::spawn({
+            let loans = Arc::clone(&loans);
+            async move { loans.close().await }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!closing.is_finished());
+        second.give_back();
+        tokio::time::timeout(Duration::from_secs(10), closing).await.unwrap().unwrap();
+        assert!(matches!(loans.take().await, Err(sqlx::Error::PoolClosed)));
+    }
+}
