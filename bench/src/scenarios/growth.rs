@@ -59,10 +59,10 @@ async fn costs(bench: &Bench<'_>, size: u64) -> ([f64; 4], Vec<String>) {
     for _ in 0..bench.settings.rounds {
         let turn = bench.settings.turn();
         let before = whole_pages(bench).await;
-        let issued = load::closed(issuing(&clients, 64), turn).await;
-        let logins = issued.per_second * turn.as_secs_f64();
+        let logged_in = load::closed(issuing(&clients, 64), turn).await;
+        let logins = logged_in.per_second * turn.as_secs_f64();
         pages.push(format!("{:.2}", (whole_pages(bench).await - before) / logins));
-        issues.push(issued);
+        issues.push(logged_in);
         refreshes.push(load::closed(refreshing(&clients, 64).await, turn).await);
         lists.push(load::closed(listing(&clients, size), turn).await);
     }
