@@ -5,10 +5,6 @@
 //! system calls here and fifty packets there. So a flush first lets whatever else is ready to run
 //! have its turn, once, and then sends all that has come together. There is no timer: where
 //! nothing else is ready, the turn comes back at once.
-//!
-//! Where each answer has a question of its own before it, nothing comes together, and the turn
-//! would only wake another thread. So a flush waits only since two followed each other without
-//! anything read in between, and until one has waited in vain.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -25,18 +21,13 @@ const MOST: usize = 64 * 1024;
 pub(super) struct Gather<T> {
     inner: T,
     gathered: BytesMut,
-    /// How much had gathered when the flush under way let the others go first.
-    deferred: Option<usize>,
-    /// Whether something was flushed since something was last read.
-    answered: bool,
-    /// Whether answers come several at a time.
-    bursts: bool,
+    /// Whether the flush under way has let the others go first.
+    deferred: bool,
 }
 
 impl<T> Gather<T> {
     pub(super) fn new(inner: T) -> Self {
-        let gathered = BytesMut::new();
-        Self { inner, gathered, deferred: None, answered: false, bursts: false }
+        Self { inner, gathered: BytesMut::new(), deferred: false }
     }
 }
 
@@ -64,10 +55,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Gather<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        self.answered &= buffer.filled().len() == before;
-        read
+        Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
 
@@ -100,20 +88,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Gather<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.gathered.is_empty() && self.deferred.is_none() {
-            self.bursts |= self.answered;
-            self.answered = true;
-            self.deferred = Some(self.gathered.len());
-            if self.bursts {
-                // A task that wakes itself goes to the end of the queue.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-        } else if self.deferred == Some(self.gathered.len()) {
-            self.bursts = false;
+        if !self.gathered.is_empty() && !self.deferred {
+            self.deferred = true;
+            // A task that wakes itself goes to the end of the queue.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         ready!(self.poll_send(context))?;
-        self.deferred = None;
+        self.deferred = false;
         Pin::new(&mut self.inner).poll_flush(context)
     }
 
@@ -155,61 +137,24 @@ mod tests {
         }
     }
 
-    impl AsyncRead for Counted {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            buffer.put_slice(b"?");
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    /// Flushes; between the turns that it takes, `more` is written. How many turns it took.
-    async fn flush(gather: &mut Gather<Counted>, more: &[u8]) -> usize {
+    #[tokio::test]
+    async fn what_comes_while_others_have_their_turn_goes_along() {
+        let mut gather = Gather::new(Counted::default());
+        gather.write_all(b"one").await.unwrap();
         let mut turns = 0;
         std::future::poll_fn(|context| {
             turns += 1;
-            let flushed = Pin::new(&mut *gather).poll_flush(context);
-            if flushed.is_pending() && !more.is_empty() {
-                assert!(Pin::new(&mut *gather).poll_write(context, more).is_ready());
+            let flushed = Pin::new(&mut gather).poll_flush(context);
+            if flushed.is_pending() {
+                assert!(Pin::new(&mut gather).poll_write(context, b"two").is_ready());
             }
             flushed
         })
         .await
         .unwrap();
-        turns
-    }
-
-    #[tokio::test]
-    async fn what_comes_while_others_have_their_turn_goes_along() {
-        let mut gather = Gather::new(Counted::default());
-        gather.write_all(b"one").await.unwrap();
-        assert_eq!(flush(&mut gather, b"").await, 1);
-        gather.write_all(b"two").await.unwrap();
-        assert_eq!(flush(&mut gather, b"three").await, 2, "the second since a read");
-        assert_eq!((gather.inner.writes, gather.inner.bytes), (2, 11));
-        gather.read_u8().await.unwrap();
-        gather.write_all(b"four").await.unwrap();
-        assert_eq!(flush(&mut gather, b"five").await, 2, "they still come in bursts");
-        assert_eq!((gather.inner.writes, gather.inner.bytes), (3, 19));
+        assert_eq!((turns, gather.inner.writes, gather.inner.bytes), (2, 1, 6));
         gather.flush().await.unwrap();
-        assert_eq!(gather.inner.writes, 3, "nothing is sent for nothing");
-    }
-
-    #[tokio::test]
-    async fn where_each_answer_has_a_question_before_it_none_waits() {
-        let mut gather = Gather::new(Counted::default());
-        for expected in [1, 2, 1, 1] {
-            gather.write_all(b"answer").await.unwrap();
-            assert_eq!(flush(&mut gather, b"").await, expected);
-            // Of four, only the second has no question of its own; and it waits in vain.
-            if gather.inner.writes != 1 {
-                gather.read_u8().await.unwrap();
-            }
-        }
-        assert_eq!(gather.inner.writes, 4);
+        assert_eq!(gather.inner.writes, 1, "nothing is sent for nothing");
     }
 
     #[tokio::test]
