@@ -144,7 +144,15 @@ impl<DB: Database> Shared<DB> {
 }
 
 impl<DB: Database> Lease<DB> {
-    /// Gives a sound connection back.
+    /// Gives a connection back to its pool, which asks whether it is ready; a transaction that was
+    /// left in it is undone by that.
+    pub(super) fn retire(mut self) {
+        if let Some(connection) = self.connection.take() {
+            retire(connection);
+        }
+    }
+
+    /// Gives back a sound connection, in which nothing is left undone.
     pub(super) fn give_back(mut self) {
         let Some(connection) = self.connection.take() else { return };
         let kept = Warm { connection, out_since: self.out_since, idle_since: Instant::now() };

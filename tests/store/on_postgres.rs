@@ -196,9 +196,24 @@ async fn holds_up_no_other(url: &str, direct: &str) {
             }
         }
     }
+    let alone = store.refresh(logins.refresh(&tokens[7], START + DAY)).await;
+    assert!(matches!(alone, Err(StoreError::Held)), "{alone:?}");
+    nothing_is_left_open(direct).await;
     holding.rollback().await.unwrap();
     let refreshed = store.refresh(logins.refresh(&tokens[7], START + DAY)).await.unwrap();
     assert_eq!(refreshed.verdict, Verdict::Rotate);
+}
+
+/// What failed in a transaction has ended it too, though nobody has used its connection since.
+async fn nothing_is_left_open(url: &str) {
+    let mut admin = PgConnection::connect(url).await.unwrap();
+    let failed = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND state = 'idle in transaction (aborted)'";
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while admin.fetch_one(failed).await.unwrap().get::<i64, _>(0) > 0 {
+        assert!(Instant::now() < deadline, "a failed transaction is still open");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

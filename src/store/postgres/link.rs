@@ -284,14 +284,17 @@ impl Link {
     }
 }
 
-/// Gives the connection back if it is sound.
+/// Gives the connection back if it is sound. After a failure there may be a transaction in it that
+/// is yet to be undone.
 pub(super) fn settle<T>(
     lease: Lease<Postgres>,
     result: Result<T, sqlx::Error>,
 ) -> Result<T, Failure> {
     let result = result.map_err(Failure::from);
-    if !result.as_ref().is_err_and(Failure::breaks_connection) {
-        lease.give_back();
+    match &result {
+        Ok(_) => lease.give_back(),
+        Err(failure) if !failure.breaks_connection() => lease.retire(),
+        Err(_) => {}
     }
     result
 }
