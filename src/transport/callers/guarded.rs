@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{MethodRouter, on};
-use http::StatusCode;
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode, Version};
 use tower_http::cors::CorsLayer;
 
 use super::gate::Gate;
@@ -42,7 +45,7 @@ impl Guarded {
     }
 
     fn add(mut self, route: &Route, handler: MethodRouter) -> Self {
-        let limited = handler.layer(DefaultBodyLimit::max(BODY_BYTES));
+        let limited = handler.layer(DefaultBodyLimit::max(BODY_BYTES)).layer(from_fn(say_the_end));
         let mut guarded = limited.layer(self.gate.before_route(route.access()));
         if route.access() == Access::Browser {
             // Outside the gate, so that a page of another origin can read a refusal too.
@@ -62,13 +65,23 @@ impl Guarded {
     }
 }
 
+/// The rest of a body that is too large is not read, so its connection ends with the answer. A client
+/// that is not told may send its next request into it. HTTP/2 ends only the request.
+async fn say_the_end(request: Request, next: Next) -> Response {
+    let version = request.version();
+    let mut answer = next.run(request).await;
+    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use axum::body::Body;
     use bytes::Bytes;
-    use http::{HeaderValue, Request, Response};
     use tower::ServiceExt as _;
 
     use super::*;
@@ -97,7 +110,7 @@ mod tests {
             .into_router()
     }
 
-    async fn ask(router: &Router, method: &str, path: &str, body: usize) -> Response<Body> {
+    async fn ask(router: &Router, method: &str, path: &str, body: usize) -> Response {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -112,8 +125,13 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_bounded_and_a_method_is_the_table_s() {
         let router = router();
-        assert_eq!(ask(&router, "POST", "/oauth2/revoke", BODY_BYTES).await.status(), 200);
-        assert_eq!(ask(&router, "POST", "/oauth2/revoke", BODY_BYTES + 1).await.status(), 413);
+        let whole = ask(&router, "POST", "/oauth2/revoke", BODY_BYTES).await;
+        assert_eq!((whole.status().as_u16(), whole.headers().get("connection")), (200, None));
+        let larger = ask(&router, "POST", "/oauth2/revoke", BODY_BYTES + 1).await;
+        assert_eq!(
+            (larger.status().as_u16(), larger.headers()["connection"].to_str().unwrap()),
+            (413, "close")
+        );
         assert_eq!(ask(&router, "GET", "/oauth2/revoke", 0).await.status(), 405);
         assert_eq!(ask(&router, "POST", "/oauth2/introspect", 0).await.status(), 404, "not served");
     }
