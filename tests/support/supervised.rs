@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const SHELL: &str = r#"
@@ -102,8 +103,19 @@ pub(crate) fn unprivileged(program: &str) -> Command {
 }
 
 /// A port of the loopback interface that is free now.
+///
+/// None that a connection or a port of no number is given by the system meanwhile, and none twice.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static DRAWN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
+        // Linux gives out those from 32768.
+        let port = 20_000 + std::process::id().wrapping_mul(101).wrapping_add(drawn) % 12_000;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until something listens on a loopback port.
