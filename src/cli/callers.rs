@@ -18,7 +18,10 @@ use crate::transport::callers::roles::Role;
 const KEY_ID: usize = 12;
 
 pub(super) fn command() -> Command {
-    let name = || Arg::new("caller").value_name("NAME").required(true);
+    let name = || {
+        let name = Arg::new("caller").value_name("NAME").required(true);
+        name.help("The caller's name, as logs and limits know it")
+    };
     let role = Arg::new("role")
         .long("role")
         .value_name("ROLE")

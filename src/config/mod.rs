@@ -241,6 +241,7 @@ fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
     if production && !secure {
         reader.problem("COOKIE_SECURE may be false only in development");
     }
+    check_prefix(reader, &name, secure);
     let origins: Vec<_> = reader.list("ALLOWED_ORIGINS").into_iter().map(str::to_owned).collect();
     for origin in origins.iter().filter(|origin| !is_origin(origin)) {
         reader.problem(format!(
@@ -250,6 +251,24 @@ fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
     BrowserSettings {
         cookie: CookieSettings { name, secure },
         origins: AllowedOrigins::new(origins),
+    }
+}
+
+/// What a name's prefix promises to browsers, which drop a cookie that does not keep it
+/// (RFC 6265bis section 4.1.3).
+fn check_prefix(reader: &mut Reader<'_>, name: &str, secure: bool) {
+    let name = name.to_ascii_lowercase();
+    if name.starts_with("__host-") {
+        reader.problem(
+            "REFRESH_COOKIE_NAME begins with `__Host-`, which browsers take only with Path=/, \
+             but this cookie's path is /api/auth; use `__Secure-`",
+        );
+    }
+    if name.starts_with("__secure-") && !secure {
+        reader.problem(
+            "REFRESH_COOKIE_NAME begins with `__Secure-`, but COOKIE_SECURE=false: browsers drop \
+             the cookie",
+        );
     }
 }
 

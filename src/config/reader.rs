@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
 
 /// Whether a secret was copied from some documentation, or typed without thought.
 fn is_placeholder(secret: &str) -> bool {
-    const GIVEAWAYS: [&str; 14] = [
+    const GIVEAWAYS: [&str; 22] = [
         "changeme",
         "change-me",
         "change_me",
@@ -137,10 +137,25 @@ fn is_placeholder(secret: &str) -> bool {
         "secret_key",
         "replace",
         "xxxx",
+        "do-not-use",
+        "do_not_use",
+        "insecure",
+        "dev-secret",
+        "test-secret",
+        "todo-",
+        "password",
+        "openssl",
     ];
     let lower = secret.to_ascii_lowercase();
     let distinct = secret.bytes().collect::<std::collections::BTreeSet<_>>().len();
-    distinct < 8 || GIVEAWAYS.iter().any(|giveaway| lower.contains(giveaway))
+    distinct < 8
+        || is_a_repetition(secret.as_bytes())
+        || GIVEAWAYS.iter().any(|giveaway| lower.contains(giveaway))
+}
+
+/// Whether it is a dozen bytes at most, again and again.
+fn is_a_repetition(secret: &[u8]) -> bool {
+    (1..=12).any(|period| secret.iter().zip(secret.iter().skip(period)).all(|(a, b)| a == b))
 }
 
 #[cfg(test)]
@@ -154,6 +169,12 @@ mod tests {
             "change-me-change-me-change-me-change-me",
             "0000000000000000000000000000000000000000",
             "CHANGE_ME_IN_PRODUCTION_PLEASE_0123456789",
+            "dev-secret-do-not-use-in-production-123",
+            "test-secret-test-secret-test-secret-12",
+            "insecure-development-secret-0123456789",
+            "12345678901234567890123456789012",
+            "TODO-generate-a-secret-before-deploying",
+            "use-openssl-rand-base64-32-to-generate",
         ] {
             assert!(is_placeholder(bad), "{bad}");
         }

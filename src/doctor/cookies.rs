@@ -33,23 +33,6 @@ fn is_local(host: &str) -> bool {
     ["localhost", "127.0.0.1", "[::1]"].contains(&host) || host.ends_with(".localhost")
 }
 
-/// What cookie name prefixes promise to browsers (RFC 6265bis section 4.1.3).
-pub(super) fn prefix(patient: &Patient<'_>) -> Vec<Finding> {
-    let cookie = &patient.config.browser.cookie;
-    let name = cookie.name.to_ascii_lowercase();
-    if name.starts_with("__host-") {
-        let message = "REFRESH_COOKIE_NAME begins with `__Host-`, which browsers take only with \
-                       Path=/: they drop this cookie, whose path is /api/auth; use `__Secure-`";
-        return vec![Finding::error("cookie.prefix", message)];
-    }
-    if name.starts_with("__secure-") && !cookie.secure {
-        let message = "REFRESH_COOKIE_NAME begins with `__Secure-`, but COOKIE_SECURE=false: \
-                       browsers drop the cookie";
-        return vec![Finding::error("cookie.prefix", message)];
-    }
-    Vec::new()
-}
-
 /// Pages over plain HTTP, and a cookie for HTTPS; or the other way round.
 pub(super) fn scheme(patient: &Patient<'_>) -> Vec<Finding> {
     let secure = patient.config.browser.cookie.secure;

@@ -78,7 +78,6 @@ pub const CHECKS: &[Check] = &[
     secrets::fingerprints,
     secrets::shared,
     secrets::short_of_randomness,
-    cookies::prefix,
     cookies::scheme,
     cookies::site,
     cookies::default_port,

@@ -14,7 +14,7 @@ const FAULTS: &[Fault] = &[
     (&[("BETTER_AUTH_SECRET", JWT_SECRET)], "error", "secrets.shared"),
     (&[("JWT_SECRET_PREVIOUS", AUTHORITY_SECRET)], "error", "settings"),
     (&[("JWT_SECRET", "0123456789abcdef0123456789abcdef")], "warn", "secrets.randomness"),
-    (&[("REFRESH_COOKIE_NAME", "__Host-refresh")], "error", "cookie.prefix"),
+    (&[("REFRESH_COOKIE_NAME", "__Host-refresh")], "error", "settings"),
     (
         &[
             ("REFRESH_COOKIE_NAME", "__Secure-refresh"),
@@ -23,7 +23,7 @@ const FAULTS: &[Fault] = &[
             ("ALLOWED_ORIGINS", "http://localhost:3000"),
         ],
         "error",
-        "cookie.prefix",
+        "settings",
     ),
     (&[("ALLOWED_ORIGINS", "http://app.example.com")], "error", "cookie.secure"),
     (&[("COOKIE_SECURE", "false"), ("ENVIRONMENT", "development")], "error", "cookie.secure"),

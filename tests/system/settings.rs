@@ -122,6 +122,11 @@ fn combinations_that_make_no_sense_are_refused() {
         (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "is no well-formed Postgres URL"),
         (vec![("DATABASE_URL", "sqlite::memory:")], "names a database in memory"),
         (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "httpx://h:1")], "must be a URL"),
+        (vec![("REFRESH_COOKIE_NAME", "__Host-r")], "only with Path=/"),
+        (
+            vec![("REFRESH_COOKIE_NAME", "__secure-r"), ("COOKIE_SECURE", "false")],
+            "drop the cookie",
+        ),
     ] {
         let setup =
             settings.iter().fold(setup.clone(), |setup, (name, text)| setup.set(name, text));

@@ -55,7 +55,8 @@ where
     }
 }
 
-/// Ends the session whose refresh token is in the cookie.
+/// Ends the session whose refresh token is in the cookie; with several cookies of that name each
+/// of theirs, so that none which a later request would send stays good.
 pub(super) async fn logout<C>(
     State(adapter): State<Arc<Adapter<C>>>,
     headers: HeaderMap,
@@ -69,7 +70,7 @@ where
     if !adapter.settings.origins.admits(&headers) {
         return foreign();
     }
-    if let Some(refresh_token) = adapter.settings.cookie.read(&headers) {
+    for refresh_token in adapter.settings.cookie.read_all(&headers) {
         let ask = RevokeRefreshTokenRequest { refresh_token };
         if let Err(error) = adapter.client.clone().revoke_refresh_token(ask).await {
             // The cookie stays, so that trying again can still end the session.

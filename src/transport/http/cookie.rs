@@ -20,13 +20,18 @@ impl CookieSettings {
     /// Reads the cookie. Of several by that name the first counts, whose path is the most
     /// specific (RFC 6265 section 5.4).
     pub(super) fn read(&self, headers: &HeaderMap) -> Option<String> {
+        self.read_all(headers).next()
+    }
+
+    /// Reads each cookie of that name.
+    pub(super) fn read_all(&self, headers: &HeaderMap) -> impl Iterator<Item = String> {
         headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, value)| *name == self.name && !value.is_empty())
+            .filter(|(name, value)| *name == self.name && !value.is_empty())
             .map(|(_, value)| value.trim_matches('"').to_owned())
     }
 

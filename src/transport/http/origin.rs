@@ -3,6 +3,9 @@
 
 use http::{HeaderMap, header};
 
+/// Where a browser says how the page's site stands to this one (Fetch Metadata).
+const SITE: &str = "sec-fetch-site";
+
 /// Other origins that may call with credentials, such as `https://app.example.com`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigins(Vec<String>);
@@ -22,19 +25,26 @@ impl AllowedOrigins {
 
     /// Whether a request may use the cookie. A browser always tells the origin of a `POST`; a
     /// request that tells none, and is not marked as cross-site, is no browser's.
+    /// A request that tells either twice is none either, and not to be trusted.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+        let twice = |name: &str| headers.get_all(name).iter().nth(1).is_some();
+        if twice(header::ORIGIN.as_str()) || twice(SITE) {
+            return false;
+        }
         match headers.get(header::ORIGIN) {
             Some(origin) => origin.to_str().is_ok_and(|origin| {
                 self.0.iter().any(|allowed| allowed == origin) || is_own(origin, headers)
             }),
-            None => headers.get("sec-fetch-site").is_none_or(|site| site != "cross-site"),
+            None => headers
+                .get(SITE)
+                .is_none_or(|site| !site.as_bytes().eq_ignore_ascii_case(b"cross-site")),
         }
     }
 }
 
 /// Whether the page came from the very host that it now calls.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site");
+    let site = headers.get(SITE);
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     site.is_none_or(|site| site == "same-origin") && authority.is_some() && authority == host
@@ -76,11 +86,22 @@ mod tests {
             let origin = Box::leak(foreign.to_owned().into_boxed_str());
             assert!(!admits(&[host, ("origin", origin)]), "{foreign}");
         }
-        assert!(!admits(&[host, ("sec-fetch-site", "cross-site")]));
+        for site in ["cross-site", "Cross-Site"] {
+            assert!(!admits(&[host, ("sec-fetch-site", site)]), "{site}");
+        }
         assert!(!admits(&[
             host,
             ("origin", "https://auth.example"),
             ("sec-fetch-site", "cross-site")
         ]));
+    }
+
+    #[test]
+    fn what_is_told_twice_is_not_believed() {
+        let (host, own) = (("host", "auth.example"), ("origin", "https://app.example"));
+        assert!(!admits(&[host, own, ("origin", "https://evil.example")]));
+        assert!(!admits(&[host, own, own]));
+        let same = ("sec-fetch-site", "same-origin");
+        assert!(!admits(&[host, same, ("sec-fetch-site", "cross-site")]));
     }
 }
