@@ -108,58 +108,12 @@ mod tests {
 
     /// Counts its writes.
     #[derive(Default)]
-    struct Counted {
-        writes: usize,
-        bytes: usize,
-    }
-
-    impl AsyncWrite for Counted {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            self.writes += 1;
-            self.bytes += bytes.len();
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    #[tokio::test]
-    async fn what_comes_while_others_have_their_turn_goes_along() {
-        let mut gather = Gather::new(Counted::default());
-        gather.write_all(b"one").await.unwrap();
-        let mut turns = 0;
-        std::future::poll_fn(|context| {
-            turns += 1;
-            let flushed = Pin::new(&mut gather).poll_flush(context);
-            if flushed.is_pending() {
-                assert!(Pin::new(&mut gather).poll_write(context, b"two").is_ready());
-            }
-            flushed
-        })
-        .await
-        .unwrap();
-        assert_eq!((turns, gather.inner.writes, gather.inner.bytes), (2, 1, 6));
-        gather.flush().await.unwrap();
-        assert_eq!(gather.inner.writes, 1, "nothing is sent for nothing");
-    }
-
-    /// Counts what is written to it.
-    struct Watched {
-        inner: tokio::io::DuplexStream,
+    struct Counted<T> {
+        inner: T,
         writes: Arc<AtomicUsize>,
     }
 
-    impl AsyncRead for Watched {
+    impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
         fn poll_read(
             mut self: Pin<&mut Self>,
             context: &mut Context<'_>,
@@ -169,7 +123,7 @@ mod tests {
         }
     }
 
-    impl AsyncWrite for Watched {
+    impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
         fn poll_write(
             mut self: Pin<&mut Self>,
             context: &mut Context<'_>,
@@ -188,12 +142,38 @@ mod tests {
         }
     }
 
+    impl Gather<Counted<Vec<u8>>> {
+        fn written(&self) -> (usize, usize) {
+            (self.inner.writes.load(Ordering::Relaxed), self.inner.inner.len())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_others_have_their_turn_goes_along() {
+        let mut gather = Gather::new(Counted::<Vec<u8>>::default());
+        gather.write_all(b"one").await.unwrap();
+        let mut turns = 0;
+        std::future::poll_fn(|context| {
+            turns += 1;
+            let flushed = Pin::new(&mut gather).poll_flush(context);
+            if flushed.is_pending() {
+                assert!(Pin::new(&mut gather).poll_write(context, b"two").is_ready());
+            }
+            flushed
+        })
+        .await
+        .unwrap();
+        assert_eq!((turns, gather.written()), (2, (1, 6)));
+        gather.flush().await.unwrap();
+        assert_eq!(gather.written().0, 1, "nothing is sent for nothing");
+    }
+
     #[tokio::test]
     async fn a_burst_of_answers_with_tokens_goes_in_few_writes() {
         const BURST: usize = 50;
         let (theirs, ours) = tokio::io::duplex(1 << 20);
         let writes = Arc::new(AtomicUsize::new(0));
-        let watched = Watched { inner: ours, writes: Arc::clone(&writes) };
+        let counted = Counted { inner: ours, writes: Arc::clone(&writes) };
         let all_here = Arc::new(Barrier::new(BURST));
         let service = service_fn(move |_| {
             let all_here = Arc::clone(&all_here);
@@ -205,7 +185,7 @@ mod tests {
         });
         let executor = TokioExecutor::new();
         let server = hyper::server::conn::http2::Builder::new(executor.clone());
-        tokio::spawn(server.serve_connection(TokioIo::new(Gather::new(watched)), service));
+        tokio::spawn(server.serve_connection(TokioIo::new(Gather::new(counted)), service));
         let (client, connection) =
             hyper::client::conn::http2::handshake(executor, TokioIo::new(theirs)).await.unwrap();
         tokio::spawn(connection);
@@ -224,13 +204,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_gathers_is_bounded_and_all_of_it_arrives() {
-        let mut gather = Gather::new(Counted::default());
+        let mut gather = Gather::new(Counted::<Vec<u8>>::default());
         for _ in 0..5 {
             gather.write_all(&vec![0; MOST / 2]).await.unwrap();
         }
-        assert_eq!(gather.inner.bytes, 2 * MOST);
+        assert_eq!(gather.written().1, 2 * MOST);
         gather.shutdown().await.unwrap();
-        assert_eq!(gather.inner.bytes, 5 * MOST / 2);
+        assert_eq!(gather.written().1, 5 * MOST / 2);
     }
 
     #[tokio::test]
