@@ -1,5 +1,9 @@
 //! Changes to stored sessions: read together, judged one after the other, written together.
 //!
+//! Most are refreshes of which it can be presumed that they rotate the current token of a live
+//! session. Those are written first, on that condition; whoever is not as presumed is read and
+//! judged. Why: `docs/adr/0002-two-stores.md`.
+//!
 //! Changes of one session in one batch are folded in the order of their arrival, so fifty
 //! simultaneous refreshes of one token are one read and one write. Each write is a
 //! compare-and-swap by revision; whoever loses it is read and judged again.
@@ -7,7 +11,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::rows::{Row, Rows, Swap};
+use super::lineages::Lineages;
+use super::rows::{Rotation, Row, Rows, Swap};
 use super::{Refresh, Refreshed, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::SessionId;
@@ -59,12 +64,30 @@ pub(super) enum Changed {
     Revoked(Option<Session>),
 }
 
+impl Changed {
+    fn rotated(session: Session, rotation: Rotation) -> Self {
+        let token = Some(rotation.presumed.successor);
+        Self::Refreshed(Refreshed { verdict: Verdict::Rotate, session: Some(session), token })
+    }
+}
+
 impl Change {
     pub(super) fn session_id(&self) -> SessionId {
         match self {
             Self::Refresh(refresh) => refresh.presented.session_id(),
             Self::Revoke(ending) => ending.session_id,
         }
+    }
+
+    /// The rotation that this most probably is, where all that it takes is known.
+    fn presume(&self, policy: &Policy, lineages: &Lineages) -> Option<Rotation> {
+        let Self::Refresh(Refresh { presented, candidate, now, rollout }) = self else {
+            return None;
+        };
+        let auth_method = rollout.method_for_all()?;
+        let key = lineages.find(presented.session_id())?;
+        let presumed = rotation::presume(&key, presented, candidate, *now, policy)?;
+        Some(Rotation { presumed, auth_method })
     }
 
     fn fold(&self, session: Option<&mut Session>, policy: &Policy) -> Changed {
@@ -102,16 +125,17 @@ fn fold_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session
 pub(super) async fn make(
     rows: &dyn Rows,
     rules: &Rules,
+    lineages: &Lineages,
     changes: Vec<Change>,
 ) -> Vec<Result<Changed, StoreError>> {
-    let mut results: Vec<_> = changes.iter().map(|_| None).collect();
+    let mut results = presume(rows, rules, lineages, &changes).await;
     let mut held = 0;
     for _ in 0..ATTEMPTS {
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
         let mut batches = if unsettled.is_empty() { vec![] } else { vec![unsettled] };
         while let Some(batch) = batches.pop() {
             let attempted = if held < HELD {
-                attempt(rows, rules, &changes, &batch).await
+                attempt(rows, rules, lineages, &changes, &batch).await
             } else {
                 Err(StoreError::Held)
             };
@@ -140,16 +164,52 @@ pub(super) async fn make(
     results.into_iter().map(|result| result.unwrap_or_else(contended)).collect()
 }
 
+/// Rotates at once what is presented by itself and is as presumed. Of all others it says nothing.
+async fn presume(
+    rows: &dyn Rows,
+    rules: &Rules,
+    lineages: &Lineages,
+    changes: &[Change],
+) -> Vec<Option<Result<Changed, StoreError>>> {
+    let mut results: Vec<_> = changes.iter().map(|_| None).collect();
+    let all: Vec<usize> = (0..changes.len()).collect();
+    let (alone, rotations): (Vec<usize>, Vec<Rotation>) = by_session(changes, &all)
+        .into_values()
+        .filter_map(|indexes| <[usize; 1]>::try_from(indexes).ok())
+        .filter_map(|[i]| Some((i, changes[i].presume(&rules.policy, lineages)?)))
+        .unzip();
+    if rotations.is_empty() {
+        return results;
+    }
+    match rows.rotate(&rotations).await {
+        Ok(rotated) => {
+            for ((i, rotation), session) in alone.into_iter().zip(rotations).zip(rotated) {
+                results[i] = session.map(|session| Ok(Changed::rotated(session, rotation)));
+            }
+        }
+        // It is about one session's row: each is judged, and that one fails by itself.
+        Err(StoreError::Inconsistent(_) | StoreError::Held) => {}
+        Err(error) => {
+            for i in alone {
+                results[i] = Some(Err(error.clone()));
+            }
+        }
+    }
+    results
+}
+
 /// Reads, judges and writes once. Answers for those changes that are settled by it.
 async fn attempt(
     rows: &dyn Rows,
     rules: &Rules,
+    lineages: &Lineages,
     changes: &[Change],
     batch: &[usize],
 ) -> Result<Vec<(usize, Changed)>, StoreError> {
     let by_session = by_session(changes, batch);
     let ids: Vec<SessionId> = by_session.keys().copied().collect();
     let loaded = rows.load(&ids).await?;
+    loaded.iter().flatten().for_each(|row| lineages.keep(&row.session));
 
     let (mut settled, mut tentative, mut swaps) = (Vec::new(), Vec::new(), Vec::new());
     for (indexes, row) in by_session.into_values().zip(loaded) {

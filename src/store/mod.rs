@@ -5,8 +5,8 @@
 //! the second sees the first. Concurrent operations are coalesced into few statements
 //! ([`coalesce`]); an operation that nobody else accompanies waits for nobody.
 //!
-//! [`Rows`] is what a database has to offer: multi-row statements and compare-and-swap by
-//! revision, written once for each kind ([`postgres`], [`sqlite`]) and held to one conformance
+//! [`Rows`] is what a database has to offer: multi-row statements that write each row on a
+//! condition, written once for each kind ([`postgres`], [`sqlite`]) and held to one conformance
 //! suite (`tests/store`).
 //!
 //! Every revocation is added to a feed in the very step that makes it. Replicas follow the feed;
@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod keys;
 mod lease;
 pub mod legacy;
+mod lineages;
 mod migrations;
 pub mod postgres;
 pub mod redis;

@@ -11,6 +11,8 @@ use super::span::System;
 use super::{KeyRows, Open, OpenedBefore, Proof, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
+use crate::token::method::AuthMethod;
+use crate::token::rotation::Presumed;
 use crate::token::session::{Revocation, RevocationReason, Session};
 
 /// A session with the number of changes that its row has seen.
@@ -31,6 +33,23 @@ pub struct Swap {
     pub revision: i64,
     /// What the world is to be told, where this is the session's revocation.
     pub revocation: Option<Revocation>,
+}
+
+/// A rotation to be written only if its session is as presumed.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// What is presumed, and what is to be written then.
+    pub presumed: Presumed,
+    /// What kind of access token the session is given beside its new refresh token.
+    pub auth_method: AuthMethod,
+}
+
+impl Rotation {
+    /// Whose refresh token it is.
+    #[must_use]
+    pub const fn session_id(&self) -> SessionId {
+        self.presumed.successor.session_id()
+    }
 }
 
 /// A place in the revocation feed, which is ordered by the database's clock.
@@ -101,6 +120,11 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
     /// another revision by now, or is gone: it is left as it is. No id comes twice in one call. A
     /// session's revocation is added to the feed in the same step.
     async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError>;
+
+    /// Rotates the refresh tokens of those sessions that are as presumed, and says what they are
+    /// by then. `None` for one that is not: it is left as it is. No session comes twice in one
+    /// call. What is written is what [`crate::token::rotation::take_effect`] makes of it.
+    async fn rotate(&self, rotations: &[Rotation]) -> Result<Vec<Option<Session>>, StoreError>;
 
     /// Records proofs: sets `proven_at` of each live session that is still at that generation and
     /// not yet proven. How many were. It changes the row's revision, so that whoever judges the

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::change::{self, Change, Changed, Ending, Rules};
 use super::coalesce::{Coalescer, LaneFigures, Lanes};
+use super::lineages::Lineages;
 use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::span::{on_sessions, spanned};
 use super::{Open, Opened, Proof, Refresh, Refreshed, Revoke, StoreError};
@@ -41,16 +42,20 @@ impl Store {
     #[must_use]
     pub fn new(rows: Arc<dyn Rows>, policy: Policy, reach: Duration) -> Self {
         let rules = Rules { policy, reach };
+        let lineages = Arc::new(Lineages::new());
+        let opened = Arc::clone(&lineages);
         let of = |rows: &Arc<dyn Rows>| Arc::clone(rows);
         let (for_opens, for_changes) = (of(&rows), of(&rows));
         let (for_loads, for_proofs) = (of(&rows), of(&rows));
         Self {
             rows,
             reach,
-            opens: Coalescer::start(WRITERS, move |batch| open(of(&for_opens), batch)),
+            opens: Coalescer::start(WRITERS, move |batch| {
+                open(of(&for_opens), Arc::clone(&opened), batch)
+            }),
             changes: Coalescer::start(WRITERS, move |batch| {
-                let rows = of(&for_changes);
-                async move { change::make(&*rows, &rules, batch).await }
+                let (rows, lineages) = (of(&for_changes), Arc::clone(&lineages));
+                async move { change::make(&*rows, &rules, &lineages, batch).await }
             }),
             loads: Coalescer::start(READERS, move |batch| load(of(&for_loads), batch)),
             proofs: Coalescer::start(HINTS, move |batch| prove(of(&for_proofs), batch)),
@@ -233,13 +238,27 @@ fn mixed_up() -> StoreError {
     StoreError::Inconsistent("a batch's answers are mixed up".into())
 }
 
-async fn open(rows: Arc<dyn Rows>, batch: Vec<Open>) -> Vec<Result<Opened, StoreError>> {
-    match open_together(&*rows, &batch).await {
+async fn open(
+    rows: Arc<dyn Rows>,
+    lineages: Arc<Lineages>,
+    batch: Vec<Open>,
+) -> Vec<Result<Opened, StoreError>> {
+    let results = open_each(&*rows, &batch).await;
+    for (open, opened) in batch.iter().zip(&results) {
+        if matches!(opened, Ok(Opened::New)) {
+            lineages.keep(&open.session);
+        }
+    }
+    results
+}
+
+async fn open_each(rows: &dyn Rows, batch: &[Open]) -> Vec<Result<Opened, StoreError>> {
+    match open_together(rows, batch).await {
         // The database refuses somebody's data: let it fail alone.
         Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
             let mut results = Vec::with_capacity(batch.len());
-            for one in &batch {
-                let result = open_together(&*rows, std::slice::from_ref(one)).await;
+            for one in batch {
+                let result = open_together(rows, std::slice::from_ref(one)).await;
                 results.push(result.and_then(|mut opened| opened.pop().ok_or_else(mixed_up)));
             }
             results

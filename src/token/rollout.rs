@@ -74,6 +74,16 @@ impl Rollout {
         }
     }
 
+    /// The kind of access token that every user is given, where it is the same for all.
+    #[must_use]
+    pub const fn method_for_all(self) -> Option<AuthMethod> {
+        match self.effective() {
+            0 => Some(AuthMethod::Session),
+            BUCKETS => Some(AuthMethod::Jwt),
+            _ => None,
+        }
+    }
+
     /// The share of users who are given JWTs, in percent: 0 where they are switched off.
     #[must_use]
     pub const fn effective(self) -> u8 {
@@ -88,6 +98,20 @@ mod tests {
 
     fn user(id: &str) -> UserId {
         UserId::new(id).unwrap()
+    }
+
+    #[test]
+    fn what_all_are_given_is_what_each_one_is() {
+        for number in 0..=100 {
+            for jwt_enabled in [true, false] {
+                let rollout = Rollout { percentage: Percentage::new(number).unwrap(), jwt_enabled };
+                let some = jwt_enabled && (1..100).contains(&number);
+                assert_eq!(rollout.method_for_all().is_none(), some);
+                if let Some(method) = rollout.method_for_all() {
+                    assert!((0..99).all(|n| rollout.method_for(&user(&format!("{n}"))) == method));
+                }
+            }
+        }
     }
 
     // Computed with Python's hashlib; docs/rollout.md lists the same ones.

@@ -18,8 +18,9 @@
 
 use std::time::Duration;
 
-use super::refresh::RefreshToken;
-use super::seal::{self, Purpose};
+use super::id::Generation;
+use super::refresh::{LineageKey, RefreshToken, TokenHash};
+use super::seal::{self, Purpose, Sealed};
 use super::session::{Lineage, RevocationReason, Revoked, Session};
 use crate::clock::Timestamp;
 
@@ -144,7 +145,7 @@ pub fn take_effect(
 ) -> Option<RefreshToken> {
     match verdict {
         Verdict::Rotate | Verdict::Remint => {
-            let successor = succeed(session, presented, candidate, now);
+            let successor = rotate(session, presented, candidate, now);
             touch(session, now, policy);
             Some(successor)
         }
@@ -172,7 +173,66 @@ pub fn take_effect(
     }
 }
 
+/// A rotation that is written before its session was read, on the condition that the session is
+/// as most are: one of which [`judge`] says [`Verdict::Rotate`], of its current token. It says
+/// so as a condition that a database can check where it writes.
+#[derive(Debug, Clone)]
+pub struct Presumed {
+    /// The presented token, which must be the session's current one.
+    pub presented: TokenHash,
+    /// When it was presented. The session must be neither revoked nor expired by then.
+    pub now: Timestamp,
+    /// The presented token must be the login's own, or last handed out before this.
+    pub handed_out_before: Timestamp,
+    /// The successor that it is exchanged for, the session's next current token.
+    pub successor: RefreshToken,
+    /// The successor's random bytes, which the presented token opens.
+    pub sealed: Sealed,
+    /// When the session ends from then on, unless its longest life is over earlier.
+    pub expires_at: Timestamp,
+    /// How long the session lives at most, from its login.
+    pub session_max_lifetime: Duration,
+}
+
+/// Presumes that a presented token is to be rotated. `key` is its session's. `None` where that is
+/// never so: its MAC is wrong, or rotation is off.
+#[must_use]
+pub fn presume(
+    key: &LineageKey,
+    presented: &RefreshToken,
+    candidate: &Candidate,
+    now: Timestamp,
+    policy: &Policy,
+) -> Option<Presumed> {
+    if !policy.rotation || !presented.is_authentic(key) {
+        return None;
+    }
+    let (successor, sealed) = succeed(key, presented, presented.generation().next(), candidate);
+    Some(Presumed {
+        presented: presented.hash(),
+        now,
+        handed_out_before: now - policy.window,
+        successor,
+        sealed,
+        expires_at: now + policy.refresh_lifetime,
+        session_max_lifetime: policy.session_max_lifetime,
+    })
+}
+
+/// A token's successor, and its random bytes for the session's row.
 fn succeed(
+    key: &LineageKey,
+    presented: &RefreshToken,
+    generation: Generation,
+    candidate: &Candidate,
+) -> (RefreshToken, Sealed) {
+    let id = presented.session_id();
+    let successor = RefreshToken::mint(key, id, generation, candidate.secret);
+    let (opener, plain) = (presented.secret(), &candidate.secret);
+    (successor, seal::seal(Purpose::Successor, opener, id, plain, candidate.nonce))
+}
+
+fn rotate(
     session: &mut Session,
     presented: &RefreshToken,
     candidate: &Candidate,
@@ -180,15 +240,8 @@ fn succeed(
 ) -> RefreshToken {
     let lineage = &mut session.lineage;
     lineage.generation = lineage.generation.next();
-    let successor =
-        RefreshToken::mint(&lineage.key, session.id, lineage.generation, candidate.secret);
-    lineage.sealed = Some(seal::seal(
-        Purpose::Successor,
-        presented.secret(),
-        session.id,
-        &candidate.secret,
-        candidate.nonce,
-    ));
+    let (successor, sealed) = succeed(&lineage.key, presented, lineage.generation, candidate);
+    lineage.sealed = Some(sealed);
     lineage.predecessor = Some(presented.hash());
     lineage.current = successor.hash();
     lineage.handed_out_at = now;

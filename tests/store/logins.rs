@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use token_authority::clock::{SeededEntropy, Timestamp, draw};
+use token_authority::store::rows::Rotation;
 use token_authority::store::{Open, OpenRequest, Refresh};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
@@ -10,7 +11,7 @@ use token_authority::token::id::{Generation, SessionId, UserId};
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rollout::Rollout;
-use token_authority::token::rotation::{Candidate, Policy};
+use token_authority::token::rotation::{Candidate, Policy, presume};
 use token_authority::token::seal::{self, Purpose, Sealed};
 use token_authority::token::session::{Lineage, Session};
 
@@ -76,6 +77,13 @@ impl Logins {
         let candidate = Candidate { secret: draw(&self.0), nonce: draw(&self.0) };
         Refresh { presented: presented.clone(), candidate, now, rollout: Rollout::COMPLETE }
     }
+}
+
+/// What is presumed of a presented token, the current one of `session`.
+pub(crate) fn rotation(session: &Session, refresh: &Refresh) -> Rotation {
+    let Refresh { presented, candidate, now, .. } = refresh;
+    let presumed = presume(&session.lineage.key, presented, candidate, *now, &POLICY).unwrap();
+    Rotation { presumed, auth_method: AuthMethod::Jwt }
 }
 
 /// 64 hex digits that say `text`.

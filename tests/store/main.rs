@@ -20,6 +20,7 @@ mod logins;
 mod on_postgres;
 mod on_sqlite;
 mod outages;
+mod presumed;
 mod races;
 mod rollouts;
 mod rows;
@@ -76,6 +77,8 @@ conformance! {
         a_validated_access_token_proves_its_generation
         sessions_are_revoked_by_token_by_id_and_by_user
         a_session_that_is_gone_is_unknown;
+    presumed:
+        a_database_takes_what_the_rules_would;
     races:
         fifty_refreshes_of_one_token_have_one_successor
         many_sessions_through_two_replicas_lose_nothing

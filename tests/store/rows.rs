@@ -112,6 +112,7 @@ pub(crate) async fn nothing_asked_is_nothing_done(database: Database) {
     assert!(database.rows.load(&[]).await.unwrap().is_empty());
     assert!(database.rows.find_requests(&[]).await.unwrap().is_empty());
     assert!(database.rows.swap(&[]).await.unwrap().is_empty());
+    assert!(database.rows.rotate(&[]).await.unwrap().is_empty());
     assert_eq!(database.rows.prove(&[]).await.unwrap(), 0);
     assert_eq!(database.rows.purge(START, 10).await.unwrap(), Purged::default());
 }

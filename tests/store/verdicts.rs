@@ -1,6 +1,7 @@
 //! The whole table of verdicts (`src/token/rotation.rs`), through a store and back out of its
 //! database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use token_authority::clock::Timestamp;
@@ -11,29 +12,49 @@ use token_authority::token::rotation::{Policy, Verdict};
 use token_authority::token::session::{RevocationReason, Revoked, Session};
 
 use crate::database::Database;
-use crate::logins::{DAY, Logins, POLICY, START, WINDOW};
+use crate::logins::{DAY, Logins, POLICY, REACH, START, WINDOW};
 
 /// One session, and a store over it.
-struct Scene {
-    database: Database,
+struct Scene<'a> {
+    database: &'a Database,
     store: Store,
+    policy: Policy,
+    memory: Memory,
     logins: Logins,
     opened: Session,
     first: RefreshToken,
 }
 
-impl Scene {
-    async fn new(database: Database, policy: Policy) -> Self {
-        let logins = Logins::new(11);
+/// What the store knows of the session when a token is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// What it has seen of it, as a replica that was there before.
+    Kept,
+    /// Nothing, as a replica that has just started.
+    Lost,
+}
+
+const MEMORIES: [Memory; 2] = [Memory::Kept, Memory::Lost];
+
+impl<'a> Scene<'a> {
+    async fn new(database: &'a Database, policy: Policy, memory: Memory) -> Self {
+        let logins = Logins::new(if memory == Memory::Kept { 11 } else { 21 });
         let store = database.store(policy).await;
         let (open, first) = logins.login("u", START);
         let opened = open.session.clone();
         store.open(open).await.unwrap();
-        Self { database, store, logins, opened, first }
+        Self { database, store, policy, memory, logins, opened, first }
     }
 
     async fn present(&self, token: &RefreshToken, now: Timestamp) -> Refreshed {
-        self.store.refresh(self.logins.refresh(token, now)).await.unwrap()
+        let refresh = self.logins.refresh(token, now);
+        match self.memory {
+            Memory::Kept => self.store.refresh(refresh).await.unwrap(),
+            Memory::Lost => {
+                let rows = Arc::clone(&self.database.rows);
+                Store::new(rows, self.policy, REACH).refresh(refresh).await.unwrap()
+            }
+        }
     }
 
     /// Presents a token, expects a verdict, and checks that what is stored is what was answered.
@@ -77,170 +98,188 @@ impl Scene {
 const MOMENT: Duration = Duration::from_micros(1);
 
 pub(crate) async fn the_current_token_rotates_unless_it_is_young(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    // The login's own token rotates at once.
-    let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
-    assert!(second != scene.first && second.generation() == Generation::new(1));
-    assert_eq!(scene.proven_at().await, None);
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        // The login's own token rotates at once.
+        let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
+        assert!(second != scene.first && second.generation() == Generation::new(1));
+        assert_eq!(scene.proven_at().await, None);
 
-    let young = START + WINDOW;
-    assert!(scene.expect_token(&second, young, Verdict::Young).await == second);
-    assert_eq!(scene.proven_at().await, Some(young));
-    // Seen again, it is proven no later than before.
-    scene.expect(&second, START + WINDOW - MOMENT, Verdict::Young).await;
-    assert_eq!(scene.proven_at().await, Some(young));
+        let young = START + WINDOW;
+        assert!(scene.expect_token(&second, young, Verdict::Young).await == second);
+        assert_eq!(scene.proven_at().await, Some(young));
+        // Seen again, it is proven no later than before.
+        scene.expect(&second, START + WINDOW - MOMENT, Verdict::Young).await;
+        assert_eq!(scene.proven_at().await, Some(young));
 
-    let old = START + WINDOW + MOMENT;
-    let third = scene.expect_token(&second, old, Verdict::Rotate).await;
-    assert_eq!(third.generation(), Generation::new(2));
-    let session = scene.session().await.unwrap();
-    assert_eq!((session.lineage.handed_out_at, session.lineage.proven_at), (old, None));
-    assert_eq!(session.last_used_at, old);
+        let old = START + WINDOW + MOMENT;
+        let third = scene.expect_token(&second, old, Verdict::Rotate).await;
+        assert_eq!(third.generation(), Generation::new(2));
+        let session = scene.session().await.unwrap();
+        assert_eq!((session.lineage.handed_out_at, session.lineage.proven_at), (old, None));
+        assert_eq!(session.last_used_at, old);
+    }
 }
 
 pub(crate) async fn an_unproven_predecessor_gets_the_same_successor_again(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
-    // Each replay begins the window anew.
-    for nth in 1..=3 {
-        let replayed =
-            scene.expect_token(&scene.first, START + WINDOW * nth, Verdict::Replay).await;
-        assert!(replayed == second);
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
+        // Each replay begins the window anew.
+        for nth in 1..=3 {
+            let replayed =
+                scene.expect_token(&scene.first, START + WINDOW * nth, Verdict::Replay).await;
+            assert!(replayed == second);
+        }
+        let last = START + WINDOW * 3;
+        scene.expect(&second, last + WINDOW, Verdict::Young).await;
     }
-    let last = START + WINDOW * 3;
-    scene.expect(&second, last + WINDOW, Verdict::Young).await;
 }
 
 pub(crate) async fn a_predecessor_is_good_within_the_window_after_the_proof(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
-    let proven_at = START + WINDOW;
-    scene.expect(&second, proven_at, Verdict::Young).await;
-    let replayed = scene.expect_token(&scene.first, proven_at + WINDOW, Verdict::Replay).await;
-    assert!(replayed == second);
-    scene.expect_theft(&scene.first, proven_at + WINDOW + MOMENT).await;
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
+        let proven_at = START + WINDOW;
+        scene.expect(&second, proven_at, Verdict::Young).await;
+        let replayed = scene.expect_token(&scene.first, proven_at + WINDOW, Verdict::Replay).await;
+        assert!(replayed == second);
+        scene.expect_theft(&scene.first, proven_at + WINDOW + MOMENT).await;
+    }
 }
 
 pub(crate) async fn a_lost_reply_is_made_good_a_day_later(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    let lost = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
-    let second = scene.expect_token(&scene.first, START + DAY, Verdict::Remint).await;
-    assert!(second != lost && second.generation() > lost.generation());
-    // And again: that reply was lost, too.
-    let third = scene.expect_token(&scene.first, START + 2 * DAY, Verdict::Remint).await;
-    scene.expect(&third, START + 2 * DAY, Verdict::Young).await;
-    // Whoever shows the displaced one has it from elsewhere.
-    scene.expect_theft(&lost, START + 2 * DAY).await;
-    scene.expect(&third, START + 2 * DAY, Verdict::Revoked).await;
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        let lost = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
+        let second = scene.expect_token(&scene.first, START + DAY, Verdict::Remint).await;
+        assert!(second != lost && second.generation() > lost.generation());
+        // And again: that reply was lost, too.
+        let third = scene.expect_token(&scene.first, START + 2 * DAY, Verdict::Remint).await;
+        scene.expect(&third, START + 2 * DAY, Verdict::Young).await;
+        // Whoever shows the displaced one has it from elsewhere.
+        scene.expect_theft(&lost, START + 2 * DAY).await;
+        scene.expect(&third, START + 2 * DAY, Verdict::Revoked).await;
+    }
 }
 
 pub(crate) async fn an_ancestor_fifty_generations_old_is_a_theft(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    let (other, others_token) = scene.logins.login("u", START);
-    let (foreign, _) = scene.logins.login("v", START);
-    for open in [&other, &foreign] {
-        scene.store.open(open.clone()).await.unwrap();
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        let (other, others_token) = scene.logins.login("u", START);
+        let (foreign, _) = scene.logins.login("v", START);
+        for open in [&other, &foreign] {
+            scene.store.open(open.clone()).await.unwrap();
+        }
+        let (mut token, mut now) = (scene.first.clone(), START);
+        for _ in 0..50 {
+            now = now + WINDOW * 2;
+            token = scene.expect_token(&token, now, Verdict::Rotate).await;
+        }
+        assert_eq!(token.generation(), Generation::new(50));
+        scene.expect_theft(&scene.first, now + WINDOW * 2).await;
+        // It is over for this session, and for no other one.
+        scene.expect(&token, now + WINDOW * 2, Verdict::Revoked).await;
+        for open in [&other, &foreign] {
+            assert_eq!(scene.database.session(open.session.id).await.unwrap(), open.session);
+        }
+        let refreshed = scene.present(&others_token, now).await;
+        assert_eq!(refreshed.verdict, Verdict::Rotate);
     }
-    let (mut token, mut now) = (scene.first.clone(), START);
-    for _ in 0..50 {
-        now = now + WINDOW * 2;
-        token = scene.expect_token(&token, now, Verdict::Rotate).await;
-    }
-    assert_eq!(token.generation(), Generation::new(50));
-    scene.expect_theft(&scene.first, now + WINDOW * 2).await;
-    // It is over for this session, and for no other one.
-    scene.expect(&token, now + WINDOW * 2, Verdict::Revoked).await;
-    for open in [&other, &foreign] {
-        assert_eq!(scene.database.session(open.session.id).await.unwrap(), open.session);
-    }
-    let refreshed = scene.present(&others_token, now).await;
-    assert_eq!(refreshed.verdict, Verdict::Rotate);
 }
 
 pub(crate) async fn a_forgery_changes_nothing(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
-    let (before, revision) =
-        (scene.session().await, scene.database.revision(scene.opened.id).await);
-    let mut forgeries: Vec<RefreshToken> = Vec::new();
-    // Someone who knows the session's id, but not its key.
-    let guess = LineageKey::new([0; 32]);
-    for number in 0..3 {
-        let generation = Generation::new(number);
-        forgeries.push(RefreshToken::mint(&guess, scene.opened.id, generation, [7; 32]));
-    }
-    // One character changed, in each part of the token.
-    for place in [4, 20, 28, 40, 60, 90, 115] {
-        let mut text = second.expose().into_bytes();
-        text[place] = if text[place] == b'A' { b'B' } else { b'A' };
-        forgeries.extend(RefreshToken::parse(&String::from_utf8(text).unwrap()));
-    }
-    // Right, but not minted yet.
-    let key = &scene.opened.lineage.key;
-    forgeries.push(RefreshToken::mint(key, scene.opened.id, Generation::new(2), [7; 32]));
-    assert!(forgeries.len() >= 10);
-    for forgery in &forgeries {
-        for now in [START, START + DAY] {
-            let refreshed = scene.present(forgery, now).await;
-            assert_eq!(refreshed.verdict, Verdict::Invalid);
-            assert!(refreshed.token.is_none());
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
+        let (before, revision) =
+            (scene.session().await, scene.database.revision(scene.opened.id).await);
+        let mut forgeries: Vec<RefreshToken> = Vec::new();
+        // Someone who knows the session's id, but not its key.
+        let guess = LineageKey::new([0; 32]);
+        for number in 0..3 {
+            let generation = Generation::new(number);
+            forgeries.push(RefreshToken::mint(&guess, scene.opened.id, generation, [7; 32]));
         }
+        // One character changed, in each part of the token.
+        for place in [4, 20, 28, 40, 60, 90, 115] {
+            let mut text = second.expose().into_bytes();
+            text[place] = if text[place] == b'A' { b'B' } else { b'A' };
+            forgeries.extend(RefreshToken::parse(&String::from_utf8(text).unwrap()));
+        }
+        // Right, but not minted yet.
+        let key = &scene.opened.lineage.key;
+        forgeries.push(RefreshToken::mint(key, scene.opened.id, Generation::new(2), [7; 32]));
+        assert!(forgeries.len() >= 10);
+        for forgery in &forgeries {
+            for now in [START, START + DAY] {
+                let refreshed = scene.present(forgery, now).await;
+                assert_eq!(refreshed.verdict, Verdict::Invalid);
+                assert!(refreshed.token.is_none());
+            }
+        }
+        assert_eq!(scene.session().await, before);
+        assert_eq!(scene.database.revision(scene.opened.id).await, revision);
+        scene.expect(&second, START, Verdict::Young).await;
     }
-    assert_eq!(scene.session().await, before);
-    assert_eq!(scene.database.revision(scene.opened.id).await, revision);
-    scene.expect(&second, START, Verdict::Young).await;
 }
 
 pub(crate) async fn rotation_can_be_switched_off(database: Database) {
-    let scene = Scene::new(database, Policy { rotation: false, ..POLICY }).await;
-    for days in 0..3 {
-        let now = START + DAY * days;
-        let kept = scene.expect(&scene.first, now, Verdict::Keep).await;
-        assert!(kept.token.unwrap() == scene.first);
-        let session = kept.session.unwrap();
-        assert_eq!(session.expires_at, now + POLICY.refresh_lifetime);
-        assert_eq!(session.last_used_at, now);
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, Policy { rotation: false, ..POLICY }, memory).await;
+        for days in 0..3 {
+            let now = START + DAY * days;
+            let kept = scene.expect(&scene.first, now, Verdict::Keep).await;
+            assert!(kept.token.unwrap() == scene.first);
+            let session = kept.session.unwrap();
+            assert_eq!(session.expires_at, now + POLICY.refresh_lifetime);
+            assert_eq!(session.last_used_at, now);
+        }
     }
 }
 
 pub(crate) async fn use_prolongs_a_session_up_to_its_longest_life(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    let end = START + POLICY.session_max_lifetime;
-    let (mut token, mut now) = (scene.first.clone(), START);
-    while now < end {
-        let refreshed = scene.expect(&token, now, Verdict::Rotate).await;
-        let expires_at = refreshed.session.unwrap().expires_at;
-        assert_eq!(expires_at, (now + POLICY.refresh_lifetime).min(end));
-        token = refreshed.token.unwrap();
-        now = now + 6 * DAY;
-    }
-    scene.expect(&token, end, Verdict::Expired).await;
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        let end = START + POLICY.session_max_lifetime;
+        let (mut token, mut now) = (scene.first.clone(), START);
+        while now < end {
+            let refreshed = scene.expect(&token, now, Verdict::Rotate).await;
+            let expires_at = refreshed.session.unwrap().expires_at;
+            assert_eq!(expires_at, (now + POLICY.refresh_lifetime).min(end));
+            token = refreshed.token.unwrap();
+            now = now + 6 * DAY;
+        }
+        scene.expect(&token, end, Verdict::Expired).await;
 
-    // Unused, it ends earlier.
-    let (open, unused) = scene.logins.login("u", START);
-    scene.store.open(open).await.unwrap();
-    let last = START + POLICY.refresh_lifetime;
-    assert_eq!(scene.present(&unused, last).await.verdict, Verdict::Expired);
-    assert_eq!(scene.present(&unused, last - MOMENT).await.verdict, Verdict::Rotate);
+        // Unused, it ends earlier.
+        let (open, unused) = scene.logins.login("u", START);
+        scene.store.open(open).await.unwrap();
+        let last = START + POLICY.refresh_lifetime;
+        assert_eq!(scene.present(&unused, last).await.verdict, Verdict::Expired);
+        assert_eq!(scene.present(&unused, last - MOMENT).await.verdict, Verdict::Rotate);
+    }
 }
 
 pub(crate) async fn a_validated_access_token_proves_its_generation(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    scene.expect(&scene.first, START, Verdict::Rotate).await;
-    let proof = |number| Proof {
-        session_id: scene.opened.id,
-        generation: Generation::new(number),
-        seen_at: START + MOMENT,
-    };
-    // One of the generation before proves nothing of this one.
-    scene.store.prove(proof(0));
-    scene.store.prove(proof(1));
-    while scene.proven_at().await.is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        scene.expect(&scene.first, START, Verdict::Rotate).await;
+        let proof = |number| Proof {
+            session_id: scene.opened.id,
+            generation: Generation::new(number),
+            seen_at: START + MOMENT,
+        };
+        // One of the generation before proves nothing of this one.
+        scene.store.prove(proof(0));
+        scene.store.prove(proof(1));
+        while scene.proven_at().await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(scene.proven_at().await, Some(START + MOMENT));
+        // So the first token, which now nobody needs any more, is stolen.
+        scene.expect_theft(&scene.first, START + WINDOW * 2).await;
     }
-    assert_eq!(scene.proven_at().await, Some(START + MOMENT));
-    // So the first token, which now nobody needs any more, is stolen.
-    scene.expect_theft(&scene.first, START + WINDOW * 2).await;
 }
 
 pub(crate) async fn sessions_are_revoked_by_token_by_id_and_by_user(database: Database) {
@@ -286,11 +325,13 @@ pub(crate) async fn sessions_are_revoked_by_token_by_id_and_by_user(database: Da
 }
 
 pub(crate) async fn a_session_that_is_gone_is_unknown(database: Database) {
-    let scene = Scene::new(database, POLICY).await;
-    assert_eq!(scene.store.find(scene.opened.id).await.unwrap(), Some(scene.opened.clone()));
-    let after = scene.opened.expires_at + MOMENT;
-    assert_eq!(scene.store.purge(after, 10).await.unwrap().deleted, 1);
-    let refreshed = scene.present(&scene.first, after).await;
-    assert_eq!((refreshed.verdict, refreshed.session), (Verdict::Invalid, None));
-    assert_eq!(scene.store.find(scene.opened.id).await.unwrap(), None);
+    for memory in MEMORIES {
+        let scene = Scene::new(&database, POLICY, memory).await;
+        assert_eq!(scene.store.find(scene.opened.id).await.unwrap(), Some(scene.opened.clone()));
+        let after = scene.opened.expires_at + MOMENT;
+        assert_eq!(scene.store.purge(after, 10).await.unwrap().deleted, 1);
+        let refreshed = scene.present(&scene.first, after).await;
+        assert_eq!((refreshed.verdict, refreshed.session), (Verdict::Invalid, None));
+        assert_eq!(scene.store.find(scene.opened.id).await.unwrap(), None);
+    }
 }

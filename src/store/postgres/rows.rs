@@ -14,7 +14,7 @@ use super::statements::{self, moment};
 use super::{PgRows, migrate, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
-use crate::store::rows::{FeedPage, Position, Purged, Row, Rows, Schema, Swap};
+use crate::store::rows::{FeedPage, Position, Purged, Rotation, Row, Rows, Schema, Swap};
 use crate::store::{Open, OpenedBefore, Proof, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
@@ -72,6 +72,18 @@ impl Rows for PgRows {
         let rows = self.link.fetch(Again::Writing, || statements::swap(&sorted)).await?;
         let swapped = ids(&rows)?;
         Ok(swaps.iter().map(|swap| swapped.contains(&swap.session.id)).collect())
+    }
+
+    async fn rotate(&self, rotations: &[Rotation]) -> Result<Vec<Option<Session>>, StoreError> {
+        let mut sorted: Vec<&Rotation> = rotations.iter().collect();
+        sorted.sort_by_key(|rotation| rotation.session_id());
+        let rows = self.link.fetch(Again::Writing, || statements::rotate(&sorted)).await?;
+        let mut rotated = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let session = session(row)?;
+            rotated.insert(session.id, session);
+        }
+        Ok(rotations.iter().map(|rotation| rotated.remove(&rotation.session_id())).collect())
     }
 
     async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError> {

@@ -1,13 +1,16 @@
 //! Statements with their arguments: a batch's rows, column by column, as arrays.
 
+use std::time::Duration;
+
 use sqlx::types::time::OffsetDateTime;
 
 use super::link::Statement;
 use super::sql;
 use crate::clock::Timestamp;
 use crate::store::columns::{granted, reason};
-use crate::store::rows::{OVERLAP, Position, Swap};
+use crate::store::rows::{OVERLAP, Position, Rotation, Swap};
 use crate::store::{Open, Proof, StoreError};
+use crate::token::rotation::Presumed;
 use crate::token::session::Session;
 
 pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
@@ -44,9 +47,7 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
 
 pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
     let sessions: Vec<&Session> = swaps.iter().map(|swap| &swap.session).collect();
-    let until = |swap: &Swap| swap.revocation.as_ref().map(|told| told.expires_at);
-    let tells = swaps.iter().any(|swap| until(swap).is_some());
-    let statement = sqlx::query(if tells { sql::SWAP_AND_TELL } else { sql::SWAP })
+    Ok(sqlx::query(sql::SWAP)
         .bind(each(&sessions, |session| session.id.as_uuid()))
         .bind(each(swaps, |swap| swap.revision))
         .bind(each(&sessions, |session| session.lineage.current.to_hex()))
@@ -59,8 +60,22 @@ pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
         .bind(moments(&sessions, |session| session.last_used_at)?)
         .bind(moments_if(&sessions, |session| session.revoked.map(|revoked| revoked.at))?)
         .bind(each(&sessions, reason))
-        .bind(each(&sessions, |session| session.auth_method.as_str()));
-    Ok(if tells { statement.bind(moments_if(swaps, until)?) } else { statement })
+        .bind(each(&sessions, |session| session.auth_method.as_str()))
+        .bind(moments_if(swaps, |swap| swap.revocation.as_ref().map(|told| told.expires_at))?))
+}
+
+pub(super) fn rotate(rotations: &[&Rotation]) -> Result<Statement, StoreError> {
+    let presumed: Vec<&Presumed> = rotations.iter().map(|rotation| &rotation.presumed).collect();
+    Ok(sqlx::query(sql::ROTATE)
+        .bind(each(&presumed, |of| of.successor.session_id().as_uuid()))
+        .bind(each(&presumed, |of| of.presented.to_hex()))
+        .bind(moments(&presumed, |of| of.now)?)
+        .bind(moments(&presumed, |of| of.handed_out_before)?)
+        .bind(each(&presumed, |of| of.successor.hash().to_hex()))
+        .bind(each(&presumed, |of| of.sealed.as_bytes()))
+        .bind(moments(&presumed, |of| of.expires_at)?)
+        .bind(each(&presumed, |of| micros(of.session_max_lifetime)))
+        .bind(each(rotations, |rotation| rotation.auth_method.as_str())))
 }
 
 pub(super) fn feed(
@@ -69,13 +84,12 @@ pub(super) fn feed(
     now: Timestamp,
     most: u32,
 ) -> Result<Statement, StoreError> {
-    let overlap = i64::try_from(OVERLAP.as_micros()).unwrap_or(i64::MAX);
     Ok(sqlx::query(sql)
         .bind(moment(after.recorded_at)?)
         .bind(after.session_id.as_uuid())
         .bind(moment(now)?)
         .bind(i64::from(most))
-        .bind(overlap))
+        .bind(micros(OVERLAP)))
 }
 
 pub(super) fn prove(proofs: &[Proof]) -> Result<Statement, StoreError> {
@@ -93,6 +107,10 @@ pub(super) fn prove(proofs: &[Proof]) -> Result<Statement, StoreError> {
 pub(super) fn moment(at: Timestamp) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_micros()) * 1000)
         .map_err(|_| StoreError::Inconsistent("a moment lies beyond the calendar".into()))
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn predecessor(session: &Session) -> Option<String> {

@@ -13,7 +13,7 @@ use super::write::array;
 use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
 use crate::store::columns::{self, Columns, RevocationColumns};
-use crate::store::rows::{FeedPage, OVERLAP, Position, Purged, Row, Rows, Schema, Swap};
+use crate::store::rows::{FeedPage, OVERLAP, Position, Purged, Rotation, Row, Rows, Schema, Swap};
 use crate::store::{Open, OpenedBefore, Proof, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
@@ -71,6 +71,20 @@ impl Rows for SqliteRows {
             writing.end(swapped).await
         })
         .await
+    }
+
+    async fn rotate(&self, rotations: &[Rotation]) -> Result<Vec<Option<Session>>, StoreError> {
+        let rows = in_time(async {
+            let mut writing = self.file.begin().await?;
+            let rotated = write::rotate(writing.connection(), rotations).await;
+            writing.end(rotated).await
+        });
+        let mut rotated = HashMap::with_capacity(rotations.len());
+        for row in &rows.await? {
+            let session = session(row)?;
+            rotated.insert(session.id, session);
+        }
+        Ok(rotations.iter().map(|rotation| rotated.remove(&rotation.session_id())).collect())
     }
 
     async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError> {

@@ -44,6 +44,26 @@ pub(super) const SWAP: &str = ")
     FROM n WHERE s.id = n.id AND s.revision = n.revision
     RETURNING id";
 
+/// Its values follow, a row each, and then [`ROTATE`].
+pub(super) const PRESUMED: &str = "
+    WITH n (id, presented, now, handed_out_before, successor, sealed, expires_at, longest,
+            auth_method) AS (";
+pub(super) const ROTATE: &str = concat!(
+    ")
+    UPDATE user_sessions AS s
+    SET token = n.successor, predecessor = s.token, generation = s.generation + 1,
+        sealed = n.sealed, handed_out_at = n.now, proven_at = NULL,
+        last_used_at = max(s.last_used_at, n.now),
+        expires_at = min(n.expires_at, s.created_at + n.longest),
+        auth_method = n.auth_method, revision = s.revision + 1
+    FROM n
+    WHERE s.id = n.id AND s.token = n.presented
+      AND s.revoked_at IS NULL AND s.expires_at > n.now
+      AND (s.predecessor IS NULL OR s.handed_out_at < n.handed_out_before)
+    RETURNING ",
+    session_columns!()
+);
+
 pub(super) const PROVE: &str = "
     UPDATE user_sessions SET proven_at = ?3, revision = revision + 1
     WHERE id = ?1 AND generation = ?2 AND proven_at IS NULL

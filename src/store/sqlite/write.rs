@@ -4,12 +4,13 @@
 use std::collections::HashSet;
 
 use sqlx::query_builder::Separated;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::sql;
 use crate::clock::Timestamp;
 use crate::store::columns::reason;
-use crate::store::rows::{Purged, Swap};
+use crate::store::rows::{Purged, Rotation, Swap};
 use crate::store::{Open, Proof};
 use crate::token::refresh::TokenHash;
 use crate::token::session::{Revocation, Session};
@@ -109,6 +110,34 @@ fn bind_swap(mut row: Row<'_>, swap: &Swap) {
         .push_bind(session.revoked.map(|revoked| revoked.at.as_micros()))
         .push_bind(reason(session))
         .push_bind(session.auth_method.as_str());
+}
+
+/// Rotates; the rows of those sessions that were as presumed.
+pub(super) async fn rotate(
+    connection: &mut SqliteConnection,
+    rotations: &[Rotation],
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    let mut rotated = Vec::with_capacity(rotations.len());
+    for part in parts(rotations) {
+        let mut statement = QueryBuilder::new(sql::PRESUMED);
+        statement.push_values(part, bind_rotation).push(sql::ROTATE);
+        rotated.extend(statement.build().fetch_all(&mut *connection).await?);
+    }
+    Ok(rotated)
+}
+
+fn bind_rotation(mut row: Row<'_>, rotation: &Rotation) {
+    let presumed = &rotation.presumed;
+    let longest = i64::try_from(presumed.session_max_lifetime.as_micros()).unwrap_or(i64::MAX);
+    row.push_bind(rotation.session_id().to_string())
+        .push_bind(presumed.presented.to_hex())
+        .push_bind(presumed.now.as_micros())
+        .push_bind(presumed.handed_out_before.as_micros())
+        .push_bind(presumed.successor.hash().to_hex())
+        .push_bind(presumed.sealed.as_bytes().to_vec())
+        .push_bind(presumed.expires_at.as_micros())
+        .push_bind(longest)
+        .push_bind(rotation.auth_method.as_str());
 }
 
 /// Splits rows into parts of 64, and what is left into smaller powers of two.
