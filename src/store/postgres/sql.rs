@@ -1,13 +1,36 @@
-//! Every statement that goes to Postgres.
-//!
-//! A batch is one statement over arrays, which are unnested side by side in a list of columns: in a
-//! `FROM` each would be put into a store of its own first, which takes twice the time that a row
-//! by itself needs for all the rest. A refresh (`ROTATE`, `SWAP`, `PROVE`) changes no indexed
+//! Every statement that goes to Postgres. A refresh (`ROTATE`, `SWAP`, `PROVE`) changes no indexed
 //! column.
+
+use std::sync::OnceLock;
 
 use crate::store::columns::session_columns;
 
-pub(super) const INSERT: &str = "
+/// A statement for a batch, over an array a column. The arrays are unnested side by side in a list
+/// of columns: in a `FROM` each would be put into a store of its own first, which takes twice as
+/// long as all the rest of a row by itself.
+///
+/// For one row it takes values instead: even so, what unnests an array has to be set up and taken
+/// down for each column.
+#[derive(Debug)]
+pub(super) struct Batch {
+    many: &'static str,
+    one: OnceLock<String>,
+}
+
+impl Batch {
+    const fn of(many: &'static str) -> Self {
+        Self { many, one: OnceLock::new() }
+    }
+
+    /// Its text for so many rows.
+    pub(super) fn text(&'static self, rows: usize) -> &'static str {
+        let of_one = || self.many.replace("unnest(", "(").replace("[])", ")");
+        if rows == 1 { self.one.get_or_init(of_one) } else { self.many }
+    }
+}
+
+pub(super) static INSERT: Batch = Batch::of(
+    "
     INSERT INTO user_sessions
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
@@ -28,7 +51,8 @@ pub(super) const INSERT: &str = "
                  unnest($18::text[]) AS device_name, unnest($19::text[]) AS request_key,
                  unnest($20::bytea[]) AS first_tokens, unnest($21::text[]) AS auth_method) AS n
     ON CONFLICT (request_key) DO NOTHING
-    RETURNING id";
+    RETURNING id",
+);
 
 pub(super) const FIND_REQUESTS: &str = concat!(
     "SELECT ",
@@ -39,9 +63,11 @@ pub(super) const FIND_REQUESTS: &str = concat!(
 pub(super) const LOAD: &str =
     concat!("SELECT ", session_columns!(), " FROM user_sessions WHERE id = ANY($1)");
 
-/// Tells the world of those revocations that it writes. A row's position is read from the clock after its session was locked, so a transaction without an identity yet (which
-/// `FEED` cannot see) has not taken a position yet.
-pub(super) const SWAP: &str = "
+/// Tells the world of those revocations that it writes. A row's position is read from the clock
+/// after its session was locked, so a transaction without an identity yet (which `FEED` cannot
+/// see) has not taken a position yet.
+pub(super) static SWAP: Batch = Batch::of(
+    "
     WITH swapped AS (
         UPDATE user_sessions AS s
         SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
@@ -66,9 +92,10 @@ pub(super) const SWAP: &str = "
         SELECT id, user_id, revoked_at, tell_until, revocation_reason, clock_timestamp()
         FROM swapped WHERE tell_until IS NOT NULL
         ON CONFLICT (session_id) DO NOTHING)
-    SELECT id FROM swapped";
+    SELECT id FROM swapped",
+);
 
-pub(super) const ROTATE: &str = concat!(
+pub(super) static ROTATE: Batch = Batch::of(concat!(
     "UPDATE user_sessions AS s
      SET token = n.successor, predecessor = s.token, generation = s.generation + 1,
          sealed = n.opened_by_it, handed_out_at = n.presented_at, proven_at = NULL,
@@ -85,16 +112,18 @@ pub(super) const ROTATE: &str = concat!(
        AND (s.predecessor IS NULL OR s.handed_out_at < n.handed_out_before)
      RETURNING ",
     session_columns!()
-);
+));
 
-pub(super) const PROVE: &str = "
+pub(super) static PROVE: Batch = Batch::of(
+    "
     UPDATE user_sessions AS s
     SET proven_at = n.seen_at, revision = s.revision + 1
     FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS generation,
                  unnest($3::timestamptz[]) AS seen_at) AS n
     WHERE s.id = n.id AND s.generation = n.generation AND s.proven_at IS NULL
       AND s.revoked_at IS NULL AND s.expires_at > n.seen_at
-    RETURNING s.id";
+    RETURNING s.id",
+);
 
 pub(super) const REVOKE_USER: &str = concat!(
     "WITH revoked AS (

@@ -1,11 +1,12 @@
-//! Statements with their arguments: a batch's rows, column by column, as arrays.
+//! Statements with their arguments: a batch's rows, column by column.
 
 use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
+use sqlx::{Encode, Postgres, Type};
 
 use super::link::Statement;
-use super::sql;
+use super::sql::{self, Batch};
 use crate::clock::Timestamp;
 use crate::store::columns::{granted, reason};
 use crate::store::rows::{OVERLAP, Position, Rotation, Swap};
@@ -21,7 +22,7 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
     let keys = each(opens, |open| request(&open).map(|request| request.key));
     let first_tokens =
         each(opens, |open| request(&open).map(|request| request.sealed.as_bytes().to_vec()));
-    Ok(sqlx::query(sql::INSERT)
+    Ok(Columns::of(&sql::INSERT, opens.len())
         .bind(each(&sessions, |session| session.id.as_uuid()))
         .bind(each(&sessions, |session| session.user_id.as_str()))
         .bind(each(&sessions, |session| session.lineage.current.to_hex()))
@@ -42,12 +43,13 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
         .bind(each(&sessions, |session| session.client.device_name()))
         .bind(keys)
         .bind(first_tokens)
-        .bind(each(&sessions, |session| session.auth_method.as_str())))
+        .bind(each(&sessions, |session| session.auth_method.as_str()))
+        .statement)
 }
 
 pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
     let sessions: Vec<&Session> = swaps.iter().map(|swap| &swap.session).collect();
-    Ok(sqlx::query(sql::SWAP)
+    Ok(Columns::of(&sql::SWAP, swaps.len())
         .bind(each(&sessions, |session| session.id.as_uuid()))
         .bind(each(swaps, |swap| swap.revision))
         .bind(each(&sessions, |session| session.lineage.current.to_hex()))
@@ -61,12 +63,13 @@ pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
         .bind(moments_if(&sessions, |session| session.revoked.map(|revoked| revoked.at))?)
         .bind(each(&sessions, reason))
         .bind(each(&sessions, |session| session.auth_method.as_str()))
-        .bind(moments_if(swaps, |swap| swap.revocation.as_ref().map(|told| told.expires_at))?))
+        .bind(moments_if(swaps, |swap| swap.revocation.as_ref().map(|told| told.expires_at))?)
+        .statement)
 }
 
 pub(super) fn rotate(rotations: &[&Rotation]) -> Result<Statement, StoreError> {
     let presumed: Vec<&Presumed> = rotations.iter().map(|rotation| &rotation.presumed).collect();
-    Ok(sqlx::query(sql::ROTATE)
+    Ok(Columns::of(&sql::ROTATE, rotations.len())
         .bind(each(&presumed, |of| of.successor.session_id().as_uuid()))
         .bind(each(&presumed, |of| of.presented.to_hex()))
         .bind(moments(&presumed, |of| of.now)?)
@@ -75,7 +78,8 @@ pub(super) fn rotate(rotations: &[&Rotation]) -> Result<Statement, StoreError> {
         .bind(each(&presumed, |of| of.sealed.as_bytes()))
         .bind(moments(&presumed, |of| of.expires_at)?)
         .bind(each(&presumed, |of| micros(of.session_max_lifetime)))
-        .bind(each(rotations, |rotation| rotation.auth_method.as_str())))
+        .bind(each(rotations, |rotation| rotation.auth_method.as_str()))
+        .statement)
 }
 
 pub(super) fn feed(
@@ -94,10 +98,39 @@ pub(super) fn feed(
 
 pub(super) fn prove(proofs: &[Proof]) -> Result<Statement, StoreError> {
     let proofs: Vec<&Proof> = proofs.iter().collect();
-    Ok(sqlx::query(sql::PROVE)
+    Ok(Columns::of(&sql::PROVE, proofs.len())
         .bind(each(&proofs, |proof| proof.session_id.as_uuid()))
         .bind(each(&proofs, |proof| i64::from(proof.generation.number())))
-        .bind(moments(&proofs, |proof| proof.seen_at)?))
+        .bind(moments(&proofs, |proof| proof.seen_at)?)
+        .statement)
+}
+
+/// A batch's statement with its columns so far.
+struct Columns {
+    statement: Statement,
+    rows: usize,
+}
+
+impl Columns {
+    fn of(batch: &'static Batch, rows: usize) -> Self {
+        Self { statement: sqlx::query(batch.text(rows)), rows }
+    }
+
+    /// The next column's values, of all rows in their order.
+    fn bind<'v, T>(mut self, mut values: Vec<T>) -> Self
+    where
+        T: Encode<'v, Postgres> + Type<Postgres>,
+        Vec<T>: Encode<'v, Postgres> + Type<Postgres>,
+    {
+        self.statement = match values.pop() {
+            Some(value) if self.rows == 1 => self.statement.bind(value),
+            last => {
+                values.extend(last);
+                self.statement.bind(values)
+            }
+        };
+        self
+    }
 }
 
 /// A moment as Postgres takes it.
