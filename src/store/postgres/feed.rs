@@ -50,7 +50,7 @@ impl Reading {
             }
             Ok(fetched)
         };
-        page(&link.attempt(Again::Reading, once).await?)
+        page(&link.attempt(Again::Reading, once).await?.rows)
     }
 }
 

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::PgRows;
 use super::link::Again;
-use super::rows::{count, decoding, timestamp};
+use super::rows::{decoding, timestamp};
 use super::statements::moment;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
@@ -21,8 +21,7 @@ const INSERT: &str = "
         (number, kid, algorithm, public_jwk, sealed_private, sealed_with, created_at,
          activates_at, token_seconds, ends_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-    ON CONFLICT DO NOTHING
-    RETURNING number";
+    ON CONFLICT DO NOTHING";
 
 const LOAD: &str = "
     SELECT number, kid, algorithm, public_jwk, sealed_private, sealed_with, created_at,
@@ -34,12 +33,11 @@ const RAISE: &str = "
 
 const END: &str = "
     UPDATE signing_keys SET ends_at = $2
-    WHERE number <= $1 AND (ends_at IS NULL OR ends_at > $2)
-    RETURNING number";
+    WHERE number <= $1 AND (ends_at IS NULL OR ends_at > $2)";
 
 const DELETE: &str = "
     WITH uses AS (DELETE FROM signing_key_uses WHERE kid = ANY($1))
-    DELETE FROM signing_keys WHERE kid = ANY($1) RETURNING number";
+    DELETE FROM signing_keys WHERE kid = ANY($1)";
 
 const NOTE: &str = "
     INSERT INTO signing_key_uses (kid, last_verified_at)
@@ -66,7 +64,7 @@ impl KeyRows for PgRows {
                 .bind(seconds(key.token_life))
                 .bind(key.ends_at.map(moment).transpose()?))
         };
-        Ok(!self.link.fetch(Again::Writing, build).await?.is_empty())
+        Ok(self.link.execute(build).await? == 1)
     }
 
     async fn load_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
@@ -76,17 +74,17 @@ impl KeyRows for PgRows {
 
     async fn raise_token_life(&self, number: i64, life: Duration) -> Result<(), StoreError> {
         let build = || Ok(sqlx::query(RAISE).bind(number).bind(seconds(life)));
-        self.link.fetch(Again::Writing, build).await.map(drop)
+        self.link.execute(build).await.map(drop)
     }
 
     async fn end_keys(&self, up_to: i64, at: Timestamp) -> Result<u64, StoreError> {
         let build = || Ok(sqlx::query(END).bind(up_to).bind(moment(at)?));
-        Ok(count(&self.link.fetch(Again::Writing, build).await?))
+        self.link.execute(build).await
     }
 
     async fn delete_keys(&self, kids: &[String]) -> Result<u64, StoreError> {
         let build = || Ok(sqlx::query(DELETE).bind(kids.to_vec()));
-        Ok(count(&self.link.fetch(Again::Writing, build).await?))
+        self.link.execute(build).await
     }
 
     async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
@@ -99,7 +97,7 @@ impl KeyRows for PgRows {
             let moments = moments.collect::<Result<Vec<_>, _>>()?;
             Ok(sqlx::query(NOTE).bind(kids).bind(moments))
         };
-        self.link.fetch(Again::Writing, build).await.map(drop)
+        self.link.execute(build).await.map(drop)
     }
 
     async fn key_uses(&self) -> Result<Vec<KeyUse>, StoreError> {

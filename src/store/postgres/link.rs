@@ -10,10 +10,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres,
-    Row as _, Transaction, query::Query,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, PgConnection,
+    Postgres, Row as _, Transaction, query::Query,
 };
 use tokio::sync::OnceCell;
 
@@ -48,6 +49,14 @@ pub(super) struct Link {
     waited: AtomicU64,
 }
 
+/// What a statement brought.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    pub(super) rows: Vec<PgRow>,
+    /// How many rows it changed.
+    pub(super) changed: u64,
+}
+
 /// When a failed operation may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
@@ -76,7 +85,15 @@ impl Link {
         again: Again,
         build: impl Fn() -> Result<Statement, StoreError>,
     ) -> Result<Vec<PgRow>, StoreError> {
-        self.attempt(again, || self.fetch_once(&build)).await
+        Ok(self.attempt(again, || self.fetch_once(&build)).await?.rows)
+    }
+
+    /// Runs a statement that changes rows, as one step of its own. How many it changed.
+    pub(super) async fn execute(
+        &self,
+        build: impl Fn() -> Result<Statement, StoreError>,
+    ) -> Result<u64, StoreError> {
+        Ok(self.attempt(Again::Writing, || self.fetch_once(&build)).await?.changed)
     }
 
     /// As [`Self::fetch`], but only once, without a limit of time, and with all that is known of
@@ -84,13 +101,13 @@ impl Link {
     pub(super) async fn fetch_once(
         &self,
         build: impl Fn() -> Result<Statement, StoreError>,
-    ) -> Result<Vec<PgRow>, Failure> {
+    ) -> Result<Fetched, Failure> {
         let statement = build()?;
         let mut lease = self.lease().await?;
         let fetched = if self.is_pooled() {
             self.fetch_in_transaction(&mut lease, None, statement).await
         } else {
-            statement.fetch_all(&mut *lease).await
+            collect(&mut lease, statement).await
         };
         settle(lease, fetched)
     }
@@ -107,7 +124,7 @@ impl Link {
                 self.fetch_in_transaction(&mut lease, Some(sql::PLAN_FREELY), statement).await;
             settle(lease, surveyed)
         };
-        self.attempt(Again::Reading, once).await
+        Ok(self.attempt(Again::Reading, once).await?.rows)
     }
 
     /// Runs a statement in a transaction of its own, after what sets that transaction up.
@@ -116,14 +133,14 @@ impl Link {
         connection: &mut PgConnection,
         set_up: Option<&'static str>,
         statement: Statement,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
+    ) -> Result<Fetched, sqlx::Error> {
         let mut transaction = self.begin(connection).await?;
         if let Some(set_up) = set_up {
             transaction.execute(sqlx::raw_sql(set_up)).await?;
         }
-        let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+        let fetched = collect(&mut transaction, statement.persistent(false)).await?;
         transaction.commit().await?;
-        Ok(rows)
+        Ok(fetched)
     }
 
     /// Begins a transaction with the limits of every statement: those of the connection, or, behind
@@ -282,6 +299,22 @@ impl Link {
         self.pooled.store(pooled, Ordering::Relaxed);
         Ok(())
     }
+}
+
+async fn collect(
+    connection: &mut PgConnection,
+    statement: Statement,
+) -> Result<Fetched, sqlx::Error> {
+    let mut fetched = Fetched::default();
+    let mut results = connection.fetch_many(statement);
+    while let Some(result) = results.try_next().await? {
+        match result {
+            Either::Left(done) => fetched.changed += done.rows_affected(),
+            Either::Right(row) => fetched.rows.push(row),
+        }
+    }
+    drop(results);
+    Ok(fetched)
 }
 
 /// Gives the connection back if it is sound. After a failure there may be a transaction in it that

@@ -33,7 +33,7 @@ impl Rollouts for PgRows {
                 .bind(moment(change.at)?)
                 .bind(change.by.clone()))
         };
-        let append = async { Ok(!self.link.fetch(Again::Writing, build).await?.is_empty()) };
+        let append = async { Ok(self.link.execute(build).await? == 1) };
         spanned(System::Postgres, APPEND_CHANGE, append).await
     }
 

@@ -31,8 +31,15 @@ impl Rows for PgRows {
         // Two batches meet only at a request's key. In the order of their keys they never wait
         // for each other in a circle; and of two with one key, the earlier one stays first.
         sorted.sort_by_key(|open| open.request.as_ref().map(|request| &request.key));
-        let rows = self.link.fetch(Again::Writing, || statements::insert(&sorted)).await?;
-        let inserted = ids(&rows)?;
+        let inserted = self.link.execute(|| statements::insert(&sorted)).await?;
+        if inserted == count(opens) {
+            return Ok(vec![true; opens.len()]);
+        }
+        // Somebody's key was taken, which is rare. To have each row say its id would cost the others
+        // more than to ask now.
+        let uuids: Vec<Uuid> = opens.iter().map(|open| open.session.id.as_uuid()).collect();
+        let build = || Ok(sqlx::query(sql::STORED).bind(uuids.as_slice()));
+        let inserted = ids(&self.link.fetch(Again::Reading, build).await?)?;
         Ok(opens.iter().map(|open| inserted.contains(&open.session.id)).collect())
     }
 
@@ -90,8 +97,7 @@ impl Rows for PgRows {
         let mut proofs = proofs.to_vec();
         proofs.sort_by_key(|proof| (proof.session_id, proof.generation, proof.seen_at));
         proofs.dedup_by_key(|proof| (proof.session_id, proof.generation));
-        let rows = self.link.fetch(Again::Writing, || statements::prove(&proofs)).await?;
-        Ok(count(&rows))
+        self.link.execute(|| statements::prove(&proofs)).await
     }
 
     async fn revoke_user(
@@ -133,7 +139,7 @@ impl Rows for PgRows {
                 .bind(moment(ended_before)?)
                 .bind(i64::from(most)))
         };
-        Ok(count(&self.link.fetch(Again::Writing, build).await?))
+        self.link.execute(build).await
     }
 
     async fn list(
@@ -174,14 +180,14 @@ impl Rows for PgRows {
                 .bind(moment(opened_before)?)
                 .bind(i64::from(most)))
         };
-        Ok(count(&self.link.fetch(Again::Writing, build).await?))
+        self.link.execute(build).await
     }
 
     async fn check(&self) -> Result<Schema, StoreError> {
         let once = || async {
             match self.link.fetch_once(|| Ok(sqlx::query(sql::APPLIED))).await {
                 Err(failure) if failure.kind == Kind::TableMissing => Ok(Vec::new()),
-                listed => listed,
+                listed => listed.map(|listed| listed.rows),
             }
         };
         let rows = self.link.attempt(Again::Reading, once).await?;

@@ -50,9 +50,10 @@ pub(super) static INSERT: Batch = Batch::of(
                  unnest($16::text[]) AS user_agent, unnest($17::text[]) AS ip_address,
                  unnest($18::text[]) AS device_name, unnest($19::text[]) AS request_key,
                  unnest($20::bytea[]) AS first_tokens, unnest($21::text[]) AS auth_method) AS n
-    ON CONFLICT (request_key) DO NOTHING
-    RETURNING id",
+    ON CONFLICT (request_key) DO NOTHING",
 );
+
+pub(super) const STORED: &str = "SELECT id FROM user_sessions WHERE id = ANY($1)";
 
 pub(super) const FIND_REQUESTS: &str = concat!(
     "SELECT ",
@@ -121,8 +122,7 @@ pub(super) static PROVE: Batch = Batch::of(
     FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS generation,
                  unnest($3::timestamptz[]) AS seen_at) AS n
     WHERE s.id = n.id AND s.generation = n.generation AND s.proven_at IS NULL
-      AND s.revoked_at IS NULL AND s.expires_at > n.seen_at
-    RETURNING s.id",
+      AND s.revoked_at IS NULL AND s.expires_at > n.seen_at",
 );
 
 pub(super) const REVOKE_USER: &str = concat!(
@@ -176,8 +176,7 @@ pub(super) const PURGE_REVOCATIONS: &str = "
     WITH due AS MATERIALIZED (
         SELECT session_id FROM revocations WHERE expires_at < $1
         ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-    DELETE FROM revocations AS r USING due WHERE r.session_id = due.session_id
-    RETURNING r.session_id";
+    DELETE FROM revocations AS r USING due WHERE r.session_id = due.session_id";
 
 pub(super) const NOTIFY: &str = "SELECT pg_notify($1, '')";
 
@@ -203,8 +202,7 @@ pub(super) const FORGET_FIRST_TOKENS: &str = "
     WITH due AS MATERIALIZED (
         SELECT id FROM user_sessions WHERE first_tokens IS NOT NULL AND created_at < $1
         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-    UPDATE user_sessions AS s SET first_tokens = NULL FROM due WHERE s.id = due.id
-    RETURNING s.id";
+    UPDATE user_sessions AS s SET first_tokens = NULL FROM due WHERE s.id = due.id";
 
 /// `now()` is the transaction's beginning: the moment that the statement arrived.
 pub(super) const STANDING: &str = "
@@ -222,7 +220,7 @@ pub(super) const CHANGES: &str = "
 
 pub(super) const APPEND_CHANGE: &str = "
     INSERT INTO rollout_changes (seq, percentage, jwt_enabled, updated_at, updated_by)
-    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq) DO NOTHING RETURNING seq";
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq) DO NOTHING";
 
 /// Lets the transaction's statements be planned in every way again. A database that does not know
 /// a setting does not have it listed.
@@ -264,3 +262,19 @@ pub(super) const APPLIED: &str =
 pub(super) const ENTER: &str = "
     INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
     VALUES ($1, $2, true, $3, -1)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_by_itself_needs_no_array() {
+        for (batch, arguments) in [(&INSERT, 21), (&SWAP, 14), (&ROTATE, 9), (&PROVE, 3)] {
+            assert_eq!(batch.text(2).matches("unnest($").count(), arguments);
+            assert_eq!(batch.text(0), batch.text(2));
+            let of_one = batch.text(1);
+            assert!(!of_one.contains("unnest") && !of_one.contains("[]"));
+            assert_eq!(of_one.matches("($").count(), arguments);
+        }
+    }
+}
