@@ -74,19 +74,26 @@ pub(super) fn issuing(clients: &[Client], in_flight: usize) -> Vec<Place> {
     })
 }
 
-/// Places with a session each, whose token rotates with every request.
+/// How many sessions are refreshed in turn.
+const SESSIONS: usize = 10_000;
+
+/// Places with sessions of their own. Each request takes the next one's turn and rotates its token.
 pub(super) async fn refreshing(clients: &[Client], in_flight: usize) -> Vec<Place> {
-    let sessions = log_in(clients, in_flight).await;
-    let place = |(place, session): (usize, _)| {
+    let held: Vec<_> = log_in(clients, SESSIONS)
+        .await
+        .into_iter()
+        .map(|session| Arc::new(Mutex::new(session.refresh_token)))
+        .collect();
+    let place = |(place, held): (usize, &[Arc<Mutex<String>>])| {
         let client = clients[place % clients.len()].clone();
-        let token: String = session;
-        let held = Arc::new(Mutex::new(token));
+        let (held, mut turn) = (held.to_vec(), 0);
         Box::new(move || {
-            let (client, held) = (client.clone(), Arc::clone(&held));
-            Box::pin(rotate(client, held)) as futures::future::BoxFuture<'static, _>
+            turn += 1;
+            let held = Arc::clone(&held[turn % held.len()]);
+            Box::pin(rotate(client.clone(), held)) as futures::future::BoxFuture<'static, _>
         }) as Place
     };
-    sessions.into_iter().map(|session| session.refresh_token).enumerate().map(place).collect()
+    held.chunks_exact(SESSIONS / in_flight).take(in_flight).enumerate().map(place).collect()
 }
 
 async fn rotate(client: Client, held: Arc<Mutex<String>>) -> Result<(), String> {
