@@ -279,6 +279,18 @@ async fn a_logout_ends_the_session_of_each_cookie_that_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_s_cookie_of_the_same_name_keeps_nobody_out() {
+    let service = Setup::new().start().await;
+    let token = wire::issue(&service.tokens(), "alice").await.refresh_token;
+    // As that of the system before, under a longer path, which a browser sends first.
+    let cookies = format!("refreshToken=eyJhbGciOiJIUzI1NiJ9.e30.c2ln; refreshToken={token}");
+    let http = service.http();
+    let answer = http.send(Method::POST, "/api/auth/refresh", &[("cookie", &cookies)]).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("set-cookie").expect("a successor").starts_with("refreshToken=tar_"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn odd_http_is_refused_politely() {
     let service = Setup::new().start().await;
     let http = service.http();

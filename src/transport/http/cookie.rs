@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::token::refresh::RefreshToken;
+
 /// The path of every route that needs the cookie, and of no other.
 const PATH: &str = "/api/auth";
 
@@ -18,9 +20,11 @@ pub struct CookieSettings {
 
 impl CookieSettings {
     /// Reads the cookie. Of several by that name the first counts, whose path is the most
-    /// specific (RFC 6265 section 5.4).
+    /// specific (RFC 6265 section 5.4); but one that is no refresh token, as somebody else's
+    /// that a browser still holds under the same name, only where there is no other.
     pub(super) fn read(&self, headers: &HeaderMap) -> Option<String> {
-        self.read_all(headers).next()
+        let is_token = |value: &String| RefreshToken::parse(value).is_some();
+        self.read_all(headers).find(is_token).or_else(|| self.read_all(headers).next())
     }
 
     /// Reads each cookie of that name.
@@ -78,6 +82,11 @@ mod tests {
         assert_eq!(read(&["a=1; refreshToken=t; b=2"]).as_deref(), Some("t"));
         assert_eq!(read(&["a=1", "refreshToken=\"t\""]).as_deref(), Some("t"));
         assert_eq!(read(&["refreshToken=first; refreshToken=second"]).as_deref(), Some("first"));
+        // One of the two that have the form of tokens, whatever comes before.
+        let token = |letter: &str| format!("tar_{}", letter.repeat(112));
+        let cookies =
+            format!("refreshToken=t; refreshToken={}; refreshToken={}", token("A"), token("B"));
+        assert_eq!(read(&[&cookies]), Some(token("A")));
         for none in
             ["", "refreshToken", "refreshToken=", "refreshtoken=t", "xrefreshToken=t", ";;="]
         {
