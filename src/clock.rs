@@ -72,7 +72,8 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-fn micros(duration: Duration) -> i64 {
+/// A length of time in whole microseconds, as both databases take it.
+pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

@@ -132,7 +132,10 @@ pub(super) async fn make(
     let mut held = 0;
     for _ in 0..ATTEMPTS {
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
-        let mut batches = if unsettled.is_empty() { vec![] } else { vec![unsettled] };
+        if unsettled.is_empty() {
+            break;
+        }
+        let mut batches = vec![unsettled];
         while let Some(batch) = batches.pop() {
             let attempted = if held < HELD {
                 attempt(rows, rules, lineages, &changes, &batch).await

@@ -41,8 +41,7 @@ const DELETE: &str = "
 
 const NOTE: &str = "
     INSERT INTO signing_key_uses (kid, last_verified_at)
-    SELECT n.kid, n.last_verified_at FROM unnest($1::text[], $2::timestamptz[])
-        AS n (kid, last_verified_at)
+    SELECT unnest($1::text[]), unnest($2::timestamptz[])
     ON CONFLICT (kid) DO UPDATE SET last_verified_at = excluded.last_verified_at
     WHERE signing_key_uses.last_verified_at < excluded.last_verified_at";
 

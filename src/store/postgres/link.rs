@@ -313,7 +313,6 @@ async fn collect(
             Either::Right(row) => fetched.rows.push(row),
         }
     }
-    drop(results);
     Ok(fetched)
 }
 

@@ -1,13 +1,11 @@
 //! Statements with their arguments: a batch's rows, column by column.
 
-use std::time::Duration;
-
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{Encode, Postgres, Type};
 
 use super::link::Statement;
 use super::sql::{self, Batch};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, micros};
 use crate::store::columns::{granted, reason};
 use crate::store::rows::{OVERLAP, Position, Rotation, Swap};
 use crate::store::{Open, Proof, StoreError};
@@ -22,7 +20,7 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
     let keys = each(opens, |open| request(&open).map(|request| request.key));
     let first_tokens =
         each(opens, |open| request(&open).map(|request| request.sealed.as_bytes().to_vec()));
-    Ok(Columns::of(&sql::INSERT, opens.len())
+    Ok(Batched::new(&sql::INSERT, opens.len())
         .bind(each(&sessions, |session| session.id.as_uuid()))
         .bind(each(&sessions, |session| session.user_id.as_str()))
         .bind(each(&sessions, |session| session.lineage.current.to_hex()))
@@ -44,12 +42,12 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
         .bind(keys)
         .bind(first_tokens)
         .bind(each(&sessions, |session| session.auth_method.as_str()))
-        .statement)
+        .0)
 }
 
 pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
     let sessions: Vec<&Session> = swaps.iter().map(|swap| &swap.session).collect();
-    Ok(Columns::of(&sql::SWAP, swaps.len())
+    Ok(Batched::new(&sql::SWAP, swaps.len())
         .bind(each(&sessions, |session| session.id.as_uuid()))
         .bind(each(swaps, |swap| swap.revision))
         .bind(each(&sessions, |session| session.lineage.current.to_hex()))
@@ -64,12 +62,12 @@ pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
         .bind(each(&sessions, reason))
         .bind(each(&sessions, |session| session.auth_method.as_str()))
         .bind(moments_if(swaps, |swap| swap.revocation.as_ref().map(|told| told.expires_at))?)
-        .statement)
+        .0)
 }
 
 pub(super) fn rotate(rotations: &[&Rotation]) -> Result<Statement, StoreError> {
     let presumed: Vec<&Presumed> = rotations.iter().map(|rotation| &rotation.presumed).collect();
-    Ok(Columns::of(&sql::ROTATE, rotations.len())
+    Ok(Batched::new(&sql::ROTATE, rotations.len())
         .bind(each(&presumed, |of| of.successor.session_id().as_uuid()))
         .bind(each(&presumed, |of| of.presented.to_hex()))
         .bind(moments(&presumed, |of| of.now)?)
@@ -79,7 +77,7 @@ pub(super) fn rotate(rotations: &[&Rotation]) -> Result<Statement, StoreError> {
         .bind(moments(&presumed, |of| of.expires_at)?)
         .bind(each(&presumed, |of| micros(of.session_max_lifetime)))
         .bind(each(rotations, |rotation| rotation.auth_method.as_str()))
-        .statement)
+        .0)
 }
 
 pub(super) fn feed(
@@ -98,38 +96,31 @@ pub(super) fn feed(
 
 pub(super) fn prove(proofs: &[Proof]) -> Result<Statement, StoreError> {
     let proofs: Vec<&Proof> = proofs.iter().collect();
-    Ok(Columns::of(&sql::PROVE, proofs.len())
+    Ok(Batched::new(&sql::PROVE, proofs.len())
         .bind(each(&proofs, |proof| proof.session_id.as_uuid()))
         .bind(each(&proofs, |proof| i64::from(proof.generation.number())))
         .bind(moments(&proofs, |proof| proof.seen_at)?)
-        .statement)
+        .0)
 }
 
 /// A batch's statement with its columns so far.
-struct Columns {
-    statement: Statement,
-    rows: usize,
-}
+struct Batched(Statement);
 
-impl Columns {
-    fn of(batch: &'static Batch, rows: usize) -> Self {
-        Self { statement: sqlx::query(batch.text(rows)), rows }
+impl Batched {
+    fn new(batch: &'static Batch, rows: usize) -> Self {
+        Self(sqlx::query(batch.text(rows)))
     }
 
-    /// The next column's values, of all rows in their order.
-    fn bind<'v, T>(mut self, mut values: Vec<T>) -> Self
+    /// The next column's values, of all rows in their order; of one row the value itself.
+    fn bind<'v, T>(self, values: Vec<T>) -> Self
     where
         T: Encode<'v, Postgres> + Type<Postgres>,
         Vec<T>: Encode<'v, Postgres> + Type<Postgres>,
     {
-        self.statement = match values.pop() {
-            Some(value) if self.rows == 1 => self.statement.bind(value),
-            last => {
-                values.extend(last);
-                self.statement.bind(values)
-            }
-        };
-        self
+        Self(match <[T; 1]>::try_from(values) {
+            Ok([value]) => self.0.bind(value),
+            Err(values) => self.0.bind(values),
+        })
     }
 }
 
@@ -140,10 +131,6 @@ impl Columns {
 pub(super) fn moment(at: Timestamp) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_micros()) * 1000)
         .map_err(|_| StoreError::Inconsistent("a moment lies beyond the calendar".into()))
-}
-
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn predecessor(session: &Session) -> Option<String> {

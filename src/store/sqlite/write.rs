@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::sql;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, micros};
 use crate::store::columns::reason;
 use crate::store::rows::{Purged, Rotation, Swap};
 use crate::store::{Open, Proof};
@@ -128,7 +128,6 @@ pub(super) async fn rotate(
 
 fn bind_rotation(mut row: Row<'_>, rotation: &Rotation) {
     let presumed = &rotation.presumed;
-    let longest = i64::try_from(presumed.session_max_lifetime.as_micros()).unwrap_or(i64::MAX);
     row.push_bind(rotation.session_id().to_string())
         .push_bind(presumed.presented.to_hex())
         .push_bind(presumed.now.as_micros())
@@ -136,7 +135,7 @@ fn bind_rotation(mut row: Row<'_>, rotation: &Rotation) {
         .push_bind(presumed.successor.hash().to_hex())
         .push_bind(presumed.sealed.as_bytes().to_vec())
         .push_bind(presumed.expires_at.as_micros())
-        .push_bind(longest)
+        .push_bind(micros(presumed.session_max_lifetime))
         .push_bind(rotation.auth_method.as_str());
 }
 
