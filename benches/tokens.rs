@@ -54,10 +54,10 @@ fn ring(algorithm: Algorithm) -> KeyRing {
     if algorithm == Algorithm::Hs256 {
         return KeyRing::hs256(&Secret::new([1; 32]), &[]);
     }
-    let opener = Secret::new([9; 32]);
+    let sealing_secret = Secret::new([9; 32]);
     let due = Due { number: 1, activates_at: now() };
-    let pair = NewPair::make(algorithm, &opener, [7; 12]).unwrap().stored(due, now(), LIFE);
-    let ring = KeyRing::new(&[], Some(opener));
+    let pair = NewPair::make(algorithm, &sealing_secret, [7; 12]).unwrap().stored(due, now(), LIFE);
+    let ring = KeyRing::new(&[], Some(sealing_secret));
     ring.load(&[pair]);
     ring
 }
@@ -208,14 +208,14 @@ async fn authority(algorithm: Algorithm, memory: u64) -> (Authority, tempfile::T
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SeededEntropy::new(7)));
     let revocations = Revocations::new(RevocationSettings::default(), clock.clone(), &*entropy);
     let revocations = Arc::new(revocations);
-    let store = Arc::new(Store::new(rows, POLICY, policy.reach()));
+    let store = Arc::new(Store::new(rows, POLICY, policy.revocation_retention()));
     let following =
         tokio::spawn(follow(Arc::clone(&store), Arc::clone(&revocations), Arc::default()));
     revocations.loaded().await;
     following.abort();
     let keys = Arc::new(ring(algorithm));
     let authority = Authority::new(store, keys, clock, entropy, policy, revocations);
-    (authority.remembering(memory), folder)
+    (authority.with_verification_cache(memory), folder)
 }
 
 async fn issue(authority: &Authority) -> String {

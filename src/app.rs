@@ -1,7 +1,7 @@
 //! The composition root: the one place that names concrete types and joins them.
 
-mod doors;
 mod feed;
+mod file_reloader;
 pub mod inspect;
 pub mod keys;
 mod legacy;
@@ -25,17 +25,17 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Layer as _;
 
-use crate::authority::keeper::{Keeper, KeyError};
+use crate::authority::key_rotator::{KeyError, KeyRotator};
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, ShutdownSettings};
 use crate::metrics::{Metrics, trust};
 use crate::shutdown::Signals;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
-use crate::store::{LegacyRows, Rows, Signal, Store, StoreError, postgres, sqlite};
-use crate::transport::callers::gate::{Gated, RpcDoor, Within};
+use crate::store::{LegacyRows, Notifier, Rows, Store, StoreError, postgres, sqlite};
+use crate::transport::callers::gate::{AuthService, InProcess, RpcPort};
 use crate::transport::observe::span::Spans;
-use crate::transport::observe::{Kind, Observe, ObserveLayer, Observers};
+use crate::transport::observe::{Kind, Observe, ObserveLayer, RequestObservers};
 use crate::transport::{grpc, http};
 
 /// Why the service could not start or go on.
@@ -61,28 +61,28 @@ pub enum AppError {
     Keys(#[from] KeyError),
     /// The callers' file, or TLS's.
     #[error("{0}")]
-    Doors(String),
+    Files(String),
     /// A server.
     #[error("a server failed: {0}")]
     Server(String),
 }
 
 /// All RPCs, observed and behind the gate.
-type GrpcStack = Observe<Gated<grpc::Rpcs, RpcDoor>>;
+type GrpcStack = Observe<AuthService<grpc::Rpcs, RpcPort>>;
 
 /// The service, its ports bound.
 #[derive(Debug)]
 pub struct App {
     grpc: (TcpListener, GrpcStack),
     http: (TcpListener, axum::Router),
-    doors: doors::Doors,
+    reloader: file_reloader::FileReloader,
     health: HealthReporter,
     readiness: Arc<ready::StoreReadiness>,
     store: Arc<Store>,
     rows: Arc<dyn Rows>,
     revocations: Arc<Revocations>,
-    signals: Vec<Arc<dyn Signal>>,
-    keeper: Keeper,
+    signals: Vec<Arc<dyn Notifier>>,
+    key_rotator: KeyRotator,
     rollout: Arc<RolloutControl>,
     metrics: Arc<Metrics>,
     metrics_listener: Option<TcpListener>,
@@ -95,7 +95,7 @@ pub struct App {
 struct Database {
     rows: Arc<dyn Rows>,
     /// Its own way to signal other replicas, if it has one.
-    signal: Option<Arc<dyn Signal>>,
+    signal: Option<Arc<dyn Notifier>>,
     /// As one that may hold sessions that were there before.
     legacy: Arc<dyn LegacyRows>,
 }
@@ -123,7 +123,7 @@ async fn open_database(config: &Config) -> Result<Database, AppError> {
 
 fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
     let options = postgres::Options::new(url);
-    postgres::connect(options).map_err(|error| AppError::Url("DATABASE_URL", error))
+    postgres::connect(options).map_err(|error| AppError::Url("DATABASE_URL", error.into()))
 }
 
 impl App {
@@ -136,24 +136,26 @@ impl App {
         let Database { rows, signal, legacy } = open_database(&config).await?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (rotation, reach) = (config.tokens.rotation, config.tokens.reach());
-        let store = Arc::new(Store::new(Arc::clone(&rows), rotation, reach));
+        let (rotation, revocation_retention) =
+            (config.tokens.rotation, config.tokens.revocation_retention());
+        let store = Arc::new(Store::new(Arc::clone(&rows), rotation, revocation_retention));
         let signals = feed::signals(signal, &config)?;
         let revocations = Revocations::new(config.revocations, Arc::clone(&clock), &OsEntropy);
         let revocations = Arc::new(revocations);
         for shared in config.shared_with_auth_server() {
             tracing::warn!("{shared}");
         }
-        let keys::Keys { ring: keys, mut keeper, session_tokens } = keys::open(&config, &rows)?;
-        keeper.start().await?;
+        let keys::Keys { ring: keys, mut key_rotator, session_tokens } =
+            keys::open(&config, &rows)?;
+        key_rotator.start().await?;
         let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
         let legacy = legacy::open(&config, &legacy)?;
-        let doors = doors::Doors::new(&config.network)?;
+        let reloader = file_reloader::FileReloader::new(&config.network)?;
         let trust = trust::Sources {
             revocations: Arc::clone(&revocations),
             keys: Arc::clone(&keys),
             rotate_every: config.keys.rotate_every,
-            tls: doors.tls(),
+            tls: reloader.tls(),
         };
         let metrics = meters::make(&store, &rows, &rollout, &clock, trust, lost_lines)?;
         let well_known = http::WellKnownSettings {
@@ -171,39 +173,39 @@ impl App {
         .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
         .with_legacy(legacy)
         .in_shadow(config.shadow)
-        .observed_by(metrics.tokens.clone())
-        .remembering(config.validation_cache);
+        .with_events(metrics.tokens.clone())
+        .with_verification_cache(config.validation_cache);
         let authority = Arc::new(authority);
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
         let spans = config.telemetry.otlp_endpoint.as_ref();
         let spans = spans.map_or(Spans::NONE, |_| Spans::of(config.telemetry.sampling));
-        let observers = Arc::new(Observers { spans, meter: metrics.requests.clone() });
+        let observers = Arc::new(RequestObservers { spans, meter: metrics.requests.clone() });
         let observe = ObserveLayer(Kind::Grpc, Arc::clone(&observers));
         let reflection = config.network.reflection;
         let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)
             .map_err(|error| AppError::Server(error.to_string()))?;
-        let grpc_routes = (observe, doors.gate.before_rpcs()).layer(grpc_routes);
+        let grpc_routes = (observe, reloader.gate.before_rpcs()).layer(grpc_routes);
         let http_routes = http::routes(
-            Within(grpc_routes.clone()),
+            InProcess(grpc_routes.clone()),
             http::HttpSettings { browser: config.browser, well_known },
             &authority,
             readiness.clone(),
-            Arc::clone(&doors.gate),
+            Arc::clone(&reloader.gate),
             observers,
         );
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
             http: (bind(config.http_addr).await?, http_routes),
-            doors,
+            reloader,
             health,
             readiness,
             store,
             rows,
             revocations,
             signals,
-            keeper,
+            key_rotator,
             rollout,
             metrics_listener: meters::bind(config.metrics_addr, config.environment).await?,
             metrics,
@@ -244,8 +246,8 @@ impl App {
         let stop = CancellationToken::new();
         say_to_all(&self.health, ServingStatus::NotServing).await;
         let mut background = self.start_background();
-        background.tasks.push(tokio::spawn(self.keeper.run()).abort_handle());
-        let (grpc_port, http_port) = (self.doors.grpc(), self.doors.http());
+        background.tasks.push(tokio::spawn(self.key_rotator.run()).abort_handle());
+        let (grpc_port, http_port) = (self.reloader.grpc(), self.reloader.http());
         let mut grpc = tokio::spawn(grpc_port.serve(self.grpc.0, self.grpc.1, stop.clone()));
         let mut http = tokio::spawn(http_port.serve(self.http.0, self.http.1, stop.clone()));
         let ended_early = tokio::select! {
@@ -301,9 +303,9 @@ impl App {
         let metrics = meters::start(self.metrics_listener.take(), &self.metrics);
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
         let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());
-        let doors = tokio::spawn(self.doors.clone().watch());
+        let reloader = tokio::spawn(self.reloader.clone().watch());
         let mut tasks = feed::start(&self.store, &self.revocations, &self.signals);
-        tasks.extend([sweeper, schema, rollout, doors].map(|task| task.abort_handle()));
+        tasks.extend([sweeper, schema, rollout, reloader].map(|task| task.abort_handle()));
         tasks.extend(metrics);
         let (health, revocations) = (self.health.clone(), Arc::clone(&self.revocations));
         // Who does not know yet what is revoked has no say on tokens.

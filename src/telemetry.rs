@@ -5,7 +5,7 @@
 //! requests. Traces go over OTLP where an endpoint is set, and cost nothing where none is. What may
 //! never be in either is listed in `docs/logging.md`.
 
-mod lines;
+mod non_blocking_writer;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::config::TelemetrySettings;
 use crate::transport::observe::span;
 
 /// How long the end waits for a collector at most, however much time there is.
-const PATIENCE: Duration = Duration::from_secs(5);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why telemetry could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum TelemetryError {
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
     lost_lines: Arc<AtomicU64>,
-    _lines: lines::Writing,
+    _lines: non_blocking_writer::Writing,
 }
 
 impl Telemetry {
@@ -64,7 +64,8 @@ impl Telemetry {
         let level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
         let own = filter_fn(is_line as fn(&Metadata<'_>) -> bool).with_max_level_hint(level);
         let filter = filter.and(own);
-        let (writer, writing) = lines::start(std::io::stderr()).map_err(TelemetryError::Thread)?;
+        let (writer, writing) =
+            non_blocking_writer::start(std::io::stderr()).map_err(TelemetryError::Thread)?;
         let lost_lines = writer.lost();
         let colours = std::io::stderr().is_terminal();
         let lines = fmt::layer().with_writer(writer).with_target(false).with_ansi(colours);
@@ -97,7 +98,7 @@ impl Telemetry {
     /// Sends what is left, within that time.
     pub fn end(self, patience: Duration) {
         if let Some(provider) = self.traces
-            && let Err(error) = provider.shutdown_with_timeout(patience.min(PATIENCE))
+            && let Err(error) = provider.shutdown_with_timeout(patience.min(EXPORT_TIMEOUT))
         {
             tracing::warn!(%error, "some traces were not sent");
         }

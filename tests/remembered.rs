@@ -49,7 +49,7 @@ impl Scene {
         };
         let policy =
             TokenPolicy { rotation, access_lifetime: LIFE, issuer: None, leeway: Duration::ZERO };
-        let store = Arc::new(Store::new(rows, rotation, policy.reach()));
+        let store = Arc::new(Store::new(rows, rotation, policy.revocation_retention()));
         let clock = ManualClock::at(START);
         let entropy = Arc::new(SeededEntropy::new(7));
         let revocations =
@@ -59,7 +59,7 @@ impl Scene {
             tokio::spawn(follow(Arc::clone(&store), Arc::clone(&revocations), Arc::default()));
         revocations.loaded().await;
         following.abort();
-        let keys = Arc::new(KeyRing::new(&[], Some(opener())));
+        let keys = Arc::new(KeyRing::new(&[], Some(sealing_secret())));
         keys.load(&[key(1, START)]);
         let authority = Authority::new(
             store,
@@ -69,7 +69,7 @@ impl Scene {
             policy,
             revocations,
         )
-        .remembering(memory);
+        .with_verification_cache(memory);
         Self { authority, clock, keys, _folder: folder }
     }
 
@@ -95,12 +95,12 @@ impl Scene {
     }
 }
 
-fn opener() -> Secret {
+fn sealing_secret() -> Secret {
     Secret::new([9; 32])
 }
 
 fn key(number: i64, activates_at: Timestamp) -> StoredKey {
-    let pair = NewPair::make(Algorithm::EdDsa, &opener(), [7; 12]).unwrap();
+    let pair = NewPair::make(Algorithm::EdDsa, &sealing_secret(), [7; 12]).unwrap();
     pair.stored(Due { number, activates_at }, START, LIFE)
 }
 

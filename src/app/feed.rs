@@ -10,14 +10,14 @@ use crate::authority::Revocations;
 use crate::authority::revocations::{follow, signals};
 use crate::config::Config;
 use crate::store::redis::RedisSignal;
-use crate::store::{Signal, Store};
+use crate::store::{Notifier, Store};
 
 /// The signals that the settings ask for, beside the database's own.
 pub(super) fn signals(
-    database: Option<Arc<dyn Signal>>,
+    database: Option<Arc<dyn Notifier>>,
     config: &Config,
-) -> Result<Vec<Arc<dyn Signal>>, AppError> {
-    let mut all: Vec<Arc<dyn Signal>> = database.into_iter().collect();
+) -> Result<Vec<Arc<dyn Notifier>>, AppError> {
+    let mut all: Vec<Arc<dyn Notifier>> = database.into_iter().collect();
     if let Some(url) = &config.redis {
         all.push(Arc::new(RedisSignal::new(url)?));
     }
@@ -28,7 +28,7 @@ pub(super) fn signals(
 pub(super) fn start(
     store: &Arc<Store>,
     revocations: &Arc<Revocations>,
-    signals: &[Arc<dyn Signal>],
+    signals: &[Arc<dyn Notifier>],
 ) -> Vec<AbortHandle> {
     let heard = Arc::new(Notify::new());
     let following = follow::follow(Arc::clone(store), Arc::clone(revocations), Arc::clone(&heard));

@@ -22,7 +22,7 @@ use crate::transport::callers::roles::Role;
 use crate::transport::serve::tls::Tls;
 
 /// How long to wait for the process on this machine.
-const PATIENCE: Duration = Duration::from_secs(2);
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most that a page of metrics can have.
 const PAGE: usize = 4 << 20;
 
@@ -82,7 +82,7 @@ pub fn certificate(config: &Config) -> Option<CertificateSeen> {
 /// The metrics of the process on this machine that has these settings. `None`: none answers.
 pub async fn own_metrics(config: &Config) -> Option<String> {
     let address = reachable(config.metrics_addr);
-    tokio::time::timeout(PATIENCE, page(address)).await.ok()?
+    tokio::time::timeout(INSPECT_TIMEOUT, page(address)).await.ok()?
 }
 
 async fn page(address: SocketAddr) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{AppError, secret_file};
-use crate::authority::keeper::{Keeper, KeyPolicy};
+use crate::authority::key_rotator::{KeyPolicy, KeyRotator};
 use crate::clock::{OsEntropy, SystemClock};
 use crate::config::Config;
 use crate::keys::{KeyRing, SessionTokenKeys};
@@ -15,7 +15,7 @@ pub struct Keys {
     /// The keys of JWTs.
     pub ring: Arc<KeyRing>,
     /// Their keeper, which has not started yet.
-    pub keeper: Keeper,
+    pub key_rotator: KeyRotator,
     /// The keys of session tokens.
     pub session_tokens: SessionTokenKeys,
 }
@@ -33,11 +33,13 @@ pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<Keys, AppError> {
     let session_tokens = SessionTokenKeys::new(minting, secrets.iter());
     let mut schedule = config.keys;
     schedule.has_secret = !secrets.is_empty();
-    let opener = config.authority_secret.clone().filter(|_| schedule.algorithm.is_asymmetric());
-    let ring = Arc::new(KeyRing::new(&secrets, opener.clone()));
+    let sealing_secret =
+        config.authority_secret.clone().filter(|_| schedule.algorithm.is_asymmetric());
+    let ring = Arc::new(KeyRing::new(&secrets, sealing_secret.clone()));
     let token_life = config.tokens.access_lifetime;
-    let policy = KeyPolicy { schedule, token_life, opener };
+    let policy = KeyPolicy { schedule, token_life, sealing_secret };
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-    let keeper = Keeper::new(Arc::clone(rows) as _, Arc::clone(&ring), clock, entropy, policy);
-    Ok(Keys { ring, keeper, session_tokens })
+    let key_rotator =
+        KeyRotator::new(Arc::clone(rows) as _, Arc::clone(&ring), clock, entropy, policy);
+    Ok(Keys { ring, key_rotator, session_tokens })
 }

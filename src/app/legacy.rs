@@ -58,5 +58,5 @@ pub(super) fn place(settings: &LegacySettings) -> Result<Option<Place>, AppError
 
 fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
     let options = postgres::Options { max_connections: CONNECTIONS, ..postgres::Options::new(url) };
-    postgres::connect(options).map_err(|error| AppError::Url("LEGACY_DATABASE_URL", error))
+    postgres::connect(options).map_err(|error| AppError::Url("LEGACY_DATABASE_URL", error.into()))
 }

@@ -10,10 +10,10 @@ use tokio::task::AbortHandle;
 
 use super::AppError;
 use crate::authority::sweeper::Pace;
-use crate::authority::{Observer as _, RolloutControl};
+use crate::authority::{RolloutControl, TokenEvents as _};
 use crate::clock::Clock;
 use crate::config::Environment;
-use crate::metrics::{Metrics, listener, standing, trust};
+use crate::metrics::{Metrics, listener, state, trust};
 use crate::store::{Rows, Store};
 
 pub(super) fn make(
@@ -24,7 +24,7 @@ pub(super) fn make(
     trust: trust::Sources,
     lost_lines: Arc<AtomicU64>,
 ) -> Result<Arc<Metrics>, AppError> {
-    let sources = standing::Sources {
+    let sources = state::Sources {
         store: Arc::clone(store),
         rows: Arc::clone(rows),
         rollout: Arc::clone(rollout),
@@ -58,7 +58,7 @@ pub(super) async fn bind(
 /// Serves metrics and keeps them up to date, to the very end of the process.
 pub(super) fn start(bound: Option<TcpListener>, metrics: &Arc<Metrics>) -> Vec<AbortHandle> {
     let followed = Arc::clone(metrics);
-    let follow = tokio::spawn(async move { followed.standing().follow().await });
+    let follow = tokio::spawn(async move { followed.state().follow().await });
     let serve = bound.map(|bound| {
         let routes = listener::routes(Arc::clone(metrics));
         tokio::spawn(axum::serve(bound, routes).into_future()).abort_handle()

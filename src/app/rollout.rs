@@ -17,8 +17,8 @@ pub(super) async fn begin(
 ) -> Arc<RolloutControl> {
     let control = Arc::new(RolloutControl::new(log, clock, initial));
     match control.read().await {
-        Ok(standing) => {
-            if let Some(deviation) = deviation(initial, standing.change.as_ref()) {
+        Ok(status) => {
+            if let Some(deviation) = deviation(initial, status.change.as_ref()) {
                 tracing::warn!("{deviation}");
             }
         }

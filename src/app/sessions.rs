@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{AppError, Database, feed, open_database};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::store::{Revoke, Rows, Signal, Store, StoreError};
+use crate::store::{Notifier, Revoke, Rows, Store, StoreError};
 use crate::token::id::{SessionId, UserId};
 use crate::token::session::Session;
 
@@ -17,7 +17,7 @@ const PAGE: u32 = 1000;
 pub struct Sessions {
     store: Store,
     rows: Arc<dyn Rows>,
-    signals: Vec<Arc<dyn Signal>>,
+    signals: Vec<Arc<dyn Notifier>>,
 }
 
 impl Sessions {
@@ -28,8 +28,13 @@ impl Sessions {
     pub async fn open(config: &Config) -> Result<Self, AppError> {
         let Database { rows, signal, .. } = open_database(config).await?;
         let signals = feed::signals(signal, config)?;
-        let (rotation, reach) = (config.tokens.rotation, config.tokens.reach());
-        Ok(Self { store: Store::new(Arc::clone(&rows), rotation, reach), rows, signals })
+        let (rotation, revocation_retention) =
+            (config.tokens.rotation, config.tokens.revocation_retention());
+        Ok(Self {
+            store: Store::new(Arc::clone(&rows), rotation, revocation_retention),
+            rows,
+            signals,
+        })
     }
 
     /// All live sessions of a user, newest first.

@@ -2,6 +2,7 @@
 
 use crate::store::StoreError;
 use crate::token::field::InvalidField;
+use crate::token::rotation::Verdict;
 
 /// Why an operation was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,4 +33,22 @@ pub enum RefreshRefusal {
     /// An earlier or displaced token was presented; its session is now revoked.
     #[error("the refresh token was used before; its session is now revoked")]
     Reused,
+}
+
+impl RefreshRefusal {
+    /// Returns the reason for which a verdict refuses the token; `None` if the verdict grants it.
+    #[must_use]
+    pub const fn of(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Theft => Some(Self::Reused),
+            Verdict::Revoked => Some(Self::Revoked),
+            Verdict::Expired => Some(Self::Expired),
+            Verdict::Invalid => Some(Self::Invalid),
+            Verdict::Rotate
+            | Verdict::Keep
+            | Verdict::Young
+            | Verdict::Replay
+            | Verdict::Remint => None,
+        }
+    }
 }

@@ -61,7 +61,7 @@ impl Authority {
             let shadow = self.mint_shadow(&session, now);
             Tokens { shadow, ..Self::hand_out(access, &refresh, &session, now) }
         };
-        self.observer.issued(tokens.auth_method);
+        self.events.issued(tokens.auth_method);
         Ok(tokens)
     }
 }

@@ -1,7 +1,8 @@
 //! The tokens of sessions that were there before: looked up in the auth-server's own table, so
 //! that whoever was logged in stays so.
 
-use super::validate::{InactiveReason, Question};
+use super::inactive_reason::InactiveReason;
+use super::validate::Question;
 use super::{Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::store::LegacySessions;
@@ -28,7 +29,7 @@ impl Authority {
         legacy: &Legacy,
         asked: Question<'_>,
     ) -> Result<Result<Claims, InactiveReason>, AuthorityError> {
-        let Question { token, audience, now, observer } = asked;
+        let Question { token, audience, now, events } = asked;
         let Some(token) = UnverifiedLegacyToken::parse(token) else {
             return Ok(Err(InactiveReason::Malformed));
         };
@@ -39,7 +40,7 @@ impl Authority {
                 Some(_) => {}
             }
         }
-        observer.asked_database(AuthMethod::Session);
+        events.asked_database(AuthMethod::Session);
         let session = legacy.sessions.find(token.into_token()).await?;
         Ok(judge(session, audience, now))
     }

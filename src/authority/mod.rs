@@ -4,22 +4,23 @@
 //! it is called, where sessions are kept, what time it is or where randomness comes from.
 
 mod error;
+pub mod events;
 mod first_tokens;
+mod inactive_reason;
 mod issue;
-pub mod keeper;
+pub mod key_rotator;
 mod legacy;
 mod mint;
-pub mod observer;
-mod proofs;
+mod receipts;
 mod refresh;
 pub mod revocations;
 mod revoke;
 pub mod rollout;
 mod session_tokens;
 mod shadow;
-mod sound;
 pub mod sweeper;
 mod validate;
+mod verified_token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +33,15 @@ use crate::token::rotation::Policy;
 
 pub use crate::token::method::AuthMethod;
 pub use error::{AuthorityError, RefreshRefusal};
+pub use events::TokenEvents;
+pub use inactive_reason::InactiveReason;
 pub use issue::Issue;
 pub use legacy::Legacy;
-pub use observer::Observer;
 pub use revocations::{RevocationSettings, Revocations, StalePolicy};
 pub use rollout::RolloutControl;
 pub use session_tokens::Hybrid;
 pub use shadow::Compared;
-pub use validate::{Active, InactiveReason, Validation};
+pub use validate::{Active, Validation};
 
 /// What the operator decides about tokens.
 #[derive(Debug, Clone)]
@@ -59,7 +61,7 @@ impl TokenPolicy {
     /// lifetime, the verifiers' leeway, and a little for a refresh that was under way, on a
     /// replica whose clock is ahead.
     #[must_use]
-    pub fn reach(&self) -> Duration {
+    pub fn revocation_retention(&self) -> Duration {
         const UNDER_WAY: Duration = Duration::from_secs(10);
         self.access_lifetime + self.leeway + UNDER_WAY
     }
@@ -73,13 +75,13 @@ pub struct Authority {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: TokenPolicy,
-    proofs: proofs::Seen,
-    remembered: sound::Remembered,
+    receipts: receipts::Seen,
+    verified: verified_token::VerificationCache,
     revocations: Arc<Revocations>,
     hybrid: Option<Hybrid>,
     legacy: Option<Legacy>,
     shadow: Option<shadow::Shadow>,
-    observer: Arc<dyn Observer>,
+    events: Arc<dyn TokenEvents>,
 }
 
 /// Tokens to hand to a client. Does not print.
@@ -117,31 +119,31 @@ impl Authority {
         policy: TokenPolicy,
         revocations: Arc<Revocations>,
     ) -> Self {
-        let proofs = proofs::Seen::default();
-        let remembered = sound::Remembered::within(0);
+        let receipts = receipts::Seen::default();
+        let verified = verified_token::VerificationCache::within(0);
         let (hybrid, legacy, shadow) = (None, None, None);
-        let observer = Arc::new(observer::Nobody);
+        let events = Arc::new(events::NoEvents);
         Self {
             store,
             keys,
             clock,
             entropy,
             policy,
-            proofs,
-            remembered,
+            receipts,
+            verified,
             revocations,
             hybrid,
             legacy,
             shadow,
-            observer,
+            events,
         }
     }
 
     /// The same, remembering in about so many bytes which JWTs it has verified. Without, each is
     /// verified anew every time.
     #[must_use]
-    pub fn remembering(self, bytes: u64) -> Self {
-        Self { remembered: sound::Remembered::within(bytes), ..self }
+    pub fn with_verification_cache(self, bytes: u64) -> Self {
+        Self { verified: verified_token::VerificationCache::within(bytes), ..self }
     }
 
     /// The same, handing out both kinds of access token. Without, everybody is given JWTs.
@@ -162,10 +164,10 @@ impl Authority {
         Self { shadow: wanted.then(shadow::Shadow::new), ..self }
     }
 
-    /// The same, telling `observer` what happens.
+    /// The same, telling `events` what happens.
     #[must_use]
-    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
-        Self { observer, ..self }
+    pub fn with_events(self, events: Arc<dyn TokenEvents>) -> Self {
+        Self { events, ..self }
     }
 
     /// The revocations that this replica knows.

@@ -1,12 +1,12 @@
 //! Refresh: exchange a refresh token for a new access token, and a successor where due.
 
-use super::observer::Refreshing;
+use super::events::Refreshing;
 use super::{Authority, AuthorityError, RefreshRefusal, Tokens};
 use crate::clock::{Timestamp, draw};
 use crate::store::{Refresh, Refreshed, StoreError};
 use crate::token::field::InvalidField;
 use crate::token::refresh::RefreshToken;
-use crate::token::rotation::{Candidate, Verdict};
+use crate::token::rotation::{SuccessorSeed, Verdict};
 
 impl Authority {
     /// Exchanges a refresh token. Its fate is the verdict of [`crate::token::rotation`].
@@ -26,7 +26,7 @@ impl Authority {
             Err(_) => Refreshing::Failed,
         };
         let tokens = exchanged.map_err(Into::into).and_then(|done| self.renew(done, now));
-        self.observer.refreshed(outcome, self.clock.now().since(now));
+        self.events.refreshed(outcome, self.clock.now().since(now));
         tokens
     }
 
@@ -36,7 +36,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Tokens, AuthorityError> {
         let refreshed = refreshed.ok_or(RefreshRefusal::Invalid)?;
-        refusal(refreshed.verdict).map_or(Ok(()), Err)?;
+        RefreshRefusal::of(refreshed.verdict).map_or(Ok(()), Err)?;
         let Refreshed { session: Some(session), token: Some(token), .. } = refreshed else {
             return Err(StoreError::Inconsistent("a successor cannot be opened".into()).into());
         };
@@ -48,9 +48,9 @@ impl Authority {
     /// Has the store judge a presented text. `None`: it is no refresh token.
     async fn exchange(&self, text: &str, now: Timestamp) -> Result<Option<Refreshed>, StoreError> {
         let Some(presented) = RefreshToken::parse(text) else { return Ok(None) };
-        let candidate = Candidate { secret: draw(&*self.entropy), nonce: draw(&*self.entropy) };
+        let seed = SuccessorSeed { secret: draw(&*self.entropy), nonce: draw(&*self.entropy) };
         let rollout = self.rollout();
-        let refresh = Refresh { presented, candidate, now, rollout };
+        let refresh = Refresh { presented, seed, now, rollout };
         let refreshed = self.store.refresh(refresh).await?;
         // A theft that was just found, or a revocation that others made.
         if let Some(session) = &refreshed.session {
@@ -58,21 +58,8 @@ impl Authority {
                 let session_id = session.id;
                 tracing::warn!(%session_id, "a refresh token was reused: its session is revoked");
             }
-            self.put_in_force(session);
+            self.apply_revocation(session);
         }
         Ok(Some(refreshed))
-    }
-}
-
-/// The refusal that a verdict amounts to, if it does.
-pub(super) const fn refusal(verdict: Verdict) -> Option<RefreshRefusal> {
-    match verdict {
-        Verdict::Theft => Some(RefreshRefusal::Reused),
-        Verdict::Revoked => Some(RefreshRefusal::Revoked),
-        Verdict::Expired => Some(RefreshRefusal::Expired),
-        Verdict::Invalid => Some(RefreshRefusal::Invalid),
-        Verdict::Rotate | Verdict::Keep | Verdict::Young | Verdict::Replay | Verdict::Remint => {
-            None
-        }
     }
 }

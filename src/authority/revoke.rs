@@ -99,24 +99,24 @@ impl Authority {
         };
         let ended = self.store.revoke(revoke, self.clock.now()).await?;
         for session in &ended {
-            self.put_in_force(session);
+            self.apply_revocation(session);
         }
         if let (Some(id), true) = (one, ended.is_empty()) {
             // Perhaps another call has just ended it, here or elsewhere: whoever is told that it
             // is over may rely on it.
             if let Some(session) = self.store.find(id).await? {
-                self.put_in_force(&session);
+                self.apply_revocation(&session);
             }
         }
         Ok(ended)
     }
 
     /// Puts the session's revocation in force on this replica, if it is revoked.
-    pub(super) fn put_in_force(&self, session: &Session) {
-        if let Some(revocation) = session.revocation(self.store.reach())
+    pub(super) fn apply_revocation(&self, session: &Session) {
+        if let Some(revocation) = session.revocation(self.store.revocation_retention())
             && revocation.expires_at > self.clock.now()
         {
-            self.revocations.put_in_force(revocation);
+            self.revocations.apply(revocation);
         }
     }
 }

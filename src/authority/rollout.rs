@@ -32,7 +32,7 @@ pub struct RolloutOrder {
 
 /// The roll-out as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct RolloutStatus {
     /// What holds.
     pub rollout: Rollout,
     /// The change that made it so. `None`: there was none, the settings hold.
@@ -45,7 +45,7 @@ pub struct RolloutControl {
     log: Arc<dyn Rollouts>,
     clock: Arc<dyn Clock>,
     initial: Rollout,
-    standing: ArcSwap<Standing>,
+    status: ArcSwap<RolloutStatus>,
     /// One at a time, so that what was read earlier never overwrites what was read later.
     turn: Mutex<()>,
 }
@@ -54,27 +54,27 @@ impl RolloutControl {
     /// Knows the settings' initial values, until it has read what holds.
     #[must_use]
     pub fn new(log: Arc<dyn Rollouts>, clock: Arc<dyn Clock>, initial: Rollout) -> Self {
-        let standing = ArcSwap::from_pointee(Standing { rollout: initial, change: None });
-        Self { log, clock, initial, standing, turn: Mutex::new(()) }
+        let status = ArcSwap::from_pointee(RolloutStatus { rollout: initial, change: None });
+        Self { log, clock, initial, status, turn: Mutex::new(()) }
     }
 
     /// What holds here, as far as is known.
     #[must_use]
     pub fn current(&self) -> Rollout {
-        self.standing.load().rollout
+        self.status.load().rollout
     }
 
     /// As [`Self::current`], and which change made it so.
     #[must_use]
-    pub fn standing(&self) -> Arc<Standing> {
-        self.standing.load_full()
+    pub fn status(&self) -> Arc<RolloutStatus> {
+        self.status.load_full()
     }
 
     /// Reads what holds.
     ///
     /// # Errors
     /// Where the database fails. What was known stays known.
-    pub async fn read(&self) -> Result<Arc<Standing>, StoreError> {
+    pub async fn read(&self) -> Result<Arc<RolloutStatus>, StoreError> {
         let _turn = self.turn.lock().await;
         let change = self.log.last_change().await?;
         Ok(self.adopt(change))
@@ -88,7 +88,7 @@ impl RolloutControl {
         &self,
         order: RolloutOrder,
         by: &str,
-    ) -> Result<Arc<Standing>, AuthorityError> {
+    ) -> Result<Arc<RolloutStatus>, AuthorityError> {
         if order.percentage.is_none() && order.jwt_enabled.is_none() {
             let rule = "is required, or jwt_enabled is";
             return Err(InvalidField::new("percentage", rule).into());
@@ -132,19 +132,19 @@ impl RolloutControl {
         }
     }
 
-    fn adopt(&self, change: Option<RolloutChange>) -> Arc<Standing> {
+    fn adopt(&self, change: Option<RolloutChange>) -> Arc<RolloutStatus> {
         let rollout = change.as_ref().map_or(self.initial, |change| change.rollout);
-        let standing = Arc::new(Standing { rollout, change });
-        let before = self.standing.swap(Arc::clone(&standing));
+        let status = Arc::new(RolloutStatus { rollout, change });
+        let before = self.status.swap(Arc::clone(&status));
         if before.rollout != rollout {
             tracing::info!(
                 percentage = rollout.percentage.number(),
                 jwt_enabled = rollout.jwt_enabled,
-                by = standing.change.as_ref().map_or("", |change| &change.by),
+                by = status.change.as_ref().map_or("", |change| &change.by),
                 "the roll-out changed"
             );
         }
-        standing
+        status
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::inactive_reason::InactiveReason;
 use super::rollout::RolloutControl;
-use super::validate::{InactiveReason, Question};
+use super::validate::Question;
 use super::{Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::SessionTokenKeys;
@@ -45,7 +46,7 @@ impl Authority {
         hybrid: &Hybrid,
         asked: Question<'_>,
     ) -> Result<Result<Claims, InactiveReason>, AuthorityError> {
-        let Question { token, audience, now, observer } = asked;
+        let Question { token, audience, now, events } = asked;
         let Some(token) = UnverifiedSessionToken::parse(token) else {
             return Ok(Err(InactiveReason::Malformed));
         };
@@ -55,7 +56,7 @@ impl Authority {
         if (now - self.policy.leeway).as_seconds() >= said.expires_at {
             return Ok(Err(InactiveReason::Expired));
         }
-        observer.asked_database(AuthMethod::Session);
+        events.asked_database(AuthMethod::Session);
         let session = self.store.find(said.session_id).await?;
         Ok(judge_session(session, said, audience, now))
     }

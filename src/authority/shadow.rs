@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::observer::{Disagreement, Nobody};
+use super::events::{Disagreement, NoEvents};
 use super::validate::{Active, Question, Validation};
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
@@ -16,7 +16,7 @@ use crate::token::session::Session;
 
 /// How many comparisons may be under way. What comes on top is not compared: a database that is
 /// behind is not to be asked for more.
-const MOST: usize = 256;
+const MAX_CONCURRENT_COMPARISONS: usize = 256;
 
 /// What an authority needs to compare.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Shadow {
 
 impl Shadow {
     pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST)) }
+        Self { places: Arc::new(Semaphore::new(MAX_CONCURRENT_COMPARISONS)) }
     }
 }
 
@@ -48,7 +48,7 @@ impl Authority {
         let authority = Arc::clone(self);
         tokio::spawn(async move {
             let judged = authority.judge_in_shadow(&answered, &other).await;
-            authority.observer.compared(disagreement(&answered.validation, judged.as_ref().ok()));
+            authority.events.compared(disagreement(&answered.validation, judged.as_ref().ok()));
             drop(place);
         });
     }
@@ -60,7 +60,7 @@ impl Authority {
         other: &str,
     ) -> Result<Validation, AuthorityError> {
         let (audience, now) = (answered.audience.as_deref(), self.clock.now());
-        self.judge(Question { token: other, audience, now, observer: &Nobody }).await
+        self.judge(Question { token: other, audience, now, events: &NoEvents }).await
     }
 
     /// A JWT beside the session token that a user is given, so that there is something to compare

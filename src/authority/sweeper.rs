@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Observer, first_tokens};
+use super::{TokenEvents, first_tokens};
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
@@ -37,12 +37,12 @@ pub async fn run(
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     pace: Pace,
-    observer: Arc<dyn Observer>,
+    events: Arc<dyn TokenEvents>,
 ) {
     loop {
         match sweep(&store, &*clock, pace).await {
             Ok(deleted) => {
-                observer.swept(deleted, clock.now());
+                events.swept(deleted, clock.now());
                 if deleted > 0 {
                     tracing::info!(deleted, "deleted sessions that have ended");
                 }

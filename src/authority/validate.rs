@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::observer::Observer;
-use super::sound::Sound;
+use super::events::TokenEvents;
+use super::inactive_reason::InactiveReason;
+use super::verified_token::VerifiedToken;
 use super::{AuthMethod, Authority, AuthorityError, Hybrid, Legacy};
 use crate::clock::Timestamp;
-use crate::keys::Refusal;
-use crate::store::{Proof, StoreError};
+use crate::store::{Receipt, StoreError};
 use crate::token::access::Claims;
 use crate::token::id::SessionId;
-use crate::token::jws::{Malformed, Unverified};
+use crate::token::jws::Unverified;
 use crate::token::{legacy, session_token};
 
 /// The answer on a token. A token that is not good is an answer, not an error.
@@ -26,7 +26,7 @@ pub enum Validation {
 /// A good token.
 #[derive(Debug)]
 pub struct Active {
-    sound: Arc<Sound>,
+    verified: Arc<VerifiedToken>,
     /// What kind of token it is.
     pub auth_method: AuthMethod,
 }
@@ -35,51 +35,13 @@ impl Active {
     /// What it says.
     #[must_use]
     pub fn claims(&self) -> &Claims {
-        &self.sound.claims
+        &self.verified.claims
     }
 
     /// Its session, where it names one.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
-        self.sound.session_id
-    }
-}
-
-/// Why a token is not good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum InactiveReason {
-    /// Not a token at all, or one that says nothing we can rely on.
-    Malformed,
-    /// The token names a key that we do not have.
-    UnknownKey,
-    /// The signature does not fit, or its algorithm is not the key's own.
-    BadSignature,
-    /// The token's time is over.
-    Expired,
-    /// The token's time has not come yet.
-    NotYetValid,
-    /// The token is sound but not an access token.
-    WrongType,
-    /// The token is not meant for the audience that was asked for.
-    WrongAudience,
-    /// The token's session was revoked.
-    Revoked,
-    /// The session token belongs to no session.
-    NotFound,
-}
-
-impl From<Malformed> for InactiveReason {
-    fn from(_: Malformed) -> Self {
-        Self::Malformed
-    }
-}
-
-impl From<Refusal> for InactiveReason {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::UnknownKey => Self::UnknownKey,
-            Refusal::BadSignature => Self::BadSignature,
-        }
+        self.verified.session_id
     }
 }
 
@@ -98,7 +60,7 @@ pub(super) struct Question<'a> {
     pub(super) audience: Option<&'a str>,
     pub(super) now: Timestamp,
     /// Who is told what it takes to judge it.
-    pub(super) observer: &'a dyn Observer,
+    pub(super) events: &'a dyn TokenEvents,
 }
 
 impl Authority {
@@ -112,10 +74,10 @@ impl Authority {
         audience: Option<&str>,
     ) -> Result<Validation, AuthorityError> {
         let now = self.clock.now();
-        let question = Question { token, audience, now, observer: &*self.observer };
+        let question = Question { token, audience, now, events: &*self.events };
         let validation = self.judge(question).await?;
         if let Validation::Active(active) = &validation {
-            self.take_as_proof(active, now);
+            self.record_receipt(active, now);
         }
         Ok(validation)
     }
@@ -134,17 +96,17 @@ impl Authority {
         let (auth_method, judged) = match self.kind_of(asked.token) {
             Kind::SessionToken(hybrid) => {
                 let judged = self.judge_session_token(hybrid, asked).await?;
-                (AuthMethod::Session, judged.map(|claims| Arc::new(Sound::of(claims))))
+                (AuthMethod::Session, judged.map(|claims| Arc::new(VerifiedToken::of(claims))))
             }
             Kind::Legacy(legacy) => {
                 let judged = Self::judge_legacy_token(legacy, asked).await?;
-                (AuthMethod::Session, judged.map(|claims| Arc::new(Sound::of(claims))))
+                (AuthMethod::Session, judged.map(|claims| Arc::new(VerifiedToken::of(claims))))
             }
             Kind::Jwt => (AuthMethod::Jwt, self.judge_jwt(asked)),
         };
-        asked.observer.validated(auth_method, self.clock.now().since(asked.now));
-        let sound = match judged {
-            Ok(sound) => sound,
+        asked.events.validated(auth_method, self.clock.now().since(asked.now));
+        let verified = match judged {
+            Ok(verified) => verified,
             Err(InactiveReason::UnknownKey)
                 if auth_method == AuthMethod::Jwt && !self.keys.is_loaded() =>
             {
@@ -154,10 +116,10 @@ impl Authority {
             Err(reason) => return Ok(Validation::Inactive(reason)),
         };
         // Of a session token the look-up has told it already.
-        if auth_method == AuthMethod::Jwt && self.is_revoked(&sound, asked.observer).await? {
+        if auth_method == AuthMethod::Jwt && self.is_revoked(&verified, asked.events).await? {
             return Ok(Validation::Inactive(InactiveReason::Revoked));
         }
-        Ok(Validation::Active(Active { sound, auth_method }))
+        Ok(Validation::Active(Active { verified, auth_method }))
     }
 
     /// What a text claims to be.
@@ -173,17 +135,17 @@ impl Authority {
     /// may be held there is the store asked.
     async fn is_revoked(
         &self,
-        sound: &Sound,
-        observer: &dyn Observer,
+        verified: &VerifiedToken,
+        events: &dyn TokenEvents,
     ) -> Result<bool, AuthorityError> {
-        let Some(id) = sound.session_id else { return Ok(false) };
+        let Some(id) = verified.session_id else { return Ok(false) };
         self.revocations.first_read().await;
         if self.revocations.is_revoked(id) {
             return Ok(true);
         }
-        self.revocations.vouch()?;
+        self.revocations.ensure_known()?;
         if self.revocations.is_overflowing() {
-            observer.asked_database(AuthMethod::Jwt);
+            events.asked_database(AuthMethod::Jwt);
             let session = self.store.find(id).await?;
             return Ok(session.is_some_and(|session| session.revoked.is_some()));
         }
@@ -192,32 +154,32 @@ impl Authority {
 
     /// The order of the reasons, of which a revocation is the last: what cannot be trusted is not
     /// looked at any further.
-    fn judge_jwt(&self, asked: Question<'_>) -> Result<Arc<Sound>, InactiveReason> {
+    fn judge_jwt(&self, asked: Question<'_>) -> Result<Arc<VerifiedToken>, InactiveReason> {
         let Question { token, audience, now, .. } = asked;
-        let known = self.remembered.find(token);
-        let sound = if let Some(sound) = &known {
-            self.keys.is_in_force(sound.kid(), now)?;
-            Arc::clone(sound)
+        let known = self.verified.find(token);
+        let verified = if let Some(verified) = &known {
+            self.keys.is_in_force(verified.kid(), now)?;
+            Arc::clone(verified)
         } else {
             let unverified = Unverified::parse(token)?;
             self.keys.verify(&unverified, now)?;
-            Arc::new(Sound::read(unverified)?)
+            Arc::new(VerifiedToken::read(unverified)?)
         };
-        sound.judge(now, self.policy.leeway, audience)?;
-        self.keys.note_use(sound.kid(), now);
+        verified.judge(now, self.policy.leeway, audience)?;
+        self.keys.note_use(verified.kid(), now);
         if known.is_none() {
-            self.remembered.keep(token, &sound);
+            self.verified.keep(token, &verified);
         }
-        Ok(sound)
+        Ok(verified)
     }
 
     /// Whoever shows this token has received the refresh token that was handed out beside it.
-    fn take_as_proof(&self, active: &Active, now: Timestamp) {
-        if let Some((session_id, generation)) = active.sound.prove()
-            && self.proofs.is_new(session_id, generation)
+    fn record_receipt(&self, active: &Active, now: Timestamp) {
+        if let Some((session_id, generation)) = active.verified.record_receipts()
+            && self.receipts.is_new(session_id, generation)
         {
-            self.observer.asked_database(active.auth_method);
-            self.store.prove(Proof { session_id, generation, seen_at: now });
+            self.events.asked_database(active.auth_method);
+            self.store.record_receipts(Receipt { session_id, generation, seen_at: now });
         }
     }
 }

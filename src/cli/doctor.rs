@@ -11,7 +11,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::config::settings::SETTINGS;
 use crate::config::source::Given;
-use crate::doctor::{self, Finding, Patient, Severity, observe};
+use crate::doctor::{self, Finding, Installation, Severity, observe};
 
 /// Examines and reports. The exit code says the worst finding: 0 for none or information, 1 for a
 /// warning, 2 for an error.
@@ -53,7 +53,7 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         Ok(kept) => kept,
         Err(problem) => return doctor::refused(&[problem]),
     };
-    let patient = Patient {
+    let installation = Installation {
         config,
         given: listed(given),
         environment: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
@@ -68,7 +68,7 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         replica: inspect::own_metrics(config).await,
         now: clock.now(),
     };
-    doctor::examine(&patient)
+    doctor::examine(&installation)
 }
 
 /// What was given and is not the default; of secrets the names alone.

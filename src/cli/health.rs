@@ -21,12 +21,12 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::app::inspect::reachable;
 use crate::config::Config;
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(config: Config) -> Result<(), String> {
     let address = reachable(config.grpc_addr);
     let encrypted = config.network.tls.is_some();
-    let asked = tokio::time::timeout(PATIENCE, ask(address, encrypted)).await;
+    let asked = tokio::time::timeout(PROBE_TIMEOUT, ask(address, encrypted)).await;
     asked.unwrap_or_else(|_| Err("no answer in time".into()))
 }
 

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::table::{self, aligned};
 use crate::app;
-use crate::authority::keeper::{Keeper, KeyError, Listed, Rotation};
+use crate::authority::key_rotator::{KeyError, KeyRotator, Listed, Rotation};
 use crate::clock::Timestamp;
 use crate::config::Config;
 
@@ -39,11 +39,11 @@ pub(super) fn command() -> Command {
 pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
     let rows = app::open_rows(&config).await.map_err(|error| error.to_string())?;
     let keys = app::keys::open(&config, &rows).map_err(|error| error.to_string())?;
-    let mut keeper = keys.keeper;
+    let mut key_rotator = keys.key_rotator;
     let text = match matches.subcommand() {
-        Some(("rotate", matches)) => rotate(&mut keeper, rotation(matches)).await,
-        Some(("retire", _)) => retire(&mut keeper).await,
-        _ => keeper.list().await.map(|keys| table(&keys)),
+        Some(("rotate", matches)) => rotate(&mut key_rotator, rotation(matches)).await,
+        Some(("retire", _)) => retire(&mut key_rotator).await,
+        _ => key_rotator.list().await.map(|keys| table(&keys)),
     };
     rows.close().await;
     let text = text.map_err(|error| error.to_string())?;
@@ -59,14 +59,14 @@ fn rotation(matches: &ArgMatches) -> Rotation {
     }
 }
 
-async fn rotate(keeper: &mut Keeper, rotation: Rotation) -> Result<String, KeyError> {
-    let key = keeper.rotate(rotation).await?;
+async fn rotate(key_rotator: &mut KeyRotator, rotation: Rotation) -> Result<String, KeyError> {
+    let key = key_rotator.rotate(rotation).await?;
     let at = table::moment(key.activates_at);
     Ok(format!("{} {} is published now and signs from {at}\n", key.algorithm, key.kid))
 }
 
-async fn retire(keeper: &mut Keeper) -> Result<String, KeyError> {
-    Ok(match keeper.retire().await? {
+async fn retire(key_rotator: &mut KeyRotator) -> Result<String, KeyError> {
+    Ok(match key_rotator.retire().await? {
         Some(at) => format!("the stored keys verify until {}\n", table::moment(at)),
         None => "there is nothing to retire\n".to_owned(),
     })

@@ -59,9 +59,9 @@ pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), Stri
         };
         control.set(order, &by()).await.map_err(|error| error.to_string())?;
     }
-    let standing = control.read().await.map_err(told)?;
-    let mut lines = vec![format!("now       {}", say(standing.rollout))];
-    let deviation = deviation(config.rollout, standing.change.as_ref());
+    let status = control.read().await.map_err(told)?;
+    let mut lines = vec![format!("now       {}", say(status.rollout))];
+    let deviation = deviation(config.rollout, status.change.as_ref());
     lines.extend(deviation.map(|deviation| format!("note      {deviation}")));
     if !matches!(chosen, Some(("set", _))) {
         lines.extend(history(&rows.changes(HISTORY).await.map_err(told)?));

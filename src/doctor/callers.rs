@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 
 /// The callers' file as it was seen.
 #[derive(Debug, Default)]
@@ -43,9 +43,11 @@ const WEAK: [&str; 12] = [
 ];
 
 /// Whether others may add callers.
-pub(super) fn file(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn file(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "callers.file";
-    let Some(CallersSeen { path, mode, callers }) = &patient.callers else { return Vec::new() };
+    let Some(CallersSeen { path, mode, callers }) = &installation.callers else {
+        return Vec::new();
+    };
     if mode & 0o022 != 0 {
         let message = format!(
             "{path} has mode {mode:03o}: others may make themselves callers; run `chmod go-w {path}`"
@@ -63,8 +65,8 @@ pub(super) fn file(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Keys that anybody guesses, and callers who may do everything.
-pub(super) fn weak(patient: &Patient<'_>) -> Vec<Finding> {
-    let callers = patient.callers.iter().flat_map(|seen| &seen.callers);
+pub(super) fn weak(installation: &Installation<'_>) -> Vec<Finding> {
+    let callers = installation.callers.iter().flat_map(|seen| &seen.callers);
     let mut findings = Vec::new();
     for CallerSeen { name, roles: (held, all), keys_sha256 } in callers {
         let guesses = WEAK.iter().copied().chain([name.as_str()]).map(hash);

@@ -5,7 +5,7 @@
 //! last two labels of the names: where they differ, so do the sites; where they agree, the sites
 //! may still differ (`a.co.uk`, `b.co.uk`), which then goes unnoticed.
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 use crate::config::Environment;
 
 struct Origin<'a> {
@@ -15,8 +15,8 @@ struct Origin<'a> {
     port: Option<&'a str>,
 }
 
-fn origins<'a>(patient: &'a Patient<'_>) -> Vec<Origin<'a>> {
-    patient.config.browser.origins.iter().filter_map(parse).collect()
+fn origins<'a>(installation: &'a Installation<'_>) -> Vec<Origin<'a>> {
+    installation.config.browser.origins.iter().filter_map(parse).collect()
 }
 
 fn parse(text: &str) -> Option<Origin<'_>> {
@@ -34,10 +34,10 @@ fn is_local(host: &str) -> bool {
 }
 
 /// Pages over plain HTTP, and a cookie for HTTPS; or the other way round.
-pub(super) fn scheme(patient: &Patient<'_>) -> Vec<Finding> {
-    let secure = patient.config.browser.cookie.secure;
+pub(super) fn scheme(installation: &Installation<'_>) -> Vec<Finding> {
+    let secure = installation.config.browser.cookie.secure;
     let mut findings = Vec::new();
-    for origin in origins(patient) {
+    for origin in origins(installation) {
         let text = origin.text;
         if secure && !origin.https && !is_local(origin.host) {
             let message = format!(
@@ -58,9 +58,9 @@ pub(super) fn scheme(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Pages of more than one site: not all of them can be the authority's own.
-pub(super) fn site(patient: &Patient<'_>) -> Vec<Finding> {
-    let issuer = patient.config.tokens.issuer.as_deref().and_then(parse);
-    let origins = origins(patient);
+pub(super) fn site(installation: &Installation<'_>) -> Vec<Finding> {
+    let issuer = installation.config.tokens.issuer.as_deref().and_then(parse);
+    let origins = origins(installation);
     let issuer = issuer.filter(|origin| origin.text.contains("://") && origin.host.contains('.'));
     let Some(own) = issuer.as_ref().or_else(|| origins.first()) else { return Vec::new() };
     let foreign = origins.iter().filter(|origin| site_of(origin.host) != site_of(own.host));
@@ -86,8 +86,8 @@ fn site_of(host: &str) -> &str {
 }
 
 /// A port that browsers leave out, so that the origin never matches.
-pub(super) fn default_port(patient: &Patient<'_>) -> Vec<Finding> {
-    let never = origins(patient)
+pub(super) fn default_port(installation: &Installation<'_>) -> Vec<Finding> {
+    let never = origins(installation)
         .into_iter()
         .filter(|origin| origin.port == Some(if origin.https { "443" } else { "80" }));
     never
@@ -102,9 +102,9 @@ pub(super) fn default_port(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Nobody but the authority's own pages.
-pub(super) fn none_allowed(patient: &Patient<'_>) -> Vec<Finding> {
-    let production = patient.config.environment == Environment::Production;
-    if production && patient.config.browser.origins.iter().next().is_none() {
+pub(super) fn none_allowed(installation: &Installation<'_>) -> Vec<Finding> {
+    let production = installation.config.environment == Environment::Production;
+    if production && installation.config.browser.origins.iter().next().is_none() {
         let message =
             "ALLOWED_ORIGINS is not set: only pages of the authority's own host may refresh";
         return vec![Finding::info("cookie.origin", message)];

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::observe::{Database, MOST_OVERDUE, Vitals};
-use super::{Finding, Patient};
+use super::observe::{Database, DatabaseFacts, MOST_OVERDUE};
+use super::{Finding, Installation};
 use crate::config::Environment;
 use crate::store::inspect::Place;
 use crate::store::rows::Schema;
@@ -15,19 +15,19 @@ const DRIFTED: Duration = Duration::from_secs(1);
 /// Clocks that differ by more get the concurrency window wrong.
 const WRONG: Duration = Duration::from_secs(5);
 
-fn production(patient: &Patient<'_>) -> bool {
-    patient.config.environment == Environment::Production
+fn production(installation: &Installation<'_>) -> bool {
+    installation.config.environment == Environment::Production
 }
 
 /// Whether it answers.
-pub(super) fn reachable(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn reachable(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "database.reachable";
-    vec![match &patient.database {
-        Database::Reached(vitals) => Finding::ok(name, vitals.place.text.clone()),
+    vec![match &installation.database {
+        Database::Reached(facts) => Finding::ok(name, facts.place.text.clone()),
         Database::Unreachable(place, why) => {
             Finding::error(name, format!("{} does not answer: {why}", place.text))
         }
-        Database::Missing(place) if production(patient) => {
+        Database::Missing(place) if production(installation) => {
             let message = format!("there is no {}: run `token-authority migrate`", place.text);
             Finding::error(name, message)
         }
@@ -38,10 +38,10 @@ pub(super) fn reachable(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether others may listen.
-pub(super) fn encrypted(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn encrypted(installation: &Installation<'_>) -> Vec<Finding> {
     let (Database::Missing(place)
     | Database::Unreachable(place, _)
-    | Database::Reached(Vitals { place, .. })) = &patient.database;
+    | Database::Reached(DatabaseFacts { place, .. })) = &installation.database;
     in_the_clear(place, "DATABASE_URL")
         .map(|message| Finding::warn("database.encrypted", message))
         .into_iter()
@@ -60,10 +60,10 @@ pub(super) fn in_the_clear(place: &Place, setting: &str) -> Option<String> {
 }
 
 /// How long it takes to answer.
-pub(super) fn round_trip(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = patient.database.reached() else { return Vec::new() };
-    let message = format!("{:.1} ms", vitals.round_trip.as_secs_f64() * 1000.0);
-    if vitals.round_trip > SLOW {
+pub(super) fn round_trip(installation: &Installation<'_>) -> Vec<Finding> {
+    let Some(facts) = installation.database.reached() else { return Vec::new() };
+    let message = format!("{:.1} ms", facts.round_trip.as_secs_f64() * 1000.0);
+    if facts.round_trip > SLOW {
         let message = format!(
             "{message} for the simplest question: a refresh takes at least twice that; bring the \
              database nearer"
@@ -74,15 +74,15 @@ pub(super) fn round_trip(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether a transaction pooler is in between.
-pub(super) fn pooled(patient: &Patient<'_>) -> Vec<Finding> {
-    let pooled = patient.database.reached().is_some_and(|vitals| vitals.pooled);
+pub(super) fn pooled(installation: &Installation<'_>) -> Vec<Finding> {
+    let pooled = installation.database.reached().is_some_and(|facts| facts.pooled);
     let message = "a transaction pooler is in between: statements are not prepared by name";
     pooled.then(|| Finding::info("database.pooled", message)).into_iter().collect()
 }
 
 /// Whether it can be written to.
-pub(super) fn writable(patient: &Patient<'_>) -> Vec<Finding> {
-    if !patient.database.reached().is_some_and(|vitals| vitals.standing.read_only) {
+pub(super) fn writable(installation: &Installation<'_>) -> Vec<Finding> {
+    if !installation.database.reached().is_some_and(|facts| facts.status.read_only) {
         return Vec::new();
     }
     let message =
@@ -91,8 +91,8 @@ pub(super) fn writable(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether a commit survives a crash.
-pub(super) fn durable(patient: &Patient<'_>) -> Vec<Finding> {
-    if patient.database.reached().is_none_or(|vitals| vitals.standing.durable) {
+pub(super) fn durable(installation: &Installation<'_>) -> Vec<Finding> {
+    if installation.database.reached().is_none_or(|facts| facts.status.durable) {
         return Vec::new();
     }
     let message = "synchronous_commit=off: a crash of the database undoes refreshes and \
@@ -101,10 +101,10 @@ pub(super) fn durable(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether its clock shows what this machine's does.
-pub(super) fn clock(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = patient.database.reached() else { return Vec::new() };
-    let Some(offset) = vitals.offset else { return Vec::new() };
-    let certain = Duration::from_micros(offset.unsigned_abs()).saturating_sub(vitals.round_trip);
+pub(super) fn clock(installation: &Installation<'_>) -> Vec<Finding> {
+    let Some(facts) = installation.database.reached() else { return Vec::new() };
+    let Some(offset) = facts.offset else { return Vec::new() };
+    let certain = Duration::from_micros(offset.unsigned_abs()).saturating_sub(facts.round_trip);
     let side = if offset < 0 { "behind" } else { "ahead of" };
     let seconds = Duration::from_micros(offset.unsigned_abs()).as_secs_f64();
     let message = format!("the database's clock is {seconds:.3} s {side} this machine's");
@@ -120,12 +120,12 @@ pub(super) fn clock(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// How its schema stands to this version.
-pub(super) fn schema(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = patient.database.reached() else { return Vec::new() };
+pub(super) fn schema(installation: &Installation<'_>) -> Vec<Finding> {
+    let Some(facts) = installation.database.reached() else { return Vec::new() };
     let name = "database.schema";
-    vec![match &vitals.schema {
+    vec![match &facts.schema {
         Ok(Schema::Current) => Finding::ok(name, "it is this version's"),
-        Ok(Schema::Behind { applied, known }) if production(patient) => {
+        Ok(Schema::Behind { applied, known }) if production(installation) => {
             let message = format!(
                 "it is at {applied}, this version needs {known}: run `token-authority migrate`"
             );
@@ -152,9 +152,9 @@ pub(super) fn schema(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether anybody sweeps.
-pub(super) fn swept(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(vitals) = patient.database.reached() else { return Vec::new() };
-    match (&vitals.schema, &vitals.overdue) {
+pub(super) fn swept(installation: &Installation<'_>) -> Vec<Finding> {
+    let Some(facts) = installation.database.reached() else { return Vec::new() };
+    match (&facts.schema, &facts.overdue) {
         (Ok(Schema::Behind { .. }), _) => Vec::new(),
         (_, Ok(0)) => vec![Finding::ok("database.swept", "no row is overdue")],
         (_, Ok(overdue)) => {

@@ -1,10 +1,10 @@
 //! Checks of the files that hold secrets.
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 
 /// Whether only their owner and group read the database, the generated secret and TLS's key.
-pub(super) fn private(patient: &Patient<'_>) -> Vec<Finding> {
-    let modes = &patient.files.modes;
+pub(super) fn private(installation: &Installation<'_>) -> Vec<Finding> {
+    let modes = &installation.files.modes;
     let open = modes.iter().filter(|(_, mode)| mode & 0o007 != 0);
     let mut findings: Vec<Finding> = open
         .map(|(path, mode)| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 use crate::clock::Timestamp;
 use crate::keys::life::{self, State};
 use crate::store::rows::Schema;
@@ -11,18 +11,18 @@ use crate::token::key::StoredKey;
 /// Whoever keeps the keys looks each second, and makes the next one before it is due.
 const OVERDUE: Duration = Duration::from_mins(10);
 /// The end of the last key is no surprise any more.
-const SOON: Duration = Duration::from_hours(1);
+const DUE_SOON: Duration = Duration::from_hours(1);
 
 /// The stored keys, if they could be read. An old schema has its own finding.
-fn stored<'a>(patient: &'a Patient<'_>) -> Option<&'a [StoredKey]> {
-    let vitals = patient.database.reached()?;
-    let is_old = matches!(vitals.schema, Ok(Schema::Behind { .. }) | Err(_));
-    vitals.keys.as_deref().ok().filter(|_| !is_old)
+fn stored<'a>(installation: &'a Installation<'_>) -> Option<&'a [StoredKey]> {
+    let facts = installation.database.reached()?;
+    let is_old = matches!(facts.schema, Ok(Schema::Behind { .. }) | Err(_));
+    facts.keys.as_deref().ok().filter(|_| !is_old)
 }
 
 /// As [`stored`], where they are what signs.
-fn signing<'a>(patient: &'a Patient<'_>) -> Option<&'a [StoredKey]> {
-    stored(patient).filter(|_| patient.config.keys.algorithm.is_asymmetric())
+fn signing<'a>(installation: &'a Installation<'_>) -> Option<&'a [StoredKey]> {
+    stored(installation).filter(|_| installation.config.keys.algorithm.is_asymmetric())
 }
 
 fn find(keys: &[StoredKey], state: State, now: Timestamp) -> Option<&StoredKey> {
@@ -30,10 +30,10 @@ fn find(keys: &[StoredKey], state: State, now: Timestamp) -> Option<&StoredKey> 
 }
 
 /// What signs.
-pub(super) fn active(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn active(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.signing";
-    let Some(keys) = stored(patient) else { return Vec::new() };
-    let (algorithm, now) = (patient.config.keys.algorithm, patient.now);
+    let Some(keys) = stored(installation) else { return Vec::new() };
+    let (algorithm, now) = (installation.config.keys.algorithm, installation.now);
     vec![match find(keys, State::Active, now) {
         None if !algorithm.is_asymmetric() => Finding::ok(name, "JWT_SECRET signs, by HS256"),
         Some(_) if !algorithm.is_asymmetric() => {
@@ -56,13 +56,14 @@ pub(super) fn active(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether the secret opens what signs, and what will.
-pub(super) fn opened(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn opened(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.opened";
-    let (Some(keys), Some(secret)) = (signing(patient), &patient.config.authority_secret) else {
+    let (Some(keys), Some(secret)) = (signing(installation), &installation.config.authority_secret)
+    else {
         return Vec::new();
     };
     let own = secret.fingerprint();
-    let closed = |state| find(keys, state, patient.now).filter(|key| key.sealed_with != own);
+    let closed = |state| find(keys, state, installation.now).filter(|key| key.sealed_with != own);
     let tell = |key: &StoredKey, what: &str| {
         let StoredKey { kid, sealed_with, .. } = key;
         format!(
@@ -79,25 +80,27 @@ pub(super) fn opened(patient: &Patient<'_>) -> Vec<Finding> {
         let remedy = "give it the other secret before then";
         return vec![Finding::warn(name, format!("{message}: {remedy}"))];
     }
-    let any = find(keys, State::Active, patient.now);
+    let any = find(keys, State::Active, installation.now);
     any.map(|_| Finding::ok(name, "AUTHORITY_SECRET opens it")).into_iter().collect()
 }
 
 /// Whether all of them end.
-pub(super) fn ending(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn ending(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.expiry";
-    let Some(keys) = signing(patient).filter(|keys| !keys.is_empty()) else { return Vec::new() };
+    let Some(keys) = signing(installation).filter(|keys| !keys.is_empty()) else {
+        return Vec::new();
+    };
     let ends = (0..keys.len()).map(|at| life::span(keys, at).ends);
     let last = ends.reduce(|one, other| Some(one?.max(other?))).flatten();
     let advice = "while a replica runs it makes another within seconds: does one, with the same \
                   JWT_ALGORITHM?";
     match last {
         None => vec![Finding::ok(name, "no end is set to the key that signs")],
-        Some(end) if end <= patient.now => {
+        Some(end) if end <= installation.now => {
             vec![Finding::error(name, format!("every stored key pair has ended; {advice}"))]
         }
-        Some(end) if end <= patient.now + SOON => {
-            let minutes = end.since(patient.now).as_secs() / 60;
+        Some(end) if end <= installation.now + DUE_SOON => {
+            let minutes = end.since(installation.now).as_secs() / 60;
             let message = format!("every stored key pair ends within {minutes} minutes; {advice}");
             vec![Finding::error(name, message)]
         }
@@ -106,18 +109,18 @@ pub(super) fn ending(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether the next one is late.
-pub(super) fn rotation(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn rotation(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.rotation";
-    let Some(newest) = signing(patient).and_then(<[_]>::last) else { return Vec::new() };
-    let Some(every) = patient.config.keys.rotate_every else {
+    let Some(newest) = signing(installation).and_then(<[_]>::last) else { return Vec::new() };
+    let Some(every) = installation.config.keys.rotate_every else {
         return vec![Finding::info(name, "KEY_ROTATION_DAYS=0: only `keys rotate` makes the next")];
     };
     let due = newest.activates_at + every;
-    if patient.now <= due + OVERDUE {
-        let days = due.since(patient.now).as_secs() / 86_400;
+    if installation.now <= due + OVERDUE {
+        let days = due.since(installation.now).as_secs() / 86_400;
         return vec![Finding::ok(name, format!("the next key pair is due in {days} days"))];
     }
-    let hours = patient.now.since(due).as_secs() / 3600;
+    let hours = installation.now.since(due).as_secs() / 3600;
     let message = format!(
         "{} should have had a successor {hours} hours ago: does the service run, and does it log \
          that the signing keys cannot be kept?",

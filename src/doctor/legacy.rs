@@ -1,11 +1,11 @@
 //! Checks of the sessions that were there before.
 
 use super::database::in_the_clear;
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 
 /// Whether their table answers, as its names are set.
-pub(super) fn readable(patient: &Patient<'_>) -> Vec<Finding> {
-    let (Some(settings), Some(looked)) = (&patient.config.legacy, &patient.legacy) else {
+pub(super) fn readable(installation: &Installation<'_>) -> Vec<Finding> {
+    let (Some(settings), Some(looked)) = (&installation.config.legacy, &installation.legacy) else {
         return Vec::new();
     };
     let table = settings.table.table.quoted();
@@ -22,15 +22,15 @@ pub(super) fn readable(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether others may listen.
-pub(super) fn encrypted(patient: &Patient<'_>) -> Vec<Finding> {
-    let place = patient.legacy_place.as_ref();
+pub(super) fn encrypted(installation: &Installation<'_>) -> Vec<Finding> {
+    let place = installation.legacy_place.as_ref();
     let message = place.and_then(|place| in_the_clear(place, "LEGACY_DATABASE_URL"));
     message.map(|message| Finding::warn("legacy.encrypted", message)).into_iter().collect()
 }
 
 /// Whether the auth-server's cookies can be judged.
-pub(super) fn signed(patient: &Patient<'_>) -> Vec<Finding> {
-    if patient.config.legacy.is_none() || patient.config.auth_server_secret.is_some() {
+pub(super) fn signed(installation: &Installation<'_>) -> Vec<Finding> {
+    if installation.config.legacy.is_none() || installation.config.auth_server_secret.is_some() {
         return Vec::new();
     }
     let message = "BETTER_AUTH_SECRET is not set: of legacy sessions only the plain token is \

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::{Finding, Patient};
-use crate::store::sessions::PATIENCE;
+use super::{Finding, Installation};
+use crate::store::sessions::STATEMENT_TIMEOUT;
 
 /// The concurrency window against the slowest answer and the access token's life.
-pub(super) fn window(patient: &Patient<'_>) -> Vec<Finding> {
-    let tokens = &patient.config.tokens;
+pub(super) fn window(installation: &Installation<'_>) -> Vec<Finding> {
+    let tokens = &installation.config.tokens;
     let window = tokens.rotation.window;
-    let least = PATIENCE * 2;
+    let least = STATEMENT_TIMEOUT * 2;
     if tokens.rotation.rotation && window < least {
         let message = format!(
             "REFRESH_CONCURRENCY_WINDOW_SECONDS={} is less than twice the {} s that the database \
              alone may take: tabs that refresh at once may be taken for thieves and logged out",
             window.as_secs(),
-            PATIENCE.as_secs()
+            STATEMENT_TIMEOUT.as_secs()
         );
         return vec![Finding::error("lifetimes.window", message)];
     }
@@ -32,8 +32,8 @@ pub(super) fn window(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Access tokens that outlive their revocation for long.
-pub(super) fn access_token(patient: &Patient<'_>) -> Vec<Finding> {
-    let lifetime = patient.config.tokens.access_lifetime;
+pub(super) fn access_token(installation: &Installation<'_>) -> Vec<Finding> {
+    let lifetime = installation.config.tokens.access_lifetime;
     if lifetime > Duration::from_hours(2) {
         let message = format!(
             "JWT_ACCESS_TOKEN_EXPIRE_MINUTES={}: backends that verify by themselves accept a \
@@ -46,8 +46,8 @@ pub(super) fn access_token(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// A leeway that eats up the access token's life.
-pub(super) fn leeway(patient: &Patient<'_>) -> Vec<Finding> {
-    let tokens = &patient.config.tokens;
+pub(super) fn leeway(installation: &Installation<'_>) -> Vec<Finding> {
+    let tokens = &installation.config.tokens;
     if tokens.leeway * 2 > tokens.access_lifetime {
         let message = format!(
             "JWT_LEEWAY_SECONDS={} is more than half of the access token's life of {} s",
@@ -60,8 +60,8 @@ pub(super) fn leeway(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Refresh tokens that stay the same.
-pub(super) fn rotation(patient: &Patient<'_>) -> Vec<Finding> {
-    if patient.config.tokens.rotation.rotation {
+pub(super) fn rotation(installation: &Installation<'_>) -> Vec<Finding> {
+    if installation.config.tokens.rotation.rotation {
         return Vec::new();
     }
     let message = "REFRESH_TOKEN_ROTATION=false: a stolen refresh token is never found out";

@@ -1,7 +1,7 @@
 //! What may be wrong with an installation.
 //!
 //! Everything there is to see is looked at once ([`observe`]), without changing any of it. Each
-//! check is then a pure function from the [`Patient`] to findings. To add one, write it, name it
+//! check is then a pure function from the [`Installation`] to findings. To add one, write it, name it
 //! in [`CHECKS`], and plant its fault in `tests/doctor`; what it needs to see is a field of the
 //! patient.
 
@@ -27,12 +27,12 @@ use crate::store::inspect::Place;
 
 pub use callers::{CallerSeen, CallersSeen};
 pub use finding::{Finding, Severity};
-pub use observe::{Database, Files, Vitals};
+pub use observe::{Database, DatabaseFacts, Files};
 pub use tls::CertificateSeen;
 
 /// What is examined.
 #[derive(Debug)]
-pub struct Patient<'a> {
+pub struct Installation<'a> {
     /// Its settings, checked.
     pub config: &'a Config,
     /// Its settings as given, by name, where they are not the default. Secrets without a value.
@@ -63,7 +63,7 @@ pub struct Patient<'a> {
 }
 
 /// A check: looks for one kind of fault.
-pub type Check = fn(&Patient<'_>) -> Vec<Finding>;
+pub type Check = fn(&Installation<'_>) -> Vec<Finding>;
 
 /// Every check, in the order of the report.
 pub const CHECKS: &[Check] = &[
@@ -111,8 +111,8 @@ pub const CHECKS: &[Check] = &[
 
 /// Runs every check.
 #[must_use]
-pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
-    CHECKS.iter().flat_map(|check| check(patient)).collect()
+pub fn examine(installation: &Installation<'_>) -> Vec<Finding> {
+    CHECKS.iter().flat_map(|check| check(installation)).collect()
 }
 
 /// The findings for settings that make no sense at all, with which nothing else can be looked at.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::store::inspect::{Place, Standing};
+use crate::store::inspect::{DatabaseStatus, Place};
 use crate::store::rows::Schema;
 use crate::store::url::DatabaseUrl;
 use crate::store::{Inspect, LegacyRows, RolloutChange};
@@ -29,14 +29,14 @@ pub enum Database {
     /// It did not answer; why.
     Unreachable(Place, String),
     /// It answered.
-    Reached(Vitals),
+    Reached(DatabaseFacts),
 }
 
 impl Database {
     /// How it does, if it answered.
-    pub(super) const fn reached(&self) -> Option<&Vitals> {
+    pub(super) const fn reached(&self) -> Option<&DatabaseFacts> {
         match self {
-            Self::Reached(vitals) => Some(vitals),
+            Self::Reached(facts) => Some(facts),
             Self::Missing(_) | Self::Unreachable(..) => None,
         }
     }
@@ -44,13 +44,13 @@ impl Database {
 
 /// How a database does that answers.
 #[derive(Debug, Clone)]
-pub struct Vitals {
+pub struct DatabaseFacts {
     /// Where it is.
     pub place: Place,
     /// How long it took to answer.
     pub round_trip: Duration,
     /// Its clock and manners.
-    pub standing: Standing,
+    pub status: DatabaseStatus,
     /// How far its clock is ahead of this machine's, in microseconds. `None`: it has none.
     pub offset: Option<i64>,
     /// Whether a transaction pooler is in between.
@@ -71,32 +71,36 @@ pub async fn database(config: &Config, database: &dyn Inspect, clock: &dyn Clock
     if matches!(&config.database, DatabaseUrl::Sqlite(path) if !path.exists()) {
         return Database::Missing(place);
     }
-    let seen = match vitals(place.clone(), database, clock).await {
-        Ok(vitals) => Database::Reached(vitals),
+    let seen = match facts(place.clone(), database, clock).await {
+        Ok(facts) => Database::Reached(facts),
         Err(why) => Database::Unreachable(place, why),
     };
     database.close().await;
     seen
 }
 
-async fn vitals(place: Place, database: &dyn Inspect, clock: &dyn Clock) -> Result<Vitals, String> {
+async fn facts(
+    place: Place,
+    database: &dyn Inspect,
+    clock: &dyn Clock,
+) -> Result<DatabaseFacts, String> {
     // The first question opens the connection.
-    let mut standing = database.standing().await.map_err(|error| error.to_string())?;
+    let mut status = database.status().await.map_err(|error| error.to_string())?;
     let (mut round_trip, mut offset) = (Duration::MAX, None);
     for _ in 0..SAMPLES {
         let (asked, began) = (clock.now(), Instant::now());
-        let answer = database.standing().await.map_err(|error| error.to_string())?;
+        let answer = database.status().await.map_err(|error| error.to_string())?;
         let took = began.elapsed();
         if took < round_trip {
             offset = answer.now.map(|there| ahead(there, asked + took / 2));
-            (round_trip, standing) = (took, answer);
+            (round_trip, status) = (took, answer);
         }
     }
     let due_before = clock.now() - FORGOTTEN;
-    Ok(Vitals {
+    Ok(DatabaseFacts {
         place,
         round_trip,
-        standing,
+        status,
         offset,
         pooled: database.is_pooled(),
         schema: database.schema().await.map_err(|error| error.to_string()),

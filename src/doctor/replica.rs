@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 
 /// Below a second is usual; beyond this something is wrong.
 const STALE: Duration = Duration::from_secs(10);
@@ -13,9 +13,9 @@ fn value(page: &str, name: &str) -> Option<f64> {
 }
 
 /// Which version runs.
-pub(super) fn version(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn version(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "replica.version";
-    let Some(page) = &patient.replica else {
+    let Some(page) = &installation.replica else {
         let message = "no service answers at METRICS_ADDR, so nothing is known of one that runs";
         return vec![Finding::info(name, message)];
     };
@@ -31,15 +31,15 @@ pub(super) fn version(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether it knows that it knows every revocation.
-pub(super) fn revocations(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn revocations(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "revocations.fresh";
-    let page = patient.replica.as_deref();
+    let page = installation.replica.as_deref();
     let Some(seconds) = page.and_then(|page| value(page, "revocation_staleness_seconds")) else {
         return Vec::new();
     };
     let age = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     let message = format!("every revocation was known to be known {seconds:.1} s ago");
-    let most = patient.config.revocations.max_staleness;
+    let most = installation.config.revocations.max_staleness;
     vec![if age > most {
         let policy = "tokens of sessions that ended since may be good here; the service says that \
                       it is not ready: does it reach its database?";
@@ -52,8 +52,8 @@ pub(super) fn revocations(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Whether it can hold them all.
-pub(super) fn held(patient: &Patient<'_>) -> Vec<Finding> {
-    let page = patient.replica.as_deref();
+pub(super) fn held(installation: &Installation<'_>) -> Vec<Finding> {
+    let page = installation.replica.as_deref();
     let read = |name| page.and_then(|page| value(page, name));
     let (Some(held), Some(limit)) = (read("revocations_held"), read("revocations_held_limit"))
     else {

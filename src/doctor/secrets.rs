@@ -1,23 +1,23 @@
 //! Checks of the secrets, of which nothing but a fingerprint is ever told.
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 use crate::keys::Secret;
 
-fn all<'a>(patient: &'a Patient<'_>) -> [(&'static str, Option<&'a Secret>); 4] {
+fn all<'a>(installation: &'a Installation<'_>) -> [(&'static str, Option<&'a Secret>); 4] {
     [
-        ("JWT_SECRET", patient.jwt_secret.as_ref()),
-        ("JWT_SECRET_PREVIOUS", patient.config.jwt_secret_previous.as_ref()),
-        ("AUTHORITY_SECRET", patient.config.authority_secret.as_ref()),
-        ("BETTER_AUTH_SECRET", patient.config.auth_server_secret.as_ref()),
+        ("JWT_SECRET", installation.jwt_secret.as_ref()),
+        ("JWT_SECRET_PREVIOUS", installation.config.jwt_secret_previous.as_ref()),
+        ("AUTHORITY_SECRET", installation.config.authority_secret.as_ref()),
+        ("BETTER_AUTH_SECRET", installation.config.auth_server_secret.as_ref()),
     ]
 }
 
 /// Tells the fingerprints, which have to be the same on every replica.
-pub(super) fn fingerprints(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn fingerprints(installation: &Installation<'_>) -> Vec<Finding> {
     let tell = |(name, secret): (&str, Option<&Secret>)| {
         secret.map(|secret| format!("{name} {}", secret.fingerprint()))
     };
-    let told: Vec<_> = all(patient).into_iter().filter_map(tell).collect();
+    let told: Vec<_> = all(installation).into_iter().filter_map(tell).collect();
     if told.is_empty() {
         let message = "no secret yet: one is made at the first start";
         return vec![Finding::info("secrets.fingerprints", message)];
@@ -26,8 +26,8 @@ pub(super) fn fingerprints(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// One secret under two names: who may know the one could do the other's work.
-pub(super) fn shared(patient: &Patient<'_>) -> Vec<Finding> {
-    let all = all(patient);
+pub(super) fn shared(installation: &Installation<'_>) -> Vec<Finding> {
+    let all = all(installation);
     let mut findings = Vec::new();
     for (at, (one, first)) in all.iter().enumerate() {
         for (other, second) in &all[at + 1..] {
@@ -47,12 +47,12 @@ pub(super) fn shared(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Long enough in bytes, but made of hex digits, which hold four bits each.
-pub(super) fn short_of_randomness(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn short_of_randomness(installation: &Installation<'_>) -> Vec<Finding> {
     let short = |secret: &Secret| {
         let bytes = secret.expose();
         bytes.len() < 64 && bytes.iter().all(u8::is_ascii_hexdigit)
     };
-    let weak = all(patient).into_iter().filter(|(_, secret)| secret.is_some_and(short));
+    let weak = all(installation).into_iter().filter(|(_, secret)| secret.is_some_and(short));
     weak.map(|(name, secret)| {
         let bits = secret.map_or(0, |secret| secret.expose().len()) * 4;
         let message = format!(

@@ -1,6 +1,6 @@
 //! Checks of the settings themselves.
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 use crate::config::Environment;
 use crate::config::settings::SETTINGS;
 
@@ -20,12 +20,12 @@ const OURS: [&str; 11] = [
 ];
 
 /// Lists what is set, and says nothing secret.
-pub(super) fn listed(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn listed(installation: &Installation<'_>) -> Vec<Finding> {
     let one = |(name, value): &(&'static str, Option<String>)| match value {
         Some(value) => format!("{name}={value}"),
         None => format!("{name} (a secret)"),
     };
-    let given: Vec<_> = patient.given.iter().map(one).collect();
+    let given: Vec<_> = installation.given.iter().map(one).collect();
     let message = if given.is_empty() {
         "all are the default".to_owned()
     } else {
@@ -35,7 +35,7 @@ pub(super) fn listed(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// Names in the environment that are almost a setting's.
-pub(super) fn misspelt(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn misspelt(installation: &Installation<'_>) -> Vec<Finding> {
     let known = |name: &str| {
         let plain = name.strip_suffix("_FILE").unwrap_or(name);
         SETTINGS
@@ -43,7 +43,7 @@ pub(super) fn misspelt(patient: &Patient<'_>) -> Vec<Finding> {
             .any(|setting| setting.name == name || (setting.secret && setting.name == plain))
     };
     let stranger = |name: &&String| OURS.iter().any(|ours| name.starts_with(ours)) && !known(name);
-    let strangers = patient.environment.iter().filter(stranger);
+    let strangers = installation.environment.iter().filter(stranger);
     let found = strangers.map(|name| {
         let nearest = SETTINGS.iter().min_by_key(|setting| distance(name, setting.name));
         let hint = nearest.map(|setting| setting.name).unwrap_or_default();
@@ -69,8 +69,8 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 /// Development's leniency on an interface that others reach.
-pub(super) fn exposed_in_development(patient: &Patient<'_>) -> Vec<Finding> {
-    let config = patient.config;
+pub(super) fn exposed_in_development(installation: &Installation<'_>) -> Vec<Finding> {
+    let config = installation.config;
     if config.environment == Environment::Production {
         return Vec::new();
     }
@@ -87,8 +87,8 @@ pub(super) fn exposed_in_development(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// An end that balancers do not see coming.
-pub(super) fn unannounced_end(patient: &Patient<'_>) -> Vec<Finding> {
-    let config = patient.config;
+pub(super) fn unannounced_end(installation: &Installation<'_>) -> Vec<Finding> {
+    let config = installation.config;
     if config.environment == Environment::Production && config.shutdown.delay.is_zero() {
         let message = "SHUTDOWN_DELAY_SECONDS=0 closes the ports before any balancer has noticed: \
                        each restart costs requests; set it to at least two health checks";
@@ -98,7 +98,7 @@ pub(super) fn unannounced_end(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 /// What keeps the service from starting: whom to let in, and with which certificate.
-pub(super) fn unservable(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn unservable(installation: &Installation<'_>) -> Vec<Finding> {
     let of = |problem: &String| {
         let name = if problem.starts_with("CALLERS_FILE") {
             "callers.file"
@@ -109,7 +109,7 @@ pub(super) fn unservable(patient: &Patient<'_>) -> Vec<Finding> {
         };
         Finding::error(name, problem)
     };
-    patient.unservable.iter().map(of).collect()
+    installation.unservable.iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Patient};
+use super::{Finding, Installation};
 use crate::clock::Timestamp;
 
 const DAY: u64 = 86_400;
@@ -19,10 +19,12 @@ pub struct CertificateSeen {
 }
 
 /// Whether it is good now, and for how long.
-pub(super) fn expiry(patient: &Patient<'_>) -> Vec<Finding> {
+pub(super) fn expiry(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "tls.expiry";
-    let Some(CertificateSeen { begins, ends }) = patient.certificate else { return Vec::new() };
-    let now = patient.now;
+    let Some(CertificateSeen { begins, ends }) = installation.certificate else {
+        return Vec::new();
+    };
+    let now = installation.now;
     let left = ends.since(now);
     let days = left.as_secs() / DAY;
     // One that lives for hours by design is renewed within them.

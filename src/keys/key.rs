@@ -10,7 +10,7 @@ use super::Secret;
 use super::hs256::Hs256;
 use super::jwk::PublicJwk;
 use super::pair::{CryptoError, KeyPair};
-use super::ring::Refusal;
+use super::verify_error::VerifyError;
 use crate::clock::Timestamp;
 use crate::token::jws::{self, Unverified};
 use crate::token::key::{Algorithm, KeyUse, StoredKey};
@@ -48,19 +48,20 @@ impl Key {
         Self::of(key.kid().to_owned(), Algorithm::Hs256, Material::Shared(Box::new(key)))
     }
 
-    /// A stored key pair. It signs if `opener` opens it.
+    /// A stored key pair. It signs if `sealing_secret` opens it.
     ///
     /// # Errors
     /// Where its public half is not that of its name, or none of an algorithm that we know.
-    pub fn stored(stored: &StoredKey, opener: Option<&Secret>) -> Result<Self, Unreadable> {
+    pub fn stored(stored: &StoredKey, sealing_secret: Option<&Secret>) -> Result<Self, Unreadable> {
         let algorithm = Algorithm::named(&stored.algorithm).ok_or(Unreadable)?;
         let public = PublicJwk::parse(&stored.public_jwk).ok_or(Unreadable)?;
         let verifier = public.verifier(algorithm).ok_or(Unreadable)?;
         if public.kid() != stored.kid {
             return Err(Unreadable);
         }
-        let open = |opener| KeyPair::open(algorithm, &stored.kid, opener, &stored.private);
-        let signer = opener.and_then(open);
+        let open =
+            |sealing_secret| KeyPair::open(algorithm, &stored.kid, sealing_secret, &stored.private);
+        let signer = sealing_secret.and_then(open);
         let material = Material::Pair { public, verifier, signer };
         Ok(Self::of(stored.kid.clone(), algorithm, material))
     }
@@ -104,17 +105,17 @@ impl Key {
     ///
     /// # Errors
     /// Where the signature is not this key's.
-    pub fn verify(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
+    pub fn verify(&self, token: &Unverified<'_>) -> Result<(), VerifyError> {
         if token.header.alg != Some(self.algorithm) {
-            return Err(Refusal::BadSignature);
+            return Err(VerifyError::BadSignature);
         }
-        let signature = token.signature().map_err(|_| Refusal::BadSignature)?;
+        let signature = token.signature().map_err(|_| VerifyError::BadSignature)?;
         let signed = token.signed.as_bytes();
         let fits = match &self.material {
             Material::Shared(key) => key.verify(signed, &signature),
             Material::Pair { verifier, .. } => verifier.verify_sig(signed, &signature).is_ok(),
         };
-        if fits { Ok(()) } else { Err(Refusal::BadSignature) }
+        if fits { Ok(()) } else { Err(VerifyError::BadSignature) }
     }
 
     /// As a key set publishes it. `None` for a shared secret.
@@ -165,7 +166,7 @@ impl NewPair {
     /// As [`KeyPair::generate`].
     pub fn make(
         algorithm: Algorithm,
-        opener: &Secret,
+        sealing_secret: &Secret,
         nonce: [u8; 12],
     ) -> Result<Self, CryptoError> {
         let pair = KeyPair::generate(algorithm)?;
@@ -174,8 +175,8 @@ impl NewPair {
             kid: public.kid(),
             algorithm,
             public_jwk: public.canonical(),
-            private: pair.seal(opener, nonce)?,
-            sealed_with: opener.fingerprint(),
+            private: pair.seal(sealing_secret, nonce)?,
+            sealed_with: sealing_secret.fingerprint(),
         })
     }
 

@@ -17,7 +17,9 @@ pub mod pair;
 pub mod ring;
 pub mod secret;
 pub mod session_tokens;
+mod verify_error;
 
-pub use ring::{KeyRing, Refusal};
+pub use ring::KeyRing;
 pub use secret::Secret;
 pub use session_tokens::SessionTokenKeys;
+pub use verify_error::VerifyError;

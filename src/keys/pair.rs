@@ -111,22 +111,28 @@ impl KeyPair {
         }
     }
 
-    /// Its private half, sealed so that only `opener` opens it, and only under its own name.
+    /// Its private half, sealed so that only `sealing_secret` opens it, and only under its own name.
     ///
     /// # Errors
     /// Where the library fails.
-    pub fn seal(&self, opener: &Secret, nonce: [u8; 12]) -> Result<Sealed, CryptoError> {
+    pub fn seal(&self, sealing_secret: &Secret, nonce: [u8; 12]) -> Result<Sealed, CryptoError> {
         let plain = self.to_pkcs8()?;
         let kid = self.public().kid();
         let purpose = Purpose::PrivateKey;
-        Ok(seal::seal_for(purpose, opener.expose(), kid.as_bytes(), &plain, nonce))
+        Ok(seal::seal_for(purpose, sealing_secret.expose(), kid.as_bytes(), &plain, nonce))
     }
 
-    /// Opens what [`Self::seal`] sealed. `None` where `opener` is another one, or it is not the
+    /// Opens what [`Self::seal`] sealed. `None` where `sealing_secret` is another one, or it is not the
     /// key of that name and algorithm.
     #[must_use]
-    pub fn open(algorithm: Algorithm, kid: &str, opener: &Secret, sealed: &Sealed) -> Option<Self> {
-        let plain = seal::open_for(Purpose::PrivateKey, opener.expose(), kid.as_bytes(), sealed)?;
+    pub fn open(
+        algorithm: Algorithm,
+        kid: &str,
+        sealing_secret: &Secret,
+        sealed: &Sealed,
+    ) -> Option<Self> {
+        let plain =
+            seal::open_for(Purpose::PrivateKey, sealing_secret.expose(), kid.as_bytes(), sealed)?;
         let pair = Self::from_pkcs8(algorithm, &Zeroizing::new(plain))?;
         (pair.public().kid() == kid).then_some(pair)
     }

@@ -13,18 +13,10 @@ use super::Secret;
 use super::key::Key;
 use super::life::{self, Span};
 use super::pair::CryptoError;
+use super::verify_error::VerifyError;
 use crate::clock::Timestamp;
 use crate::token::jws::Unverified;
 use crate::token::key::{KeyUse, StoredKey};
-
-/// Why a signature does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The token names a key that we do not have.
-    UnknownKey,
-    /// The signature does not fit, or its algorithm is not the key's own.
-    BadSignature,
-}
 
 /// The keys of the service.
 #[derive(Debug)]
@@ -32,7 +24,7 @@ pub struct KeyRing {
     /// The secrets, the one that signs first.
     secrets: Vec<Arc<Key>>,
     /// What opens private halves; `None`: stored keys do not sign here.
-    opener: Option<Secret>,
+    sealing_secret: Option<Secret>,
     /// By number. `None`: not loaded yet.
     stored: ArcSwapOption<Vec<Placed>>,
 }
@@ -96,11 +88,11 @@ impl KeyRing {
     }
 
     /// A ring that verifies with these secrets and with stored keys. It signs with the stored
-    /// keys that `opener` opens; with the first secret where it opens none, or there is none.
+    /// keys that `sealing_secret` opens; with the first secret where it opens none, or there is none.
     #[must_use]
-    pub fn new(secrets: &[Secret], opener: Option<Secret>) -> Self {
+    pub fn new(secrets: &[Secret], sealing_secret: Option<Secret>) -> Self {
         let secrets = secrets.iter().map(|secret| Arc::new(Key::shared(secret))).collect();
-        Self { secrets, opener, stored: ArcSwapOption::empty() }
+        Self { secrets, sealing_secret, stored: ArcSwapOption::empty() }
     }
 
     /// Replaces the stored keys by `keys`, which are in the order of their numbers.
@@ -111,12 +103,12 @@ impl KeyRing {
             let before =
                 known.iter().flat_map(|known| known.iter()).find(|one| one.key.kid() == stored.kid);
             let before = before.map(|before| Ok(Arc::clone(&before.key)));
-            let read = || Key::stored(stored, self.opener.as_ref()).map(Arc::new);
+            let read = || Key::stored(stored, self.sealing_secret.as_ref()).map(Arc::new);
             let Ok(key) = before.unwrap_or_else(read) else {
                 problems.unreadable.push(stored.kid.clone());
                 continue;
             };
-            if self.opener.is_some() && !key.can_sign() {
+            if self.sealing_secret.is_some() && !key.can_sign() {
                 problems.unopened.push((stored.kid.clone(), stored.sealed_with.clone()));
             }
             placed.push(Placed { key, span: life::span(keys, position) });
@@ -158,7 +150,7 @@ impl KeyRing {
     /// signs here; the epoch: there is none already.
     #[must_use]
     pub fn signing_ends(&self) -> Option<Timestamp> {
-        self.opener.as_ref()?;
+        self.sealing_secret.as_ref()?;
         let stored = self.stored.load();
         let able = stored.as_deref()?.iter().filter(|placed| placed.key.can_sign());
         able.map(|placed| placed.span.ends)
@@ -168,7 +160,7 @@ impl KeyRing {
     /// From when on the newest stored key signs. `None`: there is none, or none signs here.
     #[must_use]
     pub fn newest_signs_from(&self) -> Option<Timestamp> {
-        self.opener.as_ref()?;
+        self.sealing_secret.as_ref()?;
         let stored = self.stored.load();
         stored.as_deref()?.last().map(|newest| newest.span.signs_from)
     }
@@ -178,7 +170,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// Where we have no such key, or the signature is not that key's.
-    pub fn verify(&self, token: &Unverified<'_>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn verify(&self, token: &Unverified<'_>, now: Timestamp) -> Result<(), VerifyError> {
         let stored = self.stored.load();
         let stored = stored.as_deref().map(Vec::as_slice);
         self.find(stored, token.header.kid.as_deref(), now)?.verify(token)
@@ -189,7 +181,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// Where we have no such key, or not any more.
-    pub fn is_in_force(&self, kid: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
+    pub fn is_in_force(&self, kid: Option<&str>, now: Timestamp) -> Result<(), VerifyError> {
         let stored = self.stored.load();
         self.find(stored.as_deref().map(Vec::as_slice), kid, now).map(drop)
     }
@@ -227,7 +219,7 @@ impl KeyRing {
 
     /// The newest that has begun to sign and that we can sign with.
     fn active<'a>(&self, stored: &'a [Placed], now: Timestamp) -> Option<&'a Placed> {
-        self.opener.as_ref()?;
+        self.sealing_secret.as_ref()?;
         stored.iter().rev().find(|placed| {
             placed.key.can_sign() && placed.span.signs_from <= now && !placed.span.is_over(now)
         })
@@ -238,18 +230,18 @@ impl KeyRing {
         stored: Option<&'a [Placed]>,
         kid: Option<&str>,
         now: Timestamp,
-    ) -> Result<&'a Key, Refusal> {
+    ) -> Result<&'a Key, VerifyError> {
         let Some(kid) = kid else {
             let active = stored.and_then(|stored| self.active(stored, now));
             let active = active.map(|placed| &placed.key).or_else(|| self.secrets.first());
-            return active.map(|key| &**key).ok_or(Refusal::UnknownKey);
+            return active.map(|key| &**key).ok_or(VerifyError::UnknownKey);
         };
         if let Some(key) = self.secrets.iter().find(|key| key.kid() == kid) {
             return Ok(key);
         }
         let named = stored.and_then(|stored| stored.iter().find(|placed| placed.key.kid() == kid));
         let live = named.filter(|placed| !placed.span.is_over(now));
-        live.map(|placed| &*placed.key).ok_or(Refusal::UnknownKey)
+        live.map(|placed| &*placed.key).ok_or(VerifyError::UnknownKey)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Metrics: what an operator's Prometheus reads.
 //!
-//! The rooms below know nothing of it. The authority tells an [`Observer`](crate::authority::Observer),
-//! the transport a [`Meter`](crate::transport::observe::Meter), and what stands rather than
+//! The rooms below know nothing of it. The authority tells an [`TokenEvents`](crate::authority::TokenEvents),
+//! the transport a [`RequestEvents`](crate::transport::observe::RequestEvents), and what stands rather than
 //! happens (connections, lanes, the roll-out, keys) is asked when somebody reads. Nothing that a
 //! validation touches takes a lock. Every name and its meaning: `docs/metrics.md`.
 //!
 //! * [`tokens`]: validations, refreshes, verdicts, the sweeper, the spread of revocations
 //! * [`requests`]: RPCs and HTTP requests
-//! * [`standing`]: the database, its lanes and connections, the roll-out
+//! * [`state`]: the database, its lanes and connections, the roll-out
 //! * [`trust`]: the revocations known here, the keys and the certificate that end one day
 //! * `process`: the process itself
 //! * [`listener`]: `GET /metrics`
@@ -16,7 +16,7 @@ pub mod listener;
 mod process;
 mod register;
 pub mod requests;
-pub mod standing;
+pub mod state;
 pub mod tokens;
 pub mod trust;
 
@@ -27,7 +27,7 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 
 use process::ProcessMetrics;
 use requests::RequestMetrics;
-use standing::StandingMetrics;
+use state::StateMetrics;
 use tokens::TokenMetrics;
 use trust::TrustMetrics;
 
@@ -44,7 +44,7 @@ pub struct Metrics {
     pub tokens: Arc<TokenMetrics>,
     /// What the transport tells.
     pub requests: Arc<RequestMetrics>,
-    standing: StandingMetrics,
+    state: StateMetrics,
     trust: TrustMetrics,
     process: ProcessMetrics,
 }
@@ -56,23 +56,23 @@ impl Metrics {
     /// # Errors
     /// Where two metrics have one name.
     pub fn new(
-        sources: standing::Sources,
+        sources: state::Sources,
         trust: trust::Sources,
         lost_lines: Arc<AtomicU64>,
     ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let tokens = Arc::new(TokenMetrics::register(&registry)?);
         let requests = Arc::new(RequestMetrics::register(&registry)?);
-        let standing = StandingMetrics::register(&registry, sources)?;
+        let state = StateMetrics::register(&registry, sources)?;
         let trust = TrustMetrics::register(&registry, trust)?;
         let process = ProcessMetrics::register(&registry, lost_lines)?;
-        Ok(Self { registry, tokens, requests, standing, trust, process })
+        Ok(Self { registry, tokens, requests, state, trust, process })
     }
 
-    /// The standing metrics, to be kept up to date.
+    /// The metrics of state, to be kept up to date.
     #[must_use]
-    pub const fn standing(&self) -> &StandingMetrics {
-        &self.standing
+    pub const fn state(&self) -> &StateMetrics {
+        &self.state
     }
 
     /// All metrics as they stand now, in Prometheus's text format.
@@ -80,7 +80,7 @@ impl Metrics {
     /// # Errors
     /// Where they cannot be written as text.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
-        self.standing.look();
+        self.state.look();
         self.trust.look();
         self.process.look();
         let mut text = Vec::new();

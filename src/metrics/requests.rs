@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, Registry, Result};
 
 use super::register::{counter, histograms};
 use crate::transport::http::ROUTES;
-use crate::transport::observe::{Kind, Meter};
+use crate::transport::observe::{Kind, RequestEvents};
 use crate::transport::proto;
 
 const BUCKETS: [f64; 16] = [
@@ -104,7 +104,7 @@ impl Rpc {
     }
 }
 
-impl Meter for RequestMetrics {
+impl RequestEvents for RequestMetrics {
     fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration) {
         match kind {
             Kind::Grpc => self.rpc(name, outcome, took),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry, Result};
 
 use super::register::{counter, counters, histogram, histograms, whole_gauge};
-use crate::authority::observer::{Disagreement, Observer, Refreshing};
+use crate::authority::events::{Disagreement, Refreshing, TokenEvents};
 use crate::authority::{AuthMethod, RefreshRefusal};
 use crate::clock::Timestamp;
 use crate::token::rotation::Verdict;
@@ -150,7 +150,7 @@ const fn reason(refusal: RefreshRefusal) -> &'static str {
     }
 }
 
-impl Observer for TokenMetrics {
+impl TokenEvents for TokenMetrics {
     fn validated(&self, method: AuthMethod, took: Duration) {
         self.validations.get(method).observe(took.as_secs_f64());
     }

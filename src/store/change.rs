@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::lineages::Lineages;
-use super::rows::{Rotation, Row, Rows, Swap};
+use super::rows::{CompareAndSwap, OptimisticRotation, Row, Rows};
 use super::{Refresh, Refreshed, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::SessionId;
@@ -34,12 +34,12 @@ pub(super) struct Rules {
     /// How refresh tokens are rotated, and how long sessions live.
     pub(super) policy: Policy,
     /// How long after a revocation an access token of the session can still be in use.
-    pub(super) reach: Duration,
+    pub(super) revocation_retention: Duration,
 }
 
 /// A change to one session.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum SessionChange {
     /// A refresh token presented.
     Refresh(Refresh),
     /// A session to end.
@@ -65,13 +65,13 @@ pub(super) enum Changed {
 }
 
 impl Changed {
-    fn rotated(session: Session, rotation: Rotation) -> Self {
-        let token = Some(rotation.presumed.successor);
+    fn rotated(session: Session, rotation: OptimisticRotation) -> Self {
+        let token = Some(rotation.optimistic.successor);
         Self::Refreshed(Refreshed { verdict: Verdict::Rotate, session: Some(session), token })
     }
 }
 
-impl Change {
+impl SessionChange {
     pub(super) fn session_id(&self) -> SessionId {
         match self {
             Self::Refresh(refresh) => refresh.presented.session_id(),
@@ -80,38 +80,37 @@ impl Change {
     }
 
     /// The rotation that this most probably is, where all that it takes is known.
-    fn presume(&self, policy: &Policy, lineages: &Lineages) -> Option<Rotation> {
-        let Self::Refresh(Refresh { presented, candidate, now, rollout }) = self else {
+    fn try_optimistic(&self, policy: &Policy, lineages: &Lineages) -> Option<OptimisticRotation> {
+        let Self::Refresh(Refresh { presented, seed, now, rollout }) = self else {
             return None;
         };
         let auth_method = rollout.method_for_all()?;
         let key = lineages.find(presented.session_id())?;
-        let presumed = rotation::presume(&key, presented, candidate, *now, policy)?;
-        Some(Rotation { presumed, auth_method })
+        let optimistic = rotation::try_optimistic(&key, presented, seed, *now, policy)?;
+        Some(OptimisticRotation { optimistic, auth_method })
     }
 
-    fn fold(&self, session: Option<&mut Session>, policy: &Policy) -> Changed {
+    fn apply(&self, session: Option<&mut Session>, policy: &Policy) -> Changed {
         match self {
-            Self::Refresh(refresh) => Changed::Refreshed(fold_refresh(refresh, session, policy)),
-            Self::Revoke(ending) => Changed::Revoked(fold_ending(ending, session)),
+            Self::Refresh(refresh) => Changed::Refreshed(apply_refresh(refresh, session, policy)),
+            Self::Revoke(ending) => Changed::Revoked(apply_ending(ending, session)),
         }
     }
 }
 
-fn fold_refresh(ask: &Refresh, session: Option<&mut Session>, policy: &Policy) -> Refreshed {
+fn apply_refresh(ask: &Refresh, session: Option<&mut Session>, policy: &Policy) -> Refreshed {
     let Some(session) = session else {
         return Refreshed { verdict: Verdict::Invalid, session: None, token: None };
     };
     let verdict = rotation::judge(session, &ask.presented, ask.now, policy);
-    let token =
-        rotation::take_effect(verdict, session, &ask.presented, &ask.candidate, ask.now, policy);
+    let token = rotation::take_effect(verdict, session, &ask.presented, &ask.seed, ask.now, policy);
     if token.is_some() {
         session.auth_method = ask.rollout.method_for(&session.user_id);
     }
     Refreshed { verdict, session: Some(session.clone()), token }
 }
 
-fn fold_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session> {
+fn apply_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session> {
     let session = session.filter(|session| {
         let live = session.revoked.is_none() && ending.now < session.expires_at;
         let named = ending.token.as_ref();
@@ -126,9 +125,9 @@ pub(super) async fn make(
     rows: &dyn Rows,
     rules: &Rules,
     lineages: &Lineages,
-    changes: Vec<Change>,
+    changes: Vec<SessionChange>,
 ) -> Vec<Result<Changed, StoreError>> {
-    let mut results = presume(rows, rules, lineages, &changes).await;
+    let mut results = try_optimistic(rows, rules, lineages, &changes).await;
     let mut held = 0;
     for _ in 0..ATTEMPTS {
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
@@ -140,7 +139,7 @@ pub(super) async fn make(
             let attempted = if held < HELD {
                 attempt(rows, rules, lineages, &changes, &batch).await
             } else {
-                Err(StoreError::Held)
+                Err(StoreError::Locked)
             };
             match attempted {
                 Ok(settled) => {
@@ -149,13 +148,13 @@ pub(super) async fn make(
                     }
                 }
                 // It is about one session's row: let that one fail alone.
-                Err(StoreError::Inconsistent(_) | StoreError::Held)
+                Err(StoreError::Inconsistent(_) | StoreError::Locked)
                     if held < HELD && by_session(&changes, &batch).len() > 1 =>
                 {
                     batches.extend(by_session(&changes, &batch).into_values());
                 }
                 Err(error) => {
-                    held += usize::from(matches!(error, StoreError::Held));
+                    held += usize::from(matches!(error, StoreError::Locked));
                     for i in batch {
                         results[i] = Some(Err(error.clone()));
                     }
@@ -168,18 +167,18 @@ pub(super) async fn make(
 }
 
 /// Rotates at once what is presented by itself and is as presumed. Of all others it says nothing.
-async fn presume(
+async fn try_optimistic(
     rows: &dyn Rows,
     rules: &Rules,
     lineages: &Lineages,
-    changes: &[Change],
+    changes: &[SessionChange],
 ) -> Vec<Option<Result<Changed, StoreError>>> {
     let mut results: Vec<_> = changes.iter().map(|_| None).collect();
     let all: Vec<usize> = (0..changes.len()).collect();
-    let (alone, rotations): (Vec<usize>, Vec<Rotation>) = by_session(changes, &all)
+    let (alone, rotations): (Vec<usize>, Vec<OptimisticRotation>) = by_session(changes, &all)
         .into_values()
         .filter_map(|indexes| <[usize; 1]>::try_from(indexes).ok())
-        .filter_map(|[i]| Some((i, changes[i].presume(&rules.policy, lineages)?)))
+        .filter_map(|[i]| Some((i, changes[i].try_optimistic(&rules.policy, lineages)?)))
         .unzip();
     if rotations.is_empty() {
         return results;
@@ -191,7 +190,7 @@ async fn presume(
             }
         }
         // It is about one session's row: each is judged, and that one fails by itself.
-        Err(StoreError::Inconsistent(_) | StoreError::Held) => {}
+        Err(StoreError::Inconsistent(_) | StoreError::Locked) => {}
         Err(error) => {
             for i in alone {
                 results[i] = Some(Err(error.clone()));
@@ -206,7 +205,7 @@ async fn attempt(
     rows: &dyn Rows,
     rules: &Rules,
     lineages: &Lineages,
-    changes: &[Change],
+    changes: &[SessionChange],
     batch: &[usize],
 ) -> Result<Vec<(usize, Changed)>, StoreError> {
     let by_session = by_session(changes, batch);
@@ -216,26 +215,26 @@ async fn attempt(
 
     let (mut settled, mut tentative, mut swaps) = (Vec::new(), Vec::new(), Vec::new());
     for (indexes, row) in by_session.into_values().zip(loaded) {
-        let (folded, swap) = fold_session(rules, changes, indexes, row);
+        let (applied, swap) = fold_session(rules, changes, indexes, row);
         match swap {
-            None => settled.extend(folded),
+            None => settled.extend(applied),
             Some(swap) => {
                 swaps.push(swap);
-                tentative.push(folded);
+                tentative.push(applied);
             }
         }
     }
     if !swaps.is_empty() {
         let swapped = rows.swap(&swaps).await?;
         let written = tentative.into_iter().zip(swapped).filter(|(_, swapped)| *swapped);
-        settled.extend(written.flat_map(|(folded, _)| folded));
+        settled.extend(written.flat_map(|(applied, _)| applied));
     }
     Ok(settled)
 }
 
 /// A batch's changes by their sessions, in the order of the ids, so that two batches never wait
 /// for each other in a circle.
-fn by_session(changes: &[Change], batch: &[usize]) -> BTreeMap<SessionId, Vec<usize>> {
+fn by_session(changes: &[SessionChange], batch: &[usize]) -> BTreeMap<SessionId, Vec<usize>> {
     let mut by_session = BTreeMap::<SessionId, Vec<usize>>::new();
     for &i in batch {
         by_session.entry(changes[i].session_id()).or_default().push(i);
@@ -247,21 +246,21 @@ type Folded = Vec<(usize, Changed)>;
 
 fn fold_session(
     rules: &Rules,
-    changes: &[Change],
+    changes: &[SessionChange],
     indexes: Vec<usize>,
     row: Option<Row>,
-) -> (Folded, Option<Swap>) {
+) -> (Folded, Option<CompareAndSwap>) {
     let Some(Row { mut session, revision }) = row else {
-        let unknown = |i: usize| (i, changes[i].fold(None, &rules.policy));
+        let unknown = |i: usize| (i, changes[i].apply(None, &rules.policy));
         return (indexes.into_iter().map(unknown).collect(), None);
     };
     let before = session.clone();
-    let fold = |i: usize| (i, changes[i].fold(Some(&mut session), &rules.policy));
-    let folded = indexes.into_iter().map(fold).collect();
+    let apply = |i: usize| (i, changes[i].apply(Some(&mut session), &rules.policy));
+    let applied = indexes.into_iter().map(apply).collect();
     let swap = (session != before).then(|| {
         let ends_now = before.revoked.is_none();
-        let revocation = session.revocation(rules.reach).filter(|_| ends_now);
-        Swap { session, revision, revocation }
+        let revocation = session.revocation(rules.revocation_retention).filter(|_| ends_now);
+        CompareAndSwap { session, revision, revocation }
     });
-    (folded, swap)
+    (applied, swap)
 }

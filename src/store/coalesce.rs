@@ -19,20 +19,20 @@ use super::StoreError;
 
 /// How a [`Coalescer`] works.
 #[derive(Debug, Clone, Copy)]
-pub struct Lanes {
+pub struct ShardSettings {
     /// How many batches may be under way at once.
-    pub lanes: usize,
+    pub shards: usize,
     /// The most requests in a batch.
     pub most: usize,
     /// The most requests that may wait in a lane.
     pub waiting: usize,
     /// How long a caller waits for its answer.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// What lanes have done, and what waits in them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LaneFigures {
+pub struct ShardFigures {
     /// Batches that were run.
     pub batches: u64,
     /// Requests that were in them.
@@ -57,33 +57,33 @@ struct Job<Q, A> {
 
 /// Gathers requests of one kind and runs them in batches.
 pub struct Coalescer<Q, A> {
-    lanes: Vec<mpsc::Sender<Job<Q, A>>>,
-    patience: Duration,
+    shards: Vec<mpsc::Sender<Job<Q, A>>>,
+    timeout: Duration,
     tally: Arc<Tally>,
 }
 
 impl<Q, A> fmt::Debug for Coalescer<Q, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Coalescer").field("lanes", &self.lanes.len()).finish_non_exhaustive()
+        f.debug_struct("Coalescer").field("lanes", &self.shards.len()).finish_non_exhaustive()
     }
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
     /// Starts the lanes. `run` answers for a batch: one answer a request, in order.
-    pub fn start<F, R>(config: Lanes, run: F) -> Self
+    pub fn start<F, R>(config: ShardSettings, run: F) -> Self
     where
         F: Fn(Vec<Q>) -> R + Send + Sync + 'static,
         R: Future<Output = Vec<Result<A, StoreError>>> + Send + 'static,
     {
         let run = Arc::new(run);
         let tally = Arc::new(Tally::default());
-        let start_lane = |_| {
+        let start_shard = |_| {
             let (sender, receiver) = mpsc::channel(config.waiting);
             tokio::spawn(work(receiver, config.most, Arc::clone(&run), Arc::clone(&tally)));
             sender
         };
-        let lanes = (0..config.lanes).map(start_lane).collect();
-        Self { lanes, patience: config.patience, tally }
+        let shards = (0..config.shards).map(start_shard).collect();
+        Self { shards, timeout: config.timeout, tally }
     }
 
     /// Asks, and waits for the answer. Requests of the same `key` go through the same lane, so no
@@ -103,9 +103,9 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
 
     async fn wait(&self, key: usize, ask: Q) -> Result<A, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let lane = &self.lanes[key % self.lanes.len()];
-        lane.try_send(Job { ask, answer }).map_err(|_| StoreError::Overloaded)?;
-        match tokio::time::timeout(self.patience, answered).await {
+        let shard = &self.shards[key % self.shards.len()];
+        shard.try_send(Job { ask, answer }).map_err(|_| StoreError::Overloaded)?;
+        match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(StoreError::Inconsistent("a batch was given up".into())),
             Err(_) => Err(StoreError::Unavailable("no answer in time".into())),
@@ -114,10 +114,10 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
 
     /// What the lanes have done, and what waits in them now.
     #[must_use]
-    pub fn figures(&self) -> LaneFigures {
+    pub fn figures(&self) -> ShardFigures {
         let waiting: usize =
-            self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum();
-        LaneFigures {
+            self.shards.iter().map(|shard| shard.max_capacity() - shard.capacity()).sum();
+        ShardFigures {
             batches: self.tally.batches.load(Ordering::Relaxed),
             operations: self.tally.operations.load(Ordering::Relaxed),
             failures: self.tally.failures.load(Ordering::Relaxed),
@@ -128,9 +128,9 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
     /// Asks without waiting. A full lane drops it: only for what may be lost.
     pub fn hint(&self, key: usize, ask: Q) {
         let (answer, _) = oneshot::channel();
-        let lane = &self.lanes[key % self.lanes.len()];
+        let shard = &self.shards[key % self.shards.len()];
         // A hint is worth less than the work of keeping it while the database is behind.
-        let _ = lane.try_send(Job { ask, answer });
+        let _ = shard.try_send(Job { ask, answer });
     }
 }
 
@@ -179,13 +179,13 @@ mod tests {
     use super::*;
     use tokio::sync::Semaphore;
 
-    const LANES: Lanes =
-        Lanes { lanes: 1, most: 10, waiting: 20, patience: Duration::from_mins(1) };
+    const SHARDS: ShardSettings =
+        ShardSettings { shards: 1, most: 10, waiting: 20, timeout: Duration::from_mins(1) };
 
     fn gated() -> (Arc<Semaphore>, Coalescer<u32, (u32, usize)>) {
         let gate = Arc::new(Semaphore::new(0));
         let inner = Arc::clone(&gate);
-        let coalescer = Coalescer::start(LANES, move |batch: Vec<u32>| {
+        let coalescer = Coalescer::start(SHARDS, move |batch: Vec<u32>| {
             let gate = Arc::clone(&inner);
             async move {
                 gate.acquire().await.unwrap().forget();

@@ -21,7 +21,7 @@ pub trait Figures: fmt::Debug + Send + Sync + 'static {
     async fn census(&self, now: Timestamp) -> Result<Vec<Census>, StoreError>;
 
     /// The connections to it, as they stand now.
-    fn connections(&self) -> Connections;
+    fn connections(&self) -> ConnectionFigures;
 }
 
 /// The live sessions of one kind.
@@ -35,9 +35,9 @@ pub struct Census {
     pub sessions: u64,
 }
 
-/// Connections to a database.
+/// How many connections to the database are open and idle, and how long callers waited for one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Connections {
+pub struct ConnectionFigures {
     /// Those that are open.
     pub open: u64,
     /// Those of them that nobody uses.

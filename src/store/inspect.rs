@@ -13,7 +13,7 @@ use crate::token::key::StoredKey;
 #[async_trait]
 pub trait Inspect: fmt::Debug + Send + Sync + 'static {
     /// Its clock and its manners.
-    async fn standing(&self) -> Result<Standing, StoreError>;
+    async fn status(&self) -> Result<DatabaseStatus, StoreError>;
 
     /// How its schema stands to this version.
     async fn schema(&self) -> Result<Schema, StoreError>;
@@ -39,7 +39,7 @@ pub trait Inspect: fmt::Debug + Send + Sync + 'static {
 
 /// A database's clock and manners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct DatabaseStatus {
     /// What time it is there. `None`: it has no clock of its own.
     pub now: Option<Timestamp>,
     /// Whether it refuses to be written to, as a standby does.

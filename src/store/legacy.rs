@@ -8,8 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::StoreError;
-use super::coalesce::{Coalescer, Lanes};
-use super::sessions::PATIENCE;
+use super::coalesce::{Coalescer, ShardSettings};
+use super::sessions::STATEMENT_TIMEOUT;
 use super::span::{Operation, System, spanned};
 use crate::clock::Timestamp;
 use crate::token::id::UserId;
@@ -18,7 +18,8 @@ use crate::token::legacy::LegacySession;
 /// The table's own name is the product's.
 const FIND: Operation = Operation { name: "find", table: "legacy_sessions" };
 
-const LANES: Lanes = Lanes { lanes: 2, most: 512, waiting: 4096, patience: PATIENCE };
+const SHARDS: ShardSettings =
+    ShardSettings { shards: 2, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
 
 /// Which table holds the sessions, and which of its columns hold what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,10 +63,10 @@ impl FromStr for Identifier {
 
     fn from_str(text: &str) -> Result<Self, InvalidIdentifier> {
         // What Postgres would cut off could become another name.
-        const LONGEST: usize = 63;
+        const MAX_IDENTIFIER_BYTES: usize = 63;
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let sound = |part: &str| {
-            part.len() <= LONGEST
+            part.len() <= MAX_IDENTIFIER_BYTES
                 && part.bytes().all(legal)
                 && part.bytes().next().is_some_and(|first| !first.is_ascii_digit())
         };
@@ -110,7 +111,7 @@ impl LegacySessions {
     #[must_use]
     pub fn new(rows: Arc<dyn LegacyRows>, table: LegacyTable) -> Self {
         let (system, table) = (rows.system(), Arc::new(table));
-        let loads = Coalescer::start(LANES, move |batch: Vec<String>| {
+        let loads = Coalescer::start(SHARDS, move |batch: Vec<String>| {
             let (rows, table) = (Arc::clone(&rows), Arc::clone(&table));
             async move {
                 match rows.find_legacy(&table, &batch).await {
@@ -128,8 +129,8 @@ impl LegacySessions {
     /// Where the database fails, or the row holds what is no session.
     pub async fn find(&self, token: String) -> Found {
         // Any spreading will do: the last character is as random as the others.
-        let lane = token.bytes().next_back().map_or(0, usize::from);
-        spanned(self.system, FIND, self.loads.ask(lane, token)).await
+        let shard = token.bytes().next_back().map_or(0, usize::from);
+        spanned(self.system, FIND, self.loads.ask(shard, token)).await
     }
 }
 

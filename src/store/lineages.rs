@@ -10,14 +10,14 @@ use crate::token::refresh::LineageKey;
 use crate::token::session::Session;
 
 /// How many are remembered.
-const MOST: usize = 100_000;
+const MAX_REMEMBERED: usize = 100_000;
 
 /// The keys seen lately.
 pub(super) struct Lineages(Cache<SessionId, LineageKey>);
 
 impl Lineages {
     pub(super) fn new() -> Self {
-        Self(Cache::new(MOST))
+        Self(Cache::new(MAX_REMEMBERED))
     }
 
     /// A session's key, if it is remembered.

@@ -14,10 +14,10 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
 use super::StoreError;
-use super::signal::{CHANNEL, Signal};
+use super::notifier::{CHANNEL, Notifier};
 
 /// How long a connection may take to be made, and an answer to come.
-const PATIENCE: Duration = Duration::from_secs(2);
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long nothing may be heard before the server is asked whether it is alive.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -67,8 +67,8 @@ impl RedisSignal {
             return Ok(connection.clone());
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_connection_timeout(Some(NOTIFY_TIMEOUT))
+            .set_response_timeout(Some(NOTIFY_TIMEOUT));
         let opening = self.client.get_multiplexed_async_connection_with_config(&config);
         let connection = opening.await.map_err(|error| failed(&error))?;
         Ok(publisher.insert(connection).clone())
@@ -80,12 +80,15 @@ impl RedisSignal {
             pubsub.subscribe(CHANNEL).await?;
             Ok::<_, RedisError>(pubsub)
         };
-        timeout(PATIENCE, subscribing).await.map_err(|_| silent())?.map_err(|error| failed(&error))
+        timeout(NOTIFY_TIMEOUT, subscribing)
+            .await
+            .map_err(|_| silent())?
+            .map_err(|error| failed(&error))
     }
 }
 
 #[async_trait]
-impl Signal for RedisSignal {
+impl Notifier for RedisSignal {
     fn name(&self) -> &'static str {
         "redis"
     }
@@ -109,7 +112,7 @@ impl Signal for RedisSignal {
                 Ok(Some(_)) => heard.notify_one(),
                 Ok(None) => return Err(StoreError::Unavailable("the connection was lost".into())),
                 // A peer that vanished without a word would keep us listening for ever.
-                Err(_) => timeout(PATIENCE, sink.ping::<redis::Value>())
+                Err(_) => timeout(NOTIFY_TIMEOUT, sink.ping::<redis::Value>())
                     .await
                     .map_err(|_| silent())?
                     .map(drop)

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use super::figures::Figures;
 use super::rollouts::Rollouts;
 use super::span::System;
-use super::{KeyRows, Open, OpenedBefore, Proof, StoreError};
+use super::{KeyRows, Open, OpenedBefore, Receipt, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
 use crate::token::method::AuthMethod;
-use crate::token::rotation::Presumed;
+use crate::token::rotation::Optimistic;
 use crate::token::session::{Revocation, RevocationReason, Session};
 
 /// A session with the number of changes that its row has seen.
@@ -26,7 +26,7 @@ pub struct Row {
 
 /// A session's new state, to be written only if its row is still as it was read.
 #[derive(Debug, Clone)]
-pub struct Swap {
+pub struct CompareAndSwap {
     /// The session as it shall be.
     pub session: Session,
     /// The revision that it was read at.
@@ -37,18 +37,18 @@ pub struct Swap {
 
 /// A rotation to be written only if its session is as presumed.
 #[derive(Debug, Clone)]
-pub struct Rotation {
+pub struct OptimisticRotation {
     /// What is presumed, and what is to be written then.
-    pub presumed: Presumed,
+    pub optimistic: Optimistic,
     /// What kind of access token the session is given beside its new refresh token.
     pub auth_method: AuthMethod,
 }
 
-impl Rotation {
+impl OptimisticRotation {
     /// Whose refresh token it is.
     #[must_use]
     pub const fn session_id(&self) -> SessionId {
-        self.presumed.successor.session_id()
+        self.optimistic.successor.session_id()
     }
 }
 
@@ -119,17 +119,20 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
     /// `last_used_at`, `expires_at`, `revoked` and `auth_method`. `false` for one whose row has
     /// another revision by now, or is gone: it is left as it is. No id comes twice in one call. A
     /// session's revocation is added to the feed in the same step.
-    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError>;
+    async fn swap(&self, swaps: &[CompareAndSwap]) -> Result<Vec<bool>, StoreError>;
 
     /// Rotates the refresh tokens of those sessions that are as presumed, and says what they are
     /// by then. `None` for one that is not: it is left as it is. No session comes twice in one
     /// call. What is written is what [`crate::token::rotation::take_effect`] makes of it.
-    async fn rotate(&self, rotations: &[Rotation]) -> Result<Vec<Option<Session>>, StoreError>;
+    async fn rotate(
+        &self,
+        rotations: &[OptimisticRotation],
+    ) -> Result<Vec<Option<Session>>, StoreError>;
 
     /// Records proofs: sets `proven_at` of each live session that is still at that generation and
     /// not yet proven. How many were. It changes the row's revision, so that whoever judges the
     /// session at the same time judges it again.
-    async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError>;
+    async fn record_receipts(&self, receipts: &[Receipt]) -> Result<u64, StoreError>;
 
     /// Revokes all live sessions of a user but `except`; those that were, as they now are. Their
     /// revocations, which matter until `expires_at`, are added to the feed in the same step.

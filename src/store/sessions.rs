@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::{self, Change, Changed, Ending, Rules};
-use super::coalesce::{Coalescer, LaneFigures, Lanes};
+use super::change::{self, Changed, Ending, Rules, SessionChange};
+use super::coalesce::{Coalescer, ShardFigures, ShardSettings};
 use super::lineages::Lineages;
 use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::span::{on_sessions, spanned};
-use super::{Open, Opened, Proof, Refresh, Refreshed, Revoke, StoreError};
+use super::{Open, Opened, Receipt, Refresh, Refreshed, Revoke, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
 use crate::token::rotation::Policy;
@@ -16,32 +16,35 @@ use crate::token::session::Session;
 
 /// How long an operation waits for the database. Below every deadline of the transport, so that
 /// a caller learns what is wrong and not just that time ran out.
-pub const PATIENCE: Duration = Duration::from_secs(3);
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One lane: the database's cores and its log are shared by all that is under way, so a second
 /// batch beside the first makes both smaller and the work greater.
-const WRITERS: Lanes = Lanes { lanes: 1, most: 512, waiting: 4096, patience: PATIENCE };
-const READERS: Lanes = Lanes { lanes: 2, most: 512, waiting: 4096, patience: PATIENCE };
-const HINTS: Lanes = Lanes { lanes: 1, most: 512, waiting: 4096, patience: PATIENCE };
+const WRITERS: ShardSettings =
+    ShardSettings { shards: 1, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
+const READERS: ShardSettings =
+    ShardSettings { shards: 2, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
+const HINTS: ShardSettings =
+    ShardSettings { shards: 1, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
 
 /// Sessions in a database.
 #[derive(Debug)]
 pub struct Store {
     rows: Arc<dyn Rows>,
-    reach: Duration,
+    revocation_retention: Duration,
     opens: Coalescer<Open, Opened>,
-    changes: Coalescer<Change, Changed>,
+    changes: Coalescer<SessionChange, Changed>,
     loads: Coalescer<SessionId, Option<Session>>,
-    proofs: Coalescer<Proof, ()>,
+    receipts: Coalescer<Receipt, ()>,
 }
 
 impl Store {
-    /// A store over a database's rows, which judges refresh tokens by `policy`. `reach` is how
+    /// A store over a database's rows, which judges refresh tokens by `policy`. `revocation_retention` is how
     /// long after a session's revocation an access token of it can still be in use: for so long
     /// its revocation matters.
     #[must_use]
-    pub fn new(rows: Arc<dyn Rows>, policy: Policy, reach: Duration) -> Self {
-        let rules = Rules { policy, reach };
+    pub fn new(rows: Arc<dyn Rows>, policy: Policy, revocation_retention: Duration) -> Self {
+        let rules = Rules { policy, revocation_retention };
         let lineages = Arc::new(Lineages::new());
         let opened = Arc::clone(&lineages);
         let of = |rows: &Arc<dyn Rows>| Arc::clone(rows);
@@ -49,7 +52,7 @@ impl Store {
         let (for_loads, for_proofs) = (of(&rows), of(&rows));
         Self {
             rows,
-            reach,
+            revocation_retention,
             opens: Coalescer::start(WRITERS, move |batch| {
                 open(of(&for_opens), Arc::clone(&opened), batch)
             }),
@@ -58,7 +61,7 @@ impl Store {
                 async move { change::make(&*rows, &rules, &lineages, batch).await }
             }),
             loads: Coalescer::start(READERS, move |batch| load(of(&for_loads), batch)),
-            proofs: Coalescer::start(HINTS, move |batch| prove(of(&for_proofs), batch)),
+            receipts: Coalescer::start(HINTS, move |batch| record_receipts(of(&for_proofs), batch)),
         }
     }
 
@@ -76,8 +79,8 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed, StoreError> {
-        let lane = lane_of(refresh.presented.session_id());
-        let ask = self.changes.ask(lane, Change::Refresh(refresh));
+        let shard = lane_of(refresh.presented.session_id());
+        let ask = self.changes.ask(shard, SessionChange::Refresh(refresh));
         match self.spanned("refresh", ask).await? {
             Changed::Refreshed(refreshed) => Ok(refreshed),
             Changed::Revoked(_) => Err(mixed_up()),
@@ -92,7 +95,7 @@ impl Store {
         let reason = revoke.reason();
         let (session_id, token) = match revoke {
             Revoke::User { user_id, except } => {
-                let until = now + self.reach;
+                let until = now + self.revocation_retention;
                 let revoked = self.rows.revoke_user(&user_id, except, now, reason, until);
                 return self.spanned("revoke_user", self.within(revoked)).await;
             }
@@ -100,7 +103,7 @@ impl Store {
             Revoke::ByToken(token) => (token.session_id(), Some(token)),
         };
         let ending = Ending { session_id, token, now, reason };
-        let ask = self.changes.ask(lane_of(session_id), Change::Revoke(ending));
+        let ask = self.changes.ask(lane_of(session_id), SessionChange::Revoke(ending));
         match self.spanned("revoke", ask).await? {
             Changed::Revoked(session) => Ok(session.into_iter().collect()),
             Changed::Refreshed(_) => Err(mixed_up()),
@@ -132,8 +135,8 @@ impl Store {
 
     /// Records that an access token was seen, soon, unless the database is behind: a proof that
     /// is lost delays the discovery of a theft and hurts nobody.
-    pub fn prove(&self, proof: Proof) {
-        self.proofs.hint(0, proof);
+    pub fn record_receipts(&self, receipt: Receipt) {
+        self.receipts.hint(0, receipt);
     }
 
     /// Deletes a few sessions that ended before `ended_before`.
@@ -171,8 +174,8 @@ impl Store {
 
     /// How long after a session's revocation an access token of it can still be in use.
     #[must_use]
-    pub const fn reach(&self) -> Duration {
-        self.reach
+    pub const fn revocation_retention(&self) -> Duration {
+        self.revocation_retention
     }
 
     /// Deletes a few revocations that stopped to matter before `ended_before`.
@@ -197,12 +200,12 @@ impl Store {
 
     /// What the lanes have done, and what waits in them now, by the lanes' names.
     #[must_use]
-    pub fn lanes(&self) -> [(&'static str, LaneFigures); 4] {
+    pub fn shards(&self) -> [(&'static str, ShardFigures); 4] {
         [
             ("open", self.opens.figures()),
             ("change", self.changes.figures()),
             ("load", self.loads.figures()),
-            ("prove", self.proofs.figures()),
+            ("prove", self.receipts.figures()),
         ]
     }
 
@@ -223,7 +226,7 @@ impl Store {
         &self,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        tokio::time::timeout(PATIENCE, operation)
+        tokio::time::timeout(STATEMENT_TIMEOUT, operation)
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))
     }
@@ -312,9 +315,9 @@ async fn load(
     }
 }
 
-async fn prove(rows: Arc<dyn Rows>, batch: Vec<Proof>) -> Vec<Result<(), StoreError>> {
-    if let Err(error) = rows.prove(&batch).await {
-        tracing::warn!(%error, proofs = batch.len(), "proofs of receipt were lost");
+async fn record_receipts(rows: Arc<dyn Rows>, batch: Vec<Receipt>) -> Vec<Result<(), StoreError>> {
+    if let Err(error) = rows.record_receipts(&batch).await {
+        tracing::warn!(%error, receipts = batch.len(), "proofs of receipt were lost");
     }
     batch.iter().map(|_| Ok(())).collect()
 }

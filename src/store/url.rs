@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::postgres::MalformedUrl;
+
 /// Where the sessions are kept.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
@@ -20,7 +22,7 @@ pub enum InvalidUrl {
     Scheme,
     /// A Postgres URL that cannot be taken apart, or a parameter's value that is none.
     #[error("is no well-formed Postgres URL")]
-    Postgres,
+    Postgres(#[from] MalformedUrl),
     /// An SQLite URL that names no file.
     #[error("names no file: write sqlite:///absolute/path or sqlite://relative/path")]
     NoFile,
@@ -86,7 +88,7 @@ mod tests {
     fn what_names_no_database_is_refused() {
         let refusal = |text| DatabaseUrl::parse(text).unwrap_err();
         assert_eq!(refusal("mysql://h/d"), InvalidUrl::Scheme);
-        assert_eq!(refusal("postgres://u:p@h:port/d"), InvalidUrl::Postgres);
+        assert_eq!(refusal("postgres://u:p@h:port/d"), InvalidUrl::Postgres(MalformedUrl));
         assert_eq!(refusal(""), InvalidUrl::Scheme);
         assert_eq!(refusal("sqlite::memory:"), InvalidUrl::Memory);
         assert_eq!(refusal("sqlite://:memory:"), InvalidUrl::Memory);

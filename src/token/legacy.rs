@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 const SIGNATURE: usize = 32;
 /// What has fewer characters can be guessed, and is not worth a look-up.
 const SHORTEST: usize = 16;
-const LONGEST: usize = 255;
+const MAX_TOKEN_BYTES: usize = 255;
 
 /// A session of the auth-server's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl<'a> UnverifiedLegacyToken<'a> {
             None => (text, None),
         };
         let legal = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && byte != b'.';
-        let sound = (SHORTEST..=LONGEST).contains(&token.len()) && token.bytes().all(legal);
+        let sound = (SHORTEST..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(legal);
         sound.then_some(Self { token, signature })
     }
 

@@ -120,7 +120,7 @@ mod tests {
         for (id, expected) in VECTORS {
             assert_eq!(bucket(&user(id)), expected, "{id}");
         }
-        assert_eq!(bucket(&user(&"a".repeat(255))), LONGEST);
+        assert_eq!(bucket(&user(&"a".repeat(255))), BUCKET_OF_LONGEST_ID);
     }
 
     const VECTORS: [(&str, u8); 5] = [
@@ -130,7 +130,7 @@ mod tests {
         ("00000000-0000-4000-8000-000000000000", 18),
         ("Zoë", 48),
     ];
-    const LONGEST: u8 = 34;
+    const BUCKET_OF_LONGEST_ID: u8 = 34;
 
     #[test]
     fn users_spread_evenly() {

@@ -120,14 +120,14 @@ fn judge_predecessor(lineage: &Lineage, now: Timestamp, policy: &Policy) -> Verd
 
 /// The random bytes for a successor, drawn before it is known whether one is needed.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
-pub struct Candidate {
+pub struct SuccessorSeed {
     /// The successor's own 32 bytes.
     pub secret: [u8; 32],
     /// The nonce to seal it with.
     pub nonce: [u8; 12],
 }
 
-impl std::fmt::Debug for Candidate {
+impl std::fmt::Debug for SuccessorSeed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Candidate(…)")
     }
@@ -139,13 +139,13 @@ pub fn take_effect(
     verdict: Verdict,
     session: &mut Session,
     presented: &RefreshToken,
-    candidate: &Candidate,
+    seed: &SuccessorSeed,
     now: Timestamp,
     policy: &Policy,
 ) -> Option<RefreshToken> {
     match verdict {
         Verdict::Rotate | Verdict::Remint => {
-            let successor = rotate(session, presented, candidate, now);
+            let successor = rotate(session, presented, seed, now);
             touch(session, now, policy);
             Some(successor)
         }
@@ -177,7 +177,7 @@ pub fn take_effect(
 /// as most are: one of which [`judge`] says [`Verdict::Rotate`], of its current token. It says
 /// so as a condition that a database can check where it writes.
 #[derive(Debug, Clone)]
-pub struct Presumed {
+pub struct Optimistic {
     /// The presented token, which must be the session's current one.
     pub presented: TokenHash,
     /// When it was presented. The session must be neither revoked nor expired by then.
@@ -197,18 +197,18 @@ pub struct Presumed {
 /// Presumes that a presented token is to be rotated. `key` is its session's. `None` where that is
 /// never so: its MAC is wrong, or rotation is off.
 #[must_use]
-pub fn presume(
+pub fn try_optimistic(
     key: &LineageKey,
     presented: &RefreshToken,
-    candidate: &Candidate,
+    seed: &SuccessorSeed,
     now: Timestamp,
     policy: &Policy,
-) -> Option<Presumed> {
+) -> Option<Optimistic> {
     if !policy.rotation || !presented.is_authentic(key) {
         return None;
     }
-    let (successor, sealed) = succeed(key, presented, presented.generation().next(), candidate);
-    Some(Presumed {
+    let (successor, sealed) = succeed(key, presented, presented.generation().next(), seed);
+    Some(Optimistic {
         presented: presented.hash(),
         now,
         handed_out_before: now - policy.window,
@@ -224,23 +224,23 @@ fn succeed(
     key: &LineageKey,
     presented: &RefreshToken,
     generation: Generation,
-    candidate: &Candidate,
+    seed: &SuccessorSeed,
 ) -> (RefreshToken, Sealed) {
     let id = presented.session_id();
-    let successor = RefreshToken::mint(key, id, generation, candidate.secret);
-    let (opener, plain) = (presented.secret(), &candidate.secret);
-    (successor, seal::seal(Purpose::Successor, opener, id, plain, candidate.nonce))
+    let successor = RefreshToken::mint(key, id, generation, seed.secret);
+    let (sealing_secret, plain) = (presented.secret(), &seed.secret);
+    (successor, seal::seal(Purpose::Successor, sealing_secret, id, plain, seed.nonce))
 }
 
 fn rotate(
     session: &mut Session,
     presented: &RefreshToken,
-    candidate: &Candidate,
+    seed: &SuccessorSeed,
     now: Timestamp,
 ) -> RefreshToken {
     let lineage = &mut session.lineage;
     lineage.generation = lineage.generation.next();
-    let (successor, sealed) = succeed(&lineage.key, presented, lineage.generation, candidate);
+    let (successor, sealed) = succeed(&lineage.key, presented, lineage.generation, seed);
     lineage.sealed = Some(sealed);
     lineage.predecessor = Some(presented.hash());
     lineage.current = successor.hash();

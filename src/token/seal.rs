@@ -60,16 +60,16 @@ impl Purpose {
     }
 }
 
-/// Seals `plain` so that only `opener` opens it, for that session and purpose.
+/// Seals `plain` so that only `sealing_secret` opens it, for that session and purpose.
 #[must_use]
 pub fn seal(
     purpose: Purpose,
-    opener: &[u8],
+    sealing_secret: &[u8],
     session_id: SessionId,
     plain: &[u8],
     nonce: [u8; NONCE_LEN],
 ) -> Sealed {
-    seal_for(purpose, opener, session_id.as_uuid().as_bytes(), plain, nonce)
+    seal_for(purpose, sealing_secret, session_id.as_uuid().as_bytes(), plain, nonce)
 }
 
 /// As [`seal`], for what bears that `name`.
@@ -78,12 +78,12 @@ pub fn seal(
 #[expect(clippy::expect_used, reason = "AES-GCM refuses only texts beyond 64 GiB")]
 pub fn seal_for(
     purpose: Purpose,
-    opener: &[u8],
+    sealing_secret: &[u8],
     name: &[u8],
     plain: &[u8],
     nonce: [u8; NONCE_LEN],
 ) -> Sealed {
-    let key = derive(purpose, opener, name).expect("an HMAC-SHA256 is an AES-256 key");
+    let key = derive(purpose, sealing_secret, name).expect("an HMAC-SHA256 is an AES-256 key");
     let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
     sealed.extend_from_slice(&nonce);
     let mut text = plain.to_vec();
@@ -93,23 +93,28 @@ pub fn seal_for(
     Sealed(sealed)
 }
 
-/// Opens what was sealed for that session and purpose. `None` where `opener` is another one, or
+/// Opens what was sealed for that session and purpose. `None` where `sealing_secret` is another one, or
 /// the stored bytes were changed.
 #[must_use]
 pub fn open(
     purpose: Purpose,
-    opener: &[u8],
+    sealing_secret: &[u8],
     session_id: SessionId,
     sealed: &Sealed,
 ) -> Option<Vec<u8>> {
-    open_for(purpose, opener, session_id.as_uuid().as_bytes(), sealed)
+    open_for(purpose, sealing_secret, session_id.as_uuid().as_bytes(), sealed)
 }
 
 /// As [`open`], for what bears that `name`.
 #[must_use]
-pub fn open_for(purpose: Purpose, opener: &[u8], name: &[u8], sealed: &Sealed) -> Option<Vec<u8>> {
+pub fn open_for(
+    purpose: Purpose,
+    sealing_secret: &[u8],
+    name: &[u8],
+    sealed: &Sealed,
+) -> Option<Vec<u8>> {
     let (nonce, text) = sealed.0.split_first_chunk::<NONCE_LEN>()?;
-    let key = derive(purpose, opener, name)?;
+    let key = derive(purpose, sealing_secret, name)?;
     let mut text = text.to_vec();
     let nonce = Nonce::assume_unique_for_key(*nonce);
     let length = key.open_in_place(nonce, Aad::empty(), &mut text).ok()?.len();
@@ -117,8 +122,8 @@ pub fn open_for(purpose: Purpose, opener: &[u8], name: &[u8], sealed: &Sealed) -
     Some(text)
 }
 
-fn derive(purpose: Purpose, opener: &[u8], name: &[u8]) -> Option<LessSafeKey> {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, opener));
+fn derive(purpose: Purpose, sealing_secret: &[u8], name: &[u8]) -> Option<LessSafeKey> {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, sealing_secret));
     context.update(purpose.label());
     context.update(name);
     let key = UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?;

@@ -111,15 +111,15 @@ pub struct Revocation {
 }
 
 impl Session {
-    /// What the world is told, if the session is revoked. `reach` is how long after a revocation
+    /// What the world is told, if the session is revoked. `revocation_retention` is how long after a revocation
     /// an access token of the session can still be in use.
     #[must_use]
-    pub fn revocation(&self, reach: Duration) -> Option<Revocation> {
+    pub fn revocation(&self, revocation_retention: Duration) -> Option<Revocation> {
         self.revoked.map(|revoked| Revocation {
             session_id: self.id,
             user_id: self.user_id.clone(),
             revoked_at: revoked.at,
-            expires_at: revoked.at + reach,
+            expires_at: revoked.at + revocation_retention,
             reason: revoked.reason,
         })
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::callers::refusal::Refusal;
+use super::callers::denied::Denied;
 use super::proto::v1::ErrorReason;
 use crate::authority::revocations::watch::Ended;
 use crate::authority::{AuthorityError, RefreshRefusal};
@@ -68,7 +68,7 @@ pub(super) fn store(error: &StoreError) -> Status {
             tracing::warn!(%error, "the store is unavailable");
             unavailable("the database cannot be reached")
         }
-        StoreError::Held => {
+        StoreError::Locked => {
             tracing::warn!(%error, "a session's row is held");
             unavailable("the session is held in the database")
         }
@@ -114,49 +114,49 @@ impl From<AuthorityError> for Status {
     }
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
+impl From<Denied> for Status {
+    fn from(refusal: Denied) -> Self {
         let limited = |wait, message: &str| {
             let mut details = details(ErrorReason::RateLimited);
             details.set_retry_info(Some(wait));
             Self::with_error_details(Code::ResourceExhausted, message, details)
         };
         match refusal {
-            Refusal::Unauthenticated => Self::with_error_details(
+            Denied::Unauthenticated => Self::with_error_details(
                 Code::Unauthenticated,
                 "the caller has no or a wrong API key or client certificate",
                 details(ErrorReason::CallerUnauthenticated),
             ),
-            Refusal::Forbidden(role) => Self::with_error_details(
+            Denied::Forbidden(role) => Self::with_error_details(
                 Code::PermissionDenied,
                 format!("the caller lacks the role {role}"),
                 details(ErrorReason::CallerForbidden),
             ),
-            Refusal::Limited(wait) => limited(wait, "too many requests"),
-            Refusal::Overloaded => limited(RETRY, "too many requests are under way"),
-            Refusal::Late => Self::deadline_exceeded("the request took longer than it may"),
-            Refusal::Unknown => Self::unimplemented("there is no such method"),
+            Denied::Limited(wait) => limited(wait, "too many requests"),
+            Denied::Overloaded => limited(RETRY, "too many requests are under way"),
+            Denied::Late => Self::deadline_exceeded("the request took longer than it may"),
+            Denied::Unknown => Self::unimplemented("there is no such method"),
         }
     }
 }
 
 /// The answer to an HTTP request that is turned away, in the form of RFC 6749 section 5.2.
 #[must_use]
-pub fn http_refusal(refusal: Refusal) -> Response<Body> {
+pub fn http_denied(refusal: Denied) -> Response<Body> {
     let status = Status::from(refusal);
     let HttpFault { status: code, retry_after, .. } = to_http(&status);
     let error = match refusal {
-        Refusal::Unauthenticated => "invalid_client",
-        Refusal::Forbidden(_) => "unauthorized_client",
-        Refusal::Limited(_) | Refusal::Overloaded => "rate_limited",
-        Refusal::Late => "temporarily_unavailable",
-        Refusal::Unknown => "not_found",
+        Denied::Unauthenticated => "invalid_client",
+        Denied::Forbidden(_) => "unauthorized_client",
+        Denied::Limited(_) | Denied::Overloaded => "rate_limited",
+        Denied::Late => "temporarily_unavailable",
+        Denied::Unknown => "not_found",
     };
     let body = json!({ "error": error, "error_description": status.message() });
     let mut response = (code, Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if refusal == Refusal::Unauthenticated {
+    if refusal == Denied::Unauthenticated {
         for challenge in ["Bearer realm=\"token-authority\"", "Basic realm=\"token-authority\""] {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
@@ -250,23 +250,23 @@ mod tests {
     fn every_refusal_has_its_code_reason_and_status() {
         let (wait, role) = (Duration::from_millis(1200), Role::Admin);
         for (refusal, code, name, status) in [
-            (Refusal::Unauthenticated, Code::Unauthenticated, Some("CALLER_UNAUTHENTICATED"), 401),
-            (Refusal::Forbidden(role), Code::PermissionDenied, Some("CALLER_FORBIDDEN"), 403),
-            (Refusal::Limited(wait), Code::ResourceExhausted, Some("RATE_LIMITED"), 429),
-            (Refusal::Overloaded, Code::ResourceExhausted, Some("RATE_LIMITED"), 429),
-            (Refusal::Late, Code::DeadlineExceeded, None, 503),
-            (Refusal::Unknown, Code::Unimplemented, None, 404),
+            (Denied::Unauthenticated, Code::Unauthenticated, Some("CALLER_UNAUTHENTICATED"), 401),
+            (Denied::Forbidden(role), Code::PermissionDenied, Some("CALLER_FORBIDDEN"), 403),
+            (Denied::Limited(wait), Code::ResourceExhausted, Some("RATE_LIMITED"), 429),
+            (Denied::Overloaded, Code::ResourceExhausted, Some("RATE_LIMITED"), 429),
+            (Denied::Late, Code::DeadlineExceeded, None, 503),
+            (Denied::Unknown, Code::Unimplemented, None, 404),
         ] {
             let answer = Status::from(refusal);
             assert_eq!(answer.code(), code);
             let details = answer.get_error_details();
             assert_eq!(details.error_info().map(|info| info.reason.as_str()), name);
-            let response = http_refusal(refusal);
+            let response = http_denied(refusal);
             assert_eq!(response.status(), status);
             let challenged = response.headers().contains_key(header::WWW_AUTHENTICATE);
             assert_eq!(challenged, status == 401);
         }
-        let limited = Status::from(Refusal::Limited(wait));
+        let limited = Status::from(Denied::Limited(wait));
         assert_eq!(limited.get_error_details().retry_info().unwrap().retry_delay, Some(wait));
         assert_eq!(to_http(&limited).retry_after, Some(2), "not sooner than it helps");
     }

@@ -16,7 +16,7 @@ const RHYTHM: Duration = Duration::from_millis(200);
 /// How often it is checked before it is renewed.
 const CHECKS_A_RENEWAL: usize = 20;
 /// How long it may take on a busy machine until everybody has renewed.
-const PATIENCE: Duration = Duration::from_mins(1);
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What is known of the users while they are at work.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Traffic {
     /// Waits until everybody holds tokens that were asked for after `since`. Their ids, and
     /// what they hold.
     pub(crate) async fn until_all_have_renewed(&self, since: Instant) -> Vec<(String, Held)> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STATEMENT_TIMEOUT;
         loop {
             let held = self.shared.held.iter().map(|held| held.lock().unwrap().clone());
             let fresh: Vec<_> = held.flatten().filter(|(_, held)| held.asked_at > since).collect();

@@ -3,7 +3,7 @@
 
 use token_authority::clock::Timestamp;
 use token_authority::token::refresh::RefreshToken;
-use token_authority::token::rotation::{Candidate, Policy, Verdict, judge, take_effect};
+use token_authority::token::rotation::{Policy, SuccessorSeed, Verdict, judge, take_effect};
 use token_authority::token::session::Session;
 
 /// Which rules a check is about.
@@ -44,7 +44,7 @@ impl Rules {
         self,
         session: &mut Session,
         presented: &RefreshToken,
-        candidate: &Candidate,
+        candidate: &SuccessorSeed,
         now: Timestamp,
         policy: &Policy,
     ) -> (Verdict, Option<RefreshToken>) {

@@ -13,7 +13,7 @@ use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
-use token_authority::token::rotation::{Candidate, Policy, Verdict};
+use token_authority::token::rotation::{Policy, SuccessorSeed, Verdict};
 use token_authority::token::session::{Lineage, Session};
 
 use crate::scenario::{Action, DAY, Decision, Distance, Scenario, TICK, Violation};
@@ -44,11 +44,11 @@ pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
 }
 
 /// The `number`th random bytes.
-pub(crate) fn candidate(number: u64) -> Candidate {
+pub(crate) fn candidate(number: u64) -> SuccessorSeed {
     let (mut secret, mut nonce) = ([0; 32], [0; 12]);
     secret[..8].copy_from_slice(&number.to_be_bytes());
     nonce[..8].copy_from_slice(&number.to_be_bytes());
-    Candidate { secret, nonce }
+    SuccessorSeed { secret, nonce }
 }
 
 /// Whom a success is for.
@@ -60,7 +60,7 @@ pub(crate) enum Party {
 
 /// An access token that `ValidateToken` saw, not yet stored.
 #[derive(Clone)]
-pub(crate) struct Proof {
+pub(crate) struct Receipt {
     pub(crate) generation: Generation,
     pub(crate) seen_at: Timestamp,
 }
@@ -78,7 +78,7 @@ pub(crate) struct System {
     pub(crate) now: Timestamp,
     pub(crate) session: Session,
     pub(crate) client: Client,
-    pub(crate) proof: Option<Proof>,
+    pub(crate) proof: Option<Receipt>,
     pub(crate) victim_acted_at: Option<Timestamp>,
     pub(crate) thief: Thief,
     /// Whose refresh succeeded last, after the theft.
@@ -336,7 +336,7 @@ impl System {
     }
 
     fn validate(&mut self, scenario: &Scenario) {
-        self.proof = Some(Proof { generation: self.client.heard, seen_at: self.now });
+        self.proof = Some(Receipt { generation: self.client.heard, seen_at: self.now });
         if scenario.thief == Some(Distance::FromRefreshesAndProofs) {
             self.victim_acted_at = self.victim_acted_at.max(Some(self.now));
         }

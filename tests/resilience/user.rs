@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 /// How long a user goes on trying.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) type Client = TokenAuthorityServiceClient<Channel>;
 
@@ -55,7 +55,7 @@ impl User {
     /// Renews the tokens, trying again with the same one for as long as the service is out of
     /// reach of its database. Any other refusal is a lost session.
     pub(crate) async fn refresh_patiently(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STATEMENT_TIMEOUT;
         while let Err(status) = self.refresh().await {
             assert_eq!(status.code(), Code::Unavailable, "a session was lost: {status:?}");
             assert!(Instant::now() < deadline, "the service did not recover: {status:?}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use token_authority::authority::revocations::signals::listen;
-use token_authority::store::Signal;
+use token_authority::store::Notifier;
 use token_authority::store::postgres::{self, Options};
 use token_authority::store::redis::{RedisSignal, RedisUrl};
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ async fn heard_soon(heard: &Notify) {
 }
 
 /// Raises until it is heard: what listens anew needs a moment.
-async fn a_signal_gets_through(raiser: &dyn Signal, heard: &Notify) {
+async fn a_signal_gets_through(raiser: &dyn Notifier, heard: &Notify) {
     let raising = async {
         loop {
             let _ = raiser.raise().await;
@@ -36,7 +36,7 @@ async fn a_signal_gets_through(raiser: &dyn Signal, heard: &Notify) {
 }
 
 /// One listens through the proxy, another signals.
-async fn survives_its_way(listener: Arc<dyn Signal>, raiser: Arc<dyn Signal>, proxy: Proxy) {
+async fn survives_its_way(listener: Arc<dyn Notifier>, raiser: Arc<dyn Notifier>, proxy: Proxy) {
     let heard = Arc::new(Notify::new());
     let listening = tokio::spawn(listen(listener, Arc::clone(&heard)));
     // That it listens is a reason to look.

@@ -19,7 +19,7 @@ use crate::watch::revocation;
 /// The bound that is promised.
 const SECOND: Duration = Duration::from_secs(1);
 /// After how long one is taken for missed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many are under way at a time.
 const AT_ONCE: usize = 16;
 
@@ -80,7 +80,7 @@ async fn listen(other: &Replica, issued: &[v1::IssueTokensResponse]) -> Told {
 
 /// What is told is in force.
 async fn refused(other: &Replica, token: &str, told: oneshot::Receiver<()>) {
-    timeout(PATIENCE, told).await.expect("a revocation was missed").unwrap();
+    timeout(STATEMENT_TIMEOUT, told).await.expect("a revocation was missed").unwrap();
     assert!(other.refuses(token).await, "it is told, but not in force");
 }
 

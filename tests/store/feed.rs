@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use token_authority::clock::Timestamp;
-use token_authority::store::rows::{FeedPage, OVERLAP, Position, Recorded, Swap};
+use token_authority::store::rows::{CompareAndSwap, FeedPage, OVERLAP, Position, Recorded};
 use token_authority::store::{Open, Revoke, Rows, Store};
 use token_authority::token::id::{SessionId, UserId};
 use token_authority::token::refresh::RefreshToken;
@@ -94,7 +94,7 @@ pub(crate) async fn what_is_not_written_is_not_told(database: Database) {
         let mut session = opens[i].session.clone();
         session.revoked = Some(Revoked { at: START, reason: RevocationReason::Logout });
         let revocation = session.revocation(REACH);
-        Swap { session, revision, revocation }
+        CompareAndSwap { session, revision, revocation }
     };
     let swaps = [revoked(0, 7), revoked(1, 0)];
     assert_eq!(database.rows.swap(&swaps).await.unwrap(), [false, true]);

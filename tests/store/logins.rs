@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use token_authority::clock::{SeededEntropy, Timestamp, draw};
-use token_authority::store::rows::Rotation;
+use token_authority::store::rows::OptimisticRotation;
 use token_authority::store::{Open, OpenRequest, Refresh};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
@@ -11,7 +11,7 @@ use token_authority::token::id::{Generation, SessionId, UserId};
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rollout::Rollout;
-use token_authority::token::rotation::{Candidate, Policy, presume};
+use token_authority::token::rotation::{Policy, SuccessorSeed, try_optimistic};
 use token_authority::token::seal::{self, Purpose, Sealed};
 use token_authority::token::session::{Lineage, Session};
 
@@ -68,22 +68,28 @@ impl Logins {
         open
     }
 
-    pub(crate) fn seal(&self, opener: &str, session: &Session, plain: &[u8]) -> Sealed {
-        seal::seal(Purpose::FirstTokens, opener.as_bytes(), session.id, plain, draw(&self.0))
+    pub(crate) fn seal(&self, sealing_secret: &str, session: &Session, plain: &[u8]) -> Sealed {
+        seal::seal(
+            Purpose::FirstTokens,
+            sealing_secret.as_bytes(),
+            session.id,
+            plain,
+            draw(&self.0),
+        )
     }
 
     /// `presented`, with random bytes for its successor.
     pub(crate) fn refresh(&self, presented: &RefreshToken, now: Timestamp) -> Refresh {
-        let candidate = Candidate { secret: draw(&self.0), nonce: draw(&self.0) };
-        Refresh { presented: presented.clone(), candidate, now, rollout: Rollout::COMPLETE }
+        let seed = SuccessorSeed { secret: draw(&self.0), nonce: draw(&self.0) };
+        Refresh { presented: presented.clone(), seed, now, rollout: Rollout::COMPLETE }
     }
 }
 
 /// What is presumed of a presented token, the current one of `session`.
-pub(crate) fn rotation(session: &Session, refresh: &Refresh) -> Rotation {
-    let Refresh { presented, candidate, now, .. } = refresh;
-    let presumed = presume(&session.lineage.key, presented, candidate, *now, &POLICY).unwrap();
-    Rotation { presumed, auth_method: AuthMethod::Jwt }
+pub(crate) fn rotation(session: &Session, refresh: &Refresh) -> OptimisticRotation {
+    let Refresh { presented, seed, now, .. } = refresh;
+    let optimistic = try_optimistic(&session.lineage.key, presented, seed, *now, &POLICY).unwrap();
+    OptimisticRotation { optimistic, auth_method: AuthMethod::Jwt }
 }
 
 /// 64 hex digits that say `text`.

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use token_authority::clock::Timestamp;
 use token_authority::store::legacy::LegacyTable;
 use token_authority::store::postgres::{Options, connect};
-use token_authority::store::rows::{Rotation, Row, Schema, Swap};
+use token_authority::store::rows::{CompareAndSwap, OptimisticRotation, Row, Schema};
 use token_authority::store::{LegacyRows, Open, Rows, Store, StoreError};
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::Verdict;
@@ -193,13 +193,13 @@ async fn holds_up_no_other(url: &str, direct: &str) {
         let all = tokens.iter().map(|token| store.refresh(logins.refresh(token, now)));
         for (i, refreshed) in join_all(all).await.into_iter().enumerate() {
             match refreshed {
-                Err(StoreError::Held) => assert_eq!(i, 7),
+                Err(StoreError::Locked) => assert_eq!(i, 7),
                 refreshed => assert!(i != 7 && refreshed.unwrap().token.is_some()),
             }
         }
     }
     let alone = store.refresh(logins.refresh(&tokens[7], START + DAY)).await;
-    assert!(matches!(alone, Err(StoreError::Held)), "{alone:?}");
+    assert!(matches!(alone, Err(StoreError::Locked)), "{alone:?}");
     nothing_is_left_open(direct).await;
     holding.rollback().await.unwrap();
     let refreshed = store.refresh(logins.refresh(&tokens[7], START + DAY)).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_limit_that_the_server_does_not_take_is_done_without() {
     for (seed, url) in
         [Cluster::shared().url(&name), PgBouncer::shared().url(&name)].iter().enumerate()
     {
-        let rows = connect(Options { patience, ..Options::new(url) }).unwrap();
+        let rows = connect(Options { timeout: patience, ..Options::new(url) }).unwrap();
         rows.migrate().await.unwrap();
         let open = Logins::new(46 + u64::try_from(seed).unwrap()).login("u", START).0;
         assert_eq!(rows.insert(std::slice::from_ref(&open)).await.unwrap(), [true]);
@@ -294,14 +294,14 @@ async fn log_in(rows: &dyn Rows, logins: &Logins, count: usize) -> LoggedIn {
 
 /// Rotates without reading first.
 async fn rotate(rows: &dyn Rows, logins: &Logins, sessions: &mut LoggedIn, now: Timestamp) {
-    let presume =
+    let try_optimistic =
         |(session, token): &(Session, RefreshToken)| rotation(session, &logins.refresh(token, now));
-    let rotations: Vec<Rotation> = sessions.iter().map(presume).collect();
+    let rotations: Vec<OptimisticRotation> = sessions.iter().map(try_optimistic).collect();
     let rotated = rows.rotate(&rotations).await.unwrap();
     *sessions = rotated
         .into_iter()
         .zip(rotations)
-        .map(|(session, rotation)| (session.unwrap(), rotation.presumed.successor))
+        .map(|(session, rotation)| (session.unwrap(), rotation.optimistic.successor))
         .collect();
 }
 
@@ -309,8 +309,12 @@ async fn rotate(rows: &dyn Rows, logins: &Logins, sessions: &mut LoggedIn, now: 
 async fn change(rows: &dyn Rows, sessions: &LoggedIn) {
     let ids: Vec<_> = sessions.iter().map(|(session, _)| session.id).collect();
     let read = rows.load(&ids).await.unwrap().into_iter().map(Option::unwrap);
-    let swap = |row: Row| Swap { session: row.session, revision: row.revision, revocation: None };
-    let swaps: Vec<Swap> = read.map(swap).collect();
+    let swap = |row: Row| CompareAndSwap {
+        session: row.session,
+        revision: row.revision,
+        revocation: None,
+    };
+    let swaps: Vec<CompareAndSwap> = read.map(swap).collect();
     assert_eq!(rows.swap(&swaps).await.unwrap(), vec![true; swaps.len()]);
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
-use token_authority::store::sessions::PATIENCE;
+use token_authority::store::sessions::STATEMENT_TIMEOUT;
 use token_authority::store::{LegacyRows as _, Rows, StoreError, sqlite};
 use token_authority::token::id::UserId;
 use token_authority::token::session::RevocationReason;
@@ -53,7 +53,7 @@ async fn another_writer_is_waited_for_but_not_for_ever() {
     let began = Instant::now();
     let refused = rows.insert(std::slice::from_ref(&new)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    assert!(began.elapsed() < PATIENCE * 2);
+    assert!(began.elapsed() < STATEMENT_TIMEOUT * 2);
     // Reading goes on meanwhile.
     assert!(rows.load(&[old.session.id]).await.unwrap()[0].is_some());
     // A caller that leaves does not leave the one connection that writes unusable.

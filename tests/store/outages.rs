@@ -8,7 +8,7 @@ use futures::future::join_all;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use token_authority::store::postgres::{Options, PgRows, connect};
 use token_authority::store::rows::Schema;
-use token_authority::store::sessions::PATIENCE;
+use token_authority::store::sessions::STATEMENT_TIMEOUT;
 use token_authority::store::{Open, Rows, Store, StoreError};
 use token_authority::token::id::UserId;
 use token_authority::token::refresh::RefreshToken;
@@ -31,7 +31,7 @@ async fn expect_unavailable<T: std::fmt::Debug>(
 ) -> String {
     let began = Instant::now();
     let error = operation.await.unwrap_err();
-    assert!(began.elapsed() < PATIENCE * 2, "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < STATEMENT_TIMEOUT * 2, "it took {:?}", began.elapsed());
     let StoreError::Unavailable(why) = error else { panic!("{error:?}") };
     why
 }
@@ -121,7 +121,7 @@ async fn hang(url: impl FnOnce(&Cluster) -> String) {
     }
     cluster.pause();
     // A shutdown does not wait for it for ever.
-    tokio::time::timeout(PATIENCE * 2, store.close()).await.unwrap();
+    tokio::time::timeout(STATEMENT_TIMEOUT * 2, store.close()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,7 +196,7 @@ async fn is_given_up(seed: u64, url: &str, direct: &str) {
     let user = UserId::new("u").unwrap();
     let revoke = || rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
     let held = revoke().await;
-    assert!(matches!(held, Err(StoreError::Held)), "{held:?}");
+    assert!(matches!(held, Err(StoreError::Locked)), "{held:?}");
     // The sweeper passes it over instead.
     let purged = rows.purge(START + 100 * DAY, 10).await.unwrap();
     assert_eq!(purged.examined, 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use token_authority::clock::Timestamp;
 use token_authority::store::Open;
-use token_authority::store::rows::Rotation;
+use token_authority::store::rows::OptimisticRotation;
 use token_authority::token::id::Generation;
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::RefreshToken;
@@ -22,7 +22,7 @@ const NOW: Timestamp = Timestamp::from_micros(START.as_micros() + 29 * 86_400_00
 struct Case {
     before: Session,
     after: Option<Session>,
-    rotation: Rotation,
+    rotation: OptimisticRotation,
 }
 
 pub(crate) async fn a_database_takes_what_the_rules_would(database: Database) {
@@ -37,7 +37,8 @@ pub(crate) async fn a_database_takes_what_the_rules_would(database: Database) {
         let rotation = std::slice::from_ref(&case.rotation);
         rotated.extend(database.rows.rotate(rotation).await.unwrap());
     }
-    let rotations: Vec<Rotation> = together.iter().map(|case| case.rotation.clone()).collect();
+    let rotations: Vec<OptimisticRotation> =
+        together.iter().map(|case| case.rotation.clone()).collect();
     rotated.extend(database.rows.rotate(&rotations).await.unwrap());
 
     assert_eq!(rotated.len(), cases.len());
@@ -49,7 +50,7 @@ pub(crate) async fn a_database_takes_what_the_rules_would(database: Database) {
         assert_eq!(database.revision(case.before.id).await, changes);
     }
     // Once only.
-    let again: Vec<Rotation> = cases.iter().map(|case| case.rotation.clone()).collect();
+    let again: Vec<OptimisticRotation> = cases.iter().map(|case| case.rotation.clone()).collect();
     assert!(database.rows.rotate(&again).await.unwrap().iter().all(Option::is_none));
 }
 
@@ -116,7 +117,7 @@ fn case(logins: &Logins, before: Session, presented: u32) -> Case {
     rotation.auth_method = AuthMethod::Session;
     let verdict = judge(&before, &presented, NOW, &POLICY);
     let mut after = before.clone();
-    take_effect(verdict, &mut after, &presented, &refresh.candidate, NOW, &POLICY);
+    take_effect(verdict, &mut after, &presented, &refresh.seed, NOW, &POLICY);
     after.auth_method = AuthMethod::Session;
     let of_current = verdict == Verdict::Rotate;
     Case { before, after: of_current.then_some(after), rotation }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use token_authority::store::rows::{Purged, Swap};
-use token_authority::store::{Open, Opened, Proof, StoreError};
+use token_authority::store::rows::{CompareAndSwap, Purged};
+use token_authority::store::{Open, Opened, Receipt, StoreError};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
@@ -77,9 +77,21 @@ pub(crate) async fn a_swap_is_guarded_by_its_revision(database: Database) {
         session
     };
     let swaps = [
-        Swap { session: changed(&opens[1].session), revision: revisions[1], revocation: None },
-        Swap { session: changed(&opens[0].session), revision: revisions[0] + 1, revocation: None },
-        Swap { session: logins.login("u", START).0.session, revision: 0, revocation: None },
+        CompareAndSwap {
+            session: changed(&opens[1].session),
+            revision: revisions[1],
+            revocation: None,
+        },
+        CompareAndSwap {
+            session: changed(&opens[0].session),
+            revision: revisions[0] + 1,
+            revocation: None,
+        },
+        CompareAndSwap {
+            session: logins.login("u", START).0.session,
+            revision: 0,
+            revocation: None,
+        },
     ];
     assert_eq!(database.rows.swap(&swaps).await.unwrap(), [true, false, false]);
     assert_eq!(database.rows.swap(&swaps[..1]).await.unwrap(), [false]);
@@ -113,7 +125,7 @@ pub(crate) async fn nothing_asked_is_nothing_done(database: Database) {
     assert!(database.rows.find_requests(&[]).await.unwrap().is_empty());
     assert!(database.rows.swap(&[]).await.unwrap().is_empty());
     assert!(database.rows.rotate(&[]).await.unwrap().is_empty());
-    assert_eq!(database.rows.prove(&[]).await.unwrap(), 0);
+    assert_eq!(database.rows.record_receipts(&[]).await.unwrap(), 0);
     assert_eq!(database.rows.purge(START, 10).await.unwrap(), Purged::default());
 }
 
@@ -180,7 +192,11 @@ pub(crate) async fn ended_sessions_are_purged_and_refreshed_ones_put_off(databas
     let mut session = opens[2].session.clone();
     session.expires_at = now + DAY;
     assert_eq!(
-        database.rows.swap(&[Swap { session, revision: 0, revocation: None }]).await.unwrap(),
+        database
+            .rows
+            .swap(&[CompareAndSwap { session, revision: 0, revocation: None }])
+            .await
+            .unwrap(),
         [true]
     );
 
@@ -222,22 +238,23 @@ pub(crate) async fn only_the_first_proof_of_a_live_generation_counts(database: D
     opens[1].session.revoked = Some(Revoked { at: START, reason: RevocationReason::Admin });
     opens[2].session.expires_at = at(1);
     database.rows.insert(&opens).await.unwrap();
-    let proof = |i: usize, generation, seen_at| {
+    let receipt = |i: usize, generation, seen_at| {
         let generation = Generation::new(generation);
-        Proof { session_id: opens[i].session.id, generation, seen_at }
+        Receipt { session_id: opens[i].session.id, generation, seen_at }
     };
-    let unknown = Proof { session_id: logins.login("u", START).0.session.id, ..proof(0, 0, at(1)) };
-    let proofs = [
-        proof(0, 0, at(5)),
-        proof(0, 0, at(2)),
-        proof(0, 1, at(1)),
-        proof(1, 0, at(2)),
-        proof(2, 0, at(2)),
-        proof(3, 7, at(2)),
+    let unknown =
+        Receipt { session_id: logins.login("u", START).0.session.id, ..receipt(0, 0, at(1)) };
+    let receipts = [
+        receipt(0, 0, at(5)),
+        receipt(0, 0, at(2)),
+        receipt(0, 1, at(1)),
+        receipt(1, 0, at(2)),
+        receipt(2, 0, at(2)),
+        receipt(3, 7, at(2)),
         unknown,
     ];
-    assert_eq!(database.rows.prove(&proofs).await.unwrap(), 1);
-    assert_eq!(database.rows.prove(&proofs).await.unwrap(), 0);
+    assert_eq!(database.rows.record_receipts(&receipts).await.unwrap(), 1);
+    assert_eq!(database.rows.record_receipts(&receipts).await.unwrap(), 0);
     let proven_at = database.session(opens[0].session.id).await.unwrap().lineage.proven_at;
     assert_eq!(proven_at, Some(at(2)));
     for open in &opens[1..] {
@@ -245,7 +262,7 @@ pub(crate) async fn only_the_first_proof_of_a_live_generation_counts(database: D
     }
 
     // Whoever read the session before it was proven has to read it again.
-    let swap = Swap { session: opens[0].session.clone(), revision: 0, revocation: None };
+    let swap = CompareAndSwap { session: opens[0].session.clone(), revision: 0, revocation: None };
     assert_eq!(database.rows.swap(&[swap]).await.unwrap(), [false]);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use token_authority::clock::Timestamp;
-use token_authority::store::{Open, Proof, Refreshed, Revoke, Store, StoreError};
+use token_authority::store::{Open, Receipt, Refreshed, Revoke, Store, StoreError};
 use token_authority::token::id::{Generation, SessionId, UserId};
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rotation::{Policy, Verdict};
@@ -265,14 +265,14 @@ pub(crate) async fn a_validated_access_token_proves_its_generation(database: Dat
     for memory in MEMORIES {
         let scene = Scene::new(&database, POLICY, memory).await;
         scene.expect(&scene.first, START, Verdict::Rotate).await;
-        let proof = |number| Proof {
+        let receipt = |number| Receipt {
             session_id: scene.opened.id,
             generation: Generation::new(number),
             seen_at: START + MOMENT,
         };
         // One of the generation before proves nothing of this one.
-        scene.store.prove(proof(0));
-        scene.store.prove(proof(1));
+        scene.store.record_receipts(receipt(0));
+        scene.store.record_receipts(receipt(1));
         while scene.proven_at().await.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -145,7 +145,7 @@ impl Follower {
         let is_full = page.recorded.len() >= PAGE as usize;
         let last = page.recorded.last().map(|recorded| recorded.position);
         for recorded in page.recorded {
-            self.revocations.learn(recorded);
+            self.revocations.record(recorded);
         }
         last.filter(|_| is_full)
     }

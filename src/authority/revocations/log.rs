@@ -64,20 +64,20 @@ impl Log {
         Self { id, state: RwLock::new(state), newest: watch::Sender::new(0) }
     }
 
-    /// Appends a revocation if `admit` takes it in, given its number and whether the buffer has
+    /// Appends a revocation if `insert` takes it in, given its number and whether the buffer has
     /// it already. Until the feed was read once, what is learnt is not news: its number is 0.
     pub(super) fn append(
         &self,
         revocation: Arc<Revocation>,
-        admit: impl FnOnce(u64, bool) -> bool,
+        insert: impl FnOnce(u64, bool) -> bool,
     ) -> bool {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let Some(Confirmed { complete_to, .. }) = state.confirmed else {
-            return admit(0, false);
+            return insert(0, false);
         };
         let number = state.newest + 1;
         let session_id = revocation.session_id;
-        if !admit(number, state.ids.contains(&session_id)) {
+        if !insert(number, state.ids.contains(&session_id)) {
             return false;
         }
         state.newest = number;

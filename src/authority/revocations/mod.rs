@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use crate::clock::{Clock, Entropy, Timestamp, draw};
 use crate::store::StoreError;
 use crate::store::rows::Recorded;
-use crate::store::sessions::PATIENCE;
+use crate::store::sessions::STATEMENT_TIMEOUT;
 use crate::token::id::SessionId;
 use crate::token::session::Revocation;
 use log::{Confirmed, Log};
@@ -83,7 +83,7 @@ pub struct Revocations {
     /// Counts the revocations made here, of which other replicas are to be told.
     made_here: channel::Sender<u64>,
     watchers: AtomicUsize,
-    observer: OnceLock<Observer>,
+    events: OnceLock<Observer>,
 }
 
 impl fmt::Debug for Revocations {
@@ -110,7 +110,7 @@ impl Revocations {
             closing: channel::Sender::new(false),
             made_here: channel::Sender::new(0),
             watchers: AtomicUsize::new(0),
-            observer: OnceLock::new(),
+            events: OnceLock::new(),
         }
     }
 
@@ -153,8 +153,8 @@ impl Revocations {
 
     /// Puts a revocation of this replica's own in force, before it is answered, and has the
     /// others told.
-    pub fn put_in_force(&self, revocation: Revocation) {
-        if self.admit(Arc::new(revocation), None) {
+    pub fn apply(&self, revocation: Revocation) {
+        if self.insert(Arc::new(revocation), None) {
             self.made_here.send_modify(|count| *count += 1);
         }
     }
@@ -177,7 +177,7 @@ impl Revocations {
     /// # Errors
     /// Where nothing is known yet; or the policy is to refuse, and it is not known whether a
     /// revocation is missing.
-    pub fn vouch(&self) -> Result<(), StoreError> {
+    pub fn ensure_known(&self) -> Result<(), StoreError> {
         let unavailable = |why: &str| Err(StoreError::Unavailable(why.into()));
         if !self.is_loaded() {
             return unavailable("the revocations are not loaded yet");
@@ -203,8 +203,8 @@ impl Revocations {
     /// need not be turned away; no longer than a look-up in the database may take.
     pub async fn first_read(&self) {
         if !self.is_loaded() {
-            // How it ended is for `vouch` to say.
-            let _ = timeout(PATIENCE, self.tried.wait()).await;
+            // How it ended is for `ensure_known` to say.
+            let _ = timeout(STATEMENT_TIMEOUT, self.tried.wait()).await;
         }
     }
 
@@ -213,25 +213,25 @@ impl Revocations {
         self.closing.send_replace(true);
     }
 
-    /// Has `observer` told how long each revocation of another replica took to be known here,
+    /// Has `events` told how long each revocation of another replica took to be known here,
     /// from its own moment by the revoking replica's clock. The first observer stays.
-    pub fn observe_propagation(&self, observer: impl Fn(Duration) + Send + Sync + 'static) {
-        let _ = self.observer.set(Box::new(observer));
+    pub fn observe_propagation(&self, events: impl Fn(Duration) + Send + Sync + 'static) {
+        let _ = self.events.set(Box::new(events));
     }
 
     /// Takes in a row of the feed.
-    fn learn(&self, recorded: Recorded) {
+    fn record(&self, recorded: Recorded) {
         let Recorded { revocation, position } = recorded;
         if self.set.is_recorded(revocation.session_id) {
             return;
         }
         let revoked_at = revocation.revoked_at;
-        let is_new = self.admit(Arc::new(revocation), Some(position.recorded_at));
+        let is_new = self.insert(Arc::new(revocation), Some(position.recorded_at));
         if is_new
             && self.is_loaded()
-            && let Some(observer) = self.observer.get()
+            && let Some(events) = self.events.get()
         {
-            observer(self.clock.now().since(revoked_at));
+            events(self.clock.now().since(revoked_at));
         }
     }
 
@@ -249,13 +249,13 @@ impl Revocations {
     }
 
     /// Whether it was not known before.
-    fn admit(&self, revocation: Arc<Revocation>, recorded_at: Option<Timestamp>) -> bool {
+    fn insert(&self, revocation: Arc<Revocation>, recorded_at: Option<Timestamp>) -> bool {
         let session_id = revocation.session_id;
         let told = Arc::clone(&revocation);
         let was_overflowing = self.set.is_overflowing();
         let is_new = self.log.append(told, |number, is_recent| {
             let entry = Entry { revocation, recorded_at, number };
-            match self.set.admit(session_id, entry) {
+            match self.set.insert(session_id, entry) {
                 Admission::New => true,
                 Admission::Known => false,
                 // Who watches is told all the same, once.

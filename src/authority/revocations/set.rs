@@ -85,7 +85,7 @@ impl Set {
         self.overflowing.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn admit(&self, id: SessionId, entry: Entry) -> Admission {
+    pub(super) fn insert(&self, id: SessionId, entry: Entry) -> Admission {
         let mut shard = self.write(shard_of(id));
         match shard.entry(id) {
             Place::Occupied(mut known) => {
@@ -172,11 +172,11 @@ mod tests {
     fn an_entry_is_new_once_and_learns_its_position() {
         let set = Set::new(10);
         assert!(!set.contains(id(1)));
-        assert_eq!(set.admit(id(1), entry(1, None)), Admission::New);
+        assert_eq!(set.insert(id(1), entry(1, None)), Admission::New);
         assert!(set.contains(id(1)) && !set.is_recorded(id(1)));
-        assert_eq!(set.admit(id(1), entry(1, Some(7))), Admission::Known);
+        assert_eq!(set.insert(id(1), entry(1, Some(7))), Admission::Known);
         assert!(set.is_recorded(id(1)));
-        assert_eq!(set.admit(id(1), entry(1, None)), Admission::Known);
+        assert_eq!(set.insert(id(1), entry(1, None)), Admission::Known);
         assert!(set.is_recorded(id(1)));
         assert_eq!(set.len(), 1);
     }
@@ -185,7 +185,7 @@ mod tests {
     fn an_entry_goes_when_it_ends() {
         let set = Set::new(10);
         for n in 1..=3 {
-            set.admit(id(n), entry(n, None));
+            set.insert(id(n), entry(n, None));
         }
         set.forget_ended(Timestamp::from_seconds(2));
         assert_eq!((set.len(), set.contains(id(2)), set.contains(id(3))), (1, false, true));
@@ -195,16 +195,16 @@ mod tests {
     fn what_does_not_fit_is_told_and_there_is_room_again_later() {
         let set = Set::new(2);
         for n in 1..=2 {
-            assert_eq!(set.admit(id(n), entry(n, None)), Admission::New);
+            assert_eq!(set.insert(id(n), entry(n, None)), Admission::New);
         }
         assert!(!set.is_overflowing());
-        assert_eq!(set.admit(id(3), entry(3, None)), Admission::Full);
-        assert_eq!(set.admit(id(1), entry(1, None)), Admission::Known);
+        assert_eq!(set.insert(id(3), entry(3, None)), Admission::Full);
+        assert_eq!(set.insert(id(1), entry(1, None)), Admission::Known);
         assert!(set.is_overflowing() && !set.contains(id(3)));
         assert_eq!((set.len(), set.refused()), (2, 1));
         set.forget_ended(Timestamp::from_seconds(1));
         assert!(set.is_overflowing());
-        assert_eq!(set.admit(id(3), entry(3, None)), Admission::New);
+        assert_eq!(set.insert(id(3), entry(3, None)), Admission::New);
         set.fits_again();
         assert!(!set.is_overflowing());
     }

@@ -7,19 +7,19 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Revocations;
-use crate::store::{Signal, StoreError};
+use crate::store::{Notifier, StoreError};
 
 /// How long to wait before listening again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a signal may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells the others of each revocation made here, until it is dropped. What comes up while a
 /// signal is under way shares the next one.
-pub async fn raise(revocations: Arc<Revocations>, signal: Arc<dyn Signal>) {
+pub async fn raise(revocations: Arc<Revocations>, signal: Arc<dyn Notifier>) {
     let mut made_here = revocations.made_here.subscribe();
     while made_here.changed().await.is_ok() {
-        match tokio::time::timeout(PATIENCE, signal.raise()).await {
+        match tokio::time::timeout(NOTIFY_TIMEOUT, signal.raise()).await {
             Ok(Ok(())) => {}
             Ok(Err(error @ StoreError::Inconsistent(_))) => {
                 let through = signal.name();
@@ -35,7 +35,7 @@ pub async fn raise(revocations: Arc<Revocations>, signal: Arc<dyn Signal>) {
 }
 
 /// Listens, until it is dropped or there is nothing to listen to.
-pub async fn listen(signal: Arc<dyn Signal>, heard: Arc<Notify>) {
+pub async fn listen(signal: Arc<dyn Notifier>, heard: Arc<Notify>) {
     let through = signal.name();
     let mut was_told = false;
     while let Err(error) = signal.listen(&heard).await {

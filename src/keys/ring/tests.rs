@@ -16,17 +16,17 @@ fn secret(byte: u8) -> Secret {
     Secret::new([byte; 32])
 }
 
-fn opener() -> Secret {
+fn sealing_secret() -> Secret {
     secret(99)
 }
 
 fn stored(number: i64, algorithm: Algorithm, activates_at: Timestamp) -> StoredKey {
-    let pair = NewPair::make(algorithm, &opener(), [7; 12]).unwrap();
+    let pair = NewPair::make(algorithm, &sealing_secret(), [7; 12]).unwrap();
     pair.stored(Due { number, activates_at }, NOW, LIFE)
 }
 
 fn pairs(keys: &[StoredKey]) -> KeyRing {
-    let ring = KeyRing::new(&[], Some(opener()));
+    let ring = KeyRing::new(&[], Some(sealing_secret()));
     assert_eq!(ring.load(keys), Problems::default());
     ring
 }
@@ -35,11 +35,11 @@ fn sign(ring: &KeyRing, now: Timestamp) -> String {
     ring.signer(now).unwrap().sign(b"{}").unwrap()
 }
 
-fn verify_at(ring: &KeyRing, token: &str, now: Timestamp) -> Result<(), Refusal> {
+fn verify_at(ring: &KeyRing, token: &str, now: Timestamp) -> Result<(), VerifyError> {
     ring.verify(&Unverified::parse(token).unwrap(), now)
 }
 
-fn verify(ring: &KeyRing, token: &str) -> Result<(), Refusal> {
+fn verify(ring: &KeyRing, token: &str) -> Result<(), VerifyError> {
     verify_at(ring, token, NOW)
 }
 
@@ -55,7 +55,7 @@ fn a_retiring_secret_still_verifies() {
     let new = KeyRing::hs256(&secret(2), &[secret(1)]);
     assert_eq!(verify(&new, &sign(&old, NOW)), Ok(()));
     assert_eq!(verify(&new, &sign(&new, NOW)), Ok(()));
-    assert_eq!(verify(&old, &sign(&new, NOW)), Err(Refusal::UnknownKey));
+    assert_eq!(verify(&old, &sign(&new, NOW)), Err(VerifyError::UnknownKey));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn the_key_decides_the_algorithm() {
     let token = sign(&ring, NOW);
     for alg in ["none", "HS512", "RS256", "EdDSA", "hs256", ""] {
         let forged = with_header(&token, alg, ring.signer(NOW).unwrap().kid());
-        assert_eq!(verify(&ring, &forged), Err(Refusal::BadSignature), "{alg}");
+        assert_eq!(verify(&ring, &forged), Err(VerifyError::BadSignature), "{alg}");
     }
 }
 
@@ -78,14 +78,14 @@ fn every_algorithm_signs_what_it_verifies() {
         assert!(header.is_access_token);
         assert_eq!(verify(&ring, &token), Ok(()));
         let (signed, signature) = token.rsplit_once('.').unwrap();
-        assert_eq!(verify(&ring, &format!("{signed}.")), Err(Refusal::BadSignature));
+        assert_eq!(verify(&ring, &format!("{signed}.")), Err(VerifyError::BadSignature));
         let (header, _) = signed.split_once('.').unwrap();
         let other_payload = format!("{header}.e30x.{signature}");
-        assert_eq!(verify(&ring, &other_payload), Err(Refusal::BadSignature));
+        assert_eq!(verify(&ring, &other_payload), Err(VerifyError::BadSignature));
         for alg in ["none", "HS256", "RS256", "ES256", "EdDSA", "PS256", "Ed25519"] {
             if alg != algorithm.as_str() {
                 let forged = with_header(&token, alg, ring.signer(NOW).unwrap().kid());
-                assert_eq!(verify(&ring, &forged), Err(Refusal::BadSignature), "{alg}");
+                assert_eq!(verify(&ring, &forged), Err(VerifyError::BadSignature), "{alg}");
             }
         }
     }
@@ -98,20 +98,20 @@ fn a_public_key_is_no_shared_secret() {
         let key = stored(1, algorithm, NOW);
         let public = crate::keys::jwk::PublicJwk::parse(&key.public_jwk).unwrap();
         let verifier = public.verifier(algorithm).unwrap();
-        let ring = KeyRing::new(&[secret(1)], Some(opener()));
+        let ring = KeyRing::new(&[secret(1)], Some(sealing_secret()));
         ring.load(std::slice::from_ref(&key));
         let published = serde_json::to_vec(&ring.published(NOW)).unwrap();
         let known = [key.public_jwk.as_bytes(), verifier.as_ref(), &published, key.kid.as_bytes()];
         for bytes in known {
             let forger = Key::shared(&Secret::new(bytes));
             let token = forger.sign(b"{}").unwrap();
-            assert_eq!(verify(&ring, &token), Err(Refusal::UnknownKey));
+            assert_eq!(verify(&ring, &token), Err(VerifyError::UnknownKey));
             // HMAC covers the header too, so the forger signs it with the name it claims.
             let header = jws::encode_header("HS256", &key.kid);
             let mac = crate::keys::hs256::Hs256::new(&Secret::new(bytes));
             let claimed =
                 jws::assemble(&header, b"{}", |signed| Ok::<_, CryptoError>(mac.sign(signed)));
-            assert_eq!(verify(&ring, &claimed.unwrap()), Err(Refusal::BadSignature));
+            assert_eq!(verify(&ring, &claimed.unwrap()), Err(VerifyError::BadSignature));
         }
     }
 }
@@ -127,7 +127,7 @@ fn each_key_verifies_until_its_last_token_has_expired() {
     assert_eq!((kid(&first), kid(&second)), (keys[0].kid.clone(), keys[1].kid.clone()));
     let end = next + LIFE + life::GRACE;
     assert_eq!(verify_at(&ring, &first, end - MINUTE), Ok(()));
-    assert_eq!(verify_at(&ring, &first, end), Err(Refusal::UnknownKey));
+    assert_eq!(verify_at(&ring, &first, end), Err(VerifyError::UnknownKey));
     assert_eq!(verify_at(&ring, &second, NOW), Ok(()), "prepared elsewhere, active there");
     let kids = |now| ring.published(now)["keys"].as_array().unwrap().len();
     assert_eq!((kids(NOW), kids(end - MINUTE), kids(end)), (2, 2, 1));
@@ -135,7 +135,7 @@ fn each_key_verifies_until_its_last_token_has_expired() {
 
 #[test]
 fn what_is_published_is_public() {
-    let ring = KeyRing::new(&[secret(1)], Some(opener()));
+    let ring = KeyRing::new(&[secret(1)], Some(sealing_secret()));
     ring.load(&PAIRS.map(|algorithm| stored(1, algorithm, NOW)));
     let set = ring.published(NOW);
     let keys = set["keys"].as_array().unwrap();
@@ -158,16 +158,16 @@ fn a_token_without_a_name_is_the_active_keys() {
     let token = jws::assemble(header, b"{}", sign).unwrap();
     assert_eq!(verify(&KeyRing::hs256(&secret(1), &[]), &token), Ok(()));
     let swapped = KeyRing::hs256(&secret(2), &[secret(1)]);
-    assert_eq!(verify(&swapped, &token), Err(Refusal::BadSignature));
-    let moved = KeyRing::new(&[secret(1)], Some(opener()));
+    assert_eq!(verify(&swapped, &token), Err(VerifyError::BadSignature));
+    let moved = KeyRing::new(&[secret(1)], Some(sealing_secret()));
     moved.load(&[stored(1, Algorithm::EdDsa, NOW)]);
-    assert_eq!(verify(&moved, &token), Err(Refusal::BadSignature));
-    assert_eq!(verify(&KeyRing::new(&[], None), &token), Err(Refusal::UnknownKey));
+    assert_eq!(verify(&moved, &token), Err(VerifyError::BadSignature));
+    assert_eq!(verify(&KeyRing::new(&[], None), &token), Err(VerifyError::UnknownKey));
 }
 
 #[test]
 fn a_secret_signs_until_the_first_pair_does() {
-    let ring = KeyRing::new(&[secret(1)], Some(opener()));
+    let ring = KeyRing::new(&[secret(1)], Some(sealing_secret()));
     let before = sign(&ring, NOW);
     assert_eq!(ring.signer(NOW).unwrap().latest_end(NOW), None);
     let keys = [stored(1, Algorithm::EdDsa, NOW + MINUTE)];
@@ -182,7 +182,7 @@ fn a_secret_signs_until_the_first_pair_does() {
     let back = KeyRing::new(&[secret(1)], None);
     assert!(!back.is_loaded(), "what is unknown may be among the stored ones");
     back.load(&[stored(2, Algorithm::EdDsa, NOW)]);
-    assert_eq!(verify(&back, &after), Err(Refusal::UnknownKey));
+    assert_eq!(verify(&back, &after), Err(VerifyError::UnknownKey));
     back.load(&keys);
     assert_eq!(verify(&back, &after), Ok(()));
     assert_eq!(Unverified::parse(&sign(&back, NOW)).unwrap().header.alg, Some(Algorithm::Hs256));
@@ -197,7 +197,7 @@ fn no_token_outlives_its_key() {
     assert_eq!(ring.signer(NOW).unwrap().latest_end(NOW), Some(NOW + MINUTE));
     let token = sign(&ring, NOW);
     assert!(ring.signer(NOW + MINUTE).is_none());
-    assert_eq!(verify_at(&ring, &token, NOW + MINUTE), Err(Refusal::UnknownKey));
+    assert_eq!(verify_at(&ring, &token, NOW + MINUTE), Err(VerifyError::UnknownKey));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn what_does_not_open_does_not_sign_but_verifies() {
     let (old, mut new) = (stored(1, Algorithm::EdDsa, NOW), stored(2, Algorithm::EdDsa, NOW));
     let others = NewPair::make(Algorithm::EdDsa, &secret(5), [7; 12]).unwrap();
     new = others.stored(Due { number: 2, activates_at: new.activates_at }, NOW, LIFE);
-    let ring = KeyRing::new(&[], Some(opener()));
+    let ring = KeyRing::new(&[], Some(sealing_secret()));
     let problems = ring.load(&[old.clone(), new.clone()]);
     assert_eq!(problems.unopened, [(new.kid.clone(), secret(5).fingerprint())]);
     assert_eq!(ring.signer(NOW).unwrap().kid(), old.kid);
@@ -218,7 +218,7 @@ fn what_does_not_open_does_not_sign_but_verifies() {
 #[test]
 fn what_was_tampered_with_is_left_out() {
     let key = stored(1, Algorithm::EdDsa, NOW);
-    let ring = KeyRing::new(&[], Some(opener()));
+    let ring = KeyRing::new(&[], Some(sealing_secret()));
     let other = stored(1, Algorithm::EdDsa, NOW);
     for bad in [
         StoredKey { algorithm: "ES256".into(), ..key.clone() },
@@ -280,7 +280,7 @@ fn it_knows_when_it_has_nothing_left_to_sign_with() {
     use crate::keys::life::GRACE;
     let none = KeyRing::hs256(&secret(1), &[]);
     assert_eq!((none.signing_ends(), none.newest_signs_from()), (None, None));
-    assert_eq!(KeyRing::new(&[], Some(opener())).signing_ends(), None, "not loaded yet");
+    assert_eq!(KeyRing::new(&[], Some(sealing_secret())).signing_ends(), None, "not loaded yet");
     assert_eq!(pairs(&[]).signing_ends(), Some(Timestamp::EPOCH));
 
     let first = stored(1, Algorithm::EdDsa, NOW);
@@ -293,7 +293,7 @@ fn it_knows_when_it_has_nothing_left_to_sign_with() {
     // One that we cannot open leaves us the first one, while its last token lives.
     let pair = NewPair::make(Algorithm::EdDsa, &secret(98), [7; 12]).unwrap();
     let foreign = pair.stored(Due { number: 2, activates_at: later }, NOW, LIFE);
-    let ring = KeyRing::new(&[], Some(opener()));
+    let ring = KeyRing::new(&[], Some(sealing_secret()));
     ring.load(&[first.clone(), foreign]);
     assert_eq!(ring.signing_ends(), Some(later + LIFE + GRACE));
     // An end that somebody has set.

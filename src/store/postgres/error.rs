@@ -29,7 +29,7 @@ pub(super) enum Kind {
     /// The server gave the statement up.
     GivenUp,
     /// Another transaction did not let go of a row in time.
-    Held,
+    Locked,
     /// There is no such table.
     TableMissing,
     /// The server refused the statement or its values, or holds what we cannot read.
@@ -61,7 +61,7 @@ impl Failure {
             "0A000" => Kind::OutOfDate,
             "26000" | "42P05" => Kind::StatementLost,
             "57014" => Kind::GivenUp,
-            "55P03" => Kind::Held,
+            "55P03" => Kind::Locked,
             "42P01" => Kind::TableMissing,
             code if is_of_data(code) => Kind::Refused,
             _ => Kind::Broken,
@@ -70,7 +70,7 @@ impl Failure {
             Kind::TableMissing | Kind::Refused => {
                 Self { kind, error: StoreError::Inconsistent(why) }
             }
-            Kind::Held => Self { kind, error: StoreError::Held },
+            Kind::Locked => Self { kind, error: StoreError::Locked },
             _ => Self::unavailable(kind, &why),
         }
     }

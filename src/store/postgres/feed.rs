@@ -6,8 +6,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use super::client::{Client, RetryMode};
 use super::error::Kind;
-use super::link::{Again, Link};
 use super::rows::{decoding, timestamp};
 use super::{sql, statements};
 use crate::clock::Timestamp;
@@ -26,7 +26,7 @@ impl Reading {
     /// Reads a page.
     pub(super) async fn read(
         &self,
-        link: &Link,
+        client: &Client,
         after: Position,
         now: Timestamp,
         most: u32,
@@ -34,12 +34,12 @@ impl Reading {
         let once = || async {
             let build = |sql| move || statements::feed(sql, after, now, most);
             if !self.without_activity.load(Ordering::Relaxed) {
-                match link.fetch_once(build(sql::FEED)).await {
+                match client.fetch_once(build(sql::FEED)).await {
                     Err(failure) if failure.kind == Kind::Refused => {}
                     fetched => return fetched,
                 }
             }
-            let fetched = link.fetch_once(build(sql::FEED_WITHOUT_ACTIVITY)).await?;
+            let fetched = client.fetch_once(build(sql::FEED_WITHOUT_ACTIVITY)).await?;
             if !self.without_activity.swap(true, Ordering::Relaxed) {
                 let seconds = rows::OVERLAP.as_secs();
                 tracing::warn!(
@@ -50,7 +50,7 @@ impl Reading {
             }
             Ok(fetched)
         };
-        page(&link.attempt(Again::Reading, once).await?.rows)
+        page(&client.attempt(RetryMode::Reading, once).await?.rows)
     }
 }
 

@@ -7,25 +7,25 @@ use sqlx::Row as _;
 use sqlx::postgres::PgSslMode;
 use sqlx::types::time::OffsetDateTime;
 
-use super::link::Again;
+use super::client::RetryMode;
 use super::rows::{decoding, timestamp};
 use super::statements::moment;
 use super::{PgRows, sql};
 use crate::clock::Timestamp;
-use crate::store::inspect::{Inspect, Place, Standing};
+use crate::store::inspect::{DatabaseStatus, Inspect, Place};
 use crate::store::rows::{Rows, Schema};
 use crate::store::{KeyRows as _, RolloutChange, Rollouts as _, StoreError};
 use crate::token::key::StoredKey;
 
 #[async_trait]
 impl Inspect for PgRows {
-    async fn standing(&self) -> Result<Standing, StoreError> {
-        let rows = self.link.fetch(Again::Reading, || Ok(sqlx::query(sql::STANDING))).await?;
+    async fn status(&self) -> Result<DatabaseStatus, StoreError> {
+        let rows = self.client.fetch(RetryMode::Reading, || Ok(sqlx::query(sql::STANDING))).await?;
         let row = rows.first().ok_or_else(|| decoding(sqlx::Error::RowNotFound))?;
         let now: OffsetDateTime = row.try_get(0).map_err(decoding)?;
         let read_only: String = row.try_get(1).map_err(decoding)?;
         let commit: String = row.try_get(2).map_err(decoding)?;
-        Ok(Standing {
+        Ok(DatabaseStatus {
             now: Some(timestamp(now)),
             read_only: read_only == "on",
             durable: commit != "off",
@@ -39,7 +39,7 @@ impl Inspect for PgRows {
     async fn overdue(&self, due_before: Timestamp, most: u32) -> Result<u64, StoreError> {
         let (moment, most) = (moment(due_before)?, i64::from(most));
         let build = || Ok(sqlx::query(sql::OVERDUE).bind(moment).bind(most));
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.client.fetch(RetryMode::Reading, build).await?;
         let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(u64::try_from(count.map_err(decoding)?).unwrap_or(0))
     }
@@ -53,7 +53,7 @@ impl Inspect for PgRows {
     }
 
     fn place(&self) -> Place {
-        let connect = self.link.target();
+        let connect = self.client.target();
         let (host, port) = (connect.get_host(), connect.get_port());
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
         let local = host == "localhost"
@@ -70,10 +70,10 @@ impl Inspect for PgRows {
     }
 
     fn is_pooled(&self) -> bool {
-        self.link.is_pooled()
+        self.client.is_pooled()
     }
 
     async fn close(&self) {
-        self.link.close().await;
+        self.client.close().await;
     }
 }

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::PgRows;
-use super::link::Again;
+use super::client::RetryMode;
 use super::rows::{decoding, timestamp};
 use super::statements::moment;
 use crate::clock::Timestamp;
@@ -63,27 +63,27 @@ impl KeyRows for PgRows {
                 .bind(seconds(key.token_life))
                 .bind(key.ends_at.map(moment).transpose()?))
         };
-        Ok(self.link.execute(build).await? == 1)
+        Ok(self.client.execute(build).await? == 1)
     }
 
     async fn load_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        let rows = self.link.fetch(Again::Reading, || Ok(sqlx::query(LOAD))).await?;
+        let rows = self.client.fetch(RetryMode::Reading, || Ok(sqlx::query(LOAD))).await?;
         rows.iter().map(stored).collect::<Result<_, _>>().map_err(decoding)
     }
 
     async fn raise_token_life(&self, number: i64, life: Duration) -> Result<(), StoreError> {
         let build = || Ok(sqlx::query(RAISE).bind(number).bind(seconds(life)));
-        self.link.execute(build).await.map(drop)
+        self.client.execute(build).await.map(drop)
     }
 
     async fn end_keys(&self, up_to: i64, at: Timestamp) -> Result<u64, StoreError> {
         let build = || Ok(sqlx::query(END).bind(up_to).bind(moment(at)?));
-        self.link.execute(build).await
+        self.client.execute(build).await
     }
 
     async fn delete_keys(&self, kids: &[String]) -> Result<u64, StoreError> {
         let build = || Ok(sqlx::query(DELETE).bind(kids.to_vec()));
-        self.link.execute(build).await
+        self.client.execute(build).await
     }
 
     async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
@@ -96,11 +96,11 @@ impl KeyRows for PgRows {
             let moments = moments.collect::<Result<Vec<_>, _>>()?;
             Ok(sqlx::query(NOTE).bind(kids).bind(moments))
         };
-        self.link.execute(build).await.map(drop)
+        self.client.execute(build).await.map(drop)
     }
 
     async fn key_uses(&self) -> Result<Vec<KeyUse>, StoreError> {
-        let rows = self.link.fetch(Again::Reading, || Ok(sqlx::query(USES))).await?;
+        let rows = self.client.fetch(RetryMode::Reading, || Ok(sqlx::query(USES))).await?;
         let read = |row: &PgRow| {
             let (kid, at) = (row.try_get(0)?, timestamp(row.try_get(1)?));
             Ok(KeyUse { kid, last_verified_at: at })

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::PgRows;
-use super::link::Again;
+use super::client::RetryMode;
 use super::rows::decoding;
 use crate::clock::Timestamp;
 use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
@@ -24,7 +24,7 @@ impl LegacyRows for PgRows {
     ) -> Result<Vec<Found>, StoreError> {
         let sql = select(table);
         let build = || Ok(sqlx::query(AssertSqlSafe(sql.clone())).bind(tokens.to_vec()));
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.client.fetch(RetryMode::Reading, build).await?;
         Ok(in_order(tokens, rows.iter().map(read).collect::<Result<_, _>>()?))
     }
 }

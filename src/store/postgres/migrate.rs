@@ -11,15 +11,15 @@ use sqlx::migrate::Migration;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
+use super::client::Client;
 use super::error::Failure;
-use super::link::Link;
 use super::sql;
 use crate::store::StoreError;
 use crate::store::migrations::{self, Applied};
 use crate::store::rows::Schema;
 
 /// How long to go on while others are at it.
-const PATIENCE: Duration = Duration::from_mins(5);
+const MIGRATE_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A migration that waits longer than this for a table lets go and tries again: whoever comes
@@ -27,18 +27,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 const WAIT: &str = "SET LOCAL lock_timeout = '2s'";
 
 /// Applies what is missing.
-pub(super) async fn run(link: &Link) -> Result<Schema, StoreError> {
+pub(super) async fn run(client: &Client) -> Result<Schema, StoreError> {
     let known = migrations::postgres();
     let tries = async {
         loop {
-            match once(link, &known).await {
+            match once(client, &known).await {
                 Ok(schema) => return Ok(schema),
                 Err(Stopped::ByAnother) => tokio::time::sleep(PAUSE).await,
                 Err(Stopped::By(error)) => return Err(error),
             }
         }
     };
-    tokio::time::timeout(PATIENCE, tries)
+    tokio::time::timeout(MIGRATE_TIMEOUT, tries)
         .await
         .unwrap_or_else(|_| Err(StoreError::Unavailable("others migrate the database".into())))
 }
@@ -61,8 +61,8 @@ impl From<sqlx::Error> for Stopped {
     }
 }
 
-async fn once(link: &Link, known: &[Migration]) -> Result<Schema, Stopped> {
-    let mut connection = link.connection().await?;
+async fn once(client: &Client, known: &[Migration]) -> Result<Schema, Stopped> {
+    let mut connection = client.connect().await?;
     let applied = match list(&mut connection).await {
         Err(error) if is_table_missing(&error) => {
             connection.execute(sqlx::raw_sql(sql::LEDGER)).await?;

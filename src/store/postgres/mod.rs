@@ -4,7 +4,7 @@
 //! notification or session setting. The database need not be there when [`connect`] is called.
 //!
 //! * [`settings`](Options): the URL and the limits
-//! * `link`: the pool, and whether a pooler is in between
+//! * `client`: the pool, and whether a pooler is in between
 //! * `sql`, `statements`: what is sent
 //! * `rows`: [`Rows`](super::Rows)
 //! * `feed`: reading the revocation feed
@@ -16,30 +16,28 @@
 //! * `migrate`: the schema
 //! * `error`: what a failure means
 
+mod client;
 mod error;
 mod feed;
 mod inspect;
 mod keys;
 mod legacy;
-mod link;
 mod migrate;
+mod notifier;
 mod rollouts;
 mod rows;
 mod settings;
-mod signal;
 mod sql;
 mod statements;
 
 use std::sync::Arc;
 
-pub use settings::Options;
-
-use super::url::InvalidUrl;
+pub use settings::{MalformedUrl, Options};
 
 /// Sessions in a Postgres.
 #[derive(Debug)]
 pub struct PgRows {
-    link: link::Link,
+    client: client::Client,
     feed: feed::Reading,
 }
 
@@ -50,7 +48,7 @@ impl PgRows {
     /// says so.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
-        self.link.is_pooled()
+        self.client.is_pooled()
     }
 }
 
@@ -58,7 +56,7 @@ impl PgRows {
 ///
 /// # Errors
 /// Where it is malformed.
-pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
+pub fn check_url(url: &str) -> Result<(), MalformedUrl> {
     settings::read(url).map(drop)
 }
 
@@ -67,8 +65,8 @@ pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
 ///
 /// # Errors
 /// Where the URL is malformed.
-pub fn connect(options: Options) -> Result<Arc<PgRows>, InvalidUrl> {
+pub fn connect(options: Options) -> Result<Arc<PgRows>, MalformedUrl> {
     let (connect, pooled) = settings::read(&options.url)?;
-    let link = link::Link::new(options, connect, pooled);
-    Ok(Arc::new(PgRows { link, feed: feed::Reading::default() }))
+    let client = client::Client::new(options, connect, pooled);
+    Ok(Arc::new(PgRows { client, feed: feed::Reading::default() }))
 }

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::link::Again;
+use super::client::RetryMode;
 use super::rows::{decoding, timestamp};
 use super::statements::moment;
 use super::{PgRows, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::{live_sessions, percentage};
-use crate::store::figures::{Census, Connections, Figures};
+use crate::store::figures::{Census, ConnectionFigures, Figures};
 use crate::store::rollouts::{APPEND_CHANGE, LAST_CHANGE, LiveSessions, RolloutChange, Rollouts};
 use crate::store::span::spanned;
 use crate::store::{StoreError, System, columns};
@@ -33,13 +33,13 @@ impl Rollouts for PgRows {
                 .bind(moment(change.at)?)
                 .bind(change.by.clone()))
         };
-        let append = async { Ok(self.link.execute(build).await? == 1) };
+        let append = async { Ok(self.client.execute(build).await? == 1) };
         spanned(System::Postgres, APPEND_CHANGE, append).await
     }
 
     async fn changes(&self, most: u32) -> Result<Vec<RolloutChange>, StoreError> {
         let build = || Ok(sqlx::query(sql::CHANGES).bind(i64::from(most)));
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.client.fetch(RetryMode::Reading, build).await?;
         rows.iter().map(change).collect()
     }
 
@@ -55,7 +55,7 @@ impl Rollouts for PgRows {
                 .bind(moment(now)?)
                 .bind(i64::from(most)))
         };
-        let rows = self.link.survey(build).await?;
+        let rows = self.client.survey(build).await?;
         let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
         rows.iter().map(|row| live_sessions(read(row).map_err(decoding)?)).collect()
     }
@@ -64,26 +64,27 @@ impl Rollouts for PgRows {
 #[async_trait]
 impl Figures for PgRows {
     async fn size(&self) -> Result<u64, StoreError> {
-        let rows = self.link.fetch(Again::Reading, || Ok(sqlx::query(sql::SIZE))).await?;
+        let rows = self.client.fetch(RetryMode::Reading, || Ok(sqlx::query(sql::SIZE))).await?;
         let size = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(u64::try_from(size.map_err(decoding)?).unwrap_or(0))
     }
 
     async fn first_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        let rows = self.link.fetch(Again::Reading, || Ok(sqlx::query(sql::FIRST_DUE))).await?;
+        let rows =
+            self.client.fetch(RetryMode::Reading, || Ok(sqlx::query(sql::FIRST_DUE))).await?;
         let due = rows.first().map(|row| row.try_get(0).map(timestamp));
         due.transpose().map_err(decoding)
     }
 
     async fn census(&self, now: Timestamp) -> Result<Vec<Census>, StoreError> {
         let build = || Ok(sqlx::query(sql::CENSUS).bind(moment(now)?));
-        let rows = self.link.survey(build).await?;
+        let rows = self.client.survey(build).await?;
         let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
         rows.iter().map(|row| columns::census(read(row).map_err(decoding)?)).collect()
     }
 
-    fn connections(&self) -> Connections {
-        self.link.connections()
+    fn connections(&self) -> ConnectionFigures {
+        self.client.connections()
     }
 }
 

@@ -8,14 +8,16 @@ use sqlx::types::time::OffsetDateTime;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::client::{Client, RetryMode, settle};
 use super::error::{Failure, Kind};
-use super::link::{Again, Link, settle};
 use super::statements::{self, moment};
 use super::{PgRows, migrate, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
-use crate::store::rows::{FeedPage, Position, Purged, Rotation, Row, Rows, Schema, Swap};
-use crate::store::{Open, OpenedBefore, Proof, StoreError, System, migrations};
+use crate::store::rows::{
+    CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema,
+};
+use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
@@ -31,7 +33,7 @@ impl Rows for PgRows {
         // Two batches meet only at a request's key. In the order of their keys they never wait
         // for each other in a circle; and of two with one key, the earlier one stays first.
         sorted.sort_by_key(|open| open.request.as_ref().map(|request| &request.key));
-        let inserted = self.link.execute(|| statements::insert(&sorted)).await?;
+        let inserted = self.client.execute(|| statements::insert(&sorted)).await?;
         if inserted == count(opens) {
             return Ok(vec![true; opens.len()]);
         }
@@ -39,7 +41,7 @@ impl Rows for PgRows {
         // more than to ask now.
         let uuids: Vec<Uuid> = opens.iter().map(|open| open.session.id.as_uuid()).collect();
         let build = || Ok(sqlx::query(sql::STORED).bind(uuids.as_slice()));
-        let inserted = ids(&self.link.fetch(Again::Reading, build).await?)?;
+        let inserted = ids(&self.client.fetch(RetryMode::Reading, build).await?)?;
         Ok(opens.iter().map(|open| inserted.contains(&open.session.id)).collect())
     }
 
@@ -48,7 +50,7 @@ impl Rows for PgRows {
         keys: &[String],
     ) -> Result<Vec<Option<OpenedBefore>>, StoreError> {
         let build = || Ok(sqlx::query(sql::FIND_REQUESTS).bind(keys));
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.client.fetch(RetryMode::Reading, build).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
             let (key, sealed) = request(row).map_err(decoding)?;
@@ -64,7 +66,7 @@ impl Rows for PgRows {
     async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError> {
         let uuids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
         let build = || Ok(sqlx::query(sql::LOAD).bind(uuids.as_slice()));
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.client.fetch(RetryMode::Reading, build).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
             let row = columns(row).map_err(decoding)?.into_row()?;
@@ -73,18 +75,21 @@ impl Rows for PgRows {
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
-    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError> {
-        let mut sorted: Vec<&Swap> = swaps.iter().collect();
+    async fn swap(&self, swaps: &[CompareAndSwap]) -> Result<Vec<bool>, StoreError> {
+        let mut sorted: Vec<&CompareAndSwap> = swaps.iter().collect();
         sorted.sort_by_key(|swap| swap.session.id);
-        let rows = self.link.fetch(Again::Writing, || statements::swap(&sorted)).await?;
+        let rows = self.client.fetch(RetryMode::Writing, || statements::swap(&sorted)).await?;
         let swapped = ids(&rows)?;
         Ok(swaps.iter().map(|swap| swapped.contains(&swap.session.id)).collect())
     }
 
-    async fn rotate(&self, rotations: &[Rotation]) -> Result<Vec<Option<Session>>, StoreError> {
-        let mut sorted: Vec<&Rotation> = rotations.iter().collect();
+    async fn rotate(
+        &self,
+        rotations: &[OptimisticRotation],
+    ) -> Result<Vec<Option<Session>>, StoreError> {
+        let mut sorted: Vec<&OptimisticRotation> = rotations.iter().collect();
         sorted.sort_by_key(|rotation| rotation.session_id());
-        let rows = self.link.fetch(Again::Writing, || statements::rotate(&sorted)).await?;
+        let rows = self.client.fetch(RetryMode::Writing, || statements::rotate(&sorted)).await?;
         let mut rotated = HashMap::with_capacity(rows.len());
         for row in &rows {
             let session = session(row)?;
@@ -93,11 +98,11 @@ impl Rows for PgRows {
         Ok(rotations.iter().map(|rotation| rotated.remove(&rotation.session_id())).collect())
     }
 
-    async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError> {
-        let mut proofs = proofs.to_vec();
-        proofs.sort_by_key(|proof| (proof.session_id, proof.generation, proof.seen_at));
-        proofs.dedup_by_key(|proof| (proof.session_id, proof.generation));
-        self.link.execute(|| statements::prove(&proofs)).await
+    async fn record_receipts(&self, receipts: &[Receipt]) -> Result<u64, StoreError> {
+        let mut receipts = receipts.to_vec();
+        receipts.sort_by_key(|receipt| (receipt.session_id, receipt.generation, receipt.seen_at));
+        receipts.dedup_by_key(|receipt| (receipt.session_id, receipt.generation));
+        self.client.execute(|| statements::record_receipts(&receipts)).await
     }
 
     async fn revoke_user(
@@ -116,7 +121,7 @@ impl Rows for PgRows {
                 .bind(except.map(SessionId::as_uuid))
                 .bind(moment(expires_at)?))
         };
-        let rows = self.link.fetch(Again::Writing, build).await?;
+        let rows = self.client.fetch(RetryMode::Writing, build).await?;
         rows.iter().map(session).collect()
     }
 
@@ -126,7 +131,7 @@ impl Rows for PgRows {
         now: Timestamp,
         most: u32,
     ) -> Result<FeedPage, StoreError> {
-        self.feed.read(&self.link, after, now, most).await
+        self.feed.read(&self.client, after, now, most).await
     }
 
     async fn purge_revocations(
@@ -139,7 +144,7 @@ impl Rows for PgRows {
                 .bind(moment(ended_before)?)
                 .bind(i64::from(most)))
         };
-        self.link.execute(build).await
+        self.client.execute(build).await
     }
 
     async fn list(
@@ -156,18 +161,18 @@ impl Rows for PgRows {
                 .bind(before.map(SessionId::as_uuid))
                 .bind(i64::from(most)))
         };
-        let rows = self.link.fetch(Again::Reading, build).await?;
+        let rows = self.client.fetch(RetryMode::Reading, build).await?;
         rows.iter().map(session).collect()
     }
 
     async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError> {
         let ended_before = moment(ended_before)?;
         let once = || async {
-            let mut lease = self.link.lease().await?;
-            let purged = purge(&self.link, &mut lease, ended_before, most).await;
-            settle(lease, purged)
+            let mut connection = self.client.acquire().await?;
+            let purged = purge(&self.client, &mut connection, ended_before, most).await;
+            settle(connection, purged)
         };
-        self.link.attempt(Again::Writing, once).await
+        self.client.attempt(RetryMode::Writing, once).await
     }
 
     async fn forget_first_tokens(
@@ -180,27 +185,27 @@ impl Rows for PgRows {
                 .bind(moment(opened_before)?)
                 .bind(i64::from(most)))
         };
-        self.link.execute(build).await
+        self.client.execute(build).await
     }
 
     async fn check(&self) -> Result<Schema, StoreError> {
         let once = || async {
-            match self.link.fetch_once(|| Ok(sqlx::query(sql::APPLIED))).await {
+            match self.client.fetch_once(|| Ok(sqlx::query(sql::APPLIED))).await {
                 Err(failure) if failure.kind == Kind::TableMissing => Ok(Vec::new()),
                 listed => listed.map(|listed| listed.rows),
             }
         };
-        let rows = self.link.attempt(Again::Reading, once).await?;
+        let rows = self.client.attempt(RetryMode::Reading, once).await?;
         let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
         migrations::compare(&migrations::postgres(), &applied.map_err(decoding)?)
     }
 
     async fn migrate(&self) -> Result<Schema, StoreError> {
-        migrate::run(&self.link).await
+        migrate::run(&self.client).await
     }
 
     async fn close(&self) {
-        self.link.close().await;
+        self.client.close().await;
     }
 }
 
@@ -210,12 +215,12 @@ impl Rows for PgRows {
 /// another's statement: no name must ever stand for a deletion that takes the same arguments as a
 /// harmless statement.
 async fn purge(
-    link: &Link,
+    client: &Client,
     connection: &mut PgConnection,
     ended_before: OffsetDateTime,
     most: u32,
 ) -> Result<Purged, sqlx::Error> {
-    let mut transaction = link.begin(connection).await?;
+    let mut transaction = client.begin(connection).await?;
     let due = sqlx::query(sql::DUE)
         .bind(ended_before)
         .bind(i64::from(most))

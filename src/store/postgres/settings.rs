@@ -6,7 +6,10 @@ use std::time::Duration;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::store::url::InvalidUrl;
+/// The text is not a Postgres URL. The error never holds the text, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a well-formed Postgres URL")]
+pub struct MalformedUrl;
 
 /// How to reach a Postgres.
 #[derive(Clone)]
@@ -19,19 +22,19 @@ pub struct Options {
     /// How long to wait for a connection to come free, or to be opened.
     pub acquire_timeout: Duration,
     /// How long an operation may take in all.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Options {
     /// The defaults: 10 connections, 2 s for one of them, 2.5 s for an operation, which is less
-    /// than [`PATIENCE`](crate::store::sessions::PATIENCE).
+    /// than [`STATEMENT_TIMEOUT`](crate::store::sessions::STATEMENT_TIMEOUT).
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             max_connections: 10,
             acquire_timeout: Duration::from_secs(2),
-            patience: Duration::from_millis(2500),
+            timeout: Duration::from_millis(2500),
         }
     }
 }
@@ -41,7 +44,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("max_connections", &self.max_connections)
             .field("acquire_timeout", &self.acquire_timeout)
-            .field("patience", &self.patience)
+            .field("patience", &self.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -69,7 +72,7 @@ const PARAMETERS: [&str; 18] = [
 ];
 
 /// Takes a URL apart, and says whether it speaks of a pooler.
-pub(super) fn read(url: &str) -> Result<(PgConnectOptions, bool), InvalidUrl> {
+pub(super) fn read(url: &str) -> Result<(PgConnectOptions, bool), MalformedUrl> {
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut kept, mut pooled) = (Vec::new(), false);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -83,7 +86,7 @@ pub(super) fn read(url: &str) -> Result<(PgConnectOptions, bool), InvalidUrl> {
         }
     }
     let url = format!("{place}?{}", kept.join("&"));
-    let connect: PgConnectOptions = url.parse().map_err(|_| InvalidUrl::Postgres)?;
+    let connect: PgConnectOptions = url.parse().map_err(|_| MalformedUrl)?;
     // Neon's pooled endpoints are named so.
     pooled |= connect.get_host().contains("-pooler.");
     let connect = match connect.get_application_name() {
@@ -117,8 +120,8 @@ mod tests {
         assert_eq!((connect.get_host(), connect.get_port()), ("h", 6543));
         let (connect, _) = read("postgres://u@h/d").unwrap();
         assert_eq!(connect.get_application_name(), Some("token-authority"));
-        assert_eq!(read("postgres://u@h:port/d").unwrap_err(), InvalidUrl::Postgres);
-        assert_eq!(read("postgres://u@h/d?sslmode=no").unwrap_err(), InvalidUrl::Postgres);
+        assert_eq!(read("postgres://u@h:port/d").unwrap_err(), MalformedUrl);
+        assert_eq!(read("postgres://u@h/d?sslmode=no").unwrap_err(), MalformedUrl);
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{Encode, Postgres, Type};
 
-use super::link::Statement;
+use super::client::Statement;
 use super::sql::{self, Batch};
 use crate::clock::{Timestamp, micros};
 use crate::store::columns::{granted, reason};
-use crate::store::rows::{OVERLAP, Position, Rotation, Swap};
-use crate::store::{Open, Proof, StoreError};
-use crate::token::rotation::Presumed;
+use crate::store::rows::{CompareAndSwap, OVERLAP, OptimisticRotation, Position};
+use crate::store::{Open, Receipt, StoreError};
+use crate::token::rotation::Optimistic;
 use crate::token::session::Session;
 
 pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
@@ -45,7 +45,7 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
         .0)
 }
 
-pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
+pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
     let sessions: Vec<&Session> = swaps.iter().map(|swap| &swap.session).collect();
     Ok(Batched::new(&sql::SWAP, swaps.len())
         .bind(each(&sessions, |session| session.id.as_uuid()))
@@ -65,17 +65,18 @@ pub(super) fn swap(swaps: &[&Swap]) -> Result<Statement, StoreError> {
         .0)
 }
 
-pub(super) fn rotate(rotations: &[&Rotation]) -> Result<Statement, StoreError> {
-    let presumed: Vec<&Presumed> = rotations.iter().map(|rotation| &rotation.presumed).collect();
+pub(super) fn rotate(rotations: &[&OptimisticRotation]) -> Result<Statement, StoreError> {
+    let optimistic: Vec<&Optimistic> =
+        rotations.iter().map(|rotation| &rotation.optimistic).collect();
     Ok(Batched::new(&sql::ROTATE, rotations.len())
-        .bind(each(&presumed, |of| of.successor.session_id().as_uuid()))
-        .bind(each(&presumed, |of| of.presented.to_hex()))
-        .bind(moments(&presumed, |of| of.now)?)
-        .bind(moments(&presumed, |of| of.handed_out_before)?)
-        .bind(each(&presumed, |of| of.successor.hash().to_hex()))
-        .bind(each(&presumed, |of| of.sealed.as_bytes()))
-        .bind(moments(&presumed, |of| of.expires_at)?)
-        .bind(each(&presumed, |of| micros(of.session_max_lifetime)))
+        .bind(each(&optimistic, |of| of.successor.session_id().as_uuid()))
+        .bind(each(&optimistic, |of| of.presented.to_hex()))
+        .bind(moments(&optimistic, |of| of.now)?)
+        .bind(moments(&optimistic, |of| of.handed_out_before)?)
+        .bind(each(&optimistic, |of| of.successor.hash().to_hex()))
+        .bind(each(&optimistic, |of| of.sealed.as_bytes()))
+        .bind(moments(&optimistic, |of| of.expires_at)?)
+        .bind(each(&optimistic, |of| micros(of.session_max_lifetime)))
         .bind(each(rotations, |rotation| rotation.auth_method.as_str()))
         .0)
 }
@@ -94,12 +95,12 @@ pub(super) fn feed(
         .bind(micros(OVERLAP)))
 }
 
-pub(super) fn prove(proofs: &[Proof]) -> Result<Statement, StoreError> {
-    let proofs: Vec<&Proof> = proofs.iter().collect();
-    Ok(Batched::new(&sql::PROVE, proofs.len())
-        .bind(each(&proofs, |proof| proof.session_id.as_uuid()))
-        .bind(each(&proofs, |proof| i64::from(proof.generation.number())))
-        .bind(moments(&proofs, |proof| proof.seen_at)?)
+pub(super) fn record_receipts(receipts: &[Receipt]) -> Result<Statement, StoreError> {
+    let receipts: Vec<&Receipt> = receipts.iter().collect();
+    Ok(Batched::new(&sql::PROVE, receipts.len())
+        .bind(each(&receipts, |receipt| receipt.session_id.as_uuid()))
+        .bind(each(&receipts, |receipt| i64::from(receipt.generation.number())))
+        .bind(moments(&receipts, |receipt| receipt.seen_at)?)
         .0)
 }
 

@@ -14,13 +14,13 @@ use sqlx::{ConnectOptions as _, Executor as _, Sqlite, SqliteConnection};
 use super::error::{is_busy, judge};
 use super::sql;
 use crate::store::StoreError;
-use crate::store::figures::Connections;
-use crate::store::lease::{Lease, Loans};
+use crate::store::connections::{ConnectionGuard, Connections};
+use crate::store::figures::ConnectionFigures;
 
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(2);
 /// How long an operation may take in all: less than the store's patience.
-const PATIENCE: Duration = Duration::from_millis(2500);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(2500);
 /// How many may read at once.
 const READERS: u32 = 4;
 /// How often to try to open a file that another process is opening, too.
@@ -32,8 +32,8 @@ pub(super) type Statement = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::Sq
 /// An open file.
 #[derive(Debug)]
 pub(super) struct File {
-    writer: Loans<Sqlite>,
-    readers: Loans<Sqlite>,
+    writer: Connections<Sqlite>,
+    readers: Connections<Sqlite>,
 }
 
 impl File {
@@ -60,8 +60,8 @@ impl File {
         };
         let reading = options.clone().pragma("query_only", "ON");
         let file = Self {
-            writer: Loans::of(pool(1).connect_lazy_with(options)),
-            readers: Loans::of(pool(READERS).connect_lazy_with(reading)),
+            writer: Connections::of(pool(1).connect_lazy_with(options)),
+            readers: Connections::of(pool(READERS).connect_lazy_with(reading)),
         };
         file.try_out().await?;
         Ok(file)
@@ -74,8 +74,8 @@ impl File {
             match self.writer.take().await {
                 Err(error) if is_busy(&error) => {}
                 Err(error) => return Err(judge(&error)),
-                Ok(lease) => {
-                    lease.give_back();
+                Ok(connection) => {
+                    connection.release();
                     return Ok(());
                 }
             }
@@ -86,9 +86,9 @@ impl File {
     /// Reads with one statement.
     pub(super) async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
         in_time(async {
-            let mut lease = self.readers.take().await?;
-            let rows = statement.fetch_all(&mut *lease).await?;
-            lease.give_back();
+            let mut connection = self.readers.take().await?;
+            let rows = statement.fetch_all(&mut *connection).await?;
+            connection.release();
             Ok(rows)
         })
         .await
@@ -96,11 +96,11 @@ impl File {
 
     /// Begins to write.
     pub(super) async fn begin(&self) -> Result<Writing, sqlx::Error> {
-        let mut lease = self.writer.take().await?;
-        match lease.execute(sqlx::raw_sql(sql::BEGIN)).await {
-            Ok(_) => Ok(Writing(lease)),
+        let mut connection = self.writer.take().await?;
+        match connection.execute(sqlx::raw_sql(sql::BEGIN)).await {
+            Ok(_) => Ok(Writing(connection)),
             Err(error) => {
-                lease.give_back();
+                connection.release();
                 Err(error)
             }
         }
@@ -108,13 +108,13 @@ impl File {
 
     /// The connections as they stand now. How long they were waited for is not measured: of the
     /// one that writes, the lanes tell.
-    pub(super) fn connections(&self) -> Connections {
+    pub(super) fn connections(&self) -> ConnectionFigures {
         let (writers, writers_idle) = self.writer.figures();
         let (readers, readers_idle) = self.readers.figures();
-        Connections {
+        ConnectionFigures {
             open: writers + readers,
             idle: writers_idle + readers_idle,
-            ..Connections::default()
+            ..ConnectionFigures::default()
         }
     }
 
@@ -126,7 +126,7 @@ impl File {
 }
 
 /// A transaction that writes. Dropped, it is undone.
-pub(super) struct Writing(Lease<Sqlite>);
+pub(super) struct Writing(ConnectionGuard<Sqlite>);
 
 impl Writing {
     /// Its connection.
@@ -138,7 +138,7 @@ impl Writing {
     pub(super) async fn end<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         let last = if result.is_ok() { sql::COMMIT } else { sql::ROLLBACK };
         self.0.execute(sqlx::raw_sql(last)).await?;
-        self.0.give_back();
+        self.0.release();
         result
     }
 }
@@ -147,7 +147,7 @@ impl Writing {
 pub(super) async fn in_time<T>(
     operation: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(PATIENCE, operation).await {
+    match tokio::time::timeout(BUSY_TIMEOUT, operation).await {
         Ok(result) => result.map_err(|error| judge(&error)),
         Err(_) => Err(StoreError::Unavailable("no answer in time".into())),
     }

@@ -10,7 +10,7 @@ use super::error::judge;
 use super::file::{Statement, in_time, to_inspect};
 use super::{keys, migrate, rollouts, sql};
 use crate::clock::Timestamp;
-use crate::store::inspect::{Inspect, Place, Standing};
+use crate::store::inspect::{DatabaseStatus, Inspect, Place};
 use crate::store::rows::Schema;
 use crate::store::{RolloutChange, StoreError, migrations};
 use crate::token::key::StoredKey;
@@ -48,11 +48,11 @@ impl SqliteInspection {
 
 #[async_trait]
 impl Inspect for SqliteInspection {
-    async fn standing(&self) -> Result<Standing, StoreError> {
+    async fn status(&self) -> Result<DatabaseStatus, StoreError> {
         self.count(sqlx::query(sql::HAS_LEDGER)).await?;
         // Opening does not write; it only asks for the right to.
         let writable = std::fs::OpenOptions::new().append(true).open(&self.path).is_ok();
-        Ok(Standing { now: None, read_only: !writable, durable: true })
+        Ok(DatabaseStatus { now: None, read_only: !writable, durable: true })
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _, Sqlite};
 use super::error::judge;
 use super::file::{in_time, to_inspect, to_read};
 use crate::clock::Timestamp;
-use crate::store::lease::Loans;
+use crate::store::connections::Connections;
 use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
 use crate::store::{StoreError, System};
 
@@ -19,7 +19,7 @@ const READERS: u32 = 4;
 /// An SQLite file that is read. It need not be there yet, and is never made.
 #[derive(Debug)]
 pub struct SqliteLegacy {
-    loans: Loans<Sqlite>,
+    connections: Connections<Sqlite>,
 }
 
 impl SqliteLegacy {
@@ -40,7 +40,7 @@ impl SqliteLegacy {
             .max_connections(READERS)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Self { loans: Loans::of(pool) }
+        Self { connections: Connections::of(pool) }
     }
 }
 
@@ -58,9 +58,9 @@ impl LegacyRows for SqliteLegacy {
         let statement = sqlx::query(AssertSqlSafe(select(table)));
         let statement = statement.bind(serde_json::Value::from(tokens).to_string());
         let rows = in_time(async {
-            let mut lease = self.loans.take().await?;
-            let rows = statement.fetch_all(&mut *lease).await?;
-            lease.give_back();
+            let mut connection = self.connections.take().await?;
+            let rows = statement.fetch_all(&mut *connection).await?;
+            connection.release();
             Ok(rows)
         })
         .await?;

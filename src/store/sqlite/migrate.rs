@@ -15,7 +15,7 @@ use crate::store::migrations::{self, Applied};
 use crate::store::rows::Schema;
 
 /// How long to go on while others write.
-const PATIENCE: Duration = Duration::from_mins(5);
+const MIGRATE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Applies what is missing.
 pub(super) async fn run(file: &File) -> Result<Schema, StoreError> {
@@ -29,7 +29,7 @@ pub(super) async fn run(file: &File) -> Result<Schema, StoreError> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, tries)
+    tokio::time::timeout(MIGRATE_TIMEOUT, tries)
         .await
         .unwrap_or_else(|_| Err(StoreError::Unavailable("others are at the database".into())))
 }

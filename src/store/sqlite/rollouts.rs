@@ -9,7 +9,7 @@ use super::file::in_time;
 use super::{SqliteRows, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::{live_sessions, percentage};
-use crate::store::figures::{Census, Connections, Figures};
+use crate::store::figures::{Census, ConnectionFigures, Figures};
 use crate::store::rollouts::{APPEND_CHANGE, LAST_CHANGE, LiveSessions, RolloutChange, Rollouts};
 use crate::store::span::spanned;
 use crate::store::{StoreError, System, columns};
@@ -79,7 +79,7 @@ impl Figures for SqliteRows {
         rows.iter().map(|row| columns::census(read(row).map_err(decoding)?)).collect()
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnectionFigures {
         self.file.connections()
     }
 }

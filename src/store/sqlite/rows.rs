@@ -13,8 +13,10 @@ use super::write::array;
 use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
 use crate::store::columns::{self, Columns, RevocationColumns};
-use crate::store::rows::{FeedPage, OVERLAP, Position, Purged, Rotation, Row, Rows, Schema, Swap};
-use crate::store::{Open, OpenedBefore, Proof, StoreError, System, migrations};
+use crate::store::rows::{
+    CompareAndSwap, FeedPage, OVERLAP, OptimisticRotation, Position, Purged, Row, Rows, Schema,
+};
+use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
@@ -64,7 +66,7 @@ impl Rows for SqliteRows {
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
-    async fn swap(&self, swaps: &[Swap]) -> Result<Vec<bool>, StoreError> {
+    async fn swap(&self, swaps: &[CompareAndSwap]) -> Result<Vec<bool>, StoreError> {
         in_time(async {
             let mut writing = self.file.begin().await?;
             let swapped = write::swap(writing.connection(), swaps).await;
@@ -73,7 +75,10 @@ impl Rows for SqliteRows {
         .await
     }
 
-    async fn rotate(&self, rotations: &[Rotation]) -> Result<Vec<Option<Session>>, StoreError> {
+    async fn rotate(
+        &self,
+        rotations: &[OptimisticRotation],
+    ) -> Result<Vec<Option<Session>>, StoreError> {
         let rows = in_time(async {
             let mut writing = self.file.begin().await?;
             let rotated = write::rotate(writing.connection(), rotations).await;
@@ -87,12 +92,12 @@ impl Rows for SqliteRows {
         Ok(rotations.iter().map(|rotation| rotated.remove(&rotation.session_id())).collect())
     }
 
-    async fn prove(&self, proofs: &[Proof]) -> Result<u64, StoreError> {
-        let mut proofs = proofs.to_vec();
-        proofs.sort_by_key(|proof| (proof.session_id, proof.generation, proof.seen_at));
+    async fn record_receipts(&self, receipts: &[Receipt]) -> Result<u64, StoreError> {
+        let mut receipts = receipts.to_vec();
+        receipts.sort_by_key(|receipt| (receipt.session_id, receipt.generation, receipt.seen_at));
         in_time(async {
             let mut writing = self.file.begin().await?;
-            let proven = write::prove(writing.connection(), &proofs).await;
+            let proven = write::record_receipts(writing.connection(), &receipts).await;
             writing.end(proven).await
         })
         .await
@@ -111,10 +116,11 @@ impl Rows for SqliteRows {
             .bind(now.as_micros())
             .bind(reason.as_str())
             .bind(except.map(|id| id.to_string()));
-        let reach = expires_at.since(now);
+        let revocation_retention = expires_at.since(now);
         in_time(async {
             let mut writing = self.file.begin().await?;
-            let revoked = revoke_and_tell(writing.connection(), statement, reach).await;
+            let revoked =
+                revoke_and_tell(writing.connection(), statement, revocation_retention).await;
             writing.end(revoked).await
         })
         .await
@@ -213,12 +219,13 @@ impl Rows for SqliteRows {
 async fn revoke_and_tell(
     connection: &mut SqliteConnection,
     statement: Statement,
-    reach: Duration,
+    revocation_retention: Duration,
 ) -> Result<Vec<Session>, sqlx::Error> {
     let rows = statement.fetch_all(&mut *connection).await?;
     let revoked: Result<Vec<Session>, StoreError> = rows.iter().map(session).collect();
     let revoked = revoked.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    for revocation in revoked.iter().filter_map(|session| session.revocation(reach)) {
+    for revocation in revoked.iter().filter_map(|session| session.revocation(revocation_retention))
+    {
         write::tell(connection, &revocation).await?;
     }
     Ok(revoked)

@@ -10,8 +10,8 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use super::sql;
 use crate::clock::{Timestamp, micros};
 use crate::store::columns::reason;
-use crate::store::rows::{Purged, Rotation, Swap};
-use crate::store::{Open, Proof};
+use crate::store::rows::{CompareAndSwap, OptimisticRotation, Purged};
+use crate::store::{Open, Receipt};
 use crate::token::refresh::TokenHash;
 use crate::token::session::{Revocation, Session};
 
@@ -20,7 +20,7 @@ type Row<'a> = Separated<'a, Sqlite, &'static str>;
 
 /// The most rows that one statement writes. All sizes are powers of two, so that there are few
 /// statements to be prepared.
-const MOST: usize = 64;
+const MAX_ROWS: usize = 64;
 
 /// Inserts; `granted` are the sessions' grants in the same order.
 pub(super) async fn insert(
@@ -73,7 +73,7 @@ fn bind_insert(mut row: Row<'_>, open: &Open, granted: &str) {
 
 pub(super) async fn swap(
     connection: &mut SqliteConnection,
-    swaps: &[Swap],
+    swaps: &[CompareAndSwap],
 ) -> Result<Vec<bool>, sqlx::Error> {
     let mut swapped = HashSet::with_capacity(swaps.len());
     for part in parts(swaps) {
@@ -94,7 +94,7 @@ pub(super) async fn swap(
     Ok(done)
 }
 
-fn bind_swap(mut row: Row<'_>, swap: &Swap) {
+fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap) {
     let session = &swap.session;
     let lineage = &session.lineage;
     row.push_bind(session.id.to_string())
@@ -115,7 +115,7 @@ fn bind_swap(mut row: Row<'_>, swap: &Swap) {
 /// Rotates; the rows of those sessions that were as presumed.
 pub(super) async fn rotate(
     connection: &mut SqliteConnection,
-    rotations: &[Rotation],
+    rotations: &[OptimisticRotation],
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
     let mut rotated = Vec::with_capacity(rotations.len());
     for part in parts(rotations) {
@@ -126,23 +126,23 @@ pub(super) async fn rotate(
     Ok(rotated)
 }
 
-fn bind_rotation(mut row: Row<'_>, rotation: &Rotation) {
-    let presumed = &rotation.presumed;
+fn bind_rotation(mut row: Row<'_>, rotation: &OptimisticRotation) {
+    let optimistic = &rotation.optimistic;
     row.push_bind(rotation.session_id().to_string())
-        .push_bind(presumed.presented.to_hex())
-        .push_bind(presumed.now.as_micros())
-        .push_bind(presumed.handed_out_before.as_micros())
-        .push_bind(presumed.successor.hash().to_hex())
-        .push_bind(presumed.sealed.as_bytes().to_vec())
-        .push_bind(presumed.expires_at.as_micros())
-        .push_bind(micros(presumed.session_max_lifetime))
+        .push_bind(optimistic.presented.to_hex())
+        .push_bind(optimistic.now.as_micros())
+        .push_bind(optimistic.handed_out_before.as_micros())
+        .push_bind(optimistic.successor.hash().to_hex())
+        .push_bind(optimistic.sealed.as_bytes().to_vec())
+        .push_bind(optimistic.expires_at.as_micros())
+        .push_bind(micros(optimistic.session_max_lifetime))
         .push_bind(rotation.auth_method.as_str());
 }
 
 /// Splits rows into parts of 64, and what is left into smaller powers of two.
 fn parts<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = MOST.min(1 << rows.len().checked_ilog2()?);
+        let size = MAX_ROWS.min(1 << rows.len().checked_ilog2()?);
         let (part, rest) = rows.split_at(size);
         rows = rest;
         Some(part)
@@ -169,16 +169,16 @@ fn sealed(session: &Session) -> Option<Vec<u8>> {
     session.lineage.sealed.as_ref().map(|sealed| sealed.as_bytes().to_vec())
 }
 
-pub(super) async fn prove(
+pub(super) async fn record_receipts(
     connection: &mut SqliteConnection,
-    proofs: &[Proof],
+    receipts: &[Receipt],
 ) -> Result<u64, sqlx::Error> {
     let mut proven = 0;
-    for proof in proofs {
+    for receipt in receipts {
         let done = sqlx::query(sql::PROVE)
-            .bind(proof.session_id.to_string())
-            .bind(i64::from(proof.generation.number()))
-            .bind(proof.seen_at.as_micros())
+            .bind(receipt.session_id.to_string())
+            .bind(i64::from(receipt.generation.number()))
+            .bind(receipt.seen_at.as_micros())
             .execute(&mut *connection)
             .await?;
         proven += done.rows_affected();
@@ -223,8 +223,10 @@ mod tests {
         for length in [0, 1, 2, 3, 63, 64, 65, 150, 512] {
             let rows: Vec<usize> = (0..length).collect();
             let parts: Vec<&[usize]> = parts(&rows).collect();
-            assert!(parts.iter().all(|part| part.len().is_power_of_two() && part.len() <= MOST));
-            assert!(parts.len() <= length / MOST + 6);
+            assert!(
+                parts.iter().all(|part| part.len().is_power_of_two() && part.len() <= MAX_ROWS)
+            );
+            assert!(parts.len() <= length / MAX_ROWS + 6);
             assert_eq!(parts.concat(), rows);
         }
     }

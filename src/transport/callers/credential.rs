@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::refusal::Refusal;
+use super::denied::Denied;
 use crate::clock::{Entropy, draw};
 
 /// What every API key begins with.
@@ -96,20 +96,20 @@ pub(super) struct Presented {
 ///
 /// # Errors
 /// Where it has one that cannot be read, or several.
-pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Refusal> {
+pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Denied> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
     let (scheme, rest) =
-        text.and_then(|text| text.split_once(' ')).ok_or(Refusal::Unauthenticated)?;
+        text.and_then(|text| text.split_once(' ')).ok_or(Denied::Unauthenticated)?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Ok(Some(Presented { hash: KeyHash::of(rest), name: None }));
     }
     if scheme.eq_ignore_ascii_case("basic") {
-        return basic(rest).ok_or(Refusal::Unauthenticated).map(Some);
+        return basic(rest).ok_or(Denied::Unauthenticated).map(Some);
     }
-    Err(Refusal::Unauthenticated)
+    Err(Denied::Unauthenticated)
 }
 
 fn basic(encoded: &str) -> Option<Presented> {
@@ -134,7 +134,7 @@ mod tests {
     use crate::clock::SeededEntropy;
     use http::HeaderValue;
 
-    fn read(values: &[&str]) -> Result<Option<Presented>, Refusal> {
+    fn read(values: &[&str]) -> Result<Option<Presented>, Denied> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
@@ -153,16 +153,16 @@ mod tests {
         assert_eq!(basic("web:tak_x"), of(Some("web")));
         assert_eq!(basic("web%2D1:tak%5Fx"), of(Some("web-1")));
         for bad in ["web", "web:", ":tak_x", "web:tak_x&", "web=:tak_x"] {
-            assert_eq!(basic(bad), Err(Refusal::Unauthenticated), "{bad}");
+            assert_eq!(basic(bad), Err(Denied::Unauthenticated), "{bad}");
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_refused_and_not_passed_over() {
         for bad in ["", "Bearer", "tak_x", "Digest tak_x", "Basic !", "Basic d2Vi"] {
-            assert_eq!(read(&[bad]), Err(Refusal::Unauthenticated), "{bad}");
+            assert_eq!(read(&[bad]), Err(Denied::Unauthenticated), "{bad}");
         }
-        assert_eq!(read(&["Bearer tak_x", "Bearer tak_y"]), Err(Refusal::Unauthenticated));
+        assert_eq!(read(&["Bearer tak_x", "Bearer tak_y"]), Err(Denied::Unauthenticated));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use http::{Extensions, HeaderMap, Request, Response};
 use tonic::Status;
 use tower::{Layer, Service};
 
-use super::refusal::Refusal;
+use super::denied::Denied;
 use super::roles::{self, Access, Role, Roles};
 use super::{BROWSER_ADAPTER, Caller, Callers};
 use crate::transport::fault;
@@ -26,7 +26,7 @@ type Answer<B> = Result<Response<B>, Infallible>;
 
 /// Lets requests through or turns them away.
 #[derive(Debug)]
-pub struct Gate {
+pub struct AuthGate {
     callers: Arc<Callers>,
     within: Caller,
     clients: Option<ClientLimiter>,
@@ -34,7 +34,7 @@ pub struct Gate {
     limits: LimitSettings,
 }
 
-impl Gate {
+impl AuthGate {
     /// Knows those callers and holds them to those limits.
     #[must_use]
     pub fn new(callers: Arc<Callers>, limits: LimitSettings) -> Self {
@@ -53,13 +53,13 @@ impl Gate {
 
     /// Stands before all RPCs.
     #[must_use]
-    pub fn before_rpcs(self: &Arc<Self>) -> GateLayer<RpcDoor> {
-        GateLayer { gate: Arc::clone(self), door: RpcDoor }
+    pub fn before_rpcs(self: &Arc<Self>) -> AuthLayer<RpcPort> {
+        AuthLayer { gate: Arc::clone(self), port: RpcPort }
     }
 
     /// Stands before one route.
-    pub(super) fn before_route(self: &Arc<Self>, access: Access) -> GateLayer<RouteDoor> {
-        GateLayer { gate: Arc::clone(self), door: RouteDoor(access) }
+    pub(super) fn before_route(self: &Arc<Self>, access: Access) -> AuthLayer<RoutePort> {
+        AuthLayer { gate: Arc::clone(self), port: RoutePort(access) }
     }
 
     /// Forgets client addresses that have been quiet.
@@ -69,12 +69,12 @@ impl Gate {
         }
     }
 
-    fn admit<D: Door, B>(&self, door: D, request: &Request<B>) -> Result<Pass, Turned> {
-        let access = door.access(request.uri().path()).ok_or(Refusal::Unknown)?;
-        if request.extensions().get::<FromWithin>().is_some() {
+    fn admit<D: GatePort, B>(&self, port: D, request: &Request<B>) -> Result<Admitted, Rejected> {
+        let access = port.access(request.uri().path()).ok_or(Denied::Unknown)?;
+        if request.extensions().get::<FromInProcess>().is_some() {
             // What caused it has been let through, and is counted and timed already.
             let caller = holds(self.within.clone(), access)?;
-            return Ok(Pass { caller: Some(caller), slot: None, deadline: None });
+            return Ok(Admitted { caller: Some(caller), slot: None, deadline: None });
         }
         let (headers, extensions) = (request.headers(), request.extensions());
         let caller = match access {
@@ -86,9 +86,9 @@ impl Gate {
             Access::Probe => None,
         };
         let slot = (access != Access::Probe).then(|| self.load.take()).transpose();
-        let slot = slot.map_err(|refusal| Turned { refusal, caller: caller.clone() })?;
+        let slot = slot.map_err(|refusal| Rejected { refusal, caller: caller.clone() })?;
         let deadline = Some(deadline::of(headers, self.limits.request_timeout));
-        Ok(Pass { caller, slot, deadline })
+        Ok(Admitted { caller, slot, deadline })
     }
 
     /// Who calls, if it may and is not over its rate.
@@ -97,16 +97,16 @@ impl Gate {
         access: Access,
         headers: &HeaderMap,
         extensions: &Extensions,
-    ) -> Result<Caller, Turned> {
+    ) -> Result<Caller, Rejected> {
         let sans = extensions.get::<Peer>().map_or(&[][..], Peer::sans);
         let caller = holds(self.callers.authenticate(headers, sans)?, access)?;
         match caller.0.limit.as_ref().map_or(Ok(()), Limiter::check) {
             Ok(()) => Ok(caller),
-            Err(refusal) => Err(Turned { refusal, caller: Some(caller) }),
+            Err(refusal) => Err(Rejected { refusal, caller: Some(caller) }),
         }
     }
 
-    fn count_client(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<(), Refusal> {
+    fn count_client(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<(), Denied> {
         let (Some(clients), Some(peer)) = (&self.clients, extensions.get::<Peer>()) else {
             return Ok(());
         };
@@ -114,17 +114,17 @@ impl Gate {
     }
 }
 
-fn holds(caller: Caller, access: Access) -> Result<Caller, Turned> {
+fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
     match access {
         Access::Role(role) if !caller.has(role) => {
-            Err(Turned { refusal: Refusal::Forbidden(role), caller: Some(caller) })
+            Err(Rejected { refusal: Denied::Forbidden(role), caller: Some(caller) })
         }
         _ => Ok(caller),
     }
 }
 
 /// A request that is let through.
-struct Pass {
+struct Admitted {
     caller: Option<Caller>,
     /// Held until the answer begins. A stream that goes on is no load.
     slot: Option<Slot>,
@@ -132,19 +132,19 @@ struct Pass {
 }
 
 /// A request that is turned away, and who made it where that is known.
-struct Turned {
-    refusal: Refusal,
+struct Rejected {
+    refusal: Denied,
     caller: Option<Caller>,
 }
 
-impl From<Refusal> for Turned {
-    fn from(refusal: Refusal) -> Self {
+impl From<Denied> for Rejected {
+    fn from(refusal: Denied) -> Self {
         Self { refusal, caller: None }
     }
 }
 
 /// What a gate stands before.
-pub trait Door: Copy + Send + 'static {
+pub trait GatePort: Copy + Send + 'static {
     /// An answer's body there.
     type Body: Send + 'static;
 
@@ -152,66 +152,66 @@ pub trait Door: Copy + Send + 'static {
     fn access(self, path: &str) -> Option<Access>;
 
     /// Turns a request away in the way of that door.
-    fn refuse(self, refusal: Refusal) -> Response<Self::Body>;
+    fn refuse(self, refusal: Denied) -> Response<Self::Body>;
 }
 
 /// All RPCs, each with its own entry in the table.
 #[derive(Debug, Clone, Copy)]
-pub struct RpcDoor;
+pub struct RpcPort;
 
-impl Door for RpcDoor {
+impl GatePort for RpcPort {
     type Body = tonic::body::Body;
 
     fn access(self, path: &str) -> Option<Access> {
         roles::of_rpc(path)
     }
 
-    fn refuse(self, refusal: Refusal) -> Response<Self::Body> {
+    fn refuse(self, refusal: Denied) -> Response<Self::Body> {
         Status::from(refusal).into_http()
     }
 }
 
 /// One route.
 #[derive(Debug, Clone, Copy)]
-pub struct RouteDoor(Access);
+pub struct RoutePort(Access);
 
-impl Door for RouteDoor {
+impl GatePort for RoutePort {
     type Body = axum::body::Body;
 
     fn access(self, _: &str) -> Option<Access> {
         Some(self.0)
     }
 
-    fn refuse(self, refusal: Refusal) -> Response<Self::Body> {
-        fault::http_refusal(refusal)
+    fn refuse(self, refusal: Denied) -> Response<Self::Body> {
+        fault::http_denied(refusal)
     }
 }
 
 /// Puts a gate before a service.
 #[derive(Debug, Clone)]
-pub struct GateLayer<D> {
-    gate: Arc<Gate>,
-    door: D,
+pub struct AuthLayer<D> {
+    gate: Arc<AuthGate>,
+    port: D,
 }
 
-impl<S, D: Copy> Layer<S> for GateLayer<D> {
-    type Service = Gated<S, D>;
-    fn layer(&self, inner: S) -> Gated<S, D> {
-        Gated { inner, gate: Arc::clone(&self.gate), door: self.door }
+impl<S, D: Copy> Layer<S> for AuthLayer<D> {
+    type Service = AuthService<S, D>;
+    fn layer(&self, inner: S) -> AuthService<S, D> {
+        AuthService { inner, gate: Arc::clone(&self.gate), port: self.port }
     }
 }
 
 /// A service behind a gate.
 #[derive(Debug, Clone)]
-pub struct Gated<S, D> {
+pub struct AuthService<S, D> {
     inner: S,
-    gate: Arc<Gate>,
-    door: D,
+    gate: Arc<AuthGate>,
+    port: D,
 }
 
-impl<S, D, B> Service<Request<B>> for Gated<S, D>
+impl<S, D, B> Service<Request<B>> for AuthService<S, D>
 where
-    D: Door,
+    D: GatePort,
     S: Service<Request<B>, Response = Response<D::Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
@@ -224,32 +224,32 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let door = self.door;
-        let pass = match self.gate.admit(door, &request) {
+        let port = self.port;
+        let pass = match self.gate.admit(port, &request) {
             Ok(pass) => pass,
-            Err(Turned { refusal, caller }) => {
-                let response = signed(door.refuse(refusal), caller);
+            Err(Rejected { refusal, caller }) => {
+                let response = signed(port.refuse(refusal), caller);
                 return Box::pin(std::future::ready(Ok(response)));
             }
         };
         if let Some(caller) = &pass.caller {
             request.extensions_mut().insert(caller.clone());
         }
-        Box::pin(within_time(door, pass, self.inner.call(request)))
+        Box::pin(within_time(port, pass, self.inner.call(request)))
     }
 }
 
-async fn within_time<D: Door>(
-    door: D,
-    pass: Pass,
+async fn within_time<D: GatePort>(
+    port: D,
+    pass: Admitted,
     work: impl Future<Output = Answer<D::Body>> + Send,
 ) -> Answer<D::Body> {
-    let Pass { caller, slot, deadline } = pass;
+    let Admitted { caller, slot, deadline } = pass;
     let answered = match deadline {
         None => work.await,
         Some(most) => match tokio::time::timeout(most, work).await {
             Ok(answered) => answered,
-            Err(_) => Ok(door.refuse(Refusal::Late)),
+            Err(_) => Ok(port.refuse(Denied::Late)),
         },
     };
     drop(slot);
@@ -267,14 +267,14 @@ fn signed<B>(mut response: Response<B>, caller: Option<Caller>) -> Response<B> {
 /// Marks a request that was made in this process. Nothing on the wire becomes an extension, so
 /// nobody outside can forge it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::transport) struct FromWithin;
+pub(in crate::transport) struct FromInProcess;
 
 /// A service as the HTTP port of this process calls it, for the browser's routes and for
 /// introspection, whose own callers have been let through: as adapter and verifier.
 #[derive(Debug, Clone)]
-pub struct Within<S>(pub S);
+pub struct InProcess<S>(pub S);
 
-impl<S, B> Service<Request<B>> for Within<S>
+impl<S, B> Service<Request<B>> for InProcess<S>
 where
     S: Service<Request<B>>,
 {
@@ -287,7 +287,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(FromWithin);
+        request.extensions_mut().insert(FromInProcess);
         self.0.call(request)
     }
 }

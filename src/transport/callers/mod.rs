@@ -5,15 +5,15 @@
 //! * [`credential`]: API keys
 //! * [`mod@file`]: the callers' file
 //! * [`gate`]: lets a request through or turns it away
-//! * [`guarded`]: the only way to serve an HTTP route
-//! * [`refusal`]: why a request is turned away
+//! * [`route_builder`]: the only way to serve an HTTP route
+//! * [`denied`]: why a request is turned away
 
 pub mod credential;
+pub mod denied;
 pub mod file;
 pub mod gate;
-pub mod guarded;
-pub mod refusal;
 pub mod roles;
+pub mod route_builder;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,8 +23,8 @@ use arc_swap::ArcSwap;
 use http::{Extensions, HeaderMap};
 
 use super::limits::rate::{Limiter, Rate};
+use denied::Denied;
 use file::{CallerEntry, CallersFile};
-use refusal::Refusal;
 use roles::{Role, Roles};
 
 /// The name of every caller where none has to prove itself.
@@ -77,19 +77,19 @@ impl fmt::Debug for Caller {
 
 /// Every caller, found by key or by certificate.
 #[derive(Debug, Default)]
-struct Book {
+struct CallerTable {
     by_key: HashMap<credential::KeyHash, Caller>,
     by_san: HashMap<String, Caller>,
 }
 
-impl Book {
+impl CallerTable {
     fn new(file: &CallersFile, rate: Option<Rate>) -> Result<Self, String> {
         file.check()?;
-        let mut book = Self::default();
+        let mut table = Self::default();
         for entry in &file.callers {
-            book.add(entry, rate)?;
+            table.add(entry, rate)?;
         }
-        Ok(book)
+        Ok(table)
     }
 
     fn add(&mut self, entry: &CallerEntry, rate: Option<Rate>) -> Result<(), String> {
@@ -103,23 +103,23 @@ impl Book {
 /// Who may call, replaceable while the service runs.
 #[derive(Debug)]
 pub struct Callers {
-    who: Who,
+    credential: Credential,
     rate: Option<Rate>,
 }
 
 #[derive(Debug)]
-enum Who {
+enum Credential {
     /// Everybody, as [`ANONYMOUS`], with every role: only on a developer's own machine.
     Anyone(Caller),
     /// Those in the file.
-    Listed(ArcSwap<Book>),
+    Listed(ArcSwap<CallerTable>),
 }
 
 impl Callers {
     /// Lets everybody do everything.
     #[must_use]
     pub fn anyone(rate: Option<Rate>) -> Self {
-        Self { who: Who::Anyone(Caller::new(ANONYMOUS, Roles::all(), rate)), rate }
+        Self { credential: Credential::Anyone(Caller::new(ANONYMOUS, Roles::all(), rate)), rate }
     }
 
     /// Those in a file, each held to `rate`.
@@ -127,8 +127,8 @@ impl Callers {
     /// # Errors
     /// What is wrong with the file.
     pub fn listed(file: &CallersFile, rate: Option<Rate>) -> Result<Self, String> {
-        let book = Book::new(file, rate)?;
-        Ok(Self { who: Who::Listed(ArcSwap::from_pointee(book)), rate })
+        let table = CallerTable::new(file, rate)?;
+        Ok(Self { credential: Credential::Listed(ArcSwap::from_pointee(table)), rate })
     }
 
     /// From now on those in this file; requests under way go on.
@@ -136,9 +136,9 @@ impl Callers {
     /// # Errors
     /// What is wrong with the file; then nothing changes.
     pub fn replace(&self, file: &CallersFile) -> Result<(), String> {
-        let book = Book::new(file, self.rate)?;
-        if let Who::Listed(current) = &self.who {
-            current.store(Arc::new(book));
+        let table = CallerTable::new(file, self.rate)?;
+        if let Credential::Listed(current) = &self.credential {
+            current.store(Arc::new(table));
         }
         Ok(())
     }
@@ -148,19 +148,19 @@ impl Callers {
     /// refused though the certificate be right.
     ///
     /// # Errors
-    /// [`Refusal::Unauthenticated`].
-    pub fn authenticate(&self, headers: &HeaderMap, sans: &[String]) -> Result<Caller, Refusal> {
-        let book = match &self.who {
-            Who::Anyone(caller) => return Ok(caller.clone()),
-            Who::Listed(book) => book.load(),
+    /// [`Denied::Unauthenticated`].
+    pub fn authenticate(&self, headers: &HeaderMap, sans: &[String]) -> Result<Caller, Denied> {
+        let table = match &self.credential {
+            Credential::Anyone(caller) => return Ok(caller.clone()),
+            Credential::Listed(table) => table.load(),
         };
         let found = match credential::presented(headers)? {
-            Some(presented) => book.by_key.get(&presented.hash).filter(|caller| {
+            Some(presented) => table.by_key.get(&presented.hash).filter(|caller| {
                 presented.name.as_deref().is_none_or(|name| name == caller.name())
             }),
-            None => sans.iter().find_map(|san| book.by_san.get(san)),
+            None => sans.iter().find_map(|san| table.by_san.get(san)),
         };
-        found.cloned().ok_or(Refusal::Unauthenticated)
+        found.cloned().ok_or(Denied::Unauthenticated)
     }
 }
 

@@ -34,11 +34,11 @@ impl RolloutService for Rollouts {
         &self,
         _: Request<GetRolloutRequest>,
     ) -> Result<Response<GetRolloutResponse>, Status> {
-        let standing = self.control.read().await.map_err(|error| fault::store(&error))?;
-        let change = standing.change.as_ref();
+        let status = self.control.read().await.map_err(|error| fault::store(&error))?;
+        let change = status.change.as_ref();
         Ok(Response::new(GetRolloutResponse {
-            percentage: standing.rollout.percentage.number().into(),
-            jwt_enabled: standing.rollout.jwt_enabled,
+            percentage: status.rollout.percentage.number().into(),
+            jwt_enabled: status.rollout.jwt_enabled,
             updated_at: change.map(|change| convert::timestamp(change.at)),
             updated_by: change.map_or_else(String::new, |change| change.by.clone()),
         }))
@@ -51,11 +51,11 @@ impl RolloutService for Rollouts {
         let by = Caller::name_of(request.extensions());
         let SetRolloutRequest { percentage, jwt_enabled } = request.into_inner();
         let percentage = percentage.map(|number| Percentage::new(number.into())).transpose()?;
-        let standing = self.control.set(RolloutOrder { percentage, jwt_enabled }, &by).await?;
-        let change = standing.change.as_ref();
+        let status = self.control.set(RolloutOrder { percentage, jwt_enabled }, &by).await?;
+        let change = status.change.as_ref();
         Ok(Response::new(SetRolloutResponse {
-            percentage: standing.rollout.percentage.number().into(),
-            jwt_enabled: standing.rollout.jwt_enabled,
+            percentage: status.rollout.percentage.number().into(),
+            jwt_enabled: status.rollout.jwt_enabled,
             updated_at: change.map(|change| convert::timestamp(change.at)),
             updated_by: change.map_or_else(String::new, |change| change.by.clone()),
         }))

@@ -21,10 +21,10 @@ use tonic::body::Body as GrpcBody;
 use tonic::client::GrpcService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::callers::gate::Gate;
-use super::callers::guarded::Guarded;
+use super::callers::gate::AuthGate;
 use super::callers::roles;
-use super::observe::{Kind, Meter, ObserveLayer, Observers};
+use super::callers::route_builder::RouteBuilder;
+use super::observe::{Kind, ObserveLayer, RequestEvents, RequestObservers};
 use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 
 use crate::authority::Authority;
@@ -69,7 +69,7 @@ pub struct BrowserSettings {
 struct Adapter<C> {
     client: TokenAuthorityServiceClient<C>,
     settings: BrowserSettings,
-    meter: Arc<dyn Meter>,
+    meter: Arc<dyn RequestEvents>,
 }
 
 /// All routes of the HTTP port, behind the gate. `client` is where the gRPC service is reached.
@@ -78,8 +78,8 @@ pub fn routes<C>(
     settings: HttpSettings,
     authority: &Arc<Authority>,
     readiness: Arc<dyn Readiness>,
-    gate: Arc<Gate>,
-    observers: Arc<Observers>,
+    gate: Arc<AuthGate>,
+    observers: Arc<RequestObservers>,
 ) -> Router
 where
     C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
@@ -94,7 +94,7 @@ where
     let endpoints = oauth::Endpoints::new(client.clone(), Arc::<Authority>::clone(authority));
     let documents = well_known::Documents::new(Arc::clone(authority), well_known);
     let adapter = Arc::new(Adapter { client, settings, meter: Arc::clone(&observers.meter) });
-    Guarded::new(gate, cors)
+    RouteBuilder::new(gate, cors)
         .route(&roles::REFRESH, auth::refresh::<C>, Arc::clone(&adapter))
         .route(&roles::LOGOUT, auth::logout::<C>, adapter)
         .route(&roles::JWKS, well_known::key_set, Arc::clone(&documents))

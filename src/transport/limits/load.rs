@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::transport::callers::refusal::Refusal;
+use crate::transport::callers::denied::Denied;
 
 /// Counts the requests under way.
 #[derive(Debug)]
@@ -23,11 +23,11 @@ impl Load {
     /// Counts one more, until the slot is dropped.
     ///
     /// # Errors
-    /// [`Refusal::Overloaded`] where it is one too many.
-    pub fn take(&self) -> Result<Slot, Refusal> {
+    /// [`Denied::Overloaded`] where it is one too many.
+    pub fn take(&self) -> Result<Slot, Denied> {
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
         let slot = Slot(Arc::clone(&self.under_way));
-        if before < self.most { Ok(slot) } else { Err(Refusal::Overloaded) }
+        if before < self.most { Ok(slot) } else { Err(Denied::Overloaded) }
     }
 }
 
@@ -49,8 +49,8 @@ mod tests {
     fn what_ends_makes_room() {
         let load = Load::new(2);
         let (one, _two) = (load.take().unwrap(), load.take().unwrap());
-        assert_eq!(load.take().err(), Some(Refusal::Overloaded));
-        assert_eq!(load.take().err(), Some(Refusal::Overloaded), "who was refused takes no room");
+        assert_eq!(load.take().err(), Some(Denied::Overloaded));
+        assert_eq!(load.take().err(), Some(Denied::Overloaded), "who was refused takes no room");
         drop(one);
         assert!(load.take().is_ok());
     }

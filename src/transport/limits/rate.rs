@@ -12,7 +12,7 @@ use std::time::Duration;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
-use crate::transport::callers::refusal::Refusal;
+use crate::transport::callers::denied::Denied;
 
 /// So many requests a second, and so many at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,8 @@ impl Limiter {
     /// Counts a request.
     ///
     /// # Errors
-    /// [`Refusal::Limited`] where it is one too many.
-    pub fn check(&self) -> Result<(), Refusal> {
+    /// [`Denied::Limited`] where it is one too many.
+    pub fn check(&self) -> Result<(), Denied> {
         self.0.check().map_err(|until| limited(&until))
     }
 }
@@ -82,8 +82,8 @@ impl ClientLimiter {
     /// Counts a request.
     ///
     /// # Errors
-    /// [`Refusal::Limited`] where it is one too many.
-    pub fn check(&self, client: IpAddr) -> Result<(), Refusal> {
+    /// [`Denied::Limited`] where it is one too many.
+    pub fn check(&self, client: IpAddr) -> Result<(), Denied> {
         self.0.check_key(&network(client)).map_err(|until| limited(&until))
     }
 
@@ -107,9 +107,9 @@ impl fmt::Debug for ClientLimiter {
 }
 
 /// When to try again: later than now, even where the moment has come while it was counted.
-fn limited(until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Refusal {
+fn limited(until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Denied {
     let wait = until.wait_time_from(DefaultClock::default().now());
-    Refusal::Limited(wait.max(Duration::from_millis(1)))
+    Denied::Limited(wait.max(Duration::from_millis(1)))
 }
 
 /// Whose limit an address counts against: an IPv6 customer has a whole /64 to call from.
@@ -145,7 +145,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(limiter.check(), Ok(()));
         }
-        let Err(Refusal::Limited(wait)) = limiter.check() else { panic!("not limited") };
+        let Err(Denied::Limited(wait)) = limiter.check() else { panic!("not limited") };
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
     }
 

@@ -35,7 +35,7 @@ pub enum Kind {
 }
 
 /// Is told of requests. Has to be quick, and may not wait.
-pub trait Meter: fmt::Debug + Send + Sync + 'static {
+pub trait RequestEvents: fmt::Debug + Send + Sync + 'static {
     /// A request has ended: an RPC `service/Method` with its gRPC status, or an HTTP request
     /// `METHOD /path` with its status. Whoever calls decides what the name says.
     fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration);
@@ -46,16 +46,16 @@ pub trait Meter: fmt::Debug + Send + Sync + 'static {
 
 /// Who is told of requests.
 #[derive(Debug)]
-pub struct Observers {
+pub struct RequestObservers {
     /// Makes their spans.
     pub spans: Spans,
     /// Measures them.
-    pub meter: Arc<dyn Meter>,
+    pub meter: Arc<dyn RequestEvents>,
 }
 
 /// Observes every request of a service.
 #[derive(Debug, Clone)]
-pub struct ObserveLayer(pub Kind, pub Arc<Observers>);
+pub struct ObserveLayer(pub Kind, pub Arc<RequestObservers>);
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
@@ -69,7 +69,7 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct Observe<S> {
     inner: S,
     kind: Kind,
-    observers: Arc<Observers>,
+    observers: Arc<RequestObservers>,
 }
 
 impl<S, B, R> Service<Request<B>> for Observe<S>
@@ -98,7 +98,7 @@ where
 #[derive(Debug)]
 struct Record {
     kind: Kind,
-    observers: Arc<Observers>,
+    observers: Arc<RequestObservers>,
     span: Span,
     /// `service/Method`, or `METHOD /path`.
     name: Cow<'static, str>,
@@ -108,7 +108,7 @@ struct Record {
 }
 
 impl Record {
-    fn begin<B>(kind: Kind, observers: &Arc<Observers>, request: &Request<B>) -> Self {
+    fn begin<B>(kind: Kind, observers: &Arc<RequestObservers>, request: &Request<B>) -> Self {
         let path = known(kind, request.uri().path());
         let span = observers.spans.begin(kind, path, request);
         let name = match kind {

@@ -15,7 +15,7 @@ use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{Kind, OTHER, method_of};
-use crate::transport::callers::gate::FromWithin;
+use crate::transport::callers::gate::FromInProcess;
 
 /// The span of an RPC, by this name among `tracing`'s.
 pub const RPC: &str = "rpc";
@@ -59,7 +59,7 @@ impl Spans {
     /// The request's span; none where the request is not traced.
     pub(super) fn begin<B>(&self, kind: Kind, path: &str, request: &Request<B>) -> Span {
         let Some(sampler) = &self.0 else { return Span::none() };
-        if request.extensions().get::<FromWithin>().is_some() {
+        if request.extensions().get::<FromInProcess>().is_some() {
             // The request that caused it has decided.
             return if Span::current().is_none() {
                 Span::none()

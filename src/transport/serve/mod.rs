@@ -3,8 +3,8 @@
 //! * [`tls`]: what handshakes are made with
 //! * [`peer`]: who is at the other end
 
-mod first_bytes;
-mod gather;
+mod coalesced_writes;
+mod first_byte_timeout;
 pub mod peer;
 pub mod tls;
 
@@ -29,8 +29,8 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::limits::{HEAD_BYTES, LimitSettings};
-use first_bytes::FirstBytes;
-use gather::Gather;
+use coalesced_writes::CoalescedWrites;
+use first_byte_timeout::FirstByteTimeout;
 use peer::Peer;
 use tls::{Protocols, Tls};
 
@@ -167,7 +167,8 @@ impl Port {
             // Always ready: what is one request too many is refused, not kept waiting.
             service.clone().call(request)
         });
-        let stream = TokioIo::new(Gather::new(FirstBytes::within(HANDSHAKE, stream)));
+        let stream =
+            TokioIo::new(CoalescedWrites::new(FirstByteTimeout::within(HANDSHAKE, stream)));
         let connection = self.builder.serve_connection(stream, service);
         tokio::pin!(connection);
         let ended = tokio::select! {

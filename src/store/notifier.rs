@@ -15,7 +15,7 @@ pub(super) const CHANNEL: &str = "token_authority_revocations";
 
 /// A way to tell the other replicas.
 #[async_trait]
-pub trait Signal: fmt::Debug + Send + Sync + 'static {
+pub trait Notifier: fmt::Debug + Send + Sync + 'static {
     /// What it goes through, for the log.
     fn name(&self) -> &'static str;
 

@@ -7,7 +7,7 @@ use super::roles::Role;
 
 /// Why a request is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Denied {
     /// The caller has no or a wrong credential.
     Unauthenticated,
     /// The caller lacks this role.

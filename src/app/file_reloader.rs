@@ -12,7 +12,7 @@ use super::AppError;
 use crate::config::NetworkSettings;
 use crate::transport::callers::Callers;
 use crate::transport::callers::file::CallersFile;
-use crate::transport::callers::gate::Gate;
+use crate::transport::callers::gate::AuthGate;
 use crate::transport::limits::LimitSettings;
 use crate::transport::limits::rate::SWEEP;
 use crate::transport::serve::Port;
@@ -23,8 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What stands at both ports.
 #[derive(Debug, Clone)]
-pub(super) struct Doors {
-    pub(super) gate: Arc<Gate>,
+pub(super) struct FileReloader {
+    pub(super) gate: Arc<AuthGate>,
     callers: Arc<Callers>,
     callers_file: Option<PathBuf>,
     tls: Option<Arc<Tls>>,
@@ -40,7 +40,7 @@ struct Seen {
     tls: [u8; 32],
 }
 
-impl Doors {
+impl FileReloader {
     /// Loads the files.
     pub(super) fn new(settings: &NetworkSettings) -> Result<Self, AppError> {
         let rate = settings.limits.per_caller;
@@ -53,7 +53,7 @@ impl Doors {
             );
             Ok(Callers::anyone(rate))
         };
-        let callers = Arc::new(callers.map_err(AppError::Doors)?);
+        let callers = Arc::new(callers.map_err(AppError::Files)?);
         let seen_tls = settings.tls.as_ref().map_or(digest([]), |tls| {
             digest(
                 [&tls.certificate, &tls.key]
@@ -62,9 +62,9 @@ impl Doors {
                     .map(PathBuf::as_path),
             )
         });
-        let tls = settings.tls.clone().map(Tls::load).transpose().map_err(AppError::Doors)?;
+        let tls = settings.tls.clone().map(Tls::load).transpose().map_err(AppError::Files)?;
         Ok(Self {
-            gate: Arc::new(Gate::new(Arc::clone(&callers), settings.limits.clone())),
+            gate: Arc::new(AuthGate::new(Arc::clone(&callers), settings.limits.clone())),
             callers,
             callers_file: settings.callers_file.clone(),
             tls: tls.map(Arc::new),
@@ -99,7 +99,7 @@ impl Doors {
                     // Disks may be slow, and requests may not wait for them.
                     let looked = tokio::task::spawn_blocking(move || { self.look(); self });
                     self = match looked.await {
-                        Ok(doors) => doors,
+                        Ok(reloader) => reloader,
                         Err(_) => return,
                     };
                 }
@@ -115,18 +115,18 @@ impl Doors {
         if let (Some(path), true) = (&self.callers_file, callers != self.seen.callers) {
             self.seen.callers = callers;
             let replaced = CallersFile::read(path).and_then(|file| self.callers.replace(&file));
-            told("callers", replaced);
+            log_outcome("callers", replaced);
         }
         let Some(tls) = &self.tls else { return };
         let files = digest(tls.paths());
         if files != self.seen.tls {
             self.seen.tls = files;
-            told("TLS", tls.reload());
+            log_outcome("TLS", tls.reload());
         }
     }
 }
 
-fn told(what: &'static str, result: Result<(), String>) {
+fn log_outcome(what: &'static str, result: Result<(), String>) {
     match result {
         Ok(()) => tracing::info!(what, "files have changed and are in force"),
         Err(error) => tracing::error!(what, error, "changed files will not do: the old hold on"),

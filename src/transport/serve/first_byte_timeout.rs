@@ -13,23 +13,23 @@ use tokio::time::Sleep;
 
 /// As many bytes as HTTP/2's preface has (RFC 9113 section 3.4), and fewer than any request with
 /// the `Host` that HTTP/1.1 demands.
-const ENOUGH: usize = 24;
+const PREFACE_BYTES: usize = 24;
 
 /// A connection that has to say something in time.
 #[derive(Debug)]
-pub(super) struct FirstBytes<T> {
+pub(super) struct FirstByteTimeout<T> {
     inner: T,
     /// How many bytes are still to come, and until when.
     awaited: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
-impl<T> FirstBytes<T> {
+impl<T> FirstByteTimeout<T> {
     pub(super) fn within(time: Duration, inner: T) -> Self {
-        Self { inner, awaited: Some((ENOUGH, Box::pin(tokio::time::sleep(time)))) }
+        Self { inner, awaited: Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(time)))) }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for FirstBytes<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for FirstByteTimeout<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -52,7 +52,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for FirstBytes<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for FirstBytes<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for FirstByteTimeout<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -90,16 +90,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_says_too_little_is_cut_off_and_who_speaks_is_left_alone() {
         let (mut client, server) = tokio::io::duplex(64);
-        let mut quiet = FirstBytes::within(Duration::from_secs(10), server);
+        let mut quiet = FirstByteTimeout::within(Duration::from_secs(10), server);
         client.write_all(b"PRI").await.unwrap();
         let mut all = Vec::new();
         let cut = quiet.read_to_end(&mut all).await.unwrap_err();
         assert_eq!((cut.kind(), all.len()), (io::ErrorKind::TimedOut, 3));
 
         let (mut client, server) = tokio::io::duplex(64);
-        let mut fine = FirstBytes::within(Duration::from_secs(10), server);
-        client.write_all(&[b'x'; ENOUGH]).await.unwrap();
-        fine.read_exact(&mut [0; ENOUGH]).await.unwrap();
+        let mut fine = FirstByteTimeout::within(Duration::from_secs(10), server);
+        client.write_all(&[b'x'; PREFACE_BYTES]).await.unwrap();
+        fine.read_exact(&mut [0; PREFACE_BYTES]).await.unwrap();
         tokio::time::sleep(Duration::from_mins(1)).await;
         client.write_all(b"later").await.unwrap();
         drop(client);

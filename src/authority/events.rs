@@ -9,7 +9,7 @@ use crate::token::method::AuthMethod;
 use crate::token::rotation::Verdict;
 
 /// Is told what happens, at once and on the way: it has to be quick, and may not wait.
-pub trait Observer: fmt::Debug + Send + Sync + 'static {
+pub trait TokenEvents: fmt::Debug + Send + Sync + 'static {
     /// An access token was judged.
     fn validated(&self, _method: AuthMethod, _took: Duration) {}
 
@@ -49,7 +49,7 @@ impl Refreshing {
     #[must_use]
     pub const fn refusal(self) -> Option<RefreshRefusal> {
         match self {
-            Self::Judged(verdict) => super::refresh::refusal(verdict),
+            Self::Judged(verdict) => RefreshRefusal::of(verdict),
             Self::Malformed => Some(RefreshRefusal::Invalid),
             Self::Failed => None,
         }
@@ -91,6 +91,6 @@ impl Disagreement {
 
 /// Looks away.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Nobody;
+pub struct NoEvents;
 
-impl Observer for Nobody {}
+impl TokenEvents for NoEvents {}

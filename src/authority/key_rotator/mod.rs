@@ -35,7 +35,7 @@ pub struct KeyPolicy {
     /// How long an access token lives.
     pub token_life: Duration,
     /// What private halves are sealed with. Needed for an asymmetric algorithm.
-    pub opener: Option<Secret>,
+    pub sealing_secret: Option<Secret>,
 }
 
 /// Why something about the stored keys could not be done.
@@ -76,7 +76,7 @@ pub enum KeyError {
 
 /// The keeper.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct KeyRotator {
     rows: Arc<dyn KeyRows>,
     ring: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
@@ -88,7 +88,7 @@ pub struct Keeper {
     told: Problems,
 }
 
-impl Keeper {
+impl KeyRotator {
     /// A keeper that fills `ring` from `rows`.
     #[must_use]
     pub fn new(
@@ -185,7 +185,7 @@ impl Keeper {
     /// The key that signs now has to open: or this replica would go on with an older one, or
     /// with none.
     fn check_opener(&self, keys: &[StoredKey], now: Timestamp) -> Result<(), KeyError> {
-        let Some(opener) = &self.policy.opener else { return Ok(()) };
+        let Some(sealing_secret) = &self.policy.sealing_secret else { return Ok(()) };
         let is_active = |position: &usize| life::span(keys, *position).state(now) == State::Active;
         let Some(active) = (0..keys.len()).find(is_active).map(|position| &keys[position]) else {
             return Ok(());
@@ -194,7 +194,7 @@ impl Keeper {
             None => Ok(()),
             Some((kid, needed)) => Err(KeyError::WrongSecret {
                 kid: kid.clone(),
-                given: opener.fingerprint(),
+                given: sealing_secret.fingerprint(),
                 needed: needed.clone(),
             }),
         }
@@ -214,9 +214,9 @@ impl Keeper {
     }
 
     async fn make(&self, due: Due, now: Timestamp) -> Result<StoredKey, KeyError> {
-        let opener = self.policy.opener.clone().ok_or(KeyError::NoPairs)?;
+        let sealing_secret = self.policy.sealing_secret.clone().ok_or(KeyError::NoPairs)?;
         let (algorithm, nonce) = (self.policy.schedule.algorithm, draw(&*self.entropy));
-        let making = move || NewPair::make(algorithm, &opener, nonce);
+        let making = move || NewPair::make(algorithm, &sealing_secret, nonce);
         let made = tokio::task::spawn_blocking(making).await.map_err(|_| KeyError::Crypto)?;
         Ok(made.map_err(|_| KeyError::Crypto)?.stored(due, now, self.policy.token_life))
     }

@@ -85,22 +85,22 @@ impl World {
         Self { rows: Arc::default(), clock: ManualClock::at(START) }
     }
 
-    fn replica(&self, algorithm: Algorithm, secrets: &[Secret], opener: u8) -> Keeper {
-        let opener = algorithm.is_asymmetric().then(|| Secret::new([opener; 32]));
+    fn replica(&self, algorithm: Algorithm, secrets: &[Secret], sealing_secret: u8) -> KeyRotator {
+        let sealing_secret = algorithm.is_asymmetric().then(|| Secret::new([sealing_secret; 32]));
         let schedule = Schedule {
             algorithm,
             rotate_every: Some(30 * DAY),
             publish: Duration::from_mins(15),
             has_secret: !secrets.is_empty(),
         };
-        let ring = Arc::new(KeyRing::new(secrets, opener.clone()));
-        let policy = KeyPolicy { schedule, token_life: LIFE, opener };
+        let ring = Arc::new(KeyRing::new(secrets, sealing_secret.clone()));
+        let policy = KeyPolicy { schedule, token_life: LIFE, sealing_secret };
         let clock = Arc::new(self.clock.clone());
         let rows = Arc::clone(&self.rows);
-        Keeper::new(rows, ring, clock, Arc::new(SeededEntropy::new(1)), policy)
+        KeyRotator::new(rows, ring, clock, Arc::new(SeededEntropy::new(1)), policy)
     }
 
-    fn pairs(&self) -> Keeper {
+    fn pairs(&self) -> KeyRotator {
         self.replica(Algorithm::EdDsa, &[], 1)
     }
 
@@ -115,12 +115,12 @@ impl World {
     }
 }
 
-fn token(keeper: &Keeper) -> String {
-    keeper.ring.signer(keeper.clock.now()).unwrap().sign(b"{}").unwrap()
+fn token(key_rotator: &KeyRotator) -> String {
+    key_rotator.ring.signer(key_rotator.clock.now()).unwrap().sign(b"{}").unwrap()
 }
 
-fn accepts(keeper: &Keeper, token: &str) -> bool {
-    keeper.ring.verify(&Unverified::parse(token).unwrap(), keeper.clock.now()).is_ok()
+fn accepts(key_rotator: &KeyRotator, token: &str) -> bool {
+    key_rotator.ring.verify(&Unverified::parse(token).unwrap(), key_rotator.clock.now()).is_ok()
 }
 
 #[tokio::test]
@@ -265,16 +265,16 @@ async fn longer_lived_tokens_lengthen_their_keys_life() {
 #[tokio::test]
 async fn a_keys_use_is_written_at_most_once_a_minute() {
     let world = World::new();
-    let mut keeper = world.pairs();
-    keeper.start().await.unwrap();
+    let mut key_rotator = world.pairs();
+    key_rotator.start().await.unwrap();
     let kid = world.kids().remove(0);
     for _ in 0..120 {
         world.clock.advance(Duration::from_secs(2));
-        keeper.ring.note_use(Some(&kid), world.clock.now());
-        keeper.tick().await.unwrap();
+        key_rotator.ring.note_use(Some(&kid), world.clock.now());
+        key_rotator.tick().await.unwrap();
     }
     assert_eq!(*world.rows.writes.lock().unwrap(), 4);
-    let listed = keeper.list().await.unwrap();
+    let listed = key_rotator.list().await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((&*listed[0].kid, listed[0].state), (&*kid, State::Active));
     let idle = world.clock.now().since(listed[0].last_verified_at.unwrap());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Keeper, KeyError, announce};
+use super::{KeyError, KeyRotator, announce};
 use crate::clock::Timestamp;
 use crate::keys::life::{self, Due, GRACE, SETTLE, State};
 use crate::token::key::{Algorithm, StoredKey};
@@ -41,7 +41,7 @@ pub struct Listed {
     pub last_verified_at: Option<Timestamp>,
 }
 
-impl Keeper {
+impl KeyRotator {
     /// All keys: the secrets, then the stored ones by their numbers.
     ///
     /// # Errors

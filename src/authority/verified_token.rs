@@ -15,21 +15,21 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-use super::validate::InactiveReason;
+use super::inactive_reason::InactiveReason;
 use crate::clock::Timestamp;
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation, SessionId};
 use crate::token::jws::{Header, Unverified};
 
 /// A longer token is not remembered: few are, and each would take the room of many.
-const LONGEST: usize = 4096;
+const MAX_CACHED_TOKEN_BYTES: usize = 4096;
 
 /// What a remembered token takes beside its text: its claims' strings, the map's slot.
 const OVERHEAD: usize = 640;
 
 /// A token whose signature was verified, and what follows from its text alone.
 #[derive(Debug)]
-pub(super) struct Sound {
+pub(super) struct VerifiedToken {
     /// What it says.
     pub(super) claims: Claims,
     /// Its session, where it names one as ours do.
@@ -41,10 +41,10 @@ pub(super) struct Sound {
     /// Whether `typ` and `type` say access token.
     is_access_token: bool,
     /// Whether it was taken as a proof of receipt.
-    taken_as_proof: AtomicBool,
+    receipt_recorded: AtomicBool,
 }
 
-impl Sound {
+impl VerifiedToken {
     /// Reads a token whose signature was verified.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Sound {
             generation: claims.id.as_deref().and_then(AccessTokenId::generation_of),
             kid: None,
             is_access_token: true,
-            taken_as_proof: AtomicBool::new(false),
+            receipt_recorded: AtomicBool::new(false),
             claims,
         }
     }
@@ -100,39 +100,39 @@ impl Sound {
 
     /// What its first use proves: that the refresh token of that generation was received. `None`
     /// where it proves nothing, or has done so already.
-    pub(super) fn prove(&self) -> Option<(SessionId, Generation)> {
+    pub(super) fn record_receipts(&self) -> Option<(SessionId, Generation)> {
         let (session_id, generation) = (self.session_id?, self.generation?);
         let proves = generation != Generation::FIRST
-            && !self.taken_as_proof.load(Ordering::Relaxed)
-            && !self.taken_as_proof.swap(true, Ordering::Relaxed);
+            && !self.receipt_recorded.load(Ordering::Relaxed)
+            && !self.receipt_recorded.swap(true, Ordering::Relaxed);
         proves.then_some((session_id, generation))
     }
 }
 
 /// The sound tokens seen lately, within a bound of memory.
-pub(super) struct Remembered(Option<Cache<Text, Arc<Sound>, ByBytes>>);
+pub(super) struct VerificationCache(Option<Cache<Text, Arc<VerifiedToken>, ByBytes>>);
 
-impl Remembered {
+impl VerificationCache {
     /// Up to about `bytes` of memory. 0: nothing is remembered.
     pub(super) fn within(bytes: u64) -> Self {
-        let typical = u64::try_from(LONGEST / 4).unwrap_or(u64::MAX);
+        let typical = u64::try_from(MAX_CACHED_TOKEN_BYTES / 4).unwrap_or(u64::MAX);
         let items = usize::try_from(bytes / typical).unwrap_or(usize::MAX);
         Self((bytes > 0).then(|| Cache::with_weighter(items, bytes, ByBytes)))
     }
 
     /// What is remembered of exactly this token.
-    pub(super) fn find(&self, token: &str) -> Option<Arc<Sound>> {
+    pub(super) fn find(&self, token: &str) -> Option<Arc<VerifiedToken>> {
         self.0.as_ref()?.get(&Presented(token))
     }
 
     /// Remembers a good token. One that names no key is not: which key it would be held against
     /// changes with time.
-    pub(super) fn keep(&self, token: &str, sound: &Arc<Sound>) {
+    pub(super) fn keep(&self, token: &str, verified: &Arc<VerifiedToken>) {
         if let Some(cache) = &self.0
-            && sound.kid.is_some()
-            && token.len() <= LONGEST
+            && verified.kid.is_some()
+            && token.len() <= MAX_CACHED_TOKEN_BYTES
         {
-            cache.insert(Text(token.into()), Arc::clone(sound));
+            cache.insert(Text(token.into()), Arc::clone(verified));
         }
     }
 
@@ -143,7 +143,7 @@ impl Remembered {
     }
 }
 
-impl fmt::Debug for Remembered {
+impl fmt::Debug for VerificationCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remembered")
             .field("tokens", &self.0.as_ref().map_or(0, Cache::len))
@@ -192,8 +192,8 @@ fn is_same(one: &str, other: &str) -> bool {
 #[derive(Debug, Clone)]
 struct ByBytes;
 
-impl Weighter<Text, Arc<Sound>> for ByBytes {
-    fn weight(&self, text: &Text, _: &Arc<Sound>) -> u64 {
+impl Weighter<Text, Arc<VerifiedToken>> for ByBytes {
+    fn weight(&self, text: &Text, _: &Arc<VerifiedToken>) -> u64 {
         u64::try_from(2 * text.0.len() + OVERHEAD).unwrap_or(u64::MAX)
     }
 }
@@ -202,40 +202,40 @@ impl Weighter<Text, Arc<Sound>> for ByBytes {
 mod tests {
     use super::*;
 
-    fn sound(kid: Option<&str>) -> Arc<Sound> {
+    fn verified(kid: Option<&str>) -> Arc<VerifiedToken> {
         let claims = Claims { subject: "u".into(), expires_at: 100, ..Claims::default() };
-        Arc::new(Sound { kid: kid.map(Into::into), ..Sound::of(claims) })
+        Arc::new(VerifiedToken { kid: kid.map(Into::into), ..VerifiedToken::of(claims) })
     }
 
     #[test]
     fn exactly_the_token_is_found() {
-        let remembered = Remembered::within(1 << 20);
+        let cache = VerificationCache::within(1 << 20);
         let token = format!("{}.{}.{}", "h".repeat(40), "p".repeat(200), "s".repeat(43));
-        remembered.keep(&token, &sound(Some("k")));
-        assert!(remembered.find(&token).is_some());
+        cache.keep(&token, &verified(Some("k")));
+        assert!(cache.find(&token).is_some());
         for at in 0..token.len() {
             let mut other = token.clone().into_bytes();
             other[at] ^= 1;
-            assert!(remembered.find(std::str::from_utf8(&other).unwrap()).is_none(), "{at}");
+            assert!(cache.find(std::str::from_utf8(&other).unwrap()).is_none(), "{at}");
         }
-        assert!(remembered.find(&token[1..]).is_none() && remembered.find("").is_none());
+        assert!(cache.find(&token[1..]).is_none() && cache.find("").is_none());
     }
 
     #[test]
     fn memory_is_bounded_and_what_names_no_key_or_is_long_is_left_out() {
-        let remembered = Remembered::within(100_000);
+        let cache = VerificationCache::within(100_000);
         for n in 0..10_000 {
-            remembered.keep(&format!("{n:0400}"), &sound(Some("k")));
+            cache.keep(&format!("{n:0400}"), &verified(Some("k")));
         }
-        let weight = remembered.weight();
+        let weight = cache.weight();
         assert!((50_000..=100_000).contains(&weight), "{weight}");
-        remembered.keep("no key", &sound(None));
-        assert!(remembered.find("no key").is_none());
-        let long = "x".repeat(LONGEST + 1);
-        remembered.keep(&long, &sound(Some("k")));
-        assert!(remembered.find(&long).is_none());
-        let nothing = Remembered::within(0);
-        nothing.keep("t", &sound(Some("k")));
+        cache.keep("no key", &verified(None));
+        assert!(cache.find("no key").is_none());
+        let long = "x".repeat(MAX_CACHED_TOKEN_BYTES + 1);
+        cache.keep(&long, &verified(Some("k")));
+        assert!(cache.find(&long).is_none());
+        let nothing = VerificationCache::within(0);
+        nothing.keep("t", &verified(Some("k")));
         assert!(nothing.find("t").is_none());
     }
 
@@ -256,15 +256,15 @@ mod tests {
                 scopes: vec!["read".into(), "write".into()],
                 ..Claims::default()
             };
-            Arc::new(Sound { kid: named(43), ..Sound::of(claims) })
+            Arc::new(VerifiedToken { kid: named(43), ..VerifiedToken::of(claims) })
         };
-        let remembered = Remembered::within(64 << 20);
+        let cache = VerificationCache::within(64 << 20);
         let used = allocation_counter::measure(|| {
             for n in 0..TOKENS {
-                remembered.keep(&text(n), &of(n));
+                cache.keep(&text(n), &of(n));
             }
         });
-        let (taken, reckoned) = (used.bytes_current, remembered.weight());
+        let (taken, reckoned) = (used.bytes_current, cache.weight());
         let taken = u64::try_from(taken).unwrap();
         assert!((reckoned / 2..=reckoned).contains(&taken), "{taken} bytes, reckoned {reckoned}");
     }
@@ -272,14 +272,14 @@ mod tests {
     #[test]
     fn time_is_judged_before_the_kind_and_the_kind_before_the_audience() {
         let claims = Claims { subject: "u".into(), expires_at: 100, ..Claims::default() };
-        let other = Sound { is_access_token: false, ..Sound::of(claims) };
-        let judge = |sound: &Sound, now, audience| {
-            sound.judge(Timestamp::from_seconds(now), Duration::ZERO, audience)
+        let other = VerifiedToken { is_access_token: false, ..VerifiedToken::of(claims) };
+        let judge = |verified: &VerifiedToken, now, audience| {
+            verified.judge(Timestamp::from_seconds(now), Duration::ZERO, audience)
         };
         assert_eq!(judge(&other, 100, Some("a")), Err(InactiveReason::Expired));
         assert_eq!(judge(&other, 99, Some("a")), Err(InactiveReason::WrongType));
-        assert_eq!(judge(&sound(None), 99, Some("a")), Err(InactiveReason::WrongAudience));
-        assert_eq!(judge(&sound(None), 99, None), Ok(()));
+        assert_eq!(judge(&verified(None), 99, Some("a")), Err(InactiveReason::WrongAudience));
+        assert_eq!(judge(&verified(None), 99, None), Ok(()));
     }
 
     #[test]
@@ -287,15 +287,15 @@ mod tests {
         let of = |generation| {
             let session_id = SessionId::new(Timestamp::from_seconds(1), [7; 10]);
             let id = AccessTokenId::new(Generation::new(generation), [0; 12]);
-            Sound::of(Claims {
+            VerifiedToken::of(Claims {
                 session_id: Some(session_id.to_string()),
                 id: Some(id.to_string()),
                 ..Claims::default()
             })
         };
-        assert_eq!(of(0).prove(), None, "the login's own proves nothing");
+        assert_eq!(of(0).record_receipts(), None, "the login's own proves nothing");
         let later = of(3);
-        assert_eq!(later.prove().map(|(_, generation)| generation.number()), Some(3));
-        assert_eq!(later.prove(), None);
+        assert_eq!(later.record_receipts().map(|(_, generation)| generation.number()), Some(3));
+        assert_eq!(later.record_receipts(), None);
     }
 }

@@ -17,15 +17,15 @@ use tracing_subscriber::fmt::MakeWriter;
 /// How long lines gather.
 const GATHERING: Duration = Duration::from_millis(5);
 /// How many bytes may gather before they are written in any case.
-const MANY: usize = 64 * 1024;
+const WAKE_AT_BYTES: usize = 64 * 1024;
 /// How many bytes may wait at most.
-const MOST: usize = 8 * 1024 * 1024;
+const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
 /// How long the end waits for what is left to be written.
 const END: Duration = Duration::from_secs(1);
 
 /// Where lines are added.
 #[derive(Debug, Clone)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct NonBlockingWriter(Arc<Shared>);
 
 /// Writes what is left when it is dropped, if someone reads it.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ struct State {
 
 impl State {
     fn is_due(&self) -> bool {
-        self.urgent || self.ending || self.waiting.len() >= MANY
+        self.urgent || self.ending || self.waiting.len() >= WAKE_AT_BYTES
     }
 }
 
@@ -59,12 +59,12 @@ impl State {
 ///
 /// # Errors
 /// Where the operating system gives no thread.
-pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Lines, Writing)> {
+pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(NonBlockingWriter, Writing)> {
     let shared = Arc::new(Shared::default());
     let thread = std::thread::Builder::new().name("log".into());
     let for_thread = Arc::clone(&shared);
     thread.spawn(move || for_thread.write_to(out))?;
-    Ok((Lines(Arc::clone(&shared)), Writing(shared)))
+    Ok((NonBlockingWriter(Arc::clone(&shared)), Writing(shared)))
 }
 
 impl Shared {
@@ -74,7 +74,7 @@ impl Shared {
 
     fn add(&self, line: &[u8], urgent: bool) {
         let mut state = self.state();
-        if state.waiting.len() + line.len() > MOST {
+        if state.waiting.len() + line.len() > MAX_BUFFERED_BYTES {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -105,7 +105,7 @@ impl Shared {
             // Whoever read it is gone: there is nobody left to tell.
             let _ = out.write_all(&writing).and_then(|()| out.flush());
             writing.clear();
-            writing.shrink_to(MANY);
+            writing.shrink_to(WAKE_AT_BYTES);
             if last {
                 self.state().ended = true;
                 self.changed.notify_all();
@@ -115,7 +115,7 @@ impl Shared {
     }
 }
 
-impl Lines {
+impl NonBlockingWriter {
     /// Counts the lines that were lost.
     pub(super) fn lost(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.0.lost)
@@ -134,11 +134,11 @@ impl Drop for Writing {
 /// One line.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
-    lines: &'a Lines,
+    lines: &'a NonBlockingWriter,
     urgent: bool,
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for NonBlockingWriter {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    fn add(lines: &Lines, line: &[u8], urgent: bool) {
+    fn add(lines: &NonBlockingWriter, line: &[u8], urgent: bool) {
         Line { lines, urgent }.write_all(line).unwrap();
     }
 
@@ -215,7 +215,7 @@ mod tests {
     fn where_nobody_reads_lines_are_lost_and_counted_and_the_end_comes() {
         let (hand, unread) = mpsc::sync_channel(0);
         let (lines, writing) = start(Hand(hand)).unwrap();
-        let line = vec![b'x'; MOST / 4];
+        let line = vec![b'x'; MAX_BUFFERED_BYTES / 4];
         for _ in 0..20 {
             add(&lines, &line, false);
         }

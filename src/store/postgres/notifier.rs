@@ -13,38 +13,38 @@ use sqlx::{Executor as _, PgPool};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::client::RetryMode;
 use super::error::{Failure, Kind};
-use super::link::Again;
 use super::{PgRows, sql};
 use crate::store::StoreError;
-use crate::store::signal::{CHANNEL, Signal};
+use crate::store::notifier::{CHANNEL, Notifier};
 
 /// How long the connection may take to be made, and to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long nothing may be heard before the connection is asked whether it is alive.
 const SILENCE: Duration = Duration::from_secs(10);
 
 #[async_trait]
-impl Signal for PgRows {
+impl Notifier for PgRows {
     fn name(&self) -> &'static str {
         "postgres"
     }
 
     async fn raise(&self) -> Result<(), StoreError> {
         let build = || Ok(sqlx::query(sql::NOTIFY).bind(CHANNEL));
-        self.link.fetch(Again::Reading, build).await.map(drop)
+        self.client.fetch(RetryMode::Reading, build).await.map(drop)
     }
 
     async fn listen(&self, heard: &Notify) -> Result<(), StoreError> {
         // The first connection finds out whether there is a pooler.
-        self.link.lease().await.map_err(|failure| failure.error)?.give_back();
-        if self.link.is_pooled() {
+        self.client.acquire().await.map_err(|failure| failure.error)?.release();
+        if self.client.is_pooled() {
             return Ok(());
         }
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(PATIENCE)
-            .connect_lazy_with(self.link.settings().clone());
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_lazy_with(self.client.settings().clone());
         let ended = match listen(&pool, heard).await.map_err(Failure::from) {
             // A database without notifications.
             Err(failure) if failure.kind == Kind::Refused => Ok(()),
@@ -76,5 +76,5 @@ async fn listen(pool: &PgPool, heard: &Notify) -> Result<(), sqlx::Error> {
 async fn limited<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    timeout(PATIENCE, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    timeout(CONNECT_TIMEOUT, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

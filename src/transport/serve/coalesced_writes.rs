@@ -17,24 +17,24 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How much may gather before it is sent in any case.
-const MOST: usize = 64 * 1024;
+const MAX_GATHERED_BYTES: usize = 64 * 1024;
 
 /// A connection whose writes gather until its flush.
 #[derive(Debug)]
-pub(super) struct Gather<T> {
+pub(super) struct CoalescedWrites<T> {
     inner: T,
     gathered: BytesMut,
     /// Whether the flush under way has let the others go first.
     deferred: bool,
 }
 
-impl<T> Gather<T> {
+impl<T> CoalescedWrites<T> {
     pub(super) fn new(inner: T) -> Self {
         Self { inner, gathered: BytesMut::new(), deferred: false }
     }
 }
 
-impl<T: AsyncWrite + Unpin> Gather<T> {
+impl<T: AsyncWrite + Unpin> CoalescedWrites<T> {
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.gathered.is_empty() {
             let sent = ready!(Pin::new(&mut self.inner).poll_write(context, &self.gathered))?;
@@ -48,11 +48,15 @@ impl<T: AsyncWrite + Unpin> Gather<T> {
 
     /// Ready once there is room for more.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.gathered.len() < MOST { Poll::Ready(Ok(())) } else { self.poll_send(context) }
+        if self.gathered.len() < MAX_GATHERED_BYTES {
+            Poll::Ready(Ok(()))
+        } else {
+            self.poll_send(context)
+        }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Gather<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for CoalescedWrites<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -62,7 +66,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Gather<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Gather<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for CoalescedWrites<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -142,7 +146,7 @@ mod tests {
         }
     }
 
-    impl Gather<Counted<Vec<u8>>> {
+    impl CoalescedWrites<Counted<Vec<u8>>> {
         fn written(&self) -> (usize, usize) {
             (self.inner.writes.load(Ordering::Relaxed), self.inner.inner.len())
         }
@@ -150,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_while_others_have_their_turn_goes_along() {
-        let mut gather = Gather::new(Counted::<Vec<u8>>::default());
+        let mut gather = CoalescedWrites::new(Counted::<Vec<u8>>::default());
         gather.write_all(b"one").await.unwrap();
         let mut turns = 0;
         std::future::poll_fn(|context| {
@@ -185,7 +189,7 @@ mod tests {
         });
         let executor = TokioExecutor::new();
         let server = hyper::server::conn::http2::Builder::new(executor.clone());
-        tokio::spawn(server.serve_connection(TokioIo::new(Gather::new(counted)), service));
+        tokio::spawn(server.serve_connection(TokioIo::new(CoalescedWrites::new(counted)), service));
         let (client, connection) =
             hyper::client::conn::http2::handshake(executor, TokioIo::new(theirs)).await.unwrap();
         tokio::spawn(connection);
@@ -204,19 +208,19 @@ mod tests {
 
     #[tokio::test]
     async fn what_gathers_is_bounded_and_all_of_it_arrives() {
-        let mut gather = Gather::new(Counted::<Vec<u8>>::default());
+        let mut gather = CoalescedWrites::new(Counted::<Vec<u8>>::default());
         for _ in 0..5 {
-            gather.write_all(&vec![0; MOST / 2]).await.unwrap();
+            gather.write_all(&vec![0; MAX_GATHERED_BYTES / 2]).await.unwrap();
         }
-        assert_eq!(gather.written().1, 2 * MOST);
+        assert_eq!(gather.written().1, 2 * MAX_GATHERED_BYTES);
         gather.shutdown().await.unwrap();
-        assert_eq!(gather.written().1, 5 * MOST / 2);
+        assert_eq!(gather.written().1, 5 * MAX_GATHERED_BYTES / 2);
     }
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_holds_its_writer_up() {
         let (mut slow, ours) = tokio::io::duplex(1024);
-        let mut gather = Gather::new(ours);
+        let mut gather = CoalescedWrites::new(ours);
         let writing = tokio::spawn(async move {
             for _ in 0..100 {
                 gather.write_all(&[7; 4096]).await.unwrap();

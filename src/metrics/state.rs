@@ -47,14 +47,14 @@ pub struct Sources {
 
 /// Knows how things stand.
 #[derive(Debug)]
-pub struct StandingMetrics {
+pub struct StateMetrics {
     sources: Sources,
     percentage: IntGauge,
     jwt_enabled: IntGauge,
     connections: IntGaugeVec,
     acquired: (IntCounter, AtomicU64),
     waited: (Counter, AtomicU64),
-    lanes: Vec<Lane>,
+    shards: Vec<Lane>,
     reachable: IntGauge,
     size_bytes: Gauge,
     size_megabytes: Gauge,
@@ -63,13 +63,13 @@ pub struct StandingMetrics {
     jwt_users: [Gauge; 2],
 }
 
-impl StandingMetrics {
+impl StateMetrics {
     pub(super) fn register(registry: &Registry, sources: Sources) -> Result<Self> {
         let whole = |name, help| whole_gauge(registry, (name, help));
         let decimal = |name, help| gauge(registry, (name, help));
         let users = "Users who have a live session whose last access token was a JWT";
         let made = Self {
-            lanes: Lane::register(registry, &sources.store)?,
+            shards: Lane::register(registry, &sources.store)?,
             sources,
             percentage: whole("rollout_percentage", "The share of users who are given JWTs.")?,
             jwt_enabled: whole("rollout_jwt_enabled", "Whether JWTs are minted at all: 1 or 0.")?,
@@ -134,7 +134,7 @@ impl StandingMetrics {
         self.acquired.0.inc_by(since(&self.acquired.1, now.asked));
         let micros = since(&self.waited.1, now.waited_micros);
         self.waited.0.inc_by(Duration::from_micros(micros).as_secs_f64());
-        for (lane, (_, figures)) in self.lanes.iter().zip(self.sources.store.lanes()) {
+        for (lane, (_, figures)) in self.shards.iter().zip(self.sources.store.shards()) {
             lane.batches.0.inc_by(since(&lane.batches.1, figures.batches));
             lane.operations.0.inc_by(since(&lane.operations.1, figures.operations));
             lane.failures.0.inc_by(since(&lane.failures.1, figures.failures));
@@ -209,7 +209,7 @@ impl Lane {
             failures: follow(&failures, name),
             waiting: waiting.with_label_values(&[name]),
         };
-        Ok(store.lanes().map(|(name, _)| lane(name)).into())
+        Ok(store.shards().map(|(name, _)| lane(name)).into())
     }
 }
 

@@ -22,16 +22,16 @@ struct Halves {
 impl Seen {
     /// Whether this proof was not seen before; from now on it was.
     pub(super) fn is_new(&self, session_id: SessionId, generation: Generation) -> bool {
-        let proof = (session_id, generation);
+        let receipt = (session_id, generation);
         // A panic elsewhere cannot leave the sets in a state that matters.
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if halves.young.contains(&proof) || halves.old.contains(&proof) {
+        if halves.young.contains(&receipt) || halves.old.contains(&receipt) {
             return false;
         }
         if halves.young.len() >= HALF {
             halves.old = std::mem::take(&mut halves.young);
         }
-        halves.young.insert(proof)
+        halves.young.insert(receipt)
     }
 }
 

@@ -12,23 +12,23 @@ use http::header::CONNECTION;
 use http::{HeaderValue, StatusCode, Version};
 use tower_http::cors::CorsLayer;
 
-use super::gate::Gate;
+use super::gate::AuthGate;
 use super::roles::{Access, ROUTES, Route};
 use crate::transport::limits::BODY_BYTES;
 
 /// Routes behind a gate.
 #[derive(Debug)]
-pub struct Guarded {
+pub struct RouteBuilder {
     router: Router,
-    gate: Arc<Gate>,
+    gate: Arc<AuthGate>,
     cors: CorsLayer,
     served: Vec<&'static str>,
 }
 
-impl Guarded {
+impl RouteBuilder {
     /// No route yet. `cors` says which other origins' pages may call what is the browser's.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, cors: CorsLayer) -> Self {
+    pub fn new(gate: Arc<AuthGate>, cors: CorsLayer) -> Self {
         Self { router: Router::new(), gate, cors, served: Vec::new() }
     }
 
@@ -102,9 +102,9 @@ mod tests {
             concurrent_streams: 10,
             idle_timeout: Duration::from_secs(10),
         };
-        let gate = Arc::new(Gate::new(Arc::new(Callers::anyone(None)), limits));
+        let gate = Arc::new(AuthGate::new(Arc::new(Callers::anyone(None)), limits));
         let cors = CorsLayer::new().allow_origin(HeaderValue::from_static("https://app.example"));
-        Guarded::new(gate, cors)
+        RouteBuilder::new(gate, cors)
             .route(&roles::REVOKE, |body: Bytes| async move { body.len().to_string() }, ())
             .route(&roles::LOGOUT, || async { "out" }, ())
             .into_router()

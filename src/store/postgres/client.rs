@@ -22,8 +22,8 @@ use super::error::{Failure, Kind};
 use super::settings::Options;
 use super::sql;
 use crate::store::StoreError;
-use crate::store::figures::Connections;
-use crate::store::lease::{Lease, Loans, confirm};
+use crate::store::connections::{ConnectionGuard, Connections, confirm};
+use crate::store::figures::ConnectionFigures;
 
 /// A statement with its arguments.
 pub(super) type Statement = Query<'static, Postgres, PgArguments>;
@@ -36,14 +36,14 @@ const ATTEMPTS: u32 = 4;
 
 /// The way to a database.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Client {
     options: Options,
     connect: PgConnectOptions,
     /// Whether a transaction pooler is in between, as far as is known.
     pooled: AtomicBool,
     /// Whether the database behind it knows the limits that a transaction is to begin with.
     knows_limits: OnceCell<bool>,
-    loans: OnceCell<Loans<Postgres>>,
+    connections: OnceCell<Connections<Postgres>>,
     /// How often a connection was asked for, and how long that took, in microseconds.
     asked: AtomicU64,
     waited: AtomicU64,
@@ -59,21 +59,21 @@ pub(super) struct Fetched {
 
 /// When a failed operation may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
+pub(super) enum RetryMode {
     /// It only reads: whenever its connection failed.
     Reading,
     /// It writes: only if it certainly did not take effect.
     Writing,
 }
 
-impl Link {
+impl Client {
     pub(super) fn new(options: Options, connect: PgConnectOptions, pooled: bool) -> Self {
         Self {
             options,
             connect,
             pooled: AtomicBool::new(pooled),
             knows_limits: OnceCell::new(),
-            loans: OnceCell::new(),
+            connections: OnceCell::new(),
             asked: AtomicU64::new(0),
             waited: AtomicU64::new(0),
         }
@@ -82,10 +82,10 @@ impl Link {
     /// Runs a statement that `build` makes, as one step of its own.
     pub(super) async fn fetch(
         &self,
-        again: Again,
+        retry: RetryMode,
         build: impl Fn() -> Result<Statement, StoreError>,
     ) -> Result<Vec<PgRow>, StoreError> {
-        Ok(self.attempt(again, || self.fetch_once(&build)).await?.rows)
+        Ok(self.attempt(retry, || self.fetch_once(&build)).await?.rows)
     }
 
     /// Runs a statement that changes rows, as one step of its own. How many it changed.
@@ -93,7 +93,7 @@ impl Link {
         &self,
         build: impl Fn() -> Result<Statement, StoreError>,
     ) -> Result<u64, StoreError> {
-        Ok(self.attempt(Again::Writing, || self.fetch_once(&build)).await?.changed)
+        Ok(self.attempt(RetryMode::Writing, || self.fetch_once(&build)).await?.changed)
     }
 
     /// As [`Self::fetch`], but only once, without a limit of time, and with all that is known of
@@ -103,13 +103,13 @@ impl Link {
         build: impl Fn() -> Result<Statement, StoreError>,
     ) -> Result<Fetched, Failure> {
         let statement = build()?;
-        let mut lease = self.lease().await?;
+        let mut connection = self.acquire().await?;
         let fetched = if self.is_pooled() {
-            self.fetch_in_transaction(&mut lease, None, statement).await
+            self.fetch_in_transaction(&mut connection, None, statement).await
         } else {
-            collect(&mut lease, statement).await
+            collect(&mut connection, statement).await
         };
-        settle(lease, fetched)
+        settle(connection, fetched)
     }
 
     /// Runs a statement that reads much of a table, and so is planned for what is there.
@@ -119,12 +119,12 @@ impl Link {
     ) -> Result<Vec<PgRow>, StoreError> {
         let once = || async {
             let statement = build()?;
-            let mut lease = self.lease().await?;
+            let mut connection = self.acquire().await?;
             let surveyed =
-                self.fetch_in_transaction(&mut lease, Some(sql::PLAN_FREELY), statement).await;
-            settle(lease, surveyed)
+                self.fetch_in_transaction(&mut connection, Some(sql::PLAN_FREELY), statement).await;
+            settle(connection, surveyed)
         };
-        Ok(self.attempt(Again::Reading, once).await?.rows)
+        Ok(self.attempt(RetryMode::Reading, once).await?.rows)
     }
 
     /// Runs a statement in a transaction of its own, after what sets that transaction up.
@@ -164,7 +164,7 @@ impl Link {
 
     /// In one message, since another one would be another round trip.
     fn begin_limited(&self) -> String {
-        let limits = limits(self.options.patience).map(|limit| format!("; SET LOCAL {limit}"));
+        let limits = limits(self.options.timeout).map(|limit| format!("; SET LOCAL {limit}"));
         format!("BEGIN{}", limits.concat())
     }
 
@@ -185,7 +185,7 @@ impl Link {
     /// Does `once` until it succeeds, cannot succeed, or has taken too long.
     pub(super) async fn attempt<T, F>(
         &self,
-        again: Again,
+        retry: RetryMode,
         once: impl Fn() -> F,
     ) -> Result<T, StoreError>
     where
@@ -195,27 +195,27 @@ impl Link {
             for _ in 1..ATTEMPTS {
                 match once().await {
                     Ok(done) => return Ok(done),
-                    Err(failure) => self.consider(failure, again)?,
+                    Err(failure) => self.classify(failure, retry)?,
                 }
             }
             once().await.map_err(|failure| failure.error)
         };
-        tokio::time::timeout(self.options.patience, attempts)
+        tokio::time::timeout(self.options.timeout, attempts)
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))
     }
 
-    fn consider(&self, failure: Failure, again: Again) -> Result<(), StoreError> {
+    fn classify(&self, failure: Failure, retry: RetryMode) -> Result<(), StoreError> {
         if failure.kind == Kind::Broken
-            && let Some(loans) = self.loans.get()
+            && let Some(connections) = self.connections.get()
         {
             // Where one connection broke, those that were idle at the time may have, too.
-            loans.suspect();
+            connections.revalidate_idle();
         }
         if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {
             tracing::warn!("a prepared statement was lost: taking the database for pooled");
         }
-        let unread = again == Again::Reading && failure.kind == Kind::Broken;
+        let unread = retry == RetryMode::Reading && failure.kind == Kind::Broken;
         if failure.is_undone() || unread { Ok(()) } else { Err(failure.error) }
     }
 
@@ -229,20 +229,20 @@ impl Link {
     }
 
     /// Takes a connection on loan.
-    pub(super) async fn lease(&self) -> Result<Lease<Postgres>, Failure> {
+    pub(super) async fn acquire(&self) -> Result<ConnectionGuard<Postgres>, Failure> {
         let begun = Instant::now();
-        let loans = self.loans.get_or_try_init(|| self.open()).await?;
-        let lease = loans.take().await;
+        let connections = self.connections.get_or_try_init(|| self.open()).await?;
+        let connection = connections.take().await;
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.waited.fetch_add(micros, Ordering::Relaxed);
-        Ok(lease?)
+        Ok(connection?)
     }
 
     /// Its connections as they stand now.
-    pub(super) fn connections(&self) -> Connections {
-        let (open, idle) = self.loans.get().map(Loans::figures).unwrap_or_default();
-        Connections {
+    pub(super) fn connections(&self) -> ConnectionFigures {
+        let (open, idle) = self.connections.get().map(Connections::figures).unwrap_or_default();
+        ConnectionFigures {
             open,
             idle,
             asked: self.asked.load(Ordering::Relaxed),
@@ -256,7 +256,7 @@ impl Link {
     }
 
     /// A connection of its own, whose statements may take as long as they need.
-    pub(super) async fn connection(&self) -> Result<PgConnection, sqlx::Error> {
+    pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         tokio::time::timeout(self.options.acquire_timeout, self.connect.connect())
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
@@ -264,13 +264,13 @@ impl Link {
 
     /// Ends all connections, once those at work are done.
     pub(super) async fn close(&self) {
-        if let Some(loans) = self.loans.get() {
+        if let Some(connections) = self.connections.get() {
             // Who is still at work by then has given up waiting for its answer.
-            let _ = tokio::time::timeout(self.options.patience, loans.close()).await;
+            let _ = tokio::time::timeout(self.options.timeout, connections.close()).await;
         }
     }
 
-    async fn open(&self) -> Result<Loans<Postgres>, Failure> {
+    async fn open(&self) -> Result<Connections<Postgres>, Failure> {
         let finding = tokio::time::timeout(self.options.acquire_timeout, self.find_pooler());
         let timeout = |_| StoreError::Unavailable("no connection was made in time".into());
         finding.await.map_err(timeout)??;
@@ -279,13 +279,13 @@ impl Link {
             .acquire_timeout(self.options.acquire_timeout)
             .test_before_acquire(false)
             .before_acquire(|connection, _| Box::pin(async { Ok(confirm(connection).await) }));
-        let limit = self.options.patience;
+        let limit = self.options.timeout;
         let options = if self.is_pooled() {
             options
         } else {
             options.after_connect(move |connection, _| Box::pin(set_up(connection, limit)))
         };
-        Ok(Loans::of(options.connect_lazy_with(self.connect.clone())))
+        Ok(Connections::of(options.connect_lazy_with(self.connect.clone())))
     }
 
     async fn find_pooler(&self) -> Result<(), Failure> {
@@ -319,13 +319,13 @@ async fn collect(
 /// Gives the connection back if it is sound. After a failure there may be a transaction in it that
 /// is yet to be undone.
 pub(super) fn settle<T>(
-    lease: Lease<Postgres>,
+    connection: ConnectionGuard<Postgres>,
     result: Result<T, sqlx::Error>,
 ) -> Result<T, Failure> {
     let result = result.map_err(Failure::from);
     match &result {
-        Ok(_) => lease.give_back(),
-        Err(failure) if !failure.breaks_connection() => lease.retire(),
+        Ok(_) => connection.release(),
+        Err(failure) if !failure.breaks_connection() => connection.close(),
         Err(_) => {}
     }
     result
@@ -363,9 +363,9 @@ fn is_of_value(code: Option<&str>) -> bool {
 }
 
 /// What limits a statement. The server itself gives up what nobody waits for any more.
-fn limits(patience: Duration) -> [String; 2] {
+fn limits(timeout: Duration) -> [String; 2] {
     [
-        format!("statement_timeout = {}", patience.as_millis()),
+        format!("statement_timeout = {}", timeout.as_millis()),
         format!("lock_timeout = {}", HELD.as_millis()),
     ]
 }
