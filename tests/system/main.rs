@@ -54,4 +54,5 @@ mod stolen;
 mod traces;
 mod unread;
 mod vectors;
+mod verdicts;
 mod verifiers;

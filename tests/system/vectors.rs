@@ -1,7 +1,8 @@
 //! Access tokens, good and bad, and the verdict on each.
 //!
-//! They are made with the live secret when the test runs, since time decides about many. Every
-//! difference between a verifier and `ValidateToken` is listed with its vector and told in
+//! They are made for a secret and a moment, since time decides about many: for the live secret and
+//! the moment of the test, or for those of `clients/vectors` (see `verdicts.rs`). Every difference
+//! between a library and `ValidateToken` is listed with its vector and told in
 //! `docs/verifying-locally.md`; any other one fails the test.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,10 +42,31 @@ const HEADER: &str = r#"{"alg":"HS256","typ":"at+jwt"}"#;
 /// Signs vectors.
 struct Signer<'a> {
     secret: &'a str,
+    /// The moment that the vectors are judged at, in seconds.
+    now: i64,
     vectors: Vec<Vector>,
 }
 
-impl Signer<'_> {
+impl<'a> Signer<'a> {
+    fn new(secret: &'a str, now: i64) -> Self {
+        Self { secret, now, vectors: Vec::new() }
+    }
+
+    /// That moment, and more or less.
+    fn at(&self, more: i64) -> i64 {
+        self.now + more
+    }
+
+    /// Claims that are good for an hour, and further ones.
+    fn with(&self, further: &str) -> String {
+        let (iat, exp) = (self.at(-1), self.at(3600));
+        format!(r#"{{"sub":"alice","iat":{iat},"exp":{exp},"type":"access"{further}}}"#)
+    }
+
+    fn good(&self) -> String {
+        self.with("")
+    }
+
     fn add(
         &mut self,
         name: &'static str,
@@ -75,7 +97,7 @@ impl Signer<'_> {
         expected: Reason,
         differs: &'static [&'static str],
     ) {
-        let token = sign(hmac::HMAC_SHA256, self.secret, header, good().as_bytes());
+        let token = sign(hmac::HMAC_SHA256, self.secret, header, self.good().as_bytes());
         self.add(name, token, expected, differs);
     }
 }
@@ -90,26 +112,21 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Now, in seconds, and more or less.
+/// Now, in seconds.
 #[expect(clippy::disallowed_methods, reason = "the verifiers' clock is the real one, too")]
-fn at(more: i64) -> i64 {
+fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    i64::try_from(now).unwrap() + more
+    i64::try_from(now).unwrap()
 }
 
-/// Claims that are good for an hour, and further ones.
-fn with(further: &str) -> String {
-    let (iat, exp) = (at(-1), at(3600));
-    format!(r#"{{"sub":"alice","iat":{iat},"exp":{exp},"type":"access"{further}}}"#)
-}
-
-fn good() -> String {
-    with("")
-}
-
-/// Every vector, made with that secret; `minted` is a token of the service.
+/// Every vector, made with that secret and to be judged now; `minted` is a token of the service.
 pub(crate) fn all(secret: &str, minted: &str) -> Vec<Vector> {
-    let mut signer = Signer { secret, vectors: Vec::new() };
+    all_at(secret, minted, now())
+}
+
+/// As [`all`], to be judged at that moment.
+pub(crate) fn all_at(secret: &str, minted: &str, now: i64) -> Vec<Vector> {
+    let mut signer = Signer::new(secret, now);
     signer.add("minted", minted.into(), GOOD, NONE);
     times(&mut signer);
     claims(&mut signer);
@@ -122,60 +139,72 @@ pub(crate) fn all(secret: &str, minted: &str) -> Vec<Vector> {
 fn times(signer: &mut Signer<'_>) {
     let claim = |more: &str| format!(r#"{{"sub":"alice","type":"access"{more}}}"#);
     let exp = |value: &str| claim(&format!(r#","exp":{value}"#));
-    let number = |more: i64| at(more).to_string();
-    signer.claims("good", &good(), GOOD, NONE);
+    let now = signer.now;
+    let number = |more: i64| (now + more).to_string();
+    signer.claims("good", &signer.good(), GOOD, NONE);
     signer.claims("expired", &exp(&number(-3600)), Reason::Expired, NONE);
     signer.claims("expired a second ago", &exp(&number(-1)), Reason::Expired, NONE);
     signer.claims("exp is now", &exp(&number(0)), Reason::Expired, NONE);
     signer.claims("exp is 0", &exp("0"), Reason::Expired, NONE);
     signer.claims("exp is negative", &exp("-1"), Reason::Expired, NONE);
-    signer.claims("exp has a fraction", &exp(&format!("{}.5", at(3600))), GOOD, NONE);
+    signer.claims("exp has a fraction", &exp(&format!("{}.5", signer.at(3600))), GOOD, NONE);
     signer.claims("exp as an exponent", &exp("4e9"), GOOD, NONE);
     signer.claims("exp is huge", &exp("1e300"), GOOD, NONE);
     signer.claims(
         "exp is a string",
-        &exp(&format!("\"{}\"", at(3600))),
+        &exp(&format!("\"{}\"", signer.at(3600))),
         Reason::Malformed,
         &["PyJWT"],
     );
     signer.claims("exp is null", &exp("null"), Reason::Malformed, NONE);
     signer.claims("exp is true", &exp("true"), Reason::Malformed, NONE);
     signer.claims("exp is missing", &claim(""), Reason::Malformed, ALL);
-    signer.claims("nbf is now", &with(&format!(r#","nbf":{}"#, at(0))), GOOD, NONE);
-    let later = at(3600);
+    signer.claims("nbf is now", &signer.with(&format!(r#","nbf":{}"#, signer.at(0))), GOOD, NONE);
+    let later = signer.at(3600);
     let not_yet = Reason::NotYetValid;
-    signer.claims("nbf lies ahead", &with(&format!(r#","nbf":{later}"#)), not_yet, NONE);
-    signer.claims("nbf is a string", &with(r#","nbf":"x""#), Reason::Malformed, NONE);
-    let payload = with("").replace(&format!("\"iat\":{}", at(-1)), &format!("\"iat\":{later}"));
+    signer.claims("nbf lies ahead", &signer.with(&format!(r#","nbf":{later}"#)), not_yet, NONE);
+    signer.claims("nbf is a string", &signer.with(r#","nbf":"x""#), Reason::Malformed, NONE);
+    let payload =
+        signer.with("").replace(&format!("\"iat\":{}", signer.at(-1)), &format!("\"iat\":{later}"));
     signer.claims("iat lies ahead", &payload, not_yet, JAVASCRIPT);
-    let both = format!(r#","nbf":{later},"exp":{}"#, at(-10));
+    let both = format!(r#","nbf":{later},"exp":{}"#, signer.at(-10));
     signer.claims("expired before nbf", &claim(&both), Reason::Expired, NONE);
     let twice =
-        |first: i64, last: i64| claim(&format!(r#","exp":{},"exp":{}"#, at(first), at(last)));
+        |first: i64, last: i64| claim(&format!(r#","exp":{},"exp":{}"#, now + first, now + last));
     signer.claims("exp twice, the last one good", &twice(-10, 3600), GOOD, NONE);
     signer.claims("exp twice, the last one over", &twice(3600, -10), Reason::Expired, NONE);
 }
 
 fn claims(signer: &mut Signer<'_>) {
-    let exp = at(3600);
+    let exp = signer.at(3600);
     let malformed = Reason::Malformed;
     signer.claims("sub is missing", &format!(r#"{{"exp":{exp},"type":"access"}}"#), malformed, ALL);
     let number = format!(r#"{{"sub":7,"exp":{exp},"type":"access"}}"#);
     signer.claims("sub is a number", &number, malformed, JAVASCRIPT);
-    signer.claims("type is refresh", &with(r#","type":"refresh""#), Reason::WrongType, ALL);
+    signer.claims("type is refresh", &signer.with(r#","type":"refresh""#), Reason::WrongType, ALL);
     let untyped = format!(r#"{{"sub":"alice","exp":{exp}}}"#);
     signer.claims("type is missing", &untyped, Reason::WrongType, ALL);
-    signer.claims("aud unasked for", &with(r#","aud":"api""#), GOOD, &["PyJWT"]);
-    signer.claims("jti is a number", &with(r#","jti":7"#), malformed, JAVASCRIPT);
-    signer.claims("iss unasked for", &with(r#","iss":"https://elsewhere""#), GOOD, NONE);
-    signer.claims("further claims", &with(r#","role":{"a":[1,null]},"ü":"🦀\u0000""#), GOOD, NONE);
+    signer.claims("aud unasked for", &signer.with(r#","aud":"api""#), GOOD, &["PyJWT"]);
+    signer.claims("jti is a number", &signer.with(r#","jti":7"#), malformed, JAVASCRIPT);
+    signer.claims("iss unasked for", &signer.with(r#","iss":"https://elsewhere""#), GOOD, NONE);
+    signer.claims(
+        "further claims",
+        &signer.with(r#","role":{"a":[1,null]},"ü":"🦀\u0000""#),
+        GOOD,
+        NONE,
+    );
     signer.claims(
         "NaN in the payload",
-        &with(r#","x":NaN"#),
+        &signer.with(r#","x":NaN"#),
         malformed,
         &["PyJWT", "jsonwebtoken"],
     );
-    signer.claims("payload cut off", good().trim_end_matches('}'), malformed, &["jsonwebtoken"]);
+    signer.claims(
+        "payload cut off",
+        signer.good().trim_end_matches('}'),
+        malformed,
+        &["jsonwebtoken"],
+    );
     signer.claims("payload is an array", "[]", malformed, &["jsonwebtoken"]);
     signer.claims("payload is empty", "", malformed, NONE);
 }
@@ -206,7 +235,7 @@ fn headers(signer: &mut Signer<'_>) {
 
 fn signatures(signer: &mut Signer<'_>, minted: &str) {
     let bad = Reason::BadSignature;
-    let (secret, payload) = (signer.secret, good());
+    let (secret, payload) = (signer.secret, signer.good());
     let hs512 = r#"{"alg":"HS512","typ":"at+jwt"}"#;
     let token = sign(hmac::HMAC_SHA512, secret, hs512, payload.as_bytes());
     signer.add("HS512 with the same secret", token, bad, NONE);
@@ -244,23 +273,24 @@ fn shapes(signer: &mut Signer<'_>) {
     }
     let encrypted = encode(r#"{"alg":"dir","enc":"A256GCM"}"#);
     signer.add("JWE", format!("{encrypted}..{0}.{0}.{0}", encode([7; 12])), malformed, NONE);
-    let inner = sign(hmac::HMAC_SHA256, signer.secret, HEADER, good().as_bytes());
+    let inner = sign(hmac::HMAC_SHA256, signer.secret, HEADER, signer.good().as_bytes());
     signer.claims("a token in a token", &inner, malformed, &["jsonwebtoken"]);
 }
 
 /// As [`all`], and with them tokens of a size or depth that nobody means well with.
 pub(crate) fn all_and_monsters(secret: &str, minted: &str) -> Vec<Vector> {
     let mut vectors = all(secret, minted);
-    vectors.extend(monsters(secret));
+    vectors.extend(monsters_at(secret, now()));
     vectors
 }
 
-fn monsters(secret: &str) -> Vec<Vector> {
-    let mut signer = Signer { secret, vectors: Vec::new() };
+/// Tokens of a size or depth that nobody means well with, to be judged at that moment.
+pub(crate) fn monsters_at(secret: &str, now: i64) -> Vec<Vector> {
+    let mut signer = Signer::new(secret, now);
     let (malformed, wide) = (Reason::Malformed, "x".repeat(60_000));
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
-    signer.claims("deep claims", &with(&format!(r#","x":{deep}"#)), malformed, NONE);
-    signer.claims("wide claims", &with(&format!(r#","x":"{wide}""#)), malformed, NONE);
+    signer.claims("deep claims", &signer.with(&format!(r#","x":{deep}"#)), malformed, NONE);
+    signer.claims("wide claims", &signer.with(&format!(r#","x":"{wide}""#)), malformed, NONE);
     let header = format!(r#"{{"alg":"HS256","typ":"at+jwt","x":{deep}}}"#);
     signer.header("a deep header", &header, GOOD, NONE);
     signer.add("a mebibyte", "x".repeat(1 << 20), malformed, NONE);
