@@ -123,7 +123,7 @@ async fn authority(folder: &tempfile::TempDir, ring: KeyRing) -> Authority {
     };
     let access_lifetime = Duration::from_mins(30);
     let policy = TokenPolicy { rotation, access_lifetime, issuer: None, leeway: Duration::ZERO };
-    let store = Arc::new(Store::new(rows, rotation, policy.reach()));
+    let store = Arc::new(Store::new(rows, rotation, policy.revocation_retention()));
     let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(NOW)));
     let entropy = Arc::new(SeededEntropy::new(7));
     let revocations =
