@@ -1,12 +1,13 @@
-//! Changes to stored sessions: read together, judged one after the other, written together.
+//! Changes to stored sessions: load them together, judge them one after another, write them
+//! together.
 //!
-//! Most are refreshes of which it can be presumed that they rotate the current token of a live
-//! session. Those are written first, on that condition; whoever is not as presumed is read and
-//! judged. Why: `docs/adr/0002-two-stores.md`.
+//! Most changes are refreshes that rotate the current token of a live session. They are written
+//! first, with that assumption in the `WHERE` clause. Rows that do not match are loaded and judged.
+//! The reasons are in `docs/adr/0002-two-stores.md`.
 //!
-//! Changes of one session in one batch are folded in the order of their arrival, so fifty
-//! simultaneous refreshes of one token are one read and one write. Each write is a
-//! compare-and-swap by revision; whoever loses it is read and judged again.
+//! Changes of one session in one batch are applied in the order of their arrival, so fifty
+//! simultaneous refreshes of one token cost one read and one write. Each write is a
+//! compare-and-swap by revision. A change that loses the swap is loaded and judged again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,47 +21,47 @@ use crate::token::refresh::RefreshToken;
 use crate::token::rotation::{self, Policy, Verdict};
 use crate::token::session::{RevocationReason, Revoked, Session};
 
-/// How often a change is judged anew after other replicas changed its row in between. Each
-/// attempt that fails means that another one succeeded.
+/// The number of times a change is judged again after another replica changed its row in between.
+/// Each failed attempt means that another change succeeded.
 const ATTEMPTS: usize = 16;
 
-/// How many sessions of a batch may turn out to be held by others' transactions. Each costs all
-/// that wait the time until the database gives it up.
-const HELD: usize = 2;
+/// The number of sessions in a batch that may turn out to be locked by other transactions. Each one
+/// makes the whole batch wait until the database gives up on its lock.
+const MAX_LOCKED: usize = 2;
 
-/// By what changes are judged.
+/// The rules that decide about changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     /// How refresh tokens are rotated, and how long sessions live.
     pub(super) policy: Policy,
-    /// How long after a revocation an access token of the session can still be in use.
+    /// The time after a revocation during which an access token of the session can still be in use.
     pub(super) revocation_retention: Duration,
 }
 
 /// A change to one session.
 #[derive(Debug)]
 pub(super) enum SessionChange {
-    /// A refresh token presented.
+    /// A client presented a refresh token.
     Refresh(Refresh),
-    /// A session to end.
+    /// A caller ends a session.
     Revoke(Ending),
 }
 
-/// A session to end.
+/// A request to end a session.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) session_id: SessionId,
-    /// Only if this token's MAC is right.
+    /// If set, the session ends only if this token's MAC is correct.
     pub(super) token: Option<RefreshToken>,
     pub(super) now: Timestamp,
     pub(super) reason: RevocationReason,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug)]
 pub(super) enum Changed {
     Refreshed(Refreshed),
-    /// The session, if it was live until now.
+    /// The session, if this change ended it. `None` if it had ended before or does not exist.
     Revoked(Option<Session>),
 }
 
@@ -79,7 +80,7 @@ impl SessionChange {
         }
     }
 
-    /// The rotation that this most probably is, where all that it takes is known.
+    /// Returns the rotation that this change most likely is, if everything that it needs is known.
     fn try_optimistic(&self, policy: &Policy, lineages: &Lineages) -> Option<OptimisticRotation> {
         let Self::Refresh(Refresh { presented, seed, now, rollout }) = self else {
             return None;
@@ -120,7 +121,7 @@ fn apply_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Sessio
     Some(session.clone())
 }
 
-/// Makes a batch of changes.
+/// Applies a batch of changes and returns one result for each, in order.
 pub(super) async fn make(
     rows: &dyn Rows,
     rules: &Rules,
@@ -128,7 +129,7 @@ pub(super) async fn make(
     changes: Vec<SessionChange>,
 ) -> Vec<Result<Changed, StoreError>> {
     let mut results = try_optimistic(rows, rules, lineages, &changes).await;
-    let mut held = 0;
+    let mut locked = 0;
     for _ in 0..ATTEMPTS {
         let unsettled: Vec<usize> = (0..changes.len()).filter(|&i| results[i].is_none()).collect();
         if unsettled.is_empty() {
@@ -136,7 +137,7 @@ pub(super) async fn make(
         }
         let mut batches = vec![unsettled];
         while let Some(batch) = batches.pop() {
-            let attempted = if held < HELD {
+            let attempted = if locked < MAX_LOCKED {
                 attempt(rows, rules, lineages, &changes, &batch).await
             } else {
                 Err(StoreError::Locked)
@@ -147,14 +148,15 @@ pub(super) async fn make(
                         results[i] = Some(Ok(changed));
                     }
                 }
-                // It is about one session's row: let that one fail alone.
+                // One session's row causes this error. Retry session by session, so that only that
+                // session fails.
                 Err(StoreError::Inconsistent(_) | StoreError::Locked)
-                    if held < HELD && by_session(&changes, &batch).len() > 1 =>
+                    if locked < MAX_LOCKED && by_session(&changes, &batch).len() > 1 =>
                 {
                     batches.extend(by_session(&changes, &batch).into_values());
                 }
                 Err(error) => {
-                    held += usize::from(matches!(error, StoreError::Locked));
+                    locked += usize::from(matches!(error, StoreError::Locked));
                     for i in batch {
                         results[i] = Some(Err(error.clone()));
                     }
@@ -162,11 +164,13 @@ pub(super) async fn make(
             }
         }
     }
-    let contended = || Err(StoreError::Unavailable("the session is changed too often".into()));
+    let contended =
+        || Err(StoreError::Unavailable("the session was changed by others too often".into()));
     results.into_iter().map(|result| result.unwrap_or_else(contended)).collect()
 }
 
-/// Rotates at once what is presented by itself and is as presumed. Of all others it says nothing.
+/// Rotates the tokens that match the optimistic assumption, and returns their results. A change
+/// that shares its session with another one, or that does not match, gets no result here.
 async fn try_optimistic(
     rows: &dyn Rows,
     rules: &Rules,
@@ -189,7 +193,8 @@ async fn try_optimistic(
                 results[i] = session.map(|session| Ok(Changed::rotated(session, rotation)));
             }
         }
-        // It is about one session's row: each is judged, and that one fails by itself.
+        // One session's row causes this error. All changes are judged one by one below, and only
+        // that session fails.
         Err(StoreError::Inconsistent(_) | StoreError::Locked) => {}
         Err(error) => {
             for i in alone {
@@ -200,7 +205,7 @@ async fn try_optimistic(
     results
 }
 
-/// Reads, judges and writes once. Answers for those changes that are settled by it.
+/// Loads, judges and writes once. Returns the results of the changes that are settled.
 async fn attempt(
     rows: &dyn Rows,
     rules: &Rules,
@@ -232,8 +237,8 @@ async fn attempt(
     Ok(settled)
 }
 
-/// A batch's changes by their sessions, in the order of the ids, so that two batches never wait
-/// for each other in a circle.
+/// Groups a batch's changes by session. The order of the ids keeps two batches from waiting for
+/// each other in a circle.
 fn by_session(changes: &[SessionChange], batch: &[usize]) -> BTreeMap<SessionId, Vec<usize>> {
     let mut by_session = BTreeMap::<SessionId, Vec<usize>>::new();
     for &i in batch {

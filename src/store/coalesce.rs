@@ -1,9 +1,9 @@
-//! Coalescing: what many callers ask for at once goes to the database as one statement.
+//! Coalescing: concurrent requests of many callers become one statement for the database.
 //!
-//! Each lane has one worker, which takes *all* that waits the moment it is free. There is no
-//! timer, so a lone request waits for nobody, and under load a batch is whatever gathered while
-//! the one before was under way, and in the one turn that others are given first. Measurements
-//! behind it: `docs/adr/0002-two-stores.md`.
+//! Each shard has one worker. When the worker is free, it takes *all* waiting requests. There is no
+//! timer, so a lone request waits for no other request. Under load, a batch holds the requests that
+//! arrived while the previous batch ran, and those that arrive during one yield to other tasks.
+//! Measurements are in `docs/adr/0002-two-stores.md`.
 
 use std::fmt;
 use std::future::Future;
@@ -17,29 +17,29 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 
-/// How a [`Coalescer`] works.
+/// The settings of a [`Coalescer`].
 #[derive(Debug, Clone, Copy)]
 pub struct ShardSettings {
-    /// How many batches may be under way at once.
+    /// The number of batches that may run at the same time.
     pub shards: usize,
-    /// The most requests in a batch.
-    pub most: usize,
-    /// The most requests that may wait in a lane.
+    /// The maximum number of requests in a batch.
+    pub max_batch: usize,
+    /// The maximum number of requests that may wait in a shard. Further requests are refused.
     pub waiting: usize,
-    /// How long a caller waits for its answer.
+    /// The time that a caller waits for its answer.
     pub timeout: Duration,
 }
 
-/// What lanes have done, and what waits in them.
+/// Counters of all shards together, and the length of their queues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShardFigures {
-    /// Batches that were run.
+    /// The number of batches that were run.
     pub batches: u64,
-    /// Requests that were in them.
+    /// The number of requests in these batches.
     pub operations: u64,
-    /// Requests that failed, in a batch or before they came into one.
+    /// The number of requests that failed, in a batch or before they entered one.
     pub failures: u64,
-    /// Requests that wait.
+    /// The number of requests that wait now.
     pub waiting: u64,
 }
 
@@ -55,7 +55,7 @@ struct Job<Q, A> {
     answer: oneshot::Sender<Result<A, StoreError>>,
 }
 
-/// Gathers requests of one kind and runs them in batches.
+/// Collects requests of one kind and runs them in batches.
 pub struct Coalescer<Q, A> {
     shards: Vec<mpsc::Sender<Job<Q, A>>>,
     timeout: Duration,
@@ -64,12 +64,12 @@ pub struct Coalescer<Q, A> {
 
 impl<Q, A> fmt::Debug for Coalescer<Q, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Coalescer").field("lanes", &self.shards.len()).finish_non_exhaustive()
+        f.debug_struct("Coalescer").field("shards", &self.shards.len()).finish_non_exhaustive()
     }
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
-    /// Starts the lanes. `run` answers for a batch: one answer a request, in order.
+    /// Starts the shards. `run` executes a batch and returns one answer for each request, in order.
     pub fn start<F, R>(config: ShardSettings, run: F) -> Self
     where
         F: Fn(Vec<Q>) -> R + Send + Sync + 'static,
@@ -79,20 +79,20 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
         let tally = Arc::new(Tally::default());
         let start_shard = |_| {
             let (sender, receiver) = mpsc::channel(config.waiting);
-            tokio::spawn(work(receiver, config.most, Arc::clone(&run), Arc::clone(&tally)));
+            tokio::spawn(work(receiver, config.max_batch, Arc::clone(&run), Arc::clone(&tally)));
             sender
         };
         let shards = (0..config.shards).map(start_shard).collect();
         Self { shards, timeout: config.timeout, tally }
     }
 
-    /// Asks, and waits for the answer. Requests of the same `key` go through the same lane, so no
-    /// two batches of this process are at one row at once.
+    /// Sends a request and waits for the answer. Requests with the same `key` go through the same
+    /// shard, so two batches of this process never work on one row at the same time. If a caller
+    /// stops waiting, the other requests of its batch go on.
     ///
     /// # Errors
-    /// What `run` answers; [`StoreError::Overloaded`] where too many wait already;
-    /// [`StoreError::Unavailable`] where no answer came in time. A caller that stops waiting does
-    /// not stop its neighbours.
+    /// Returns the error of `run`, [`StoreError::Overloaded`] if the shard's queue is full, and
+    /// [`StoreError::Unavailable`] if no answer came in time.
     pub async fn ask(&self, key: usize, ask: Q) -> Result<A, StoreError> {
         let answer = self.wait(key, ask).await;
         if answer.is_err() {
@@ -107,12 +107,12 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
         shard.try_send(Job { ask, answer }).map_err(|_| StoreError::Overloaded)?;
         match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::Inconsistent("a batch was given up".into())),
+            Ok(Err(_)) => Err(StoreError::Inconsistent("a batch was abandoned".into())),
             Err(_) => Err(StoreError::Unavailable("no answer in time".into())),
         }
     }
 
-    /// What the lanes have done, and what waits in them now.
+    /// Returns the counters, and the number of requests that wait now.
     #[must_use]
     pub fn figures(&self) -> ShardFigures {
         let waiting: usize =
@@ -125,34 +125,35 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
         }
     }
 
-    /// Asks without waiting. A full lane drops it: only for what may be lost.
+    /// Sends a request without waiting for the answer. A full shard drops it, so use this only for
+    /// requests that may be lost.
     pub fn hint(&self, key: usize, ask: Q) {
         let (answer, _) = oneshot::channel();
         let shard = &self.shards[key % self.shards.len()];
-        // A hint is worth less than the work of keeping it while the database is behind.
+        // While the database is behind, dropping a hint is better than queueing it.
         let _ = shard.try_send(Job { ask, answer });
     }
 }
 
 async fn work<Q, A, F, R>(
     mut receiver: mpsc::Receiver<Job<Q, A>>,
-    most: usize,
+    max_batch: usize,
     run: Arc<F>,
     tally: Arc<Tally>,
 ) where
     F: Fn(Vec<Q>) -> R,
     R: Future<Output = Vec<Result<A, StoreError>>>,
 {
-    let mut jobs = Vec::with_capacity(most);
+    let mut jobs = Vec::with_capacity(max_batch);
     let mut alone = false;
-    while receiver.recv_many(&mut jobs, most).await > 0 {
-        // Requests come in bursts, and the first of one would go by itself: let those that are
-        // ready to ask do so. Not where the last one came alone: the runtime wakes another thread
-        // for whoever gives others their turn, which delays a lone request by more than its share.
+    while receiver.recv_many(&mut jobs, max_batch).await > 0 {
+        // Requests come in bursts. Without this yield, the first request of a burst would run in a
+        // batch by itself. The yield is skipped if the previous batch had one request: the runtime
+        // wakes another thread for it, which would delay a lone request.
         if !alone {
             tokio::task::yield_now().await;
         }
-        while jobs.len() < most
+        while jobs.len() < max_batch
             && let Ok(job) = receiver.try_recv()
         {
             jobs.push(job);
@@ -163,11 +164,11 @@ async fn work<Q, A, F, R>(
         tally.operations.fetch_add(count, Ordering::Relaxed);
         let (asks, answers): (Vec<_>, Vec<_>) =
             jobs.drain(..).map(|job| (job.ask, job.answer)).unzip();
-        // A panic must not take the lane, and everybody after it, down with it. Dropping the
-        // answers tells this batch's callers.
+        // A panic must not end the worker, because every later request of this shard would fail.
+        // Dropping the answers reports the failure to this batch's callers.
         if let Ok(results) = AssertUnwindSafe(run(asks)).catch_unwind().await {
             for (answer, result) in answers.into_iter().zip(results) {
-                // Its caller may have left; its neighbours have not.
+                // The caller may have stopped waiting. Its neighbours still get their answers.
                 let _ = answer.send(result);
             }
         }
@@ -180,7 +181,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     const SHARDS: ShardSettings =
-        ShardSettings { shards: 1, most: 10, waiting: 20, timeout: Duration::from_mins(1) };
+        ShardSettings { shards: 1, max_batch: 10, waiting: 20, timeout: Duration::from_mins(1) };
 
     fn gated() -> (Arc<Semaphore>, Coalescer<u32, (u32, usize)>) {
         let gate = Arc::new(Semaphore::new(0));
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_goes_together_and_answers_find_their_callers() {
+    async fn waiting_requests_share_a_batch_and_answers_find_their_callers() {
         let (gate, coalescer) = gated();
         let first = coalescer.ask(0, 0);
         let rest = async {
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_leaves_takes_nobody_with_it() {
+    async fn a_caller_that_leaves_does_not_stop_its_batch() {
         let (gate, coalescer) = gated();
         let leaving = tokio::time::timeout(Duration::from_millis(1), coalescer.ask(0, 1));
         let staying = coalescer.ask(0, 2);
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_lane_and_a_slow_one_say_so() {
+    async fn a_full_shard_and_a_slow_one_report_errors() {
         let (_gate, coalescer) = gated();
         let all = futures::future::join_all((0..40).map(|n| coalescer.ask(0, n))).await;
         let count = |overloaded: bool| {

@@ -1,4 +1,4 @@
-//! A session's columns as both databases keep them, and the way back to a session.
+//! Converts the columns of both databases to sessions, revocations and counts, and back.
 
 use super::StoreError;
 use super::figures::Census;
@@ -13,7 +13,7 @@ use crate::token::rollout::Percentage;
 use crate::token::seal::Sealed;
 use crate::token::session::{Lineage, Revocation, RevocationReason, Revoked, Session};
 
-/// The columns of a session, in the order in which both databases' adapters read them.
+/// The columns of a session, in the order in which both adapters read them.
 macro_rules! session_columns {
     () => {
         "id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key, \
@@ -23,7 +23,7 @@ macro_rules! session_columns {
 }
 pub(super) use session_columns;
 
-/// A row's columns, as [`session_columns`] orders them.
+/// The columns of one row, in the order of [`session_columns`].
 #[derive(Debug)]
 pub(super) struct Columns {
     pub(super) id: SessionId,
@@ -49,10 +49,11 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The session that they say.
+    /// Converts the columns to a session.
     ///
     /// # Errors
-    /// Where a column holds what this version never writes.
+    /// Returns [`StoreError::Inconsistent`] if a column holds a value that this version never
+    /// writes.
     pub(super) fn into_row(self) -> Result<Row, StoreError> {
         let revoked = self.revoked()?;
         let auth_method = self.auth_method()?;
@@ -81,7 +82,7 @@ impl Columns {
         Ok(Some(Revoked { at, reason }))
     }
 
-    /// Sessions of before there was a choice were given JWTs.
+    /// Returns JWT for sessions that are older than the column `auth_method`.
     fn auth_method(&self) -> Result<AuthMethod, StoreError> {
         self.auth_method.as_deref().map_or(Ok(AuthMethod::Jwt), method)
     }
@@ -104,12 +105,12 @@ impl Columns {
     }
 }
 
-/// A share of users as both databases keep it.
+/// Converts a stored percentage of users.
 pub(super) fn percentage(number: i64) -> Result<Percentage, StoreError> {
     Percentage::new(number).map_err(|_| undecodable("percentage"))
 }
 
-/// A user's live sessions of one kind: user, kind, how many.
+/// Converts a row of user, kind of access token, and number of live sessions.
 pub(super) fn live_sessions(row: (String, String, i64)) -> Result<LiveSessions, StoreError> {
     let (user_id, auth_method, count) = row;
     Ok(LiveSessions {
@@ -119,7 +120,7 @@ pub(super) fn live_sessions(row: (String, String, i64)) -> Result<LiveSessions, 
     })
 }
 
-/// The live sessions of one kind: kind, users, sessions.
+/// Converts a row of kind of access token, number of users, and number of sessions.
 pub(super) fn census(row: (String, i64, i64)) -> Result<Census, StoreError> {
     let (auth_method, users, sessions) = row;
     Ok(Census {
@@ -133,20 +134,20 @@ fn method(name: &str) -> Result<AuthMethod, StoreError> {
     AuthMethod::from_stored(name).ok_or_else(|| undecodable("auth_method"))
 }
 
-/// A session's grant as both databases keep it.
+/// Serializes a session's grant for its column.
 ///
 /// # Errors
-/// Where it has no JSON form.
+/// Returns [`StoreError::Inconsistent`] if the grant has no JSON form.
 pub(super) fn granted(session: &Session) -> Result<String, StoreError> {
     serde_json::to_string(&session.grant).map_err(|_| undecodable("granted"))
 }
 
-/// The reason's name, if the session is revoked.
+/// Returns the name of the revocation's reason, if the session is revoked.
 pub(super) fn reason(session: &Session) -> Option<&'static str> {
     session.revoked.map(|revoked| revoked.reason.as_str())
 }
 
-/// A revocation's columns.
+/// The columns of a revocation.
 #[derive(Debug)]
 pub(super) struct RevocationColumns {
     pub(super) session_id: SessionId,
@@ -158,10 +159,11 @@ pub(super) struct RevocationColumns {
 }
 
 impl RevocationColumns {
-    /// The row of the feed that they say.
+    /// Converts the columns to a row of the revocation feed.
     ///
     /// # Errors
-    /// Where a column holds what this version never writes.
+    /// Returns [`StoreError::Inconsistent`] if a column holds a value that this version never
+    /// writes.
     pub(super) fn into_recorded(self) -> Result<Recorded, StoreError> {
         let reason = RevocationReason::from_stored(&self.reason);
         let revocation = Revocation {
@@ -178,5 +180,5 @@ impl RevocationColumns {
 }
 
 pub(super) fn undecodable(column: &str) -> StoreError {
-    StoreError::Inconsistent(format!("a value of {column} is none that this version writes"))
+    StoreError::Inconsistent(format!("{column} holds a value that this version never writes"))
 }

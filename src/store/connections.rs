@@ -1,12 +1,14 @@
-//! Connections on loan, each of which comes back only if it is known to be sound.
+//! Connections that are reused without a ping, and closed unless they are known to be healthy.
 //!
-//! A connection whose statement was given up half-way (its server hangs, its caller left) would
-//! have to be read to the end before its next use, and that may take for ever. So unless it is
-//! given back on purpose it is closed, and another one is opened when one is needed.
+//! A statement may be abandoned half-way, because its server hangs or its caller left. Its
+//! connection would have to be read to the end before the next use, which can take for ever. So a
+//! [`ConnectionGuard`] that is dropped closes its connection, and only [`ConnectionGuard::release`]
+//! keeps it.
 //!
-//! One that was given back stays warm for whoever comes next. The pool would first ask its server
-//! whether it is ready: that is a round trip for each statement, and it competes with the next one.
-//! The pool keeps what it is good at: opening connections, and retiring those that are old or idle.
+//! A released connection is reused without a ping. sqlx's pool pings each connection when it is
+//! returned: one more round trip for each statement, which competes with the next statement. The
+//! pool still opens connections, and closes those that are too old or idle for too long.
+//! Measurements against the pool alone are in `docs/adr/0006-connections-and-migrations.md`.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -17,38 +19,37 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Database, Pool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long it may take to have a connection confirmed.
-const CONFIRMATION: Duration = Duration::from_millis(500);
-/// A connection that was idle for longer is asked whether it is still alive. One that was not is
-/// trusted.
-const TRUSTED: Duration = Duration::from_millis(250);
-/// How long a connection stays out of the pool at most, used or idle: then the pool looks at its
-/// age, and at how long it has been idle.
-const OUT: Duration = Duration::from_mins(1);
+/// The time limit of a ping.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
+/// A connection that was idle for longer than this is pinged before its next use.
+const TRUSTED_IDLE_TIME: Duration = Duration::from_millis(250);
+/// The maximum time that a connection stays out of the pool, used or idle. Then it goes back once,
+/// so that the pool can check its age and its idle time.
+const MAX_TIME_OUT_OF_POOL: Duration = Duration::from_mins(1);
 
-/// A pool's connections, and those of them that are warm.
+/// A pool's connections, and those that are ready for reuse.
 pub(super) struct Connections<DB: Database> {
     shared: Arc<Shared<DB>>,
-    /// One for each connection that may be in use. Who has one need not wait for the pool but to
-    /// open a connection.
+    /// One permit for each connection that may be in use. The holder of a permit never waits for
+    /// the pool, except to open a connection.
     places: Arc<Semaphore>,
     timeout: Duration,
 }
 
 struct Shared<DB: Database> {
     pool: Pool<DB>,
-    /// Those that were given back last lie on top.
+    /// A stack: the connection that was released last is reused first.
     idle: Mutex<Vec<IdleConnection<DB>>>,
 }
 
-/// A connection that was given back.
+/// A connection that was released.
 struct IdleConnection<DB: Database> {
     connection: PoolConnection<DB>,
     out_since: Instant,
     idle_since: Instant,
 }
 
-/// A connection on loan.
+/// A borrowed connection. Dropping it closes the connection; [`Self::release`] keeps it.
 pub(super) struct ConnectionGuard<DB: Database> {
     connection: Option<PoolConnection<DB>>,
     out_since: Instant,
@@ -58,23 +59,23 @@ pub(super) struct ConnectionGuard<DB: Database> {
 
 impl<DB: Database> fmt::Debug for Connections<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loans").field("pool", &self.shared.pool).finish_non_exhaustive()
+        f.debug_struct("Connections").field("pool", &self.shared.pool).finish_non_exhaustive()
     }
 }
 
 impl<DB: Database> Connections<DB> {
-    /// Lends what that pool opens.
+    /// Wraps a pool. All connections are then taken from here.
     pub(super) fn of(pool: Pool<DB>) -> Self {
-        let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+        let max = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
         let timeout = pool.options().get_acquire_timeout();
         let shared = Arc::new(Shared { pool, idle: Mutex::default() });
-        Self { shared, places: Arc::new(Semaphore::new(most)), timeout }
+        Self { shared, places: Arc::new(Semaphore::new(max)), timeout }
     }
 
-    /// Lends a connection.
+    /// Borrows a connection.
     ///
     /// # Errors
-    /// Where none comes free in time, or none can be opened.
+    /// Returns an error if no connection becomes free in time, or if none can be opened.
     pub(super) async fn take(&self) -> Result<ConnectionGuard<DB>, sqlx::Error> {
         let taking = tokio::time::timeout(self.timeout, self.find());
         taking.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
@@ -94,9 +95,10 @@ impl<DB: Database> Connections<DB> {
     async fn find_idle(&self) -> Option<IdleConnection<DB>> {
         loop {
             let mut found = self.shared.idle().pop()?;
-            if found.out_since.elapsed() > OUT {
+            if found.out_since.elapsed() > MAX_TIME_OUT_OF_POOL {
                 return_to_pool(found.connection);
-            } else if found.idle_since.elapsed() < TRUSTED || confirm(&mut *found.connection).await
+            } else if found.idle_since.elapsed() < TRUSTED_IDLE_TIME
+                || is_alive(&mut *found.connection).await
             {
                 return Some(found);
             } else {
@@ -105,18 +107,18 @@ impl<DB: Database> Connections<DB> {
         }
     }
 
-    /// Has the connections that are idle confirmed before they are used again.
+    /// Returns all idle connections to the pool, which pings them before their next use.
     pub(super) fn revalidate_idle(&self) {
         self.shared.idle().drain(..).for_each(|idle| return_to_pool(idle.connection));
     }
 
-    /// How many connections are open, and how many of them are idle.
+    /// Returns the number of open connections, and the number of idle ones among them.
     pub(super) fn figures(&self) -> (u64, u64) {
         let idle = self.shared.pool.num_idle() + self.shared.idle().len();
         (u64::from(self.shared.pool.size()), u64::try_from(idle).unwrap_or(u64::MAX))
     }
 
-    /// Ends all connections, once those at work are done.
+    /// Closes all connections, after the borrowed ones were returned.
     pub(super) async fn close(&self) {
         self.places.close();
         let closed = self.shared.pool.close();
@@ -130,13 +132,16 @@ impl<DB: Database> Shared<DB> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a connection warm. Answers with one that is to be retired instead, if there is any.
+    /// Keeps a connection for reuse. Returns a connection that should go back to the pool instead,
+    /// if there is one.
     fn keep(&self, kept: IdleConnection<DB>) -> Option<IdleConnection<DB>> {
         let mut idle = self.idle();
         if self.pool.is_closed() {
             return Some(kept);
         }
-        let cold = idle.first().is_some_and(|first| kept.idle_since - first.idle_since > OUT);
+        let cold = idle
+            .first()
+            .is_some_and(|first| kept.idle_since - first.idle_since > MAX_TIME_OUT_OF_POOL);
         let cold = cold.then(|| idle.remove(0));
         idle.push(kept);
         cold
@@ -144,15 +149,15 @@ impl<DB: Database> Shared<DB> {
 }
 
 impl<DB: Database> ConnectionGuard<DB> {
-    /// Gives a connection back to its pool, which asks whether it is ready; a transaction that was
-    /// left in it is undone by that.
+    /// Returns a connection to the pool. The pool pings it, which also rolls back a transaction
+    /// that was left open.
     pub(super) fn close(mut self) {
         if let Some(connection) = self.connection.take() {
             return_to_pool(connection);
         }
     }
 
-    /// Gives back a sound connection, in which nothing is left undone.
+    /// Keeps a healthy connection for reuse. Nothing may be left open in it.
     pub(super) fn release(mut self) {
         let Some(connection) = self.connection.take() else { return };
         let kept =
@@ -163,17 +168,17 @@ impl<DB: Database> ConnectionGuard<DB> {
     }
 }
 
-/// Gives a connection back to its pool.
+/// Returns a connection to its pool.
 fn return_to_pool<DB: Database>(mut connection: PoolConnection<DB>) {
-    // What the pool does on a drop, but with an end: it asks the server whether the connection is
-    // ready, and a server that never answers would keep its place taken.
+    // The pool does the same when the connection is dropped, but without a time limit: a server
+    // that never answers the ping would keep the connection's place taken.
     let returned = connection.return_to_pool();
-    tokio::spawn(tokio::time::timeout(CONFIRMATION, returned));
+    tokio::spawn(tokio::time::timeout(PING_TIMEOUT, returned));
 }
 
-/// Whether a connection is alive.
-pub(super) async fn confirm<C: Connection>(connection: &mut C) -> bool {
-    matches!(tokio::time::timeout(CONFIRMATION, connection.ping()).await, Ok(Ok(())))
+/// Pings a connection. Returns whether it answered in time.
+pub(super) async fn is_alive<C: Connection>(connection: &mut C) -> bool {
+    matches!(tokio::time::timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(())))
 }
 
 impl<DB: Database> Drop for ConnectionGuard<DB> {
@@ -187,16 +192,16 @@ impl<DB: Database> Drop for ConnectionGuard<DB> {
 impl<DB: Database> Deref for ConnectionGuard<DB> {
     type Target = DB::Connection;
 
-    #[expect(clippy::expect_used, reason = "it is taken only by what consumes the lease")]
+    #[expect(clippy::expect_used, reason = "only methods that consume the guard take it")]
     fn deref(&self) -> &Self::Target {
-        self.connection.as_ref().expect("a lease holds its connection")
+        self.connection.as_ref().expect("a guard holds its connection")
     }
 }
 
 impl<DB: Database> DerefMut for ConnectionGuard<DB> {
-    #[expect(clippy::expect_used, reason = "it is taken only by what consumes the lease")]
+    #[expect(clippy::expect_used, reason = "only methods that consume the guard take it")]
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.connection.as_mut().expect("a lease holds its connection")
+        self.connection.as_mut().expect("a guard holds its connection")
     }
 }
 
@@ -207,23 +212,23 @@ mod tests {
     use sqlx::sqlite::SqlitePoolOptions;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    fn connections(most: u32, timeout: Duration) -> Connections<Sqlite> {
-        let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(timeout);
+    fn connections(max: u32, timeout: Duration) -> Connections<Sqlite> {
+        let pool = SqlitePoolOptions::new().max_connections(max).acquire_timeout(timeout);
         Connections::of(pool.connect_lazy("sqlite::memory:").unwrap())
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn few_are_lent_to_many_who_all_get_one() {
+    async fn many_borrowers_share_few_connections() {
         let connections = Arc::new(connections(2, Duration::from_mins(1)));
-        let lent = Arc::new(AtomicU32::new(0));
+        let borrowed_now = Arc::new(AtomicU32::new(0));
         let borrow = |_| {
-            let (connections, lent) = (Arc::clone(&connections), Arc::clone(&lent));
+            let (connections, borrowed_now) = (Arc::clone(&connections), Arc::clone(&borrowed_now));
             tokio::spawn(async move {
-                let mut lease = connections.take().await.unwrap();
-                assert!(lent.fetch_add(1, Ordering::SeqCst) < 2);
-                lease.ping().await.unwrap();
-                lent.fetch_sub(1, Ordering::SeqCst);
-                lease.release();
+                let mut guard = connections.take().await.unwrap();
+                assert!(borrowed_now.fetch_add(1, Ordering::SeqCst) < 2);
+                guard.ping().await.unwrap();
+                borrowed_now.fetch_sub(1, Ordering::SeqCst);
+                guard.release();
             })
         };
         for borrowed in futures::future::join_all((0..200).map(borrow)).await {
@@ -234,14 +239,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_too_long_is_told() {
+    async fn waiting_too_long_is_an_error() {
         let connections = connections(1, Duration::from_millis(50));
         let _lease = connections.take().await.unwrap();
         assert!(matches!(connections.take().await, Err(sqlx::Error::PoolTimedOut)));
     }
 
     #[tokio::test]
-    async fn one_that_is_not_given_back_is_closed_and_leaves_its_place() {
+    async fn a_dropped_connection_is_closed_and_frees_its_place() {
         let connections = connections(1, Duration::from_mins(1));
         drop(connections.take().await.unwrap());
         assert_eq!(connections.figures(), (0, 0));
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_waits_for_those_at_work_and_lends_no_more() {
+    async fn closing_waits_for_borrowed_connections() {
         let connections = Arc::new(connections(2, Duration::from_mins(1)));
         let (first, second) =
             (connections.take().await.unwrap(), connections.take().await.unwrap());

@@ -1,29 +1,29 @@
-//! Why an operation of the store fails, by kind.
+//! The errors of the store, by kind.
 
-/// Why an operation failed. Nothing of it took effect, unless the database's answer was lost:
-/// every operation may be retried.
+/// Why an operation failed. A failed operation had no effect, unless the database's answer was
+/// lost. Every operation may be retried.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached, or did not answer in time.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
-    /// Another transaction holds a row of this operation, and did not let go in time.
-    #[error("another transaction holds a session's row")]
+    /// Another transaction holds a lock on a row of this operation, and did not release it in time.
+    #[error("another transaction holds a lock on the session's row")]
     Locked,
-    /// More operations wait than may.
-    #[error("too many operations wait for the database")]
+    /// Too many operations wait for the database already.
+    #[error("too many operations wait for the database already")]
     Overloaded,
-    /// The database refused this operation's data, or holds what this version cannot read.
-    #[error("the database and this version disagree: {0}")]
+    /// The database refused this operation's data, or holds data that this version cannot read.
+    #[error("the database refused the operation or holds unexpected data: {0}")]
     Inconsistent(String),
 }
 
 impl StoreError {
-    /// Its kind in one word.
+    /// Returns the kind in one word, for spans.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "unavailable",
-            Self::Locked => "held",
+            Self::Locked => "locked",
             Self::Overloaded => "overloaded",
             Self::Inconsistent(_) => "inconsistent",
         }

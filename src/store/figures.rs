@@ -1,4 +1,4 @@
-//! What an operator wants to know of a database, for metrics.
+//! The numbers of a database that become metrics.
 
 use std::fmt;
 
@@ -8,42 +8,43 @@ use super::StoreError;
 use crate::clock::Timestamp;
 use crate::token::method::AuthMethod;
 
-/// A database's figures. Every method only reads.
+/// The numbers of a database. Every method only reads.
 #[async_trait]
 pub trait Figures: fmt::Debug + Send + Sync + 'static {
-    /// The size of the table of sessions with its indexes, in bytes. On SQLite, of the file.
+    /// Returns the size of the table of sessions with its indexes, in bytes. On SQLite, returns the
+    /// size of the file.
     async fn size(&self) -> Result<u64, StoreError>;
 
-    /// When the row is due that a sweeper has to look at first. `None`: there is none.
+    /// Returns when the first row is due to be swept. `None` if there is no row.
     async fn first_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// The live sessions, counted. Reads the whole table.
+    /// Counts the live sessions. Reads the whole table.
     async fn census(&self, now: Timestamp) -> Result<Vec<Census>, StoreError>;
 
-    /// The connections to it, as they stand now.
+    /// Returns the state of the connections to the database.
     fn connections(&self) -> ConnectionFigures;
 }
 
-/// The live sessions of one kind.
+/// The number of live sessions with one kind of access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Census {
-    /// What kind of access token they were last given.
+    /// The kind of access token that these sessions were last given.
     pub auth_method: AuthMethod,
-    /// How many users have one.
+    /// The number of users who have such a session.
     pub users: u64,
-    /// How many there are.
+    /// The number of sessions.
     pub sessions: u64,
 }
 
-/// How many connections to the database are open and idle, and how long callers waited for one.
+/// The number of open and idle connections, and the time that callers waited for one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnectionFigures {
-    /// Those that are open.
+    /// Open connections.
     pub open: u64,
-    /// Those of them that nobody uses.
+    /// Open connections that are not in use.
     pub idle: u64,
-    /// How often one was asked for since the start.
+    /// The number of times a connection was requested since the start.
     pub asked: u64,
-    /// How long it took until one was there, in microseconds, added up since the start.
+    /// The total time that these requests waited, in microseconds.
     pub waited_micros: u64,
 }

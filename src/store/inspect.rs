@@ -1,4 +1,4 @@
-//! What a doctor asks a database. Nothing here changes anything, and no request needs it.
+//! The queries of `doctor`. They change nothing, and no request needs them.
 
 use std::fmt;
 
@@ -9,51 +9,52 @@ use super::{RolloutChange, StoreError};
 use crate::clock::Timestamp;
 use crate::token::key::StoredKey;
 
-/// A database as a doctor sees it. Every method only reads.
+/// A database that `doctor` examines. Every method only reads.
 #[async_trait]
 pub trait Inspect: fmt::Debug + Send + Sync + 'static {
-    /// Its clock and its manners.
+    /// Returns the database's clock and its write settings.
     async fn status(&self) -> Result<DatabaseStatus, StoreError>;
 
-    /// How its schema stands to this version.
+    /// Compares the database's schema with this version's.
     async fn schema(&self) -> Result<Schema, StoreError>;
 
-    /// How many rows a sweeper should have looked at before `due_before`; counts up to `most`.
-    async fn overdue(&self, due_before: Timestamp, most: u32) -> Result<u64, StoreError>;
+    /// Counts the rows that should have been swept before `due_before`, up to `limit`.
+    async fn overdue(&self, due_before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
-    /// All key pairs, in the order of their numbers.
+    /// Returns all key pairs, ordered by number.
     async fn stored_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
 
-    /// The roll-out's last change. `None`: there was none yet.
+    /// Returns the last change of the roll-out. `None` if there was no change yet.
     async fn rollout_change(&self) -> Result<Option<RolloutChange>, StoreError>;
 
-    /// Where it is, without anything secret.
+    /// Returns where the database is, without any secret.
     fn place(&self) -> Place;
 
-    /// Whether a transaction pooler is in between. Known once something was asked.
+    /// Returns whether a transaction pooler is between this service and the database. Known after
+    /// the first query.
     fn is_pooled(&self) -> bool;
 
-    /// Ends all connections.
+    /// Closes all connections.
     async fn close(&self);
 }
 
-/// A database's clock and manners.
+/// A database's clock and write settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseStatus {
-    /// What time it is there. `None`: it has no clock of its own.
+    /// The time by the database's clock. `None` if it has no clock of its own.
     pub now: Option<Timestamp>,
-    /// Whether it refuses to be written to, as a standby does.
+    /// Whether the database refuses writes, as a standby does.
     pub read_only: bool,
-    /// Whether a commit is on the disk before it is answered.
+    /// Whether a commit is on the disk before it is acknowledged.
     pub durable: bool,
 }
 
-/// Where a database is.
+/// The location of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// For people to read: `host:port/database`, or a file's path.
+    /// A text for people: `host:port/database`, or a file's path.
     pub text: String,
-    /// Whether a network lies in between that others may listen to.
+    /// Whether the connection crosses a network that others may listen to.
     pub remote: bool,
     /// Whether a connection without TLS is refused.
     pub tls_required: bool,

@@ -1,4 +1,4 @@
-//! What a database has to offer for signing keys.
+//! The storage of signing keys.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use crate::token::key::{KeyUse, StoredKey};
 /// Signing keys in a database. Every method is one atomic, durable step.
 #[async_trait]
 pub trait KeyRows: fmt::Debug + Send + Sync + 'static {
-    /// Stores a key. `false` where its number is taken: it is not stored. So of several who make
-    /// the next key at the same time, one does.
+    /// Stores a key. Returns `false`, and stores nothing, if its number is taken. So if several
+    /// replicas create the next key at the same time, one of them succeeds.
     async fn insert_key(&self, key: &StoredKey) -> Result<bool, StoreError>;
 
-    /// All keys, in the order of their numbers.
+    /// Returns all keys, ordered by number.
     async fn load_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
 
-    /// Lets a key sign tokens that live that long, unless it already may sign longer-lived ones.
+    /// Raises the life of the tokens that a key may sign. A life that is longer already stays.
     async fn raise_token_life(&self, number: i64, life: Duration) -> Result<(), StoreError>;
 
-    /// Has every key up to this number end at that moment, unless it is to end earlier. How many
-    /// now end there.
+    /// Sets the end of every key up to this number, unless a key ends earlier already. Returns how
+    /// many keys were changed.
     async fn end_keys(&self, up_to: i64, at: Timestamp) -> Result<u64, StoreError>;
 
-    /// Deletes these keys, and when they were last used. How many there were.
+    /// Deletes these keys and the records of their last use. Returns how many keys there were.
     async fn delete_keys(&self, kids: &[String]) -> Result<u64, StoreError>;
 
-    /// Records when keys were last seen at work, unless they were seen later. No name comes twice
+    /// Records when keys were last used, unless a later use is recorded. No key id may occur twice
     /// in one call.
     async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
 
-    /// When keys were last seen at work, whether stored here or not.
+    /// Returns when keys were last used, including keys that are not stored here.
     async fn key_uses(&self) -> Result<Vec<KeyUse>, StoreError>;
 }

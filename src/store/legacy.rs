@@ -1,4 +1,4 @@
-//! Sessions that were there before: the table of the product's auth-server, which is only read.
+//! Sessions from before this service: a table of the product's auth-server, which is only read.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,43 +15,43 @@ use crate::clock::Timestamp;
 use crate::token::id::UserId;
 use crate::token::legacy::LegacySession;
 
-/// The table's own name is the product's.
+/// Spans use this fixed name, because the real name of the table is a setting.
 const FIND: Operation = Operation { name: "find", table: "legacy_sessions" };
 
 const SHARDS: ShardSettings =
-    ShardSettings { shards: 2, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
+    ShardSettings { shards: 2, max_batch: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
 
-/// Which table holds the sessions, and which of its columns hold what.
+/// The legacy table and its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LegacyTable {
-    /// The table, perhaps with its schema.
+    /// The table, optionally with its schema.
     pub table: Identifier,
-    /// The column of the token: text, and indexed.
+    /// The column with the token: text, and indexed.
     pub token: Identifier,
-    /// The column of the user's id.
+    /// The column with the user's id.
     pub user: Identifier,
-    /// The column of the session's end.
+    /// The column with the session's end.
     pub expires: Identifier,
 }
 
-/// The name of a table or a column. Quoted it is one, whatever the database takes its words for.
+/// The name of a table or a column. Statements quote it, so a reserved word is a valid name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identifier(Vec<String>);
 
-/// Why a text is no [`Identifier`].
+/// The text is not a valid [`Identifier`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be letters, digits and underscores, at most 63 and no digit first")]
+#[error("must be letters, digits and underscores, at most 63, and must not begin with a digit")]
 pub struct InvalidIdentifier;
 
 impl Identifier {
-    /// How statements say it. Upper case stays upper case.
+    /// Returns the name as statements use it. Upper case stays upper case.
     #[must_use]
     pub fn quoted(&self) -> String {
         let parts: Vec<_> = self.0.iter().map(|part| format!("\"{part}\"")).collect();
         parts.join(".")
     }
 
-    /// Whether it names its schema, too.
+    /// Returns whether the name includes a schema.
     #[must_use]
     pub fn has_schema(&self) -> bool {
         self.0.len() > 1
@@ -62,7 +62,7 @@ impl FromStr for Identifier {
     type Err = InvalidIdentifier;
 
     fn from_str(text: &str) -> Result<Self, InvalidIdentifier> {
-        // What Postgres would cut off could become another name.
+        // Postgres cuts longer names off, and the rest could be the name of another table.
         const MAX_IDENTIFIER_BYTES: usize = 63;
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         let sound = |part: &str| {
@@ -82,16 +82,16 @@ impl fmt::Debug for Identifier {
     }
 }
 
-/// What came of a look-up: nothing, a session, or a row that cannot be read.
+/// The result of a look-up: nothing, a session, or an error because the row cannot be read.
 pub type Found = Result<Option<LegacySession>, StoreError>;
 
-/// A database with such a table. Never writes.
+/// A database with a legacy table. Never writes.
 #[async_trait]
 pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
-    /// Which kind of database it is.
+    /// Returns the kind of database.
     fn system(&self) -> System;
 
-    /// The sessions of these tokens: one answer a token, in order.
+    /// Looks up the sessions of these tokens, and returns one result for each token, in order.
     async fn find_legacy(
         &self,
         table: &LegacyTable,
@@ -99,7 +99,7 @@ pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Found>, StoreError>;
 }
 
-/// Sessions that were there before, to be looked up.
+/// Looks up legacy sessions.
 #[derive(Debug)]
 pub struct LegacySessions {
     system: System,
@@ -107,7 +107,7 @@ pub struct LegacySessions {
 }
 
 impl LegacySessions {
-    /// Those of that table.
+    /// Looks sessions up in that table.
     #[must_use]
     pub fn new(rows: Arc<dyn LegacyRows>, table: LegacyTable) -> Self {
         let (system, table) = (rows.system(), Arc::new(table));
@@ -123,31 +123,31 @@ impl LegacySessions {
         Self { system, loads }
     }
 
-    /// The session of a token. Look-ups that come at once share a statement.
+    /// Looks up the session of a token. Concurrent look-ups share a statement.
     ///
     /// # Errors
-    /// Where the database fails, or the row holds what is no session.
+    /// Returns an error if the database fails, or if the row does not describe a session.
     pub async fn find(&self, token: String) -> Found {
-        // Any spreading will do: the last character is as random as the others.
+        // Any byte spreads the tokens evenly. The last one is as random as the others.
         let shard = token.bytes().next_back().map_or(0, usize::from);
         spanned(self.system, FIND, self.loads.ask(shard, token)).await
     }
 }
 
-/// What a row's columns say.
+/// Converts a row's columns to a session.
 ///
 /// # Errors
-/// Where one is empty, or the user's id is none.
+/// Returns [`StoreError::Inconsistent`] if a column is null, or if the user's id is invalid.
 pub(super) fn session(user_id: Option<String>, expires_at: Option<Timestamp>) -> Found {
-    let unreadable = |what| StoreError::Inconsistent(format!("a legacy session's {what}"));
+    let unreadable = |what| StoreError::Inconsistent(format!("a legacy session {what}"));
     let user_id = user_id.and_then(|id| UserId::new(id).ok());
-    let user_id = user_id.ok_or_else(|| unreadable("user is none"))?;
-    let expires_at = expires_at.ok_or_else(|| unreadable("end is no moment"))?;
+    let user_id = user_id.ok_or_else(|| unreadable("has no valid user id"))?;
+    let expires_at = expires_at.ok_or_else(|| unreadable("has no valid end"))?;
     Ok(Some(LegacySession { user_id, expires_at }))
 }
 
-/// Puts the rows of an answer in the order of the question. A row answers only for exactly its
-/// own token, however the column is collated.
+/// Orders the rows of an answer like the tokens of the query. The comparison is exact, because the
+/// column's collation may match other tokens as well.
 pub(super) fn in_order(tokens: &[String], rows: Vec<(String, Found)>) -> Vec<Found> {
     let rows: HashMap<String, Found> = rows.into_iter().collect();
     tokens.iter().map(|token| rows.get(token).cloned().unwrap_or(Ok(None))).collect()
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_quoted_and_nothing_else_is_a_name() {
+    fn names_are_quoted_and_other_texts_are_refused() {
         let quoted = |text: &str| text.parse::<Identifier>().map(|name| name.quoted());
         assert_eq!(quoted("session").unwrap(), r#""session""#);
         assert_eq!(quoted("auth.userId").unwrap(), r#""auth"."userId""#);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_answers_for_its_own_token_alone() {
+    fn a_row_is_only_the_answer_for_exactly_its_token() {
         let tokens = ["b", "A", "a"].map(str::to_owned);
         let failed = || Err(StoreError::Inconsistent("x".into()));
         let found = in_order(&tokens, vec![("a".into(), failed()), ("b".into(), Ok(None))]);

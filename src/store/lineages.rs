@@ -1,5 +1,5 @@
-//! The lineage keys of sessions that were used lately. A session keeps its key for life, so what
-//! is remembered here is never wrong, only missing: then the session is read.
+//! A cache of lineage keys of recently used sessions. A session keeps its key for life, so an entry
+//! is never stale. If an entry is missing, the session is loaded.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::token::id::SessionId;
 use crate::token::refresh::LineageKey;
 use crate::token::session::Session;
 
-/// How many are remembered.
+/// The maximum number of entries. With fewer, more refreshes need a read before their write.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// The keys seen lately.
+/// The cached keys.
 pub(super) struct Lineages(Cache<SessionId, LineageKey>);
 
 impl Lineages {
@@ -20,12 +20,12 @@ impl Lineages {
         Self(Cache::new(MAX_REMEMBERED))
     }
 
-    /// A session's key, if it is remembered.
+    /// Returns a session's key, if it is cached.
     pub(super) fn find(&self, id: SessionId) -> Option<LineageKey> {
         self.0.get(&id)
     }
 
-    /// Remembers a stored session's key.
+    /// Caches the key of a stored session.
     pub(super) fn keep(&self, session: &Session) {
         self.0.insert(session.id, session.lineage.key.clone());
     }

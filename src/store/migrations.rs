@@ -1,9 +1,11 @@
-//! The schema's migrations, embedded, and how a database's own list of them stands to ours.
+//! The schema's migrations, embedded in the binary, and their comparison with a database's list of
+//! applied migrations.
 //!
-//! The list is kept in `_sqlx_migrations`, as sqlx's command line tool keeps it, so that this
-//! tool can show it. It is not sqlx's runner that keeps it here: that one prepares statements by
-//! name or takes an advisory lock, and behind a pooler neither is to be had. The rules for
-//! migrations are in `docs/migrations.md`.
+//! The list is the table `_sqlx_migrations` in the format of sqlx's command line tool, so that this
+//! tool can show it. sqlx's own runner is not used here: it prepares statements by name and takes
+//! an advisory lock, and both fail behind a transaction pooler
+//! (`docs/adr/0006-connections-and-migrations.md`). The rules for migrations are in
+//! `docs/migrations.md`.
 
 use std::borrow::Cow;
 
@@ -13,7 +15,7 @@ use sqlx::migrate::{Migration, MigrationType};
 use super::StoreError;
 use super::rows::Schema;
 
-/// A migration as the sources have it: number, name, text.
+/// A migration in the sources: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
 const POSTGRES: [Source; 4] = [
@@ -42,15 +44,15 @@ const SQLITE: [Source; 4] = [
     (4, "expand_rollout", include_str!("../../migrations/sqlite/0004_expand_rollout.sql")),
 ];
 
-/// What a name begins with whose migration leaves the version before it working.
+/// The prefix of migrations that leave the previous version working.
 const EXPANSION: &str = "expand_";
 
-/// This version's migrations for Postgres, in order.
+/// Returns this version's migrations for Postgres, in order.
 pub(super) fn postgres() -> Vec<Migration> {
     POSTGRES.map(embed).into()
 }
 
-/// This version's migrations for SQLite, in order.
+/// Returns this version's migrations for SQLite, in order.
 pub(super) fn sqlite() -> Vec<Migration> {
     SQLITE.map(embed).into()
 }
@@ -60,7 +62,7 @@ fn embed((number, name, sql): Source) -> Migration {
     Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql, false)
 }
 
-/// A migration as a database lists it.
+/// A migration in a database's list.
 #[derive(Debug, Clone)]
 pub(super) struct Applied {
     pub(super) number: i64,
@@ -68,10 +70,10 @@ pub(super) struct Applied {
     pub(super) checksum: Vec<u8>,
 }
 
-/// The migrations of `known` that are not yet `applied`.
+/// Returns the migrations of `known` that are not `applied` yet.
 ///
 /// # Errors
-/// Where one was applied with another text.
+/// Returns [`StoreError::Inconsistent`] if a migration was applied with another text.
 pub(super) fn missing<'a>(
     known: &'a [Migration],
     applied: &[Applied],
@@ -84,7 +86,7 @@ pub(super) fn missing<'a>(
             Some(applied) => {
                 let number = applied.number;
                 return Err(StoreError::Inconsistent(format!(
-                    "migration {number} was applied with another text than this version's"
+                    "migration {number} was applied with another text than this version has: use a binary of the version that migrated this database, or restore the original file"
                 )));
             }
         }
@@ -92,10 +94,10 @@ pub(super) fn missing<'a>(
     Ok(missing)
 }
 
-/// How a database that lists `applied` stands to `known`.
+/// Compares a database's list with this version's migrations.
 ///
 /// # Errors
-/// As [`missing`].
+/// Returns [`StoreError::Inconsistent`] if a migration was applied with another text.
 pub(super) fn compare(known: &[Migration], applied: &[Applied]) -> Result<Schema, StoreError> {
     let newest_known = known.iter().map(|migration| migration.version).max().unwrap_or(0);
     let newest_applied = applied.iter().map(|applied| applied.number).max().unwrap_or(0);

@@ -1,16 +1,16 @@
-//! Sessions that outlast the process: whole operations over rows that a database keeps.
+//! Durable sessions: whole operations over rows in a database.
 //!
-//! [`Store`] is what the authority sees. Each of its operations is atomic and durable before it
-//! answers: a refresh is judged and takes effect as one step, and of two at once on one session
-//! the second sees the first. Concurrent operations are coalesced into few statements
-//! ([`coalesce`]); an operation that nobody else accompanies waits for nobody.
+//! [`Store`] is the authority's interface. Each operation is atomic, and durable before it returns.
+//! A refresh is judged and applied in one step, and of two concurrent refreshes of one session the
+//! second one sees the first. Concurrent operations are coalesced into few statements
+//! ([`coalesce`]). A lone operation waits for no other one.
 //!
-//! [`Rows`] is what a database has to offer: multi-row statements that write each row on a
-//! condition, written once for each kind ([`postgres`], [`sqlite`]) and held to one conformance
-//! suite (`tests/store`).
+//! [`Rows`] is the interface of a database: statements for many rows, with a condition for each
+//! row. It is implemented for [`postgres`] and [`sqlite`], and one conformance suite tests both
+//! (`tests/store`).
 //!
-//! Every revocation is added to a feed in the very step that makes it. Replicas follow the feed;
-//! a [`notifier`] through Postgres or Redis only makes them look at once.
+//! Every revocation is added to a feed in the same statement that makes it. Replicas follow the
+//! feed. A [`notifier`] through Postgres or Redis only makes them read it sooner.
 
 mod change;
 pub mod coalesce;

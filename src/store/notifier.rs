@@ -1,7 +1,7 @@
-//! Signals between replicas: "the revocation feed has grown, look at it now".
+//! Notifications between replicas: "the revocation feed has grown, read it now".
 //!
-//! A signal carries nothing and may be lost or come for nothing. Whoever hears one looks at the
-//! feed a little earlier than they would have anyway; the feed alone is the truth.
+//! A notification has no content, may be lost, and may be sent needlessly. A replica that receives
+//! one reads the feed a little earlier than it would have anyway. Only the feed itself counts.
 
 use std::fmt;
 
@@ -10,26 +10,27 @@ use tokio::sync::Notify;
 
 use super::StoreError;
 
-/// The channel of the signals, in Postgres and in Redis.
+/// The channel of the notifications, in Postgres and in Redis.
 pub(super) const CHANNEL: &str = "token_authority_revocations";
 
-/// A way to tell the other replicas.
+/// A way to notify other replicas.
 #[async_trait]
 pub trait Notifier: fmt::Debug + Send + Sync + 'static {
-    /// What it goes through, for the log.
+    /// Returns the name of the transport, for the log.
     fn name(&self) -> &'static str;
 
-    /// Tells the others.
+    /// Notifies the other replicas.
     ///
     /// # Errors
-    /// Where nobody could be told. [`StoreError::Inconsistent`]: nor will anybody ever be.
+    /// Returns an error if the notification could not be sent, and [`StoreError::Inconsistent`] if
+    /// this transport will never work.
     async fn raise(&self) -> Result<(), StoreError>;
 
-    /// Listens until the connection fails. Notifies `heard` at each signal, and once when it has
-    /// begun to listen, because signals before that went unheard. `Ok`: there is nothing to
-    /// listen to here.
+    /// Listens until the connection fails. Notifies `heard` at each notification, and once when
+    /// listening has begun, because earlier notifications were missed. Returns `Ok` if there is
+    /// nothing to listen to here.
     ///
     /// # Errors
-    /// When the connection fails.
+    /// Returns an error when the connection fails.
     async fn listen(&self, heard: &Notify) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! The operations of the store: what each one takes, and what it answers.
+//! The operations of the store: their inputs and their results.
 
 use crate::clock::Timestamp;
 use crate::token::id::{Generation, SessionId, UserId};
@@ -8,87 +8,88 @@ use crate::token::rotation::{SuccessorSeed, Verdict};
 use crate::token::seal::Sealed;
 use crate::token::session::{RevocationReason, Session};
 
-/// A login to be stored.
+/// A login to store.
 #[derive(Debug, Clone)]
 pub struct Open {
-    /// The session, its first refresh token being the current one.
+    /// The session. Its first refresh token is the current one.
     pub session: Session,
-    /// Under which a retry finds it again.
+    /// The identity of the login request, by which a retry finds the session. `None` if the login
+    /// cannot be retried.
     pub request: Option<OpenRequest>,
 }
 
-/// A login's first tokens, for its retries.
+/// The first tokens of a login, kept for its retries.
 #[derive(Debug, Clone)]
 pub struct OpenRequest {
     /// A hash of the request's id, caller and user: 64 hex digits, unique.
     pub key: String,
-    /// The tokens, which the request's id opens.
+    /// The tokens, encrypted so that only the request's id opens them.
     pub sealed: Sealed,
 }
 
-/// What became of a login.
+/// The result of a login.
 #[derive(Debug)]
 pub enum Opened {
-    /// It is stored.
+    /// The session is stored now.
     New,
-    /// It was stored before; nothing was stored now.
+    /// The session was stored by an earlier attempt, and nothing was stored now.
     Before(Box<OpenedBefore>),
 }
 
-/// An earlier login under the same request.
+/// An earlier attempt of the same login.
 #[derive(Debug)]
 pub struct OpenedBefore {
-    /// Its session as it stands now.
+    /// The session as it is now.
     pub session: Session,
-    /// Its first tokens. `None`: they are kept no longer.
+    /// Its first tokens. `None` if they are no longer kept.
     pub sealed: Option<Sealed>,
 }
 
-/// A refresh token presented.
+/// A presented refresh token.
 #[derive(Debug, Clone)]
 pub struct Refresh {
     /// The token.
     pub presented: RefreshToken,
-    /// The random bytes for its successor, should it need one.
+    /// The random bytes for a successor, in case one is needed.
     pub seed: SuccessorSeed,
-    /// When it was presented.
+    /// The time of presentation.
     pub now: Timestamp,
-    /// Who is given which kind of access token now.
+    /// The roll-out, which decides the kind of access token.
     pub rollout: Rollout,
 }
 
-/// What became of a presented refresh token.
+/// The result of a presented refresh token.
 #[derive(Debug)]
 pub struct Refreshed {
-    /// The verdict, which took effect.
+    /// The verdict, which has been applied.
     pub verdict: Verdict,
-    /// The session after it. `None`: there is no such session.
+    /// The session after the change. `None` if there is no such session.
     pub session: Option<Session>,
-    /// The token to hold from now on. `None`: none.
+    /// The refresh token that the client holds from now on. `None` if it gets none.
     pub token: Option<RefreshToken>,
 }
 
-/// An access token seen in use, which proves that the reply that carried it arrived.
+/// An access token in use. It proves that the client received the response that carried it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Receipt {
     /// The token's session.
     pub session_id: SessionId,
-    /// The generation of the refresh token that it was minted beside.
+    /// The generation of the refresh token from the same response.
     pub generation: Generation,
-    /// When it was seen.
+    /// When the token was seen.
     pub seen_at: Timestamp,
 }
 
-/// Which sessions to end.
+/// The sessions to end.
 #[derive(Debug, Clone)]
 pub enum Revoke {
-    /// The session that this token was minted for, if its MAC is right.
+    /// The session of this refresh token, if the token's MAC is correct.
     ByToken(RefreshToken),
-    /// The session of an access token whose holder revokes it.
+    /// The session of an access token that its holder revokes.
     OfToken(SessionId),
-    /// The session of that id.
+    /// The session with this id.
     Session(SessionId),
-    /// All of the user's, but for one.
+    /// All sessions of a user, except one.
     User {
         /// The user.
         user_id: UserId,
@@ -98,7 +99,7 @@ pub enum Revoke {
 }
 
 impl Revoke {
-    /// The reason that goes with it.
+    /// Returns the reason to record.
     #[must_use]
     pub const fn reason(&self) -> RevocationReason {
         match self {

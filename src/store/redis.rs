@@ -1,7 +1,7 @@
-//! Signals through Redis, or what speaks its protocol, for databases without notifications.
+//! Notifications through Redis or a compatible server, for databases without notifications of their
+//! own.
 //!
-//! Only a wake-up goes through it, without content: nothing is lost when Redis is, and nothing
-//! secret is in it.
+//! A message has no content. If Redis fails, nothing is lost, and Redis never sees a secret.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,17 +16,18 @@ use tokio::time::timeout;
 use super::StoreError;
 use super::notifier::{CHANNEL, Notifier};
 
-/// How long a connection may take to be made, and an answer to come.
+/// The time limit for a connection and for an answer. A higher value delays the next attempt after
+/// a failure.
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long nothing may be heard before the server is asked whether it is alive.
+/// If nothing was received for this long, the server is pinged.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Where Redis is: `redis://…` or `rediss://…`. May hold a password, so it does not print.
+/// The address of Redis: `redis://…` or `rediss://…`. It may hold a password, so it does not print.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
 
 impl RedisUrl {
-    /// Reads a URL; `None` where it is none.
+    /// Parses a URL. Returns `None` if it is invalid.
     #[must_use]
     pub fn parse(url: &str) -> Option<Self> {
         Client::open(url).is_ok().then(|| Self(url.to_owned()))
@@ -39,7 +40,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// Signals through a Redis.
+/// Notifications through a Redis.
 pub struct RedisSignal {
     client: Client,
     publisher: Mutex<Option<MultiplexedConnection>>,
@@ -52,10 +53,11 @@ impl fmt::Debug for RedisSignal {
 }
 
 impl RedisSignal {
-    /// Signals through the Redis at that URL, which need not be there yet.
+    /// Uses the Redis at that URL, which need not be running yet.
     ///
     /// # Errors
-    /// Where the URL makes no sense, which [`RedisUrl::parse`] rules out.
+    /// Returns [`StoreError::Unavailable`] if the URL is invalid, which [`RedisUrl::parse`] rules
+    /// out.
     pub fn new(url: &RedisUrl) -> Result<Self, StoreError> {
         let client = Client::open(url.0.as_str()).map_err(|error| failed(&error))?;
         Ok(Self { client, publisher: Mutex::new(None) })
@@ -98,7 +100,7 @@ impl Notifier for RedisSignal {
         let command = redis::cmd("PUBLISH").arg(CHANNEL).arg("").to_owned();
         let published = command.query_async::<()>(&mut connection).await;
         if published.is_err() {
-            // The next one makes a new connection.
+            // The next notification opens a new connection.
             *self.publisher.lock().await = None;
         }
         published.map_err(|error| failed(&error))
@@ -111,7 +113,8 @@ impl Notifier for RedisSignal {
             match timeout(SILENCE, stream.next()).await {
                 Ok(Some(_)) => heard.notify_one(),
                 Ok(None) => return Err(StoreError::Unavailable("the connection was lost".into())),
-                // A peer that vanished without a word would keep us listening for ever.
+                // Without this ping, a server that vanished silently would leave us listening for
+                // ever.
                 Err(_) => timeout(NOTIFY_TIMEOUT, sink.ping::<redis::Value>())
                     .await
                     .map_err(|_| silent())?
@@ -126,7 +129,7 @@ fn silent() -> StoreError {
     StoreError::Unavailable("Redis did not answer in time".into())
 }
 
-/// Only the kind is passed on: messages may quote the address.
+/// Keeps only the kind, because messages may quote the address.
 fn failed(error: &RedisError) -> StoreError {
     StoreError::Unavailable(format!("Redis: {:?}", error.kind()))
 }

@@ -1,4 +1,4 @@
-//! The roll-out's changes, as a database keeps them, and the live sessions that it concerns.
+//! The storage of the roll-out's changes, and counts of the live sessions that it concerns.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::token::id::UserId;
 use crate::token::method::AuthMethod;
 use crate::token::rollout::Rollout;
 
-/// Those of the operations that requests wait for.
+/// The two operations that requests wait for.
 pub(super) const LAST_CHANGE: Operation = on_changes("last_change");
 pub(super) const APPEND_CHANGE: Operation = on_changes("append_change");
 
@@ -22,45 +22,47 @@ const fn on_changes(name: &'static str) -> Operation {
 /// A change of the roll-out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutChange {
-    /// Its place in the order: 1, 2, 3 …
+    /// Its position: 1, 2, 3 …
     pub seq: i64,
-    /// To what it was changed.
+    /// The roll-out after the change.
     pub rollout: Rollout,
-    /// When.
+    /// When it was changed.
     pub at: Timestamp,
-    /// By which caller.
+    /// The caller who changed it.
     pub by: String,
 }
 
-/// A user's live sessions of one kind.
+/// The number of a user's live sessions with one kind of access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSessions {
-    /// Whose they are.
+    /// The user.
     pub user_id: UserId,
-    /// What kind of access token they were last given.
+    /// The kind of access token that the sessions were last given.
     pub auth_method: AuthMethod,
-    /// How many they are.
+    /// The number of sessions.
     pub count: u64,
 }
 
-/// The roll-out's changes in a database. They are only ever added, and the last one holds.
+/// The roll-out's changes in a database. Changes are only added, and the last one is in effect.
 #[async_trait]
 pub trait Rollouts: fmt::Debug + Send + Sync + 'static {
-    /// The last change; `None`: there was none yet. Cheap enough to ask several times a second.
+    /// Returns the last change. `None` if there was no change yet. Cheap enough for several calls a
+    /// second.
     async fn last_change(&self) -> Result<Option<RolloutChange>, StoreError>;
 
-    /// Adds a change. `false` where its place is taken: another one came first.
+    /// Adds a change. Returns `false` if its position is taken, because another change came first.
     async fn append_change(&self, change: &RolloutChange) -> Result<bool, StoreError>;
 
-    /// The last changes, newest first, at most `most`.
-    async fn changes(&self, most: u32) -> Result<Vec<RolloutChange>, StoreError>;
+    /// Returns the last changes, newest first, at most `limit`.
+    async fn changes(&self, limit: u32) -> Result<Vec<RolloutChange>, StoreError>;
 
-    /// Live sessions by user and kind, in the order of the users' ids, of users after `after`; a
-    /// page of about `most` entries, which never parts a user's. Empty: there are no more.
+    /// Returns live sessions by user and kind, ordered by user id, of users after `after`. A page
+    /// has about `limit` entries and always holds all entries of a user. An empty page means that
+    /// there are no more.
     async fn live_sessions(
         &self,
         after: Option<&UserId>,
-        most: u32,
+        limit: u32,
         now: Timestamp,
     ) -> Result<Vec<LiveSessions>, StoreError>;
 }

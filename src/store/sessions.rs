@@ -1,4 +1,4 @@
-//! The store: whole operations on sessions, coalesced.
+//! The store: whole operations on sessions, coalesced into batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::token::id::{SessionId, UserId};
 use crate::token::rotation::Policy;
 use crate::token::session::Session;
 
-/// How long an operation waits for the database. Below every deadline of the transport, so that
-/// a caller learns what is wrong and not just that time ran out.
+/// The time limit of an operation. It is below every deadline of the transport. If it were higher,
+/// a caller would see a timeout instead of the cause.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One lane: the database's cores and its log are shared by all that is under way, so a second
-/// batch beside the first makes both smaller and the work greater.
+/// One shard. Concurrent batches share the database's cores and its log, so a second batch at the
+/// same time makes both smaller and the total work greater.
 const WRITERS: ShardSettings =
-    ShardSettings { shards: 1, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
+    ShardSettings { shards: 1, max_batch: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
 const READERS: ShardSettings =
-    ShardSettings { shards: 2, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
+    ShardSettings { shards: 2, max_batch: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
 const HINTS: ShardSettings =
-    ShardSettings { shards: 1, most: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
+    ShardSettings { shards: 1, max_batch: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
 
 /// Sessions in a database.
 #[derive(Debug)]
@@ -39,9 +39,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store over a database's rows, which judges refresh tokens by `policy`. `revocation_retention` is how
-    /// long after a session's revocation an access token of it can still be in use: for so long
-    /// its revocation matters.
+    /// Creates a store over a database's rows that judges refresh tokens by `policy`.
+    /// `revocation_retention` is the time after a revocation during which an access token of the
+    /// session can still be in use. Revocations are kept for that long.
     #[must_use]
     pub fn new(rows: Arc<dyn Rows>, policy: Policy, revocation_retention: Duration) -> Self {
         let rules = Rules { policy, revocation_retention };
@@ -49,7 +49,7 @@ impl Store {
         let opened = Arc::clone(&lineages);
         let of = |rows: &Arc<dyn Rows>| Arc::clone(rows);
         let (for_opens, for_changes) = (of(&rows), of(&rows));
-        let (for_loads, for_proofs) = (of(&rows), of(&rows));
+        let (for_loads, for_receipts) = (of(&rows), of(&rows));
         Self {
             rows,
             revocation_retention,
@@ -61,25 +61,27 @@ impl Store {
                 async move { change::make(&*rows, &rules, &lineages, batch).await }
             }),
             loads: Coalescer::start(READERS, move |batch| load(of(&for_loads), batch)),
-            receipts: Coalescer::start(HINTS, move |batch| record_receipts(of(&for_proofs), batch)),
+            receipts: Coalescer::start(HINTS, move |batch| {
+                record_receipts(of(&for_receipts), batch)
+            }),
         }
     }
 
-    /// Stores a login, unless one is stored under its request already.
+    /// Stores a login, unless the same request stored one already.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn open(&self, open: Open) -> Result<Opened, StoreError> {
-        let ask = self.opens.ask(lane_of(open.session.id), open);
+        let ask = self.opens.ask(shard_of(open.session.id), open);
         self.spanned("open", ask).await
     }
 
-    /// Judges a refresh token, and lets the verdict take effect.
+    /// Judges a refresh token and applies the verdict.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed, StoreError> {
-        let shard = lane_of(refresh.presented.session_id());
+        let shard = shard_of(refresh.presented.session_id());
         let ask = self.changes.ask(shard, SessionChange::Refresh(refresh));
         match self.spanned("refresh", ask).await? {
             Changed::Refreshed(refreshed) => Ok(refreshed),
@@ -87,10 +89,10 @@ impl Store {
         }
     }
 
-    /// Ends sessions. Those that were live until now, as they now are.
+    /// Ends sessions. Returns the sessions that this call ended, in their new state.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn revoke(&self, revoke: Revoke, now: Timestamp) -> Result<Vec<Session>, StoreError> {
         let reason = revoke.reason();
         let (session_id, token) = match revoke {
@@ -103,102 +105,104 @@ impl Store {
             Revoke::ByToken(token) => (token.session_id(), Some(token)),
         };
         let ending = Ending { session_id, token, now, reason };
-        let ask = self.changes.ask(lane_of(session_id), SessionChange::Revoke(ending));
+        let ask = self.changes.ask(shard_of(session_id), SessionChange::Revoke(ending));
         match self.spanned("revoke", ask).await? {
             Changed::Revoked(session) => Ok(session.into_iter().collect()),
             Changed::Refreshed(_) => Err(mixed_up()),
         }
     }
 
-    /// The session of an id, whether live, revoked or expired.
+    /// Returns the session with this id, whether live, revoked or expired.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        self.spanned("find", self.loads.ask(lane_of(id), id)).await
+        self.spanned("find", self.loads.ask(shard_of(id), id)).await
     }
 
-    /// A user's live sessions, newest first, older than `before`, at most `most`.
+    /// Returns a user's live sessions older than `before`, newest first, at most `limit`.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn list(
         &self,
         user_id: &UserId,
         before: Option<SessionId>,
-        most: u32,
+        limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
-        let list = self.rows.list(user_id, before, most, now);
+        let list = self.rows.list(user_id, before, limit, now);
         self.spanned("list", self.within(list)).await
     }
 
-    /// Records that an access token was seen, soon, unless the database is behind: a proof that
-    /// is lost delays the discovery of a theft and hurts nobody.
+    /// Records a receipt in the background, unless the database is behind. A lost receipt delays
+    /// the discovery of a theft, and has no other effect.
     pub fn record_receipts(&self, receipt: Receipt) {
         self.receipts.hint(0, receipt);
     }
 
-    /// Deletes a few sessions that ended before `ended_before`.
+    /// Deletes up to `limit` sessions that ended before `ended_before`.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError> {
-        self.rows.purge(ended_before, most).await
+    /// Returns an error if the database fails.
+    pub async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<Purged, StoreError> {
+        self.rows.purge(ended_before, limit).await
     }
 
-    /// Forgets the first tokens of a few logins before `opened_before`.
+    /// Deletes the first tokens of up to `limit` logins before `opened_before`.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn forget_first_tokens(
         &self,
         opened_before: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<u64, StoreError> {
-        self.rows.forget_first_tokens(opened_before, most).await
+        self.rows.forget_first_tokens(opened_before, limit).await
     }
 
-    /// The next rows of the revocation feed after a position that matter at `now`.
+    /// Returns the next rows of the revocation feed after a position that have not expired at
+    /// `now`.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn feed(
         &self,
         after: Position,
         now: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<FeedPage, StoreError> {
-        self.within(self.rows.feed(after, now, most)).await
+        self.within(self.rows.feed(after, now, limit)).await
     }
 
-    /// How long after a session's revocation an access token of it can still be in use.
+    /// Returns the time after a session's revocation during which its access tokens can still be in
+    /// use.
     #[must_use]
     pub const fn revocation_retention(&self) -> Duration {
         self.revocation_retention
     }
 
-    /// Deletes a few revocations that stopped to matter before `ended_before`.
+    /// Deletes up to `limit` revocations that expired before `ended_before`.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn purge_revocations(
         &self,
         ended_before: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<u64, StoreError> {
-        self.rows.purge_revocations(ended_before, most).await
+        self.rows.purge_revocations(ended_before, limit).await
     }
 
-    /// Whether the database answers, and how its schema stands.
+    /// Checks that the database answers, and compares its schema with this version's.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn check(&self) -> Result<Schema, StoreError> {
         self.within(self.rows.check()).await
     }
 
-    /// What the lanes have done, and what waits in them now, by the lanes' names.
+    /// Returns the counters of all shards, by the shards' names.
     #[must_use]
     pub fn shards(&self) -> [(&'static str, ShardFigures); 4] {
         [
@@ -209,7 +213,7 @@ impl Store {
         ]
     }
 
-    /// Ends all connections, once those at work are done.
+    /// Closes all connections, after those in use were returned.
     pub async fn close(&self) {
         self.rows.close().await;
     }
@@ -232,13 +236,13 @@ impl Store {
     }
 }
 
-/// Spreads sessions over lanes by their random bits.
-fn lane_of(id: SessionId) -> usize {
+/// Spreads sessions over shards by their random bits.
+fn shard_of(id: SessionId) -> usize {
     usize::from(id.as_uuid().as_bytes()[15])
 }
 
 fn mixed_up() -> StoreError {
-    StoreError::Inconsistent("a batch's answers are mixed up".into())
+    StoreError::Inconsistent("a batch returned the wrong kind of answer".into())
 }
 
 async fn open(
@@ -257,7 +261,8 @@ async fn open(
 
 async fn open_each(rows: &dyn Rows, batch: &[Open]) -> Vec<Result<Opened, StoreError>> {
     match open_together(rows, batch).await {
-        // The database refuses somebody's data: let it fail alone.
+        // The database refused the data of one login. Retry one by one, so that only that login
+        // fails.
         Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
             let mut results = Vec::with_capacity(batch.len());
             for one in batch {
@@ -287,7 +292,7 @@ async fn open_together(rows: &dyn Rows, batch: &[Open]) -> Result<Vec<Opened>, S
             if inserted {
                 return Ok(Opened::New);
             }
-            // Gone in between: deleted by a sweeper. A retry will find the key free.
+            // A sweeper deleted the session in between. A retry will find the key free.
             before.next().flatten().map(Box::new).map(Opened::Before).ok_or_else(|| {
                 StoreError::Unavailable("an earlier login has just been deleted".into())
             })
@@ -302,7 +307,7 @@ async fn load(
     let session = |row: Option<Row>| Ok(row.map(|row| row.session));
     match rows.load(&batch).await {
         Ok(loaded) => loaded.into_iter().map(session).collect(),
-        // One row cannot be read: let it fail alone.
+        // One row cannot be read. Retry one by one, so that only that session fails.
         Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
             let mut results = Vec::with_capacity(batch.len());
             for one in batch {
@@ -317,7 +322,7 @@ async fn load(
 
 async fn record_receipts(rows: Arc<dyn Rows>, batch: Vec<Receipt>) -> Vec<Result<(), StoreError>> {
     if let Err(error) = rows.record_receipts(&batch).await {
-        tracing::warn!(%error, receipts = batch.len(), "proofs of receipt were lost");
+        tracing::warn!(%error, receipts = batch.len(), "receipts were lost");
     }
     batch.iter().map(|_| Ok(())).collect()
 }

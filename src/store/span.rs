@@ -1,7 +1,7 @@
-//! The span of a request's wait for the database (OpenTelemetry's conventions for databases).
+//! The span of a request's wait for the database, after OpenTelemetry's conventions for databases.
 //!
 //! It is a child of the request's span and ends with the request's own answer, although the
-//! statement may have answered others, too. Where the request is not traced, none is made.
+//! statement may have served other requests as well. A request that is not traced gets no span.
 
 use tracing::{Instrument as _, Span, field};
 
@@ -10,14 +10,14 @@ use super::StoreError;
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
-    /// Postgres, or what speaks its protocol.
+    /// Postgres, or a database with its protocol.
     Postgres,
     /// SQLite.
     Sqlite,
 }
 
 impl System {
-    /// Its name by the conventions (`db.system.name`).
+    /// Returns the name by the conventions (`db.system.name`).
     const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgresql",
@@ -26,21 +26,21 @@ impl System {
     }
 }
 
-/// What a request asks of the database. Neither holds a value.
+/// An operation of the database. It holds no value of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operation {
-    /// What is done.
+    /// The operation's name.
     pub name: &'static str,
-    /// To which of our tables above all.
+    /// The main table that it uses.
     pub table: &'static str,
 }
 
-/// An operation on sessions.
+/// Returns an operation on sessions.
 pub(super) const fn on_sessions(name: &'static str) -> Operation {
     Operation { name, table: "user_sessions" }
 }
 
-/// Waits for the database within a span.
+/// Runs a database operation within a span.
 pub(super) async fn spanned<T>(
     system: System,
     operation: Operation,

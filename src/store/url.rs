@@ -1,11 +1,11 @@
-//! `DATABASE_URL`: which database, and where.
+//! Parses `DATABASE_URL` and `LEGACY_DATABASE_URL`.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::postgres::MalformedUrl;
 
-/// Where the sessions are kept.
+/// The database that keeps the sessions.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// A Postgres, by its whole URL, which may hold a password.
@@ -21,7 +21,7 @@ pub enum InvalidUrl {
     #[error("must begin with postgres:// or sqlite://")]
     Scheme,
     /// A Postgres URL that cannot be taken apart, or a parameter's value that is none.
-    #[error("is no well-formed Postgres URL")]
+    #[error("is not a well-formed Postgres URL")]
     Postgres(#[from] MalformedUrl),
     /// An SQLite URL that names no file.
     #[error("names no file: write sqlite:///absolute/path or sqlite://relative/path")]
@@ -30,7 +30,7 @@ pub enum InvalidUrl {
     #[error("names a database in memory, which would forget every session: name a file")]
     Memory,
     /// An SQLite URL with parameters, of which there are none.
-    #[error("has parameters, of which an SQLite URL knows none")]
+    #[error("has parameters, but an SQLite URL takes none")]
     Parameters,
 }
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_database_is_refused() {
+    fn other_texts_are_refused() {
         let refusal = |text| DatabaseUrl::parse(text).unwrap_err();
         assert_eq!(refusal("mysql://h/d"), InvalidUrl::Scheme);
         assert_eq!(refusal("postgres://u:p@h:port/d"), InvalidUrl::Postgres(MalformedUrl));

@@ -119,7 +119,7 @@ fn combinations_that_make_no_sense_are_refused() {
         (vec![("JWT_SECRET", ONE), ("JWT_SECRET_PREVIOUS", ONE)], "must not equal JWT_SECRET"),
         (vec![("JWT_ALGORITHM", "EdDSA")], "AUTHORITY_SECRET is required with"),
         (vec![("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "31")], "must not be less than"),
-        (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "is no well-formed Postgres URL"),
+        (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "is not a well-formed Postgres URL"),
         (vec![("DATABASE_URL", "sqlite::memory:")], "names a database in memory"),
         (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "httpx://h:1")], "must be a URL"),
         (vec![("REFRESH_COOKIE_NAME", "__Host-r")], "only with Path=/"),

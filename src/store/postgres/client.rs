@@ -1,11 +1,11 @@
-//! The way to Postgres: a pool of connections, opened at the first use, and the knowledge of
-//! whether a pooler is in between.
+//! The Postgres client: a pool of connections that opens at the first use, and the detection of a
+//! pooler.
 //!
-//! Behind a transaction pooler (PgBouncer, Neon's pooled endpoints) every transaction may reach
-//! another server connection. A statement that was prepared by name is then not there, and even
-//! an unnamed one is lost between its preparation and its execution, which sqlx sends as two. So
-//! there each statement is unnamed and inside a transaction of its own, and what limits the
-//! statement is said with that transaction's `BEGIN`, in one message.
+//! Behind a transaction pooler (PgBouncer, Neon's pooled endpoints), each transaction may reach
+//! another server connection. A statement that was prepared by name may not exist there. Even an
+//! unnamed statement is lost between its preparation and its execution, which sqlx sends as two
+//! messages. So behind a pooler each statement is unnamed and has a transaction of its own. The
+//! statement's limits are sent with that transaction's `BEGIN`, in one message.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,47 +22,48 @@ use super::error::{Failure, Kind};
 use super::settings::Options;
 use super::sql;
 use crate::store::StoreError;
-use crate::store::connections::{ConnectionGuard, Connections, confirm};
+use crate::store::connections::{ConnectionGuard, Connections, is_alive};
 use crate::store::figures::ConnectionFigures;
 
 /// A statement with its arguments.
 pub(super) type Statement = Query<'static, Postgres, PgArguments>;
 
-/// How long a statement waits for a row that another transaction holds. Whoever shares the
-/// statement waits along; our own transactions hold rows for the time of a commit.
-const HELD: Duration = Duration::from_millis(300);
-/// How often an operation is tried.
+/// The time that a statement waits for a row lock of another transaction. All requests of a batch
+/// wait along. Our own transactions hold row locks for the time of a commit, so a shorter limit
+/// would fail requests needlessly.
+const ROW_LOCK_TIMEOUT: Duration = Duration::from_millis(300);
+/// The number of times an operation is tried.
 const ATTEMPTS: u32 = 4;
 
-/// The way to a database.
+/// A client for one database.
 #[derive(Debug)]
 pub(super) struct Client {
     options: Options,
     connect: PgConnectOptions,
-    /// Whether a transaction pooler is in between, as far as is known.
+    /// Whether a transaction pooler is between this service and the database, as far as is known.
     pooled: AtomicBool,
-    /// Whether the database behind it knows the limits that a transaction is to begin with.
+    /// Whether the database accepts the limits that a transaction begins with.
     knows_limits: OnceCell<bool>,
     connections: OnceCell<Connections<Postgres>>,
-    /// How often a connection was asked for, and how long that took, in microseconds.
+    /// The number of requests for a connection, and their total waiting time in microseconds.
     asked: AtomicU64,
     waited: AtomicU64,
 }
 
-/// What a statement brought.
+/// The result of a statement.
 #[derive(Debug, Default)]
 pub(super) struct Fetched {
     pub(super) rows: Vec<PgRow>,
-    /// How many rows it changed.
+    /// The number of changed rows.
     pub(super) changed: u64,
 }
 
 /// When a failed operation may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryMode {
-    /// It only reads: whenever its connection failed.
+    /// The operation only reads. It is retried whenever its connection failed.
     Reading,
-    /// It writes: only if it certainly did not take effect.
+    /// The operation writes. It is retried only if it certainly had no effect.
     Writing,
 }
 
@@ -79,7 +80,7 @@ impl Client {
         }
     }
 
-    /// Runs a statement that `build` makes, as one step of its own.
+    /// Runs the statement that `build` makes, as one atomic step.
     pub(super) async fn fetch(
         &self,
         retry: RetryMode,
@@ -88,7 +89,7 @@ impl Client {
         Ok(self.attempt(retry, || self.fetch_once(&build)).await?.rows)
     }
 
-    /// Runs a statement that changes rows, as one step of its own. How many it changed.
+    /// Runs a statement that changes rows, as one atomic step. Returns how many it changed.
     pub(super) async fn execute(
         &self,
         build: impl Fn() -> Result<Statement, StoreError>,
@@ -96,7 +97,7 @@ impl Client {
         Ok(self.attempt(RetryMode::Writing, || self.fetch_once(&build)).await?.changed)
     }
 
-    /// As [`Self::fetch`], but only once, without a limit of time, and with all that is known of
+    /// Runs a statement once, without retries or a time limit, and returns all that is known about
     /// a failure.
     pub(super) async fn fetch_once(
         &self,
@@ -112,7 +113,8 @@ impl Client {
         settle(connection, fetched)
     }
 
-    /// Runs a statement that reads much of a table, and so is planned for what is there.
+    /// Runs a statement that reads a large part of a table. The planner may use every kind of plan
+    /// for it.
     pub(super) async fn survey(
         &self,
         build: impl Fn() -> Result<Statement, StoreError>,
@@ -127,7 +129,8 @@ impl Client {
         Ok(self.attempt(RetryMode::Reading, once).await?.rows)
     }
 
-    /// Runs a statement in a transaction of its own, after what sets that transaction up.
+    /// Runs a statement in a transaction of its own, after a statement that sets the transaction
+    /// up.
     async fn fetch_in_transaction(
         &self,
         connection: &mut PgConnection,
@@ -143,8 +146,8 @@ impl Client {
         Ok(fetched)
     }
 
-    /// Begins a transaction with the limits of every statement: those of the connection, or, behind
-    /// a pooler, its own.
+    /// Begins a transaction. Behind a pooler the limits of a statement are set here; otherwise they
+    /// were set when the connection was opened.
     pub(super) async fn begin<'c>(
         &self,
         connection: &'c mut PgConnection,
@@ -155,20 +158,21 @@ impl Client {
             return connection.begin().await;
         }
         let begun = connection.begin_with(AssertSqlSafe(self.begin_limited())).await;
-        // Of a refusal halfway the connection does not know that it is in a transaction.
+        // After a refusal within `BEGIN; SET …`, sqlx does not know that the connection is in a
+        // transaction. This error closes the connection.
         begun.map_err(|error| match error {
             sqlx::Error::Database(_) => sqlx::Error::BeginFailed,
             error => error,
         })
     }
 
-    /// In one message, since another one would be another round trip.
+    /// Returns `BEGIN` with the limits in one message, which saves a round trip.
     fn begin_limited(&self) -> String {
         let limits = limits(self.options.timeout).map(|limit| format!("; SET LOCAL {limit}"));
         format!("BEGIN{}", limits.concat())
     }
 
-    /// Whether the database takes them.
+    /// Tests whether the database accepts the limits.
     async fn try_limits(&self) -> Result<bool, sqlx::Error> {
         let mut connection = self.connect.connect().await?;
         let begun = connection.begin_with(AssertSqlSafe(self.begin_limited())).await.map(drop);
@@ -182,7 +186,7 @@ impl Client {
         Ok(true)
     }
 
-    /// Does `once` until it succeeds, cannot succeed, or has taken too long.
+    /// Repeats `once` until it succeeds, cannot succeed, or takes too long.
     pub(super) async fn attempt<T, F>(
         &self,
         retry: RetryMode,
@@ -209,17 +213,20 @@ impl Client {
         if failure.kind == Kind::Broken
             && let Some(connections) = self.connections.get()
         {
-            // Where one connection broke, those that were idle at the time may have, too.
+            // A broken connection often means a restarted server, so idle connections are checked
+            // before they are reused.
             connections.revalidate_idle();
         }
         if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {
-            tracing::warn!("a prepared statement was lost: taking the database for pooled");
+            tracing::warn!(
+                "a prepared statement was lost: assuming that a transaction pooler is in between"
+            );
         }
         let unread = retry == RetryMode::Reading && failure.kind == Kind::Broken;
         if failure.is_undone() || unread { Ok(()) } else { Err(failure.error) }
     }
 
-    /// Where it leads.
+    /// Returns the options of its connections.
     pub(super) const fn target(&self) -> &PgConnectOptions {
         &self.connect
     }
@@ -228,7 +235,7 @@ impl Client {
         self.pooled.load(Ordering::Relaxed)
     }
 
-    /// Takes a connection on loan.
+    /// Borrows a connection.
     pub(super) async fn acquire(&self) -> Result<ConnectionGuard<Postgres>, Failure> {
         let begun = Instant::now();
         let connections = self.connections.get_or_try_init(|| self.open()).await?;
@@ -239,7 +246,7 @@ impl Client {
         Ok(connection?)
     }
 
-    /// Its connections as they stand now.
+    /// Returns the state of the connections.
     pub(super) fn connections(&self) -> ConnectionFigures {
         let (open, idle) = self.connections.get().map(Connections::figures).unwrap_or_default();
         ConnectionFigures {
@@ -250,22 +257,22 @@ impl Client {
         }
     }
 
-    /// How its connections are made.
+    /// Returns the options of its connections.
     pub(super) const fn settings(&self) -> &PgConnectOptions {
         &self.connect
     }
 
-    /// A connection of its own, whose statements may take as long as they need.
+    /// Opens a connection outside the pool, whose statements have no time limit.
     pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         tokio::time::timeout(self.options.acquire_timeout, self.connect.connect())
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// Ends all connections, once those at work are done.
+    /// Closes all connections, after those in use were returned.
     pub(super) async fn close(&self) {
         if let Some(connections) = self.connections.get() {
-            // Who is still at work by then has given up waiting for its answer.
+            // An operation that is still running by then has missed its own time limit.
             let _ = tokio::time::timeout(self.options.timeout, connections.close()).await;
         }
     }
@@ -278,7 +285,7 @@ impl Client {
             .max_connections(self.options.max_connections)
             .acquire_timeout(self.options.acquire_timeout)
             .test_before_acquire(false)
-            .before_acquire(|connection, _| Box::pin(async { Ok(confirm(connection).await) }));
+            .before_acquire(|connection, _| Box::pin(async { Ok(is_alive(connection).await) }));
         let limit = self.options.timeout;
         let options = if self.is_pooled() {
             options
@@ -294,7 +301,7 @@ impl Client {
         }
         let pooled = !keeps_settings(&self.connect).await?;
         if pooled {
-            tracing::info!("a pooler is between this service and the database");
+            tracing::info!("a pooler was detected between this service and the database");
         }
         self.pooled.store(pooled, Ordering::Relaxed);
         Ok(())
@@ -316,8 +323,8 @@ async fn collect(
     Ok(fetched)
 }
 
-/// Gives the connection back if it is sound. After a failure there may be a transaction in it that
-/// is yet to be undone.
+/// Returns a healthy connection. After a failed statement, the pool has to roll back a transaction
+/// that may be open.
 pub(super) fn settle<T>(
     connection: ConnectionGuard<Postgres>,
     result: Result<T, sqlx::Error>,
@@ -331,11 +338,11 @@ pub(super) fn settle<T>(
     result
 }
 
-/// Whether a setting that a connection was opened with is in force in it. Transaction poolers
-/// refuse or drop one, since they hand a server connection from client to client.
+/// Tests whether a setting from the start of a connection is in effect in it. Transaction poolers
+/// refuse or drop such a setting, because they share server connections among clients.
 ///
 /// Comparing the backends of two connections is no substitute: while other clients use the pool,
-/// each of the two may happen to be given the same backend every time.
+/// both may get the same backend every time.
 async fn keeps_settings(connect: &PgConnectOptions) -> Result<bool, sqlx::Error> {
     let asking = connect.clone().options([("token_authority.probe", "kept")]);
     let mut connection = match asking.connect().await {
@@ -351,36 +358,37 @@ async fn keeps_settings(connect: &PgConnectOptions) -> Result<bool, sqlx::Error>
     Ok(setting.as_deref() == Some("kept"))
 }
 
-/// Whether a connection was refused for what it was opened with: a protocol violation (PgBouncer's
-/// answer), or what a server says of a setting.
+/// Returns whether the server refused a connection because of a start-up setting: a protocol
+/// violation (PgBouncer's answer), or an error about the setting itself.
 fn is_of_setting(code: Option<&str>) -> bool {
     is_of_value(code) || code.is_some_and(|code| code.starts_with("08"))
 }
 
-/// Whether a server does not know a setting: something not supported, a value or a name.
+/// Returns whether an SQLSTATE means that the server does not know a setting: a feature, a value or
+/// a name that it does not support.
 fn is_of_value(code: Option<&str>) -> bool {
     code.is_some_and(|code| ["0A", "22", "42"].iter().any(|class| code.starts_with(class)))
 }
 
-/// What limits a statement. The server itself gives up what nobody waits for any more.
+/// The limits of a statement. The server itself cancels a statement that no caller waits for.
 fn limits(timeout: Duration) -> [String; 2] {
     [
         format!("statement_timeout = {}", timeout.as_millis()),
-        format!("lock_timeout = {}", HELD.as_millis()),
+        format!("lock_timeout = {}", ROW_LOCK_TIMEOUT.as_millis()),
     ]
 }
 
-/// Settings for connections that are ours alone. Behind a pooler they would stay with whoever uses
-/// the server connection next.
+/// Sets up a connection that is not shared through a pooler. Behind a pooler, the settings would
+/// leak to other clients of the server connection.
 async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
     let [statement, lock] = limits(limit);
     let settings = [
         statement,
         lock,
-        // Planning anew each time would cost a refresh by itself half of its time, and one among
-        // many a tenth. But a plan that is kept and was made while the table was young would read
-        // all of it, also once it has grown. All that is hot here finds its rows by an index; what
-        // does not says so (`survey`).
+        // Planning each time would cost a lone refresh half of its time, and a batched one a tenth.
+        // But a cached plan from when the table was small would scan the whole table, even after it
+        // has grown. All frequent statements here find their rows by an index, so the other plans
+        // are disabled. `survey` enables them again.
         "plan_cache_mode = force_generic_plan".to_owned(),
         "enable_seqscan = off".to_owned(),
         "enable_hashjoin = off".to_owned(),
@@ -389,7 +397,7 @@ async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<(), sq
     for setting in settings {
         let set = AssertSqlSafe(format!("SET {setting}"));
         match connection.execute(sqlx::raw_sql(set)).await {
-            // They only save work; a server that does not know one is good all the same.
+            // These settings only save work. A server that does not know one works without it.
             Ok(_) | Err(sqlx::Error::Database(_)) => {}
             Err(error) => return Err(error),
         }

@@ -1,6 +1,4 @@
-//! What a failure of Postgres, or of the way to it, means for the operation.
-//!
-//! Only the SQLSTATE is passed on: a server's messages may quote values.
+//! Classifies the failures of Postgres and of the connection to it.
 
 use sqlx::error::DatabaseError;
 
@@ -16,33 +14,32 @@ pub(super) struct Failure {
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The connection, or the server behind it, is of no more use. Whether the statement took
-    /// effect is unknown.
+    /// The connection, or its server, is unusable. The statement may or may not have taken effect.
     Broken,
-    /// The server undid the statement for another one's sake: try again.
+    /// The server rolled the statement back in favour of another one. Retry it.
     Undone,
-    /// A prepared statement is out of date and did nothing: try again on another connection.
+    /// A prepared statement is outdated and had no effect. Retry it on another connection.
     OutOfDate,
-    /// A prepared statement is not where it was left and did nothing: a pooler changes the
-    /// connection between our messages.
+    /// A prepared statement does not exist on this server connection and had no effect, because a
+    /// pooler changes connections between our messages.
     StatementLost,
-    /// The server gave the statement up.
+    /// The server cancelled the statement.
     GivenUp,
-    /// Another transaction did not let go of a row in time.
+    /// Another transaction did not release a row lock in time.
     Locked,
-    /// There is no such table.
+    /// The table does not exist.
     TableMissing,
-    /// The server refused the statement or its values, or holds what we cannot read.
+    /// The server refused the statement or its values, or holds data that we cannot read.
     Refused,
 }
 
 impl Failure {
-    /// Whether the connection has to be closed.
+    /// Returns whether the connection has to be closed.
     pub(super) const fn breaks_connection(&self) -> bool {
         matches!(self.kind, Kind::Broken | Kind::OutOfDate | Kind::StatementLost)
     }
 
-    /// Whether it certainly did nothing, and might succeed at the next attempt.
+    /// Returns whether the attempt certainly had no effect and may succeed the next time.
     pub(super) const fn is_undone(&self) -> bool {
         matches!(self.kind, Kind::Undone | Kind::OutOfDate | Kind::StatementLost)
     }
@@ -57,7 +54,7 @@ impl Failure {
         let kind = match &*code {
             // A serialization failure, or a deadlock.
             "40001" | "40P01" => Kind::Undone,
-            // What a change of the schema does to a cached plan.
+            // A change of the schema invalidates a cached plan.
             "0A000" => Kind::OutOfDate,
             "26000" | "42P05" => Kind::StatementLost,
             "57014" => Kind::GivenUp,
@@ -76,8 +73,8 @@ impl Failure {
     }
 }
 
-/// Whether the code speaks of values (class 22), constraints (23), names and types (42) or sizes
-/// (54). All others speak of the server's own state.
+/// Returns whether an SQLSTATE is about values (class 22), constraints (23), names and types (42)
+/// or sizes (54). All others are about the state of the server.
 fn is_of_data(code: &str) -> bool {
     let right_missing = "42501";
     code != right_missing && ["22", "23", "42", "54"].iter().any(|class| code.starts_with(class))
@@ -101,7 +98,7 @@ impl From<sqlx::Error> for Failure {
             | E::ColumnIndexOutOfBounds { .. }
             | E::TypeNotFound { .. }
             | E::InvalidArgument(_) => {
-                StoreError::Inconsistent("a value has another type".into()).into()
+                StoreError::Inconsistent("a column has an unexpected type".into()).into()
             }
             _ => broken("the connection broke the protocol"),
         }

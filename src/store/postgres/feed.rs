@@ -1,4 +1,4 @@
-//! Reading the revocation feed.
+//! Reads the revocation feed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,10 +15,10 @@ use crate::store::columns::{self, undecodable};
 use crate::store::rows::{FeedPage, Position};
 use crate::store::{StoreError, rows};
 
-/// How the feed is read from this database.
+/// Reads the feed with the statement that this database supports.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// Whether the database does not show the transactions that are under way.
+    /// Whether the database hides running transactions.
     without_activity: AtomicBool,
 }
 
@@ -29,10 +29,10 @@ impl Reading {
         client: &Client,
         after: Position,
         now: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<FeedPage, StoreError> {
         let once = || async {
-            let build = |sql| move || statements::feed(sql, after, now, most);
+            let build = |sql| move || statements::feed(sql, after, now, limit);
             if !self.without_activity.load(Ordering::Relaxed) {
                 match client.fetch_once(build(sql::FEED)).await {
                     Err(failure) if failure.kind == Kind::Refused => {}
@@ -44,7 +44,7 @@ impl Reading {
                 let seconds = rows::OVERLAP.as_secs();
                 tracing::warn!(
                     seconds,
-                    "the database does not show its transactions: a revocation that takes longer \
+                    "the database hides its running transactions: a revocation that takes longer \
                      to commit than this overlap is only found by the next full read"
                 );
             }
@@ -60,7 +60,7 @@ fn page(rows: &[PgRow]) -> Result<FeedPage, StoreError> {
     let (as_of, horizon) = (clock(0)?, clock(1)?);
     let mut recorded = Vec::with_capacity(rows.len());
     for row in rows {
-        // An empty part of the feed is one row without a session.
+        // An empty page is one row without a session.
         if let Some(session_id) = row.try_get::<Option<Uuid>, _>(2).map_err(decoding)? {
             let columns = read(row, session_id).map_err(decoding)?;
             recorded.push(columns.into_recorded()?);

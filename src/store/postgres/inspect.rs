@@ -20,7 +20,7 @@ use crate::token::key::StoredKey;
 #[async_trait]
 impl Inspect for PgRows {
     async fn status(&self) -> Result<DatabaseStatus, StoreError> {
-        let rows = self.client.fetch(RetryMode::Reading, || Ok(sqlx::query(sql::STANDING))).await?;
+        let rows = self.client.fetch(RetryMode::Reading, || Ok(sqlx::query(sql::STATUS))).await?;
         let row = rows.first().ok_or_else(|| decoding(sqlx::Error::RowNotFound))?;
         let now: OffsetDateTime = row.try_get(0).map_err(decoding)?;
         let read_only: String = row.try_get(1).map_err(decoding)?;
@@ -36,9 +36,9 @@ impl Inspect for PgRows {
         self.check().await
     }
 
-    async fn overdue(&self, due_before: Timestamp, most: u32) -> Result<u64, StoreError> {
-        let (moment, most) = (moment(due_before)?, i64::from(most));
-        let build = || Ok(sqlx::query(sql::OVERDUE).bind(moment).bind(most));
+    async fn overdue(&self, due_before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let (moment, limit) = (moment(due_before)?, i64::from(limit));
+        let build = || Ok(sqlx::query(sql::OVERDUE).bind(moment).bind(limit));
         let rows = self.client.fetch(RetryMode::Reading, build).await?;
         let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
         Ok(u64::try_from(count.map_err(decoding)?).unwrap_or(0))

@@ -88,7 +88,7 @@ impl KeyRows for PgRows {
 
     async fn note_key_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let mut uses = uses.to_vec();
-        // In one order, so that two replicas never wait for each other in a circle.
+        // One fixed order, so that two replicas never wait for each other in a circle.
         uses.sort_by(|one, other| one.kid.cmp(&other.kid));
         let build = || {
             let kids: Vec<String> = uses.iter().map(|one| one.kid.clone()).collect();

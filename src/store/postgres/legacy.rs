@@ -1,4 +1,4 @@
-//! [`LegacyRows`] on Postgres: a table that is another's, and is only ever read.
+//! [`LegacyRows`] on Postgres: a table of another application, which is only read.
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
@@ -29,8 +29,8 @@ impl LegacyRows for PgRows {
     }
 }
 
-/// The statement. Nothing but quoted names goes into it. A moment without a zone, as some mappers
-/// keep it, is one of UTC, and one that never comes is held within the calendar.
+/// Builds the statement. Only quoted names go into it. A timestamp without a zone, as some ORMs
+/// store it, is taken as UTC. `infinity` is clamped to the end of the calendar.
 fn select(table: &LegacyTable) -> String {
     let LegacyTable { table, token, user, expires } = table;
     format!(

@@ -1,8 +1,9 @@
-//! Bringing a Postgres's schema up to this version's.
+//! Migrates a Postgres's schema to this version's.
 //!
-//! Each migration is one transaction, which enters itself in the list before it does anything.
-//! Of two at once the second waits at that entry until the first commits, then finds it taken
-//! and goes on with the next. No lock is needed that a pooler or a distributed database lacks.
+//! Each migration is one transaction, which first inserts itself into the list of applied
+//! migrations. If two processes migrate at the same time, the second one waits at that insert until
+//! the first commits, finds the entry taken, and goes on with the next migration. This needs no
+//! lock that a pooler or a distributed database lacks.
 
 use std::time::Duration;
 
@@ -18,15 +19,15 @@ use crate::store::StoreError;
 use crate::store::migrations::{self, Applied};
 use crate::store::rows::Schema;
 
-/// How long to go on while others are at it.
+/// The time to keep trying while other processes migrate.
 const MIGRATE_TIMEOUT: Duration = Duration::from_mins(5);
-/// How long to wait between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A migration that waits longer than this for a table lets go and tries again: whoever comes
-/// after it waits behind it.
+/// The time that a migration waits for a table lock before it gives up and tries again. All
+/// requests that come after it wait behind it, so a higher value would stall them.
 const WAIT: &str = "SET LOCAL lock_timeout = '2s'";
 
-/// Applies what is missing.
+/// Applies the missing migrations.
 pub(super) async fn run(client: &Client) -> Result<Schema, StoreError> {
     let known = migrations::postgres();
     let tries = async {
@@ -38,14 +39,16 @@ pub(super) async fn run(client: &Client) -> Result<Schema, StoreError> {
             }
         }
     };
-    tokio::time::timeout(MIGRATE_TIMEOUT, tries)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unavailable("others migrate the database".into())))
+    tokio::time::timeout(MIGRATE_TIMEOUT, tries).await.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable(
+            "other processes were migrating the database for 5 minutes".into(),
+        ))
+    })
 }
 
-/// What stopped a try.
+/// Why an attempt stopped.
 enum Stopped {
-    /// Another migration at the same time.
+    /// Another process migrates at the same time.
     ByAnother,
     By(StoreError),
 }
@@ -54,7 +57,7 @@ impl From<sqlx::Error> for Stopped {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(DatabaseError::code);
         let code = code.unwrap_or_default().into_owned();
-        // A key, table, column or object that is there by now; a lock; a serialization failure.
+        // A key, table, column or object that exists by now; a lock; a serialization failure.
         let by_another =
             ["23505", "42P07", "42701", "42710", "55P03", "40001", "40P01"].contains(&&*code);
         if by_another { Self::ByAnother } else { Self::By(Failure::from(error).error) }
@@ -89,7 +92,7 @@ async fn list(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error
     rows.iter().map(read).collect()
 }
 
-/// Reads a row of the list.
+/// Reads a row of the list of applied migrations.
 pub(super) fn read(row: &PgRow) -> Result<Applied, sqlx::Error> {
     Ok(Applied { number: row.try_get(0)?, name: row.try_get(1)?, checksum: row.try_get(2)? })
 }

@@ -1,20 +1,20 @@
-//! Sessions in Postgres, or in what speaks its protocol.
+//! Sessions in Postgres, or in a database with its protocol.
 //!
 //! Nothing is required that poolers and distributed databases lack: no advisory lock, sequence,
-//! notification or session setting. The database need not be there when [`connect`] is called.
+//! notification or session setting. The database need not be running when [`connect`] is called.
 //!
 //! * [`settings`](Options): the URL and the limits
-//! * `client`: the pool, and whether a pooler is in between
-//! * `sql`, `statements`: what is sent
+//! * `client`: the pool, and the detection of a pooler
+//! * `sql`, `statements`: the statements
 //! * `rows`: [`Rows`](super::Rows)
 //! * `feed`: reading the revocation feed
-//! * `signal`: telling other replicas of it at once, where the database can
+//! * `notifier`: notifying other replicas, if the database supports it
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `legacy`: [`LegacyRows`](super::LegacyRows)
 //! * `migrate`: the schema
-//! * `error`: what a failure means
+//! * `error`: the meaning of failures
 
 mod client;
 mod error;
@@ -42,29 +42,29 @@ pub struct PgRows {
 }
 
 impl PgRows {
-    /// Whether a pooler is between this service and the database, so that nothing can be kept that
-    /// belongs to a connection, such as a `LISTEN`. One that pools sessions counts, too: it looks
-    /// the same at first. Known from the first successful operation on; before, only if the URL
-    /// says so.
+    /// Returns whether a pooler is between this service and the database, so that nothing may
+    /// depend on a connection, such as a `LISTEN`. A session pooler counts as well, because it
+    /// looks the same at first. Known after the first successful operation; before that, only if
+    /// the URL says so.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         self.client.is_pooled()
     }
 }
 
-/// Whether that is a URL of a Postgres.
+/// Checks that the text is a URL of a Postgres.
 ///
 /// # Errors
-/// Where it is malformed.
+/// Returns an error if the URL is malformed.
 pub fn check_url(url: &str) -> Result<(), MalformedUrl> {
     settings::read(url).map(drop)
 }
 
-/// Sessions in the Postgres that `options` name. Connects at the first operation, so a database
-/// that is down fails that one and not its caller's start.
+/// Returns the sessions in the Postgres that `options` name. It connects at the first operation, so
+/// a database that is down does not prevent the start.
 ///
 /// # Errors
-/// Where the URL is malformed.
+/// Returns an error if the URL is malformed.
 pub fn connect(options: Options) -> Result<Arc<PgRows>, MalformedUrl> {
     let (connect, pooled) = settings::read(&options.url)?;
     let client = client::Client::new(options, connect, pooled);

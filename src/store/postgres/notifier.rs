@@ -1,9 +1,9 @@
-//! Signals through `NOTIFY` and `LISTEN`.
+//! Notifications through `NOTIFY` and `LISTEN`.
 //!
-//! `NOTIFY` is sent after the revocation has committed, on a connection of the pool: inside the
-//! transaction it would serialise all such commits of the database, and would fail them where
-//! there is no such thing. `LISTEN` has a connection of its own, and only where no transaction
-//! pooler is in between, which would give that connection's server to others.
+//! `NOTIFY` is sent after the revocation has committed, on a connection of the pool. Inside the
+//! transaction it would serialize all such commits of the database, and fail them on databases
+//! without notifications. `LISTEN` has a connection of its own. Behind a transaction pooler there
+//! is no `LISTEN`, because the pooler gives that connection's server to other clients.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use super::{PgRows, sql};
 use crate::store::StoreError;
 use crate::store::notifier::{CHANNEL, Notifier};
 
-/// How long the connection may take to be made, and to answer.
+/// The time limit for a connection and for an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long nothing may be heard before the connection is asked whether it is alive.
+/// If nothing was received for this long, the connection is checked.
 const SILENCE: Duration = Duration::from_secs(10);
 
 #[async_trait]
@@ -36,7 +36,7 @@ impl Notifier for PgRows {
     }
 
     async fn listen(&self, heard: &Notify) -> Result<(), StoreError> {
-        // The first connection finds out whether there is a pooler.
+        // The first connection detects a pooler.
         self.client.acquire().await.map_err(|failure| failure.error)?.release();
         if self.client.is_pooled() {
             return Ok(());
@@ -46,18 +46,18 @@ impl Notifier for PgRows {
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(self.client.settings().clone());
         let ended = match listen(&pool, heard).await.map_err(Failure::from) {
-            // A database without notifications.
+            // The database does not support notifications.
             Err(failure) if failure.kind == Kind::Refused => Ok(()),
             Err(failure) => Err(failure.error),
             Ok(()) => Err(StoreError::Unavailable("the connection was lost".into())),
         };
-        // Its one connection comes back when the listener has ended.
+        // The pool's only connection is returned when the listener has ended.
         drop(pool);
         ended
     }
 }
 
-/// Returns when the connection is lost.
+/// Listens until the connection is lost.
 async fn listen(pool: &PgPool, heard: &Notify) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
@@ -67,7 +67,8 @@ async fn listen(pool: &PgPool, heard: &Notify) -> Result<(), sqlx::Error> {
         match timeout(SILENCE, listener.try_recv()).await {
             Ok(Ok(Some(_))) => heard.notify_one(),
             Ok(lost) => return lost.map(drop),
-            // A peer that vanished without a word would keep us listening for ever.
+            // Without this query, a server that vanished silently would leave us listening for
+            // ever.
             Err(_) => limited(listener.execute(sqlx::raw_sql("SELECT 1"))).await.map(drop)?,
         }
     }

@@ -37,8 +37,8 @@ impl Rollouts for PgRows {
         spanned(System::Postgres, APPEND_CHANGE, append).await
     }
 
-    async fn changes(&self, most: u32) -> Result<Vec<RolloutChange>, StoreError> {
-        let build = || Ok(sqlx::query(sql::CHANGES).bind(i64::from(most)));
+    async fn changes(&self, limit: u32) -> Result<Vec<RolloutChange>, StoreError> {
+        let build = || Ok(sqlx::query(sql::CHANGES).bind(i64::from(limit)));
         let rows = self.client.fetch(RetryMode::Reading, build).await?;
         rows.iter().map(change).collect()
     }
@@ -46,14 +46,14 @@ impl Rollouts for PgRows {
     async fn live_sessions(
         &self,
         after: Option<&UserId>,
-        most: u32,
+        limit: u32,
         now: Timestamp,
     ) -> Result<Vec<LiveSessions>, StoreError> {
         let build = || {
             Ok(sqlx::query(sql::LIVE_SESSIONS)
                 .bind(after.map(|user| user.as_str().to_owned()))
                 .bind(moment(now)?)
-                .bind(i64::from(most)))
+                .bind(i64::from(limit)))
         };
         let rows = self.client.survey(build).await?;
         let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));

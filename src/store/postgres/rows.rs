@@ -30,15 +30,16 @@ impl Rows for PgRows {
 
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError> {
         let mut sorted: Vec<&Open> = opens.iter().collect();
-        // Two batches meet only at a request's key. In the order of their keys they never wait
-        // for each other in a circle; and of two with one key, the earlier one stays first.
+        // Two batches only meet at a request key. Sorted by key, they never wait for each other in
+        // a circle. The sort is stable, so of two logins with the same key the earlier one stays
+        // first.
         sorted.sort_by_key(|open| open.request.as_ref().map(|request| &request.key));
         let inserted = self.client.execute(|| statements::insert(&sorted)).await?;
         if inserted == count(opens) {
             return Ok(vec![true; opens.len()]);
         }
-        // Somebody's key was taken, which is rare. To have each row say its id would cost the others
-        // more than to ask now.
+        // A request key was taken, which is rare. A second query in this case is cheaper than
+        // returning all ids every time.
         let uuids: Vec<Uuid> = opens.iter().map(|open| open.session.id.as_uuid()).collect();
         let build = || Ok(sqlx::query(sql::STORED).bind(uuids.as_slice()));
         let inserted = ids(&self.client.fetch(RetryMode::Reading, build).await?)?;
@@ -129,20 +130,20 @@ impl Rows for PgRows {
         &self,
         after: Position,
         now: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<FeedPage, StoreError> {
-        self.feed.read(&self.client, after, now, most).await
+        self.feed.read(&self.client, after, now, limit).await
     }
 
     async fn purge_revocations(
         &self,
         ended_before: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<u64, StoreError> {
         let build = || {
             Ok(sqlx::query(sql::PURGE_REVOCATIONS)
                 .bind(moment(ended_before)?)
-                .bind(i64::from(most)))
+                .bind(i64::from(limit)))
         };
         self.client.execute(build).await
     }
@@ -151,7 +152,7 @@ impl Rows for PgRows {
         &self,
         user_id: &UserId,
         before: Option<SessionId>,
-        most: u32,
+        limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
         let build = || {
@@ -159,17 +160,17 @@ impl Rows for PgRows {
                 .bind(user_id.as_str())
                 .bind(moment(now)?)
                 .bind(before.map(SessionId::as_uuid))
-                .bind(i64::from(most)))
+                .bind(i64::from(limit)))
         };
         let rows = self.client.fetch(RetryMode::Reading, build).await?;
         rows.iter().map(session).collect()
     }
 
-    async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError> {
+    async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<Purged, StoreError> {
         let ended_before = moment(ended_before)?;
         let once = || async {
             let mut connection = self.client.acquire().await?;
-            let purged = purge(&self.client, &mut connection, ended_before, most).await;
+            let purged = purge(&self.client, &mut connection, ended_before, limit).await;
             settle(connection, purged)
         };
         self.client.attempt(RetryMode::Writing, once).await
@@ -178,12 +179,12 @@ impl Rows for PgRows {
     async fn forget_first_tokens(
         &self,
         opened_before: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<u64, StoreError> {
         let build = || {
             Ok(sqlx::query(sql::FORGET_FIRST_TOKENS)
                 .bind(moment(opened_before)?)
-                .bind(i64::from(most)))
+                .bind(i64::from(limit)))
         };
         self.client.execute(build).await
     }
@@ -209,21 +210,22 @@ impl Rows for PgRows {
     }
 }
 
-/// Deletes what has ended, and puts off what was refreshed since it was last looked at.
+/// Deletes sessions that have ended, and postpones those that were refreshed since they were last
+/// examined.
 ///
-/// Its statements never have names. Should a pooler go unnoticed, one client's name may stand for
-/// another's statement: no name must ever stand for a deletion that takes the same arguments as a
-/// harmless statement.
+/// Its statements are never prepared by name. Behind an undetected pooler, one client's name could
+/// refer to another client's statement. A name must never refer to a deletion that takes the same
+/// arguments as a harmless statement.
 async fn purge(
     client: &Client,
     connection: &mut PgConnection,
     ended_before: OffsetDateTime,
-    most: u32,
+    limit: u32,
 ) -> Result<Purged, sqlx::Error> {
     let mut transaction = client.begin(connection).await?;
     let due = sqlx::query(sql::DUE)
         .bind(ended_before)
-        .bind(i64::from(most))
+        .bind(i64::from(limit))
         .persistent(false)
         .fetch_all(&mut *transaction)
         .await?;
@@ -234,7 +236,7 @@ async fn purge(
         group.push(row.try_get(0)?);
     }
     let purged = Purged { examined: count(&due), deleted: count(&ended) };
-    for (statement, ids) in [(sql::DELETE, ended), (sql::PUT_OFF, alive)] {
+    for (statement, ids) in [(sql::DELETE, ended), (sql::POSTPONE, alive)] {
         if !ids.is_empty() {
             let statement = sqlx::query(statement).bind(ids).persistent(false);
             statement.execute(&mut *transaction).await?;

@@ -1,4 +1,4 @@
-//! How to reach a Postgres: its URL and the limits of its connections.
+//! The settings of a Postgres connection: its URL and its limits.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
-/// The text is not a Postgres URL. The error never holds the text, which may hold a password.
+/// The text is not a Postgres URL. The error never holds the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not a well-formed Postgres URL")]
 pub struct MalformedUrl;
 
-/// How to reach a Postgres.
+/// The settings of a Postgres connection.
 #[derive(Clone)]
 pub struct Options {
-    /// Its URL. `pgbouncer=true` says that a transaction pooler is in between, should the way
-    /// there not show it by itself.
+    /// The URL. `pgbouncer=true` states that a transaction pooler is in between, in case it cannot
+    /// be detected.
     pub url: String,
-    /// The most connections to hold.
+    /// The maximum number of connections.
     pub max_connections: u32,
-    /// How long to wait for a connection to come free, or to be opened.
+    /// The time to wait until a connection becomes free or is opened.
     pub acquire_timeout: Duration,
-    /// How long an operation may take in all.
+    /// The time limit of an operation, retries included.
     pub timeout: Duration,
 }
 
 impl Options {
-    /// The defaults: 10 connections, 2 s for one of them, 2.5 s for an operation, which is less
-    /// than [`STATEMENT_TIMEOUT`](crate::store::sessions::STATEMENT_TIMEOUT).
+    /// Returns the defaults: 10 connections, 2 s to get one, and 2.5 s for an operation, which is
+    /// below [`STATEMENT_TIMEOUT`](crate::store::sessions::STATEMENT_TIMEOUT).
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -49,7 +49,8 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The parameters of a URL that sqlx knows. It logs others with their values, so they stay here.
+/// The URL parameters that sqlx knows. Others are not passed on, because sqlx logs them with their
+/// values.
 const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -71,7 +72,7 @@ const PARAMETERS: [&str; 18] = [
     "options",
 ];
 
-/// Takes a URL apart, and says whether it speaks of a pooler.
+/// Parses a URL. Returns the connection options, and whether the URL says that a pooler is used.
 pub(super) fn read(url: &str) -> Result<(PgConnectOptions, bool), MalformedUrl> {
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut kept, mut pooled) = (Vec::new(), false);
@@ -87,14 +88,14 @@ pub(super) fn read(url: &str) -> Result<(PgConnectOptions, bool), MalformedUrl> 
     }
     let url = format!("{place}?{}", kept.join("&"));
     let connect: PgConnectOptions = url.parse().map_err(|_| MalformedUrl)?;
-    // Neon's pooled endpoints are named so.
+    // The names of Neon's pooled endpoints contain this.
     pooled |= connect.get_host().contains("-pooler.");
     let connect = match connect.get_application_name() {
         Some(_) => connect,
         None => connect.application_name("token-authority"),
     };
-    // PgBouncer refuses the parameter, and no column here is a float. Statements are not logged:
-    // the operations have spans of their own.
+    // PgBouncer refuses `extra_float_digits`, and no column here is a float. Statements are not
+    // logged, because operations have spans of their own.
     Ok((connect.extra_float_digits(None).disable_statement_logging(), pooled))
 }
 

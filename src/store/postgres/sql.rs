@@ -1,16 +1,16 @@
-//! Every statement that goes to Postgres. A refresh (`ROTATE`, `SWAP`, `PROVE`) changes no indexed
+//! All statements for Postgres. A refresh (`ROTATE`, `SWAP`, `RECORD_RECEIPTS`) changes no indexed
 //! column.
 
 use std::sync::OnceLock;
 
 use crate::store::columns::session_columns;
 
-/// A statement for a batch, over an array a column. The arrays are unnested side by side in a list
-/// of columns: in a `FROM` each would be put into a store of its own first, which takes twice as
-/// long as all the rest of a row by itself.
+/// A statement for a batch of rows, with one array for each column. The arrays are unnested side by
+/// side in the select list. In a `FROM` clause, Postgres would materialize each array first, which
+/// takes twice as long as all the rest of a single row.
 ///
-/// For one row it takes values instead: even so, what unnests an array has to be set up and taken
-/// down for each column.
+/// For a single row it takes plain values, because setting up `unnest` for each column costs time
+/// even for one row.
 #[derive(Debug)]
 pub(super) struct Batch {
     many: &'static str,
@@ -22,10 +22,10 @@ impl Batch {
         Self { many, one: OnceLock::new() }
     }
 
-    /// Its text for so many rows.
+    /// Returns the text for this number of rows.
     pub(super) fn text(&'static self, rows: usize) -> &'static str {
-        let of_one = || self.many.replace("unnest(", "(").replace("[])", ")");
-        if rows == 1 { self.one.get_or_init(of_one) } else { self.many }
+        let for_one_row = || self.many.replace("unnest(", "(").replace("[])", ")");
+        if rows == 1 { self.one.get_or_init(for_one_row) } else { self.many }
     }
 }
 
@@ -64,9 +64,9 @@ pub(super) const FIND_REQUESTS: &str = concat!(
 pub(super) const LOAD: &str =
     concat!("SELECT ", session_columns!(), " FROM user_sessions WHERE id = ANY($1)");
 
-/// Tells the world of those revocations that it writes. A row's position is read from the clock
-/// after its session was locked, so a transaction without an identity yet (which `FEED` cannot
-/// see) has not taken a position yet.
+/// Also adds the revocations that it makes to the feed. A row's position is read from the clock
+/// after its session was locked. A transaction that has no transaction id yet is invisible to
+/// `FEED`, and has not taken a position either.
 pub(super) static SWAP: Batch = Batch::of(
     "
     WITH swapped AS (
@@ -84,14 +84,14 @@ pub(super) static SWAP: Batch = Batch::of(
                      unnest($10::timestamptz[]) AS last_used_at,
                      unnest($11::timestamptz[]) AS revoked_at,
                      unnest($12::text[]) AS revocation_reason, unnest($13::text[]) AS auth_method,
-                     unnest($14::timestamptz[]) AS tell_until) AS n
+                     unnest($14::timestamptz[]) AS revocation_expires_at) AS n
         WHERE s.id = n.id AND s.revision = n.revision
-        RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.tell_until),
-    told AS (
+        RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.revocation_expires_at),
+    recorded AS (
         INSERT INTO revocations
             (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
-        SELECT id, user_id, revoked_at, tell_until, revocation_reason, clock_timestamp()
-        FROM swapped WHERE tell_until IS NOT NULL
+        SELECT id, user_id, revoked_at, revocation_expires_at, revocation_reason, clock_timestamp()
+        FROM swapped WHERE revocation_expires_at IS NOT NULL
         ON CONFLICT (session_id) DO NOTHING)
     SELECT id FROM swapped",
 );
@@ -115,7 +115,7 @@ pub(super) static ROTATE: Batch = Batch::of(concat!(
     session_columns!()
 ));
 
-pub(super) static PROVE: Batch = Batch::of(
+pub(super) static RECORD_RECEIPTS: Batch = Batch::of(
     "
     UPDATE user_sessions AS s
     SET proven_at = n.seen_at, revision = s.revision + 1
@@ -134,7 +134,7 @@ pub(super) const REVOKE_USER: &str = concat!(
          RETURNING ",
     session_columns!(),
     "),
-     told AS (
+     recorded AS (
          INSERT INTO revocations
              (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
          SELECT id, user_id, revoked_at, $5, revocation_reason, clock_timestamp() FROM revoked
@@ -144,9 +144,9 @@ pub(super) const REVOKE_USER: &str = concat!(
     " FROM revoked"
 );
 
-/// A part of the revocation feed. Its horizon: `$5` ago, or the beginning of the oldest
-/// transaction under way that has written anything, if that is earlier. A database shows a
-/// session the transactions of its own role, and those are the ones that revoke.
+/// A page of the revocation feed. Its horizon is `$5` ago, or the start of the oldest running
+/// transaction that has written anything, if that is earlier. Postgres shows a role its own
+/// transactions, and only those write revocations.
 pub(super) const FEED: &str = "
     SELECT c.as_of, c.horizon, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason,
            r.recorded_at
@@ -161,7 +161,7 @@ pub(super) const FEED: &str = "
                ORDER BY recorded_at, session_id LIMIT $4) AS r ON true
     ORDER BY r.recorded_at, r.session_id";
 
-/// As [`FEED`], where the database does not show transactions under way.
+/// Like [`FEED`], for databases that do not show running transactions.
 pub(super) const FEED_WITHOUT_ACTIVITY: &str = "
     SELECT c.as_of, c.as_of - $5 * interval '1 microsecond', r.session_id, r.user_id,
            r.revoked_at, r.expires_at, r.reason, r.recorded_at
@@ -195,7 +195,7 @@ pub(super) const DUE: &str = "
 
 pub(super) const DELETE: &str = "DELETE FROM user_sessions WHERE id = ANY($1)";
 
-pub(super) const PUT_OFF: &str =
+pub(super) const POSTPONE: &str =
     "UPDATE user_sessions SET sweep_at = expires_at WHERE id = ANY($1)";
 
 pub(super) const FORGET_FIRST_TOKENS: &str = "
@@ -204,8 +204,8 @@ pub(super) const FORGET_FIRST_TOKENS: &str = "
         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
     UPDATE user_sessions AS s SET first_tokens = NULL FROM due WHERE s.id = due.id";
 
-/// `now()` is the transaction's beginning: the moment that the statement arrived.
-pub(super) const STANDING: &str = "
+/// `now()` is the start of the transaction: the time when the statement arrived.
+pub(super) const STATUS: &str = "
     SELECT now(), current_setting('transaction_read_only'), current_setting('synchronous_commit')";
 
 pub(super) const OVERDUE: &str = "
@@ -222,13 +222,13 @@ pub(super) const APPEND_CHANGE: &str = "
     INSERT INTO rollout_changes (seq, percentage, jwt_enabled, updated_at, updated_by)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq) DO NOTHING";
 
-/// Lets the transaction's statements be planned in every way again. A database that does not know
-/// a setting does not have it listed.
+/// Enables all kinds of plans for the rest of the transaction. A database does not list a setting
+/// that it does not know.
 pub(super) const PLAN_FREELY: &str = "
     SELECT set_config(name, 'on', true) FROM pg_settings
     WHERE name IN ('enable_seqscan', 'enable_hashjoin', 'enable_mergejoin')";
 
-/// Of whole users: the page ends with the last user that fits, or with one that does not.
+/// Returns whole users: the page ends with the last user that fits, or with one that exceeds it.
 pub(super) const LIVE_SESSIONS: &str = "
     SELECT s.user_id, coalesce(s.auth_method, 'jwt') AS method, count(*)
     FROM user_sessions AS s
@@ -269,12 +269,13 @@ mod tests {
 
     #[test]
     fn a_row_by_itself_needs_no_array() {
-        for (batch, arguments) in [(&INSERT, 21), (&SWAP, 14), (&ROTATE, 9), (&PROVE, 3)] {
+        for (batch, arguments) in [(&INSERT, 21), (&SWAP, 14), (&ROTATE, 9), (&RECORD_RECEIPTS, 3)]
+        {
             assert_eq!(batch.text(2).matches("unnest($").count(), arguments);
             assert_eq!(batch.text(0), batch.text(2));
-            let of_one = batch.text(1);
-            assert!(!of_one.contains("unnest") && !of_one.contains("[]"));
-            assert_eq!(of_one.matches("($").count(), arguments);
+            let for_one_row = batch.text(1);
+            assert!(!for_one_row.contains("unnest") && !for_one_row.contains("[]"));
+            assert_eq!(for_one_row.matches("($").count(), arguments);
         }
     }
 }

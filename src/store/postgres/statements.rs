@@ -1,4 +1,4 @@
-//! Statements with their arguments: a batch's rows, column by column.
+//! Builds statements with their arguments: the rows of a batch, column by column.
 
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{Encode, Postgres, Type};
@@ -85,26 +85,26 @@ pub(super) fn feed(
     sql: &'static str,
     after: Position,
     now: Timestamp,
-    most: u32,
+    limit: u32,
 ) -> Result<Statement, StoreError> {
     Ok(sqlx::query(sql)
         .bind(moment(after.recorded_at)?)
         .bind(after.session_id.as_uuid())
         .bind(moment(now)?)
-        .bind(i64::from(most))
+        .bind(i64::from(limit))
         .bind(micros(OVERLAP)))
 }
 
 pub(super) fn record_receipts(receipts: &[Receipt]) -> Result<Statement, StoreError> {
     let receipts: Vec<&Receipt> = receipts.iter().collect();
-    Ok(Batched::new(&sql::PROVE, receipts.len())
+    Ok(Batched::new(&sql::RECORD_RECEIPTS, receipts.len())
         .bind(each(&receipts, |receipt| receipt.session_id.as_uuid()))
         .bind(each(&receipts, |receipt| i64::from(receipt.generation.number())))
         .bind(moments(&receipts, |receipt| receipt.seen_at)?)
         .0)
 }
 
-/// A batch's statement with its columns so far.
+/// A batch's statement with the columns that are bound so far.
 struct Batched(Statement);
 
 impl Batched {
@@ -112,7 +112,7 @@ impl Batched {
         Self(sqlx::query(batch.text(rows)))
     }
 
-    /// The next column's values, of all rows in their order; of one row the value itself.
+    /// Binds the next column: the values of all rows in order, or the plain value of a single row.
     fn bind<'v, T>(self, values: Vec<T>) -> Self
     where
         T: Encode<'v, Postgres> + Type<Postgres>,
@@ -125,13 +125,13 @@ impl Batched {
     }
 }
 
-/// A moment as Postgres takes it.
+/// Converts a timestamp for Postgres.
 ///
 /// # Errors
-/// Where it lies beyond the year 9999.
+/// Returns [`StoreError::Inconsistent`] if it is after the year 9999.
 pub(super) fn moment(at: Timestamp) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_micros()) * 1000)
-        .map_err(|_| StoreError::Inconsistent("a moment lies beyond the calendar".into()))
+        .map_err(|_| StoreError::Inconsistent("a timestamp is after the year 9999".into()))
 }
 
 fn predecessor(session: &Session) -> Option<String> {

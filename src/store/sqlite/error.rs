@@ -1,18 +1,16 @@
-//! What a failure of SQLite means for the operation.
-//!
-//! Only the result code is passed on: messages may quote the schema.
+//! Classifies the failures of SQLite.
 
 use crate::store::StoreError;
 
-/// The primary result codes that speak of the statement, its values or the file's content:
-/// `ERROR` (such as a missing table), `CORRUPT`, `TOOBIG`, `CONSTRAINT`, `MISMATCH`, `RANGE` and
-/// `NOTADB`. All others speak of the file's state: `BUSY`, `FULL`, `READONLY`, `IOERR` …
+/// The primary result codes about the statement, its values or the file's content: `ERROR` (for
+/// example a missing table), `CORRUPT`, `TOOBIG`, `CONSTRAINT`, `MISMATCH`, `RANGE` and `NOTADB`.
+/// All others are about the state of the file: `BUSY`, `FULL`, `READONLY`, `IOERR` …
 const OF_DATA: [i32; 7] = [1, 11, 18, 19, 20, 25, 26];
 
-/// The codes of a database that others are at: `BUSY` and `LOCKED`.
+/// The codes for a database that another connection uses: `BUSY` and `LOCKED`.
 const BUSY: [i32; 2] = [5, 6];
 
-/// What a failure means.
+/// Converts a failure to the store's error.
 pub(super) fn judge(error: &sqlx::Error) -> StoreError {
     use sqlx::Error as E;
     match error {
@@ -30,7 +28,9 @@ pub(super) fn judge(error: &sqlx::Error) -> StoreError {
         | E::ColumnDecode { .. }
         | E::ColumnNotFound(_)
         | E::ColumnIndexOutOfBounds { .. }
-        | E::InvalidArgument(_) => StoreError::Inconsistent("a value has another type".into()),
+        | E::InvalidArgument(_) => {
+            StoreError::Inconsistent("a column has an unexpected type".into())
+        }
         E::PoolTimedOut => StoreError::Unavailable("no connection came free in time".into()),
         E::PoolClosed => StoreError::Unavailable("the connections are closed".into()),
         E::Io(error) => StoreError::Unavailable(format!("the file failed: {}", error.kind())),
@@ -38,12 +38,12 @@ pub(super) fn judge(error: &sqlx::Error) -> StoreError {
     }
 }
 
-/// Whether others are at the database.
+/// Returns whether another connection is writing to the database.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     BUSY.contains(&(code(error) & 0xFF))
 }
 
-/// The extended result code; 0: none.
+/// Returns the extended result code, or 0 if there is none.
 fn code(error: &sqlx::Error) -> i32 {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.and_then(|code| code.parse().ok()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The file and the connections to it: one that writes, a few that read.
+//! The SQLite file and its connections: one that writes, and several that read.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -17,13 +17,14 @@ use crate::store::StoreError;
 use crate::store::connections::{ConnectionGuard, Connections};
 use crate::store::figures::ConnectionFigures;
 
-/// How long to wait for another process that writes.
+/// The time to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(2);
-/// How long an operation may take in all: less than the store's patience.
+/// The time limit of an operation. It is below the store's own limit, so that the caller learns the
+/// cause.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(2500);
-/// How many may read at once.
+/// The maximum number of concurrent readers.
 const READERS: u32 = 4;
-/// How often to try to open a file that another process is opening, too.
+/// The number of attempts to open a file that another process is opening as well.
 const ATTEMPTS: u32 = 5;
 
 /// A statement with its arguments.
@@ -37,22 +38,22 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens the file, and makes it if there is none, for its owner alone.
+    /// Opens the file. Creates it, readable only for its owner, if it does not exist.
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
         make(path).map_err(|error| {
-            StoreError::Unavailable(format!("the file cannot be made: {}", error.kind()))
+            StoreError::Unavailable(format!("the file cannot be created: {}", error.kind()))
         })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on the disk before it is answered.
+            // A commit is on the disk before it is acknowledged.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .disable_statement_logging();
-        let pool = |most| {
+        let pool = |max| {
             SqlitePoolOptions::new()
-                .max_connections(most)
+                .max_connections(max)
                 .acquire_timeout(BUSY)
                 .idle_timeout(None)
                 .max_lifetime(None)
@@ -67,8 +68,8 @@ impl File {
         Ok(file)
     }
 
-    /// Opens the first connection. Two processes that turn a new file to WAL at once get in each
-    /// other's way, whatever time they are given.
+    /// Opens the first connection. If two processes switch a new file to WAL at the same time,
+    /// SQLite reports that it is busy at once, without waiting.
     async fn try_out(&self) -> Result<(), StoreError> {
         for _ in 1..ATTEMPTS {
             match self.writer.take().await {
@@ -83,7 +84,7 @@ impl File {
         Err(StoreError::Unavailable("another process is opening the file".into()))
     }
 
-    /// Reads with one statement.
+    /// Runs one statement that reads.
     pub(super) async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
         in_time(async {
             let mut connection = self.readers.take().await?;
@@ -94,7 +95,7 @@ impl File {
         .await
     }
 
-    /// Begins to write.
+    /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Writing, sqlx::Error> {
         let mut connection = self.writer.take().await?;
         match connection.execute(sqlx::raw_sql(sql::BEGIN)).await {
@@ -106,8 +107,8 @@ impl File {
         }
     }
 
-    /// The connections as they stand now. How long they were waited for is not measured: of the
-    /// one that writes, the lanes tell.
+    /// Returns the state of the connections. Waiting times are not measured here; the shards report
+    /// those of the writer.
     pub(super) fn connections(&self) -> ConnectionFigures {
         let (writers, writers_idle) = self.writer.figures();
         let (readers, readers_idle) = self.readers.figures();
@@ -118,23 +119,23 @@ impl File {
         }
     }
 
-    /// Ends all connections, once those at work are done.
+    /// Closes all connections, after those in use were returned.
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
 }
 
-/// A transaction that writes. Dropped, it is undone.
+/// A transaction that writes. Dropping it rolls it back.
 pub(super) struct Writing(ConnectionGuard<Sqlite>);
 
 impl Writing {
-    /// Its connection.
+    /// Returns its connection.
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.0
     }
 
-    /// Commits what succeeded, and undoes what failed.
+    /// Commits after a success, and rolls back after a failure.
     pub(super) async fn end<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         let last = if result.is_ok() { sql::COMMIT } else { sql::ROLLBACK };
         self.0.execute(sqlx::raw_sql(last)).await?;
@@ -143,7 +144,7 @@ impl Writing {
     }
 }
 
-/// Waits for an operation, but not for ever.
+/// Runs an operation with a time limit.
 pub(super) async fn in_time<T>(
     operation: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
@@ -153,23 +154,23 @@ pub(super) async fn in_time<T>(
     }
 }
 
-/// How to read a file that is not made where it is missing.
+/// Returns options that read a file and never create it.
 pub(super) fn to_read(path: &Path) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new().filename(path);
     options.create_if_missing(false).read_only(true).disable_statement_logging()
 }
 
-/// How to read a file without making the files beside it, as SQLite would to read one that nobody
-/// has open.
+/// Returns options that read a file without creating the files beside it. SQLite would create them
+/// to read a file that no process has open.
 pub(super) fn to_inspect(path: &Path) -> SqliteConnectOptions {
-    // The write-ahead log lies beside the file while someone has it open.
+    // The write-ahead log exists while a process has the file open.
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     to_read(path).immutable(!Path::new(&log).exists())
 }
 
-/// Makes the file, and the folder around it, where they are missing. SQLite gives the files
-/// beside it (`-wal`, `-shm`) the same mode.
+/// Creates the file and its folder, if they do not exist. SQLite gives the files beside it (`-wal`,
+/// `-shm`) the same mode.
 fn make(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

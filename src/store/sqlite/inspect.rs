@@ -1,4 +1,5 @@
-//! [`Inspect`] on an SQLite file, which is neither made nor written to, nor are files beside it.
+//! [`Inspect`] on an SQLite file. The file is neither created nor changed, and no files are created
+//! beside it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,14 +16,14 @@ use crate::store::rows::Schema;
 use crate::store::{RolloutChange, StoreError, migrations};
 use crate::token::key::StoredKey;
 
-/// An SQLite file to be looked at.
+/// An SQLite file that `doctor` examines.
 #[derive(Debug)]
 pub struct SqliteInspection {
     path: PathBuf,
 }
 
 impl SqliteInspection {
-    /// Of the file of that path, which has to exist by the first question.
+    /// Examines the file at that path, which has to exist when the first query runs.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
@@ -50,7 +51,7 @@ impl SqliteInspection {
 impl Inspect for SqliteInspection {
     async fn status(&self) -> Result<DatabaseStatus, StoreError> {
         self.count(sqlx::query(sql::HAS_LEDGER)).await?;
-        // Opening does not write; it only asks for the right to.
+        // Opening the file for writing does not change it. It only tests the permission.
         let writable = std::fs::OpenOptions::new().append(true).open(&self.path).is_ok();
         Ok(DatabaseStatus { now: None, read_only: !writable, durable: true })
     }
@@ -63,8 +64,8 @@ impl Inspect for SqliteInspection {
         migrations::compare(&migrations::sqlite(), &applied.map_err(|error| judge(&error))?)
     }
 
-    async fn overdue(&self, due_before: Timestamp, most: u32) -> Result<u64, StoreError> {
-        self.count(sqlx::query(sql::OVERDUE).bind(due_before.as_micros()).bind(most)).await
+    async fn overdue(&self, due_before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.count(sqlx::query(sql::OVERDUE).bind(due_before.as_micros()).bind(limit)).await
     }
 
     async fn stored_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -48,7 +48,7 @@ const NOTE: &str = "
 const USES: &str = "SELECT kid, last_verified_at FROM signing_key_uses ORDER BY kid";
 
 impl SqliteRows {
-    /// Writes with these statements in one transaction. How many rows the last one changed.
+    /// Runs these statements in one transaction. Returns how many rows the last one changed.
     async fn write(&self, statements: Vec<Statement>) -> Result<u64, StoreError> {
         in_time(async {
             let mut writing = self.file.begin().await?;

@@ -1,4 +1,4 @@
-//! [`LegacyRows`] on SQLite: a file that is perhaps another's, and is only ever read.
+//! [`LegacyRows`] on SQLite: a file that may belong to another application, and is only read.
 
 use std::path::Path;
 
@@ -13,23 +13,23 @@ use crate::store::connections::Connections;
 use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
 use crate::store::{StoreError, System};
 
-/// How many may read at once.
+/// The maximum number of concurrent readers.
 const READERS: u32 = 4;
 
-/// An SQLite file that is read. It need not be there yet, and is never made.
+/// An SQLite file that is only read. It need not exist yet, and is never created.
 #[derive(Debug)]
 pub struct SqliteLegacy {
     connections: Connections<Sqlite>,
 }
 
 impl SqliteLegacy {
-    /// The file of that path, opened at the first look-up.
+    /// Reads the file at that path. It is opened at the first look-up.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self::with(to_read(path))
     }
 
-    /// The same, to be looked at only: files beside it are not made either.
+    /// Reads the file at that path for `doctor`: no files are created beside it either.
     #[must_use]
     pub fn to_inspect(path: &Path) -> Self {
         Self::with(to_inspect(path))
@@ -69,9 +69,9 @@ impl LegacyRows for SqliteLegacy {
     }
 }
 
-/// The statement. Nothing but quoted names goes into it, each behind the table's: a quoted name
-/// that stands alone would be a string where there is no such column. A moment is a text of
-/// ISO 8601, or a number: of seconds up to the year 5138, else of milliseconds.
+/// Builds the statement. Only quoted names go into it, each one qualified by the table: SQLite
+/// would read a lone quoted name as a string if there is no such column. A time is a text in ISO
+/// 8601 or a number: seconds up to the year 5138, otherwise milliseconds.
 fn select(table: &LegacyTable) -> String {
     let LegacyTable { table, token, user, expires } = table;
     format!(

@@ -1,5 +1,5 @@
-//! Bringing an SQLite file's schema up to this version's, in one transaction: of two at once the
-//! second waits for the first.
+//! Migrates an SQLite file's schema to this version's, in one transaction. If two processes migrate
+//! at the same time, the second waits for the first.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::store::StoreError;
 use crate::store::migrations::{self, Applied};
 use crate::store::rows::Schema;
 
-/// How long to go on while others write.
+/// The time to keep trying while other processes write.
 const MIGRATE_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Applies what is missing.
+/// Applies the missing migrations.
 pub(super) async fn run(file: &File) -> Result<Schema, StoreError> {
     let known = migrations::sqlite();
     let tries = async {
@@ -29,9 +29,11 @@ pub(super) async fn run(file: &File) -> Result<Schema, StoreError> {
             }
         }
     };
-    tokio::time::timeout(MIGRATE_TIMEOUT, tries)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unavailable("others are at the database".into())))
+    tokio::time::timeout(MIGRATE_TIMEOUT, tries).await.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable(
+            "other processes were writing to the file for 5 minutes".into(),
+        ))
+    })
 }
 
 async fn once(
@@ -69,7 +71,7 @@ async fn list(connection: &mut SqliteConnection) -> Result<Vec<Applied>, sqlx::E
     rows.iter().map(read).collect()
 }
 
-/// Reads a row of the list.
+/// Reads a row of the list of applied migrations.
 pub(super) fn read(row: &SqliteRow) -> Result<Applied, sqlx::Error> {
     Ok(Applied { number: row.try_get(0)?, name: row.try_get(1)?, checksum: row.try_get(2)? })
 }

@@ -1,14 +1,14 @@
-//! Sessions in an SQLite file, for one process that serves and others that administer.
+//! Sessions in an SQLite file, for one process that serves and for others that administer.
 //!
-//! * `file`: the file and the connections to it
-//! * `sql`, `write`: what is sent
+//! * `file`: the file and its connections
+//! * `sql`, `write`: the statements
 //! * `rows`: [`Rows`](super::Rows)
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `legacy`: [`LegacyRows`](super::LegacyRows)
 //! * `migrate`: the schema
-//! * `error`: what a failure means
+//! * `error`: the meaning of failures
 
 mod error;
 mod file;
@@ -35,11 +35,11 @@ pub struct SqliteRows {
     file: file::File,
 }
 
-/// Opens the SQLite file of that path. Makes it, readable for its owner alone, where there is
-/// none.
+/// Opens the SQLite file at that path. Creates it, readable only for its owner, if it does not
+/// exist.
 ///
 /// # Errors
-/// Where it can be neither opened nor made, or is no SQLite file.
+/// Returns an error if the file can be neither opened nor created, or is not an SQLite file.
 pub async fn open(path: &Path) -> Result<Arc<SqliteRows>, StoreError> {
     Ok(Arc::new(SqliteRows { file: file::File::open(path).await? }))
 }

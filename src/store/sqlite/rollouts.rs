@@ -38,21 +38,21 @@ impl Rollouts for SqliteRows {
         spanned(System::Sqlite, APPEND_CHANGE, append).await
     }
 
-    async fn changes(&self, most: u32) -> Result<Vec<RolloutChange>, StoreError> {
-        let rows = self.file.fetch(sqlx::query(sql::CHANGES).bind(most)).await?;
+    async fn changes(&self, limit: u32) -> Result<Vec<RolloutChange>, StoreError> {
+        let rows = self.file.fetch(sqlx::query(sql::CHANGES).bind(limit)).await?;
         rows.iter().map(change).collect()
     }
 
     async fn live_sessions(
         &self,
         after: Option<&UserId>,
-        most: u32,
+        limit: u32,
         now: Timestamp,
     ) -> Result<Vec<LiveSessions>, StoreError> {
         let statement = sqlx::query(sql::LIVE_SESSIONS)
             .bind(after.map(|user| user.as_str().to_owned()))
             .bind(now.as_micros())
-            .bind(most);
+            .bind(limit);
         let rows = self.file.fetch(statement).await?;
         let read = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
         rows.iter().map(|row| live_sessions(read(row).map_err(decoding)?)).collect()

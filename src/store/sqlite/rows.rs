@@ -97,8 +97,8 @@ impl Rows for SqliteRows {
         receipts.sort_by_key(|receipt| (receipt.session_id, receipt.generation, receipt.seen_at));
         in_time(async {
             let mut writing = self.file.begin().await?;
-            let proven = write::record_receipts(writing.connection(), &receipts).await;
-            writing.end(proven).await
+            let recorded = write::record_receipts(writing.connection(), &receipts).await;
+            writing.end(recorded).await
         })
         .await
     }
@@ -120,7 +120,7 @@ impl Rows for SqliteRows {
         in_time(async {
             let mut writing = self.file.begin().await?;
             let revoked =
-                revoke_and_tell(writing.connection(), statement, revocation_retention).await;
+                revoke_and_record(writing.connection(), statement, revocation_retention).await;
             writing.end(revoked).await
         })
         .await
@@ -130,13 +130,13 @@ impl Rows for SqliteRows {
         &self,
         after: Position,
         now: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<FeedPage, StoreError> {
         let statement = sqlx::query(sql::FEED)
             .bind(after.recorded_at.as_micros())
             .bind(after.session_id.to_string())
             .bind(now.as_micros())
-            .bind(most);
+            .bind(limit);
         let rows = self.file.fetch(statement).await?;
         feed_page(&rows)
     }
@@ -144,10 +144,10 @@ impl Rows for SqliteRows {
     async fn purge_revocations(
         &self,
         ended_before: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<u64, StoreError> {
         let statement =
-            sqlx::query(sql::PURGE_REVOCATIONS).bind(ended_before.as_micros()).bind(most);
+            sqlx::query(sql::PURGE_REVOCATIONS).bind(ended_before.as_micros()).bind(limit);
         in_time(async {
             let mut writing = self.file.begin().await?;
             let purged = statement.execute(writing.connection()).await;
@@ -160,21 +160,21 @@ impl Rows for SqliteRows {
         &self,
         user_id: &UserId,
         before: Option<SessionId>,
-        most: u32,
+        limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
         let statement = sqlx::query(sql::LIST)
             .bind(user_id.as_str().to_owned())
             .bind(now.as_micros())
             .bind(before.map(|id| id.to_string()))
-            .bind(most);
+            .bind(limit);
         self.file.fetch(statement).await?.iter().map(session).collect()
     }
 
-    async fn purge(&self, ended_before: Timestamp, most: u32) -> Result<Purged, StoreError> {
+    async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<Purged, StoreError> {
         in_time(async {
             let mut writing = self.file.begin().await?;
-            let purged = write::purge(writing.connection(), ended_before, most).await;
+            let purged = write::purge(writing.connection(), ended_before, limit).await;
             writing.end(purged).await
         })
         .await
@@ -183,10 +183,10 @@ impl Rows for SqliteRows {
     async fn forget_first_tokens(
         &self,
         opened_before: Timestamp,
-        most: u32,
+        limit: u32,
     ) -> Result<u64, StoreError> {
         let statement =
-            sqlx::query(sql::FORGET_FIRST_TOKENS).bind(opened_before.as_micros()).bind(most);
+            sqlx::query(sql::FORGET_FIRST_TOKENS).bind(opened_before.as_micros()).bind(limit);
         in_time(async {
             let mut writing = self.file.begin().await?;
             let forgotten = statement.execute(writing.connection()).await;
@@ -216,7 +216,7 @@ impl Rows for SqliteRows {
     }
 }
 
-async fn revoke_and_tell(
+async fn revoke_and_record(
     connection: &mut SqliteConnection,
     statement: Statement,
     revocation_retention: Duration,
@@ -226,7 +226,7 @@ async fn revoke_and_tell(
     let revoked = revoked.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     for revocation in revoked.iter().filter_map(|session| session.revocation(revocation_retention))
     {
-        write::tell(connection, &revocation).await?;
+        write::append_revocation(connection, &revocation).await?;
     }
     Ok(revoked)
 }
@@ -237,13 +237,13 @@ fn feed_page(rows: &[SqliteRow]) -> Result<FeedPage, StoreError> {
     let as_of = Timestamp::from_micros(first.try_get(0).map_err(decoding)?);
     let mut recorded = Vec::with_capacity(rows.len());
     for row in rows {
-        // An empty part of the feed is one row without a session.
+        // An empty page is one row without a session.
         if let Some(id) = row.try_get::<Option<String>, _>(1).map_err(decoding)? {
             recorded.push(read_revocation(row, &id).map_err(decoding)?.into_recorded()?);
         }
     }
-    // Writers follow one another, so a row is hidden only while it is being written. The overlap
-    // covers a clock that is set back.
+    // SQLite has one writer at a time, so a row is hidden only while it is being written. The
+    // overlap covers a clock that is set back.
     Ok(FeedPage { recorded, as_of, horizon: as_of - OVERLAP })
 }
 

@@ -1,6 +1,6 @@
-//! Every statement that goes to SQLite.
+//! All statements for SQLite.
 //!
-//! A batch is one transaction; what it reads or deletes is named by a JSON array.
+//! A batch is one transaction. Its ids are passed as a JSON array.
 
 use crate::store::columns::session_columns;
 
@@ -8,7 +8,7 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
-/// Its values follow, a row each, and then [`UNLESS_TAKEN`].
+/// One row of values for each session follows, then [`UNLESS_TAKEN`].
 pub(super) const INSERT: &str = "
     INSERT INTO user_sessions
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
@@ -30,7 +30,7 @@ pub(super) const LOAD: &str = concat!(
     " FROM user_sessions WHERE id IN (SELECT value FROM json_each(?1))"
 );
 
-/// Its values follow, a row each, and then [`SWAP`].
+/// One row of values for each session follows, then [`SWAP`].
 pub(super) const NEW_STATES: &str = "
     WITH n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
             proven_at, last_used_at, revoked_at, revocation_reason, auth_method) AS (";
@@ -44,8 +44,8 @@ pub(super) const SWAP: &str = ")
     FROM n WHERE s.id = n.id AND s.revision = n.revision
     RETURNING id";
 
-/// Its values follow, a row each, and then [`ROTATE`].
-pub(super) const PRESUMED: &str = "
+/// One row of values for each session follows, then [`ROTATE`].
+pub(super) const ASSUMED_STATES: &str = "
     WITH n (id, presented, now, handed_out_before, successor, sealed, expires_at, longest,
             auth_method) AS (";
 pub(super) const ROTATE: &str = concat!(
@@ -64,7 +64,7 @@ pub(super) const ROTATE: &str = concat!(
     session_columns!()
 );
 
-pub(super) const PROVE: &str = "
+pub(super) const RECORD_RECEIPTS: &str = "
     UPDATE user_sessions SET proven_at = ?3, revision = revision + 1
     WHERE id = ?1 AND generation = ?2 AND proven_at IS NULL
       AND revoked_at IS NULL AND expires_at > ?3";
@@ -78,14 +78,14 @@ pub(super) const REVOKE_USER: &str = concat!(
     session_columns!()
 );
 
-/// The database's clock, in microseconds. It counts milliseconds.
+/// The database's clock in microseconds, with a resolution of a millisecond.
 macro_rules! clock {
     () => {
         "CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000"
     };
 }
 
-pub(super) const TELL: &str = concat!(
+pub(super) const APPEND_REVOCATION: &str = concat!(
     "INSERT INTO revocations (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ",
     clock!(),
@@ -127,7 +127,7 @@ pub(super) const OVERDUE: &str = "
 pub(super) const DELETE: &str =
     "DELETE FROM user_sessions WHERE id IN (SELECT value FROM json_each(?1))";
 
-pub(super) const PUT_OFF: &str = "
+pub(super) const POSTPONE: &str = "
     UPDATE user_sessions SET sweep_at = expires_at
     WHERE id IN (SELECT value FROM json_each(?1))";
 
@@ -145,7 +145,7 @@ pub(super) const APPEND_CHANGE: &str = "
     INSERT INTO rollout_changes (seq, percentage, jwt_enabled, updated_at, updated_by)
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (seq) DO NOTHING";
 
-/// Of whole users: the page ends with the last user that fits, or with one that does not.
+/// Returns whole users: the page ends with the last user that fits, or with one that exceeds it.
 pub(super) const LIVE_SESSIONS: &str = "
     SELECT s.user_id, coalesce(s.auth_method, 'jwt') AS method, count(*)
     FROM user_sessions AS s

@@ -1,4 +1,4 @@
-//! What is written inside the caller's transaction: a statement for many rows, since each statement
+//! Writes inside the caller's transaction. One statement writes many rows, because each statement
 //! goes to SQLite's own thread and back.
 
 use std::collections::HashSet;
@@ -15,14 +15,14 @@ use crate::store::{Open, Receipt};
 use crate::token::refresh::TokenHash;
 use crate::token::session::{Revocation, Session};
 
-/// A row of a statement for many.
+/// A row of a statement for many rows.
 type Row<'a> = Separated<'a, Sqlite, &'static str>;
 
-/// The most rows that one statement writes. All sizes are powers of two, so that there are few
-/// statements to be prepared.
+/// The maximum number of rows in a statement. All sizes are powers of two, which keeps the number
+/// of prepared statements small.
 const MAX_ROWS: usize = 64;
 
-/// Inserts; `granted` are the sessions' grants in the same order.
+/// Inserts sessions. `granted` holds the sessions' grants in the same order.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     opens: &[Open],
@@ -66,7 +66,7 @@ fn bind_insert(mut row: Row<'_>, open: &Open, granted: &str) {
         .push_bind(request.map(|request| request.key.clone()))
         .push_bind(request.map(|request| request.sealed.as_bytes().to_vec()))
         .push("0")
-        // A sweeper looks at it when it ends.
+        // A sweeper examines the session when it ends.
         .push_bind(session.expires_at.as_micros())
         .push_bind(session.auth_method.as_str());
 }
@@ -87,7 +87,7 @@ pub(super) async fn swap(
     for swap in swaps {
         let written = swapped.contains(&swap.session.id.to_string());
         if let Some(revocation) = swap.revocation.as_ref().filter(|_| written) {
-            tell(connection, revocation).await?;
+            append_revocation(connection, revocation).await?;
         }
         done.push(written);
     }
@@ -112,14 +112,14 @@ fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap) {
         .push_bind(session.auth_method.as_str());
 }
 
-/// Rotates; the rows of those sessions that were as presumed.
+/// Rotates tokens, and returns the rows of the sessions that matched the assumption.
 pub(super) async fn rotate(
     connection: &mut SqliteConnection,
     rotations: &[OptimisticRotation],
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
     let mut rotated = Vec::with_capacity(rotations.len());
     for part in parts(rotations) {
-        let mut statement = QueryBuilder::new(sql::PRESUMED);
+        let mut statement = QueryBuilder::new(sql::ASSUMED_STATES);
         statement.push_values(part, bind_rotation).push(sql::ROTATE);
         rotated.extend(statement.build().fetch_all(&mut *connection).await?);
     }
@@ -139,7 +139,7 @@ fn bind_rotation(mut row: Row<'_>, rotation: &OptimisticRotation) {
         .push_bind(rotation.auth_method.as_str());
 }
 
-/// Splits rows into parts of 64, and what is left into smaller powers of two.
+/// Splits rows into parts of 64, and the remainder into smaller powers of two.
 fn parts<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = MAX_ROWS.min(1 << rows.len().checked_ilog2()?);
@@ -150,11 +150,11 @@ fn parts<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// Adds a revocation to the feed.
-pub(super) async fn tell(
+pub(super) async fn append_revocation(
     connection: &mut SqliteConnection,
     revocation: &Revocation,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(sql::TELL)
+    sqlx::query(sql::APPEND_REVOCATION)
         .bind(revocation.session_id.to_string())
         .bind(revocation.user_id.as_str().to_owned())
         .bind(revocation.revoked_at.as_micros())
@@ -175,7 +175,7 @@ pub(super) async fn record_receipts(
 ) -> Result<u64, sqlx::Error> {
     let mut proven = 0;
     for receipt in receipts {
-        let done = sqlx::query(sql::PROVE)
+        let done = sqlx::query(sql::RECORD_RECEIPTS)
             .bind(receipt.session_id.to_string())
             .bind(i64::from(receipt.generation.number()))
             .bind(receipt.seen_at.as_micros())
@@ -186,15 +186,16 @@ pub(super) async fn record_receipts(
     Ok(proven)
 }
 
-/// Deletes what has ended, and puts off what was refreshed since it was last looked at.
+/// Deletes sessions that have ended, and postpones those that were refreshed since they were last
+/// examined.
 pub(super) async fn purge(
     connection: &mut SqliteConnection,
     ended_before: Timestamp,
-    most: u32,
+    limit: u32,
 ) -> Result<Purged, sqlx::Error> {
     let due = sqlx::query(sql::DUE)
         .bind(ended_before.as_micros())
-        .bind(most)
+        .bind(limit)
         .fetch_all(&mut *connection)
         .await?;
     let (mut ended, mut alive) = (Vec::<String>::new(), Vec::<String>::new());
@@ -205,11 +206,11 @@ pub(super) async fn purge(
     }
     let examined = u64::try_from(due.len()).unwrap_or(u64::MAX);
     let deleted = sqlx::query(sql::DELETE).bind(array(&ended)).execute(&mut *connection).await?;
-    sqlx::query(sql::PUT_OFF).bind(array(&alive)).execute(&mut *connection).await?;
+    sqlx::query(sql::POSTPONE).bind(array(&alive)).execute(&mut *connection).await?;
     Ok(Purged { examined, deleted: deleted.rows_affected() })
 }
 
-/// A JSON array, as `json_each` takes it.
+/// Returns a JSON array for `json_each`.
 pub(super) fn array(texts: &[String]) -> String {
     serde_json::Value::from(texts).to_string()
 }
