@@ -87,6 +87,7 @@ impl Authority {
             refresh_token: refresh_token.expose(),
             refresh_expires_in: whole_seconds(session.expires_at, now),
             session_id: session.id,
+            user_id: session.user_id.clone(),
             auth_method: access.method,
             shadow: None,
         }

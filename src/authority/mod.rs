@@ -28,7 +28,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Entropy};
 use crate::keys::KeyRing;
 use crate::store::Store;
-use crate::token::id::SessionId;
+use crate::token::id::{SessionId, UserId};
 use crate::token::rotation::Policy;
 
 pub use crate::token::method::AuthMethod;
@@ -96,6 +96,8 @@ pub struct Tokens {
     pub refresh_expires_in: Duration,
     /// Their session.
     pub session_id: SessionId,
+    /// The session's user.
+    pub user_id: UserId,
     /// What kind of access token it is.
     pub auth_method: AuthMethod,
     /// In shadow mode, a JWT beside a session token. Secret.

@@ -106,6 +106,10 @@ fn a_key_is_shown_once_and_only_its_hash_is_kept() {
 
     let file = house.text("callers.json");
     for (arguments, code) in [
+        (vec!["callers", "set", "api"], 64),
+        (vec!["callers", "set", "nobody", "--role", "verifier"], 1),
+        (vec!["callers", "set", "api", "--preset", "root"], 64),
+        (vec!["callers", "add", "new", "--preset", "backend", "--role", "admin"], 64),
         (vec!["callers", "add", "api", "--role", "admin"], 1),
         (vec!["callers", "add", "new"], 1),
         (vec!["callers", "add", "new", "--role", "root"], 64),
@@ -119,4 +123,29 @@ fn a_key_is_shown_once_and_only_its_hash_is_kept() {
         assert_eq!(house.callers(&["list"]), list, "{arguments:?}");
     }
     assert_eq!(house.run(&["callers", "list"], &[]).status.code(), Some(64));
+}
+
+#[test]
+fn roles_are_set_and_presets_name_the_usual_ones() {
+    let house = House::new();
+    house.add("api", "verifier");
+    let before = house.callers(&["list"]);
+    let keys = |list: &str| list.split('\t').nth(2).unwrap().to_owned();
+    house.callers(&["set", "api", "--role", "verifier,sessions"]);
+    let set = house.callers(&["list"]);
+    assert!(set.contains("roles=verifier,sessions"), "{set}");
+    assert_eq!(keys(&set), keys(&before), "roles change, keys stay");
+    house.callers(&["set", "api", "--preset", "backend"]);
+    assert_eq!(house.callers(&["list"]), before);
+    for (preset, roles) in [
+        ("auth-server", "roles=issuer,adapter,sessions"),
+        ("backend", "roles=verifier"),
+        ("support", "roles=sessions"),
+    ] {
+        house.callers(&["add", preset, "--preset", preset]);
+        let list = house.callers(&["list"]);
+        let line = list.lines().find(|line| line.starts_with(preset)).unwrap();
+        assert_eq!(line.split('\t').nth(1), Some(roles));
+        house.callers(&["remove", preset]);
+    }
 }

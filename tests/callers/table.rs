@@ -41,7 +41,10 @@ enum Met {
 
 fn expected(access: Access, credential: &Credential) -> Met {
     match (access, credential.role) {
-        (Access::Role(_), None) => Met::Unauthenticated,
+        (Access::Role(_) | Access::SessionsOrAdmin, None) => Met::Unauthenticated,
+        (Access::SessionsOrAdmin, Some(role)) if ![Role::Sessions, Role::Admin].contains(&role) => {
+            Met::Forbidden
+        }
         (Access::Role(needed), Some(role)) if role != needed => Met::Forbidden,
         _ => Met::LetIn,
     }

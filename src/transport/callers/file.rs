@@ -1,4 +1,4 @@
-//! The callers' file: names, hashes of keys, roles and certificates' names, as JSON.
+//! The callers' file: names, hashes of keys, roles and certificate names, as JSON.
 //!
 //! ```json
 //! {"callers": [{"name": "auth-server", "roles": ["issuer"], "keys_sha256": ["9f86…"],
@@ -10,10 +10,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::certificate_name::CertificateName;
 use super::credential::KeyHash;
 use super::roles::Role;
 
-/// Names that the service itself uses for callers.
+/// Names that the service itself uses. A caller of the same name could not be told apart in logs.
 const RESERVED: [&str; 2] = [super::ANONYMOUS, super::BROWSER_ADAPTER];
 
 /// The whole file.
@@ -32,28 +33,28 @@ pub struct CallerEntry {
     pub name: String,
     /// The names of its roles.
     pub roles: Vec<String>,
-    /// The SHA-256 of each of its API keys, in hex. Several, so that a key can be replaced
-    /// without a gap.
+    /// The SHA-256 of each of its API keys, in hex. There may be several, so that a key can be
+    /// replaced without an outage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys_sha256: Vec<String>,
-    /// The DNS names and URIs by which its client certificates are known.
+    /// The DNS names and URIs in its client certificates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sans: Vec<String>,
 }
 
 impl CallerEntry {
-    /// Its roles.
+    /// Returns its roles.
     ///
     /// # Errors
-    /// Where one is none.
+    /// Returns a message if a name is not the name of a role.
     pub fn roles(&self) -> Result<Vec<Role>, String> {
         self.roles.iter().map(|role| role.parse()).collect()
     }
 
-    /// The hashes of its keys.
+    /// Returns the hashes of its keys.
     ///
     /// # Errors
-    /// Where one is no SHA-256.
+    /// Returns a message if a hash is not 64 hex digits.
     pub fn key_hashes(&self) -> Result<Vec<KeyHash>, String> {
         let read = |text: &String| {
             KeyHash::from_hex(text)
@@ -62,21 +63,17 @@ impl CallerEntry {
         self.keys_sha256.iter().map(read).collect()
     }
 
-    /// The names of its certificates as they are compared: DNS names in lower case.
-    pub fn san_names(&self) -> impl Iterator<Item = String> {
-        self.sans.iter().map(
-            |san| {
-                if san.contains(':') { san.clone() } else { san.to_ascii_lowercase() }
-            },
-        )
+    /// Returns the names of its certificates.
+    pub fn san_names(&self) -> impl Iterator<Item = CertificateName> {
+        self.sans.iter().map(|san| CertificateName::parse(san))
     }
 }
 
 impl CallersFile {
-    /// Reads and checks it.
+    /// Parses and checks the text of a callers' file.
     ///
     /// # Errors
-    /// What is wrong with it. Never quotes more than a name or a role.
+    /// Returns the first problem. The message quotes nothing but a name or a role.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         file.check()?;
@@ -86,47 +83,48 @@ impl CallersFile {
     /// Reads and checks the file at a path.
     ///
     /// # Errors
-    /// Where it cannot be read, or what is wrong with it.
+    /// Returns a message if the file cannot be read, or the first problem with its contents.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path);
         let parsed = text.map_err(|error| error.to_string()).and_then(|text| Self::parse(&text));
         parsed.map_err(|problem| format!("{}: {problem}", path.display()))
     }
 
-    /// Writes it as it is kept.
+    /// Returns the text of the file.
     #[must_use]
     pub fn to_text(&self) -> String {
         let text = serde_json::to_string_pretty(self).unwrap_or_default();
         text + "\n"
     }
 
-    /// Checks that nothing in it is ambiguous or good for nothing.
+    /// Checks that no entry is ambiguous or useless.
     ///
     /// # Errors
-    /// The first thing that is.
+    /// Returns the first problem.
     pub fn check(&self) -> Result<(), String> {
         let (mut names, mut keys, mut sans) = (HashSet::new(), HashSet::new(), HashSet::new());
         for caller in &self.callers {
             let name = &caller.name;
             check_name(name)?;
             if !names.insert(name) {
-                return Err(format!("{name} is there twice"));
+                return Err(format!("{name} appears twice"));
             }
             if caller.roles()?.is_empty() {
                 return Err(format!("{name} has no role"));
             }
             if caller.keys_sha256.is_empty() && caller.sans.is_empty() {
-                return Err(format!("{name} has neither a key nor a certificate's name"));
+                return Err(format!("{name} has neither a key nor a certificate name"));
             }
             if caller.key_hashes()?.into_iter().any(|hash| !keys.insert(hash)) {
-                return Err(format!("{name} has a key that is there twice"));
+                return Err(format!("{name} has a key that appears twice"));
             }
             for san in caller.san_names() {
-                if san.is_empty() || san.chars().any(char::is_whitespace) || san.contains('*') {
-                    return Err(format!("{name}: `{san}` is no DNS name and no URI"));
+                let text = san.as_str();
+                if text.is_empty() || text.chars().any(char::is_whitespace) || text.contains('*') {
+                    return Err(format!("{name}: `{text}` is neither a DNS name nor a URI"));
                 }
                 if !sans.insert(san.clone()) {
-                    return Err(format!("{name}: the certificate's name {san} is there twice"));
+                    return Err(format!("the certificate name {text} appears twice"));
                 }
             }
         }
@@ -134,14 +132,14 @@ impl CallersFile {
     }
 }
 
-/// A name stands in logs and in `Basic` credentials, so it is plain.
+/// Checks a caller's name. It appears in logs and in `Basic` credentials, so it is plain ASCII.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
         return Err("a caller's name is 1 to 64 letters, digits, `-`, `_` and `.`".into());
     }
     if RESERVED.contains(&name) {
-        return Err(format!("the name {name} is the service's own"));
+        return Err(format!("the name {name} is reserved for the service itself"));
     }
     Ok(())
 }
@@ -161,23 +159,24 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_file_reads_back() {
         let read = file(&[("a", "issuer", "A.example"), ("b", "admin", "spiffe://x/B")]).unwrap();
         assert_eq!(CallersFile::parse(&read.to_text()), Ok(read.clone()));
         let sans: Vec<_> = read.callers.iter().flat_map(CallerEntry::san_names).collect();
-        assert_eq!(sans, ["a.example", "spiffe://x/B"]);
+        let uri = CertificateName::Uri("spiffe://x/B".into());
+        assert_eq!(sans, [CertificateName::Dns("a.example".into()), uri]);
         assert_eq!(CallersFile::parse(r#"{"callers":[]}"#), Ok(CallersFile::default()));
     }
 
     #[test]
-    fn what_is_ambiguous_or_good_for_nothing_is_refused() {
+    fn ambiguous_and_useless_entries_are_refused() {
         for (callers, expected) in [
-            (vec![("a", "issuer", "x"), ("a", "admin", "y")], "a is there twice"),
-            (vec![("a", "issuer", "x.y"), ("b", "admin", "X.Y")], "x.y is there twice"),
+            (vec![("a", "issuer", "x"), ("a", "admin", "y")], "a appears twice"),
+            (vec![("a", "issuer", "x.y"), ("b", "admin", "X.Y")], "x.y appears twice"),
             (vec![("a", "root", "x")], "no role"),
             (vec![("", "issuer", "x")], "1 to 64"),
-            (vec![("anonymous", "issuer", "x")], "own"),
-            (vec![("a", "issuer", "*.x")], "no DNS name"),
+            (vec![("anonymous", "issuer", "x")], "reserved"),
+            (vec![("a", "issuer", "*.x")], "neither a DNS name"),
         ] {
             let problem = file(&callers).unwrap_err();
             assert!(problem.contains(expected), "{problem}");

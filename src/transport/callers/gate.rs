@@ -78,7 +78,9 @@ impl AuthGate {
         }
         let (headers, extensions) = (request.headers(), request.extensions());
         let caller = match access {
-            Access::Role(_) => Some(self.known(access, headers, extensions)?),
+            Access::Role(_) | Access::SessionsOrAdmin => {
+                Some(self.known(access, headers, extensions)?)
+            }
             Access::Public | Access::Browser => {
                 self.count_client(headers, extensions)?;
                 None
@@ -115,11 +117,9 @@ impl AuthGate {
 }
 
 fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
-    match access {
-        Access::Role(role) if !caller.has(role) => {
-            Err(Rejected { refusal: Denied::Forbidden(role), caller: Some(caller) })
-        }
-        _ => Ok(caller),
+    match access.lacks(caller.0.roles) {
+        Some(role) => Err(Rejected { refusal: Denied::Forbidden(role), caller: Some(caller) }),
+        None => Ok(caller),
     }
 }
 

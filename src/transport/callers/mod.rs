@@ -1,13 +1,13 @@
-//! Who may call: callers, how they prove themselves, their roles, and the gate before every RPC
-//! and route.
+//! Callers: how they authenticate, which roles they hold, and the check before every RPC and route.
 //!
-//! * [`roles`]: the one table of what each RPC and route asks
-//! * [`credential`]: API keys
+//! * [`roles`]: the one table of the access that each RPC and route requires
+//! * [`credential`]: API keys; [`certificate_name`]: names in client certificates
 //! * [`mod@file`]: the callers' file
-//! * [`gate`]: lets a request through or turns it away
+//! * [`gate`]: admits or rejects a request
 //! * [`route_builder`]: the only way to serve an HTTP route
-//! * [`denied`]: why a request is turned away
+//! * [`denied`]: why a request is rejected
 
+pub mod certificate_name;
 pub mod credential;
 pub mod denied;
 pub mod file;
@@ -23,17 +23,18 @@ use arc_swap::ArcSwap;
 use http::{Extensions, HeaderMap};
 
 use super::limits::rate::{Limiter, Rate};
+use certificate_name::CertificateName;
 use denied::Denied;
 use file::{CallerEntry, CallersFile};
 use roles::{Role, Roles};
 
-/// The name of every caller where none has to prove itself.
+/// The name of every caller if callers need not authenticate.
 pub const ANONYMOUS: &str = "anonymous";
 
-/// The name of the browser's adapter in this process.
+/// The name of the browser's adapter, which calls within this process.
 pub const BROWSER_ADAPTER: &str = "browser-adapter";
 
-/// Who calls. Found among a request's extensions once the gate has let it through.
+/// An authenticated caller. The gate puts it into the extensions of each request that it admits.
 #[derive(Clone)]
 pub struct Caller(Arc<Known>);
 
@@ -49,20 +50,20 @@ impl Caller {
         Self(Arc::new(Known { name: name.to_owned(), roles, limit }))
     }
 
-    /// Its name: in the callers' file, [`ANONYMOUS`] or [`BROWSER_ADAPTER`].
+    /// Returns the caller's name: from the callers' file, [`ANONYMOUS`] or [`BROWSER_ADAPTER`].
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Whether it holds that role.
+    /// Returns whether the caller holds that role.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {
         self.0.roles.has(role)
     }
 
-    /// The name of who made a request. Empty where no gate was passed, as in tests of a service
-    /// alone.
+    /// Returns the name of a request's caller. It is empty if the request passed no gate, as in
+    /// unit tests of a service.
     #[must_use]
     pub fn name_of(extensions: &Extensions) -> String {
         extensions.get::<Self>().map(|caller| caller.name().to_owned()).unwrap_or_default()
@@ -75,11 +76,11 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// Every caller, found by key or by certificate.
+/// All callers, by the hash of their keys and by the names in their certificates.
 #[derive(Debug, Default)]
 struct CallerTable {
     by_key: HashMap<credential::KeyHash, Caller>,
-    by_san: HashMap<String, Caller>,
+    by_san: HashMap<CertificateName, Caller>,
 }
 
 impl CallerTable {
@@ -100,7 +101,7 @@ impl CallerTable {
     }
 }
 
-/// Who may call, replaceable while the service runs.
+/// The callers that may call. They can be replaced while the service runs.
 #[derive(Debug)]
 pub struct Callers {
     credential: Credential,
@@ -109,32 +110,32 @@ pub struct Callers {
 
 #[derive(Debug)]
 enum Credential {
-    /// Everybody, as [`ANONYMOUS`], with every role: only on a developer's own machine.
+    /// Everybody may call, as [`ANONYMOUS`] with every role: only on a developer's own machine.
     Anyone(Caller),
-    /// Those in the file.
+    /// The callers in the file.
     Listed(ArcSwap<CallerTable>),
 }
 
 impl Callers {
-    /// Lets everybody do everything.
+    /// Admits everybody with every role.
     #[must_use]
     pub fn anyone(rate: Option<Rate>) -> Self {
         Self { credential: Credential::Anyone(Caller::new(ANONYMOUS, Roles::all(), rate)), rate }
     }
 
-    /// Those in a file, each held to `rate`.
+    /// Admits the callers of a file, each of them limited to `rate`.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// Returns the first problem with the file.
     pub fn listed(file: &CallersFile, rate: Option<Rate>) -> Result<Self, String> {
         let table = CallerTable::new(file, rate)?;
         Ok(Self { credential: Credential::Listed(ArcSwap::from_pointee(table)), rate })
     }
 
-    /// From now on those in this file; requests under way go on.
+    /// Replaces all callers by those of this file. Requests under way go on.
     ///
     /// # Errors
-    /// What is wrong with the file; then nothing changes.
+    /// Returns the first problem with the file; then nothing changes.
     pub fn replace(&self, file: &CallersFile) -> Result<(), String> {
         let table = CallerTable::new(file, self.rate)?;
         if let Credential::Listed(current) = &self.credential {
@@ -143,13 +144,17 @@ impl Callers {
         Ok(())
     }
 
-    /// Finds who made a request, by its API key or, where it brings none, by the names in its
-    /// connection's client certificate (`sans`: DNS names in lower case, URIs). A wrong key is
-    /// refused though the certificate be right.
+    /// Finds the caller of a request by its API key. If the request has no key, the names in the
+    /// connection's client certificate (`sans`) identify the caller. A wrong key is refused even
+    /// with a valid certificate.
     ///
     /// # Errors
-    /// [`Denied::Unauthenticated`].
-    pub fn authenticate(&self, headers: &HeaderMap, sans: &[String]) -> Result<Caller, Denied> {
+    /// Returns [`Denied::Unauthenticated`] if no caller is found.
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        sans: &[CertificateName],
+    ) -> Result<Caller, Denied> {
         let table = match &self.credential {
             Credential::Anyone(caller) => return Ok(caller.clone()),
             Credential::Listed(table) => table.load(),
@@ -190,7 +195,7 @@ mod tests {
     }
 
     fn who(callers: &Callers, authorization: &str, sans: &[&str]) -> Option<String> {
-        let sans: Vec<_> = sans.iter().map(|san| (*san).to_owned()).collect();
+        let sans: Vec<_> = sans.iter().map(|san| CertificateName::parse(san)).collect();
         let found = callers.authenticate(&headers(authorization), &sans).ok()?;
         assert!(found.has(Role::Verifier) && !found.has(Role::Admin));
         Some(found.name().to_owned())
@@ -209,6 +214,9 @@ mod tests {
         assert_eq!(who(&callers, "Bearer tak_2", &[]), None);
         assert_eq!(who(&callers, &basic("web:tak_1"), &[]), None);
         assert_eq!(who(&callers, "Bearer tak_2", &["api.internal"]), None, "a wrong key counts");
+        let uri = [CertificateName::Uri("api.internal".into())];
+        let stranger = callers.authenticate(&headers(""), &uri);
+        assert_eq!(stranger.err(), Some(Denied::Unauthenticated), "a URI is no DNS name");
     }
 
     #[test]

@@ -17,13 +17,16 @@ pub enum Role {
     Adapter,
     /// Checks tokens: a backend.
     Verifier,
-    /// Sees and ends anybody's sessions, and steers the service: an operator.
+    /// Lists and ends any user's sessions: a support tool, or the page of a user's account.
+    Sessions,
+    /// What `Sessions` may, and the roll-out: an operator.
     Admin,
 }
 
 impl Role {
-    /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Issuer, Self::Adapter, Self::Verifier, Self::Admin];
+    /// Every role.
+    pub const ALL: [Self; 5] =
+        [Self::Issuer, Self::Adapter, Self::Verifier, Self::Sessions, Self::Admin];
 
     /// Its name in the callers' file and on the command line.
     #[must_use]
@@ -32,6 +35,7 @@ impl Role {
             Self::Issuer => "issuer",
             Self::Adapter => "adapter",
             Self::Verifier => "verifier",
+            Self::Sessions => "sessions",
             Self::Admin => "admin",
         }
     }
@@ -88,6 +92,8 @@ impl FromIterator<Role> for Roles {
 pub enum Access {
     /// A caller that proves itself and holds this role. Limited by caller.
     Role(Role),
+    /// A caller that proves itself and holds `sessions` or `admin`. Limited by caller.
+    SessionsOrAdmin,
     /// Nothing: what it tells is public. Limited by client address.
     Public,
     /// Nothing of the caller: the user's cookie is the credential. Limited by client address.
@@ -96,10 +102,25 @@ pub enum Access {
     Probe,
 }
 
+impl Access {
+    /// Returns the role that a caller with these roles lacks; `None` if the access is granted.
+    #[must_use]
+    pub const fn lacks(self, roles: Roles) -> Option<Role> {
+        match self {
+            Self::Role(role) if !roles.has(role) => Some(role),
+            Self::SessionsOrAdmin if !roles.has(Role::Sessions) && !roles.has(Role::Admin) => {
+                Some(Role::Sessions)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Role(role) => role.fmt(f),
+            Self::SessionsOrAdmin => f.write_str("sessions or admin"),
             Self::Public => f.write_str("open: public"),
             Self::Browser => f.write_str("open: browser"),
             Self::Probe => f.write_str("open: probe"),
@@ -114,9 +135,9 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/token_authority.v1.TokenAuthorityService/IssueTokens", Access::Role(Role::Issuer)),
     ("/token_authority.v1.TokenAuthorityService/RefreshAccessToken", Access::Role(Role::Adapter)),
     ("/token_authority.v1.TokenAuthorityService/RevokeRefreshToken", Access::Role(Role::Adapter)),
-    ("/token_authority.v1.SessionService/ListSessions", Access::Role(Role::Admin)),
-    ("/token_authority.v1.SessionService/RevokeSession", Access::Role(Role::Admin)),
-    ("/token_authority.v1.SessionService/RevokeUserSessions", Access::Role(Role::Admin)),
+    ("/token_authority.v1.SessionService/ListSessions", Access::SessionsOrAdmin),
+    ("/token_authority.v1.SessionService/RevokeSession", Access::SessionsOrAdmin),
+    ("/token_authority.v1.SessionService/RevokeUserSessions", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/WatchRevocations", Access::Role(Role::Verifier)),
     ("/token_authority.v1.RolloutService/GetRollout", Access::Role(Role::Admin)),
     ("/token_authority.v1.RolloutService/SetRollout", Access::Role(Role::Admin)),

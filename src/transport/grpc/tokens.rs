@@ -68,6 +68,7 @@ macro_rules! handed_out {
             refresh_expires_in: Some(convert::duration(refresh_expires_in)),
             session_id: session_id.to_string(),
             auth_method: convert::auth_method(auth_method).into(),
+            user_id: $tokens.user_id.as_str().to_owned(),
         };
         with_shadow($tokens.shadow.as_deref(), answer)
     }};

@@ -92,6 +92,7 @@ fn renewed<C>(
     let body = json!({
         "accessToken": answer.access_token,
         "expiresIn": seconds(answer.expires_in),
+        "userId": answer.user_id,
     });
     let response = ([NO_STORE], Json(body)).into_response();
     if answer.refresh_token == presented {

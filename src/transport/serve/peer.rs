@@ -6,6 +6,8 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
+use crate::transport::callers::certificate_name::CertificateName;
+
 /// The other end of a connection. Found among the extensions of each request that it makes.
 #[derive(Debug, Clone)]
 pub struct Peer(Arc<End>);
@@ -14,7 +16,7 @@ pub struct Peer(Arc<End>);
 struct End {
     address: IpAddr,
     encrypted: bool,
-    sans: Vec<String>,
+    sans: Vec<CertificateName>,
 }
 
 impl Peer {
@@ -44,18 +46,17 @@ impl Peer {
         self.0.address
     }
 
-    /// The subject alternative names of its certificate: DNS names in lower case, URIs as they
-    /// are.
+    /// Returns the DNS names and URIs of its certificate.
     #[must_use]
-    pub fn sans(&self) -> &[String] {
+    pub fn sans(&self) -> &[CertificateName] {
         &self.0.sans
     }
 }
 
-fn sans(certificate: &CertificateDer<'_>) -> Vec<String> {
+fn sans(certificate: &CertificateDer<'_>) -> Vec<CertificateName> {
     let Ok(read) = EndEntityCert::try_from(certificate) else { return Vec::new() };
-    let dns = read.valid_dns_names().map(str::to_ascii_lowercase);
-    dns.chain(read.valid_uri_names().map(str::to_owned)).collect()
+    let dns = read.valid_dns_names().map(CertificateName::dns);
+    dns.chain(read.valid_uri_names().map(|uri| CertificateName::Uri(uri.to_owned()))).collect()
 }
 
 #[cfg(test)]
@@ -66,11 +67,15 @@ mod tests {
     #[test]
     fn dns_names_and_uris_are_read() {
         let mut params = CertificateParams::new(["Api.Internal".to_owned()]).unwrap();
-        let uri = SanType::URI("spiffe://prod/Api".try_into().unwrap());
-        params.subject_alt_names.push(uri);
+        for uri in ["spiffe://prod/Api", "other.internal"] {
+            params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+        }
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let peer = Peer::over_tls(([127, 0, 0, 1], 7).into(), Some(made.der()));
-        assert_eq!(peer.sans(), ["api.internal", "spiffe://prod/Api"]);
+        let uri = |text: &str| CertificateName::Uri(text.to_owned());
+        let expected =
+            [CertificateName::dns("api.internal"), uri("spiffe://prod/Api"), uri("other.internal")];
+        assert_eq!(peer.sans(), expected);
         let garbage = CertificateDer::from(vec![1, 2, 3]);
         assert!(Peer::over_tls(([127, 0, 0, 1], 7).into(), Some(&garbage)).sans().is_empty());
     }
