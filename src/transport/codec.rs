@@ -1,7 +1,7 @@
-//! Protobuf on the wire.
+//! The protobuf codec.
 //!
-//! Differs from tonic's own codec in one thing: bytes that are no such message (a text that is
-//! not UTF-8, say) are the caller's mistake and answered as `INVALID_ARGUMENT`, not `INTERNAL`.
+//! It differs from tonic's codec in one point: bytes that do not decode (a string that is not UTF-8, for
+//! example) are the caller's mistake, so the answer is `INVALID_ARGUMENT`, not `INTERNAL`.
 
 use std::marker::PhantomData;
 
@@ -12,7 +12,7 @@ use tonic_prost::{ProstCodec, ProstEncoder};
 
 use super::fault;
 
-/// Encodes `T`, decodes `U`.
+/// A codec that encodes `T` and decodes `U`.
 #[derive(Debug)]
 pub struct Codec<T, U>(PhantomData<(T, U)>);
 
@@ -41,7 +41,7 @@ where
     }
 }
 
-/// Decodes `U`.
+/// A decoder of `U`.
 #[derive(Debug)]
 pub struct StrictDecoder<U>(PhantomData<U>);
 
@@ -50,7 +50,7 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // The cause is left out: it can quote what was sent.
+        // The cause is left out because it can quote the request.
         U::decode(bytes).map(Some).map_err(|_| fault::undecodable())
     }
 }

@@ -1,4 +1,4 @@
-//! Every error's gRPC code, HTTP status and reason, in one place.
+//! Maps every error to its gRPC code, HTTP status and reason, in this one place.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::authority::{AuthorityError, RefreshRefusal};
 use crate::store::StoreError;
 use crate::token::field::InvalidField;
 
-/// The domain of every [`ErrorReason`].
+/// The `domain` of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "token-authority";
 
-/// When to try again after the database was out of reach.
+/// How long a caller waits before it retries after the database could not be reached.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// An error's name on the wire: an [`ErrorReason`] without its prefix.
+/// Returns an error's name on the wire: the [`ErrorReason`] without its prefix.
 #[must_use]
 pub fn wire_name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
@@ -42,15 +42,15 @@ impl From<InvalidField> for Status {
     }
 }
 
-/// The request is no message of its type.
+/// Returns the status of a request that does not decode as its message.
 #[must_use]
 pub fn undecodable() -> Status {
     let details = details(ErrorReason::InvalidField);
-    let message = "the request is no protobuf message of its type";
+    let message = "the request does not decode as the protobuf message of its RPC";
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-/// A refresh token is good for nothing.
+/// Returns the status of a refused refresh token.
 fn refused(refusal: RefreshRefusal) -> Status {
     let reason = match refusal {
         RefreshRefusal::Invalid => ErrorReason::RefreshTokenInvalid,
@@ -61,7 +61,7 @@ fn refused(refusal: RefreshRefusal) -> Status {
     Status::with_error_details(Code::Unauthenticated, refusal.to_string(), details(reason))
 }
 
-/// The store failed. The cause goes to the log, never to the caller.
+/// Returns the status of a failure of the store. The cause goes to the log, never to the caller.
 pub(super) fn store(error: &StoreError) -> Status {
     match error {
         StoreError::Unavailable(_) => {
@@ -69,8 +69,8 @@ pub(super) fn store(error: &StoreError) -> Status {
             unavailable("the database cannot be reached")
         }
         StoreError::Locked => {
-            tracing::warn!(%error, "a session's row is held");
-            unavailable("the session is held in the database")
+            tracing::warn!(%error, "another transaction locks a session's row");
+            unavailable("another transaction locks the session; try again")
         }
         StoreError::Overloaded => {
             tracing::warn!(%error, "the store is overloaded");
@@ -92,7 +92,7 @@ impl From<Ended> for Status {
                 details.set_retry_info(Some(RETRY));
                 Self::with_error_details(Code::ResourceExhausted, message, details)
             }
-            // Nothing is wrong with the store, but everything else holds: try again, elsewhere.
+            // The store works; the client should try again, and may reach another replica.
             Ended::NotLoaded | Ended::Closing => unavailable(&message),
         }
     }
@@ -124,7 +124,7 @@ impl From<Denied> for Status {
         match refusal {
             Denied::Unauthenticated => Self::with_error_details(
                 Code::Unauthenticated,
-                "the caller has no or a wrong API key or client certificate",
+                "the caller has no valid API key or client certificate",
                 details(ErrorReason::CallerUnauthenticated),
             ),
             Denied::Forbidden(role) => Self::with_error_details(
@@ -133,14 +133,14 @@ impl From<Denied> for Status {
                 details(ErrorReason::CallerForbidden),
             ),
             Denied::Limited(wait) => limited(wait, "too many requests"),
-            Denied::Overloaded => limited(RETRY, "too many requests are under way"),
-            Denied::Late => Self::deadline_exceeded("the request took longer than it may"),
+            Denied::Overloaded => limited(RETRY, "too many requests are in flight"),
+            Denied::Late => Self::deadline_exceeded("the request exceeded its deadline"),
             Denied::Unknown => Self::unimplemented("there is no such method"),
         }
     }
 }
 
-/// The answer to an HTTP request that is turned away, in the form of RFC 6749 section 5.2.
+/// Returns the answer to a rejected HTTP request, in the form of RFC 6749 section 5.2.
 #[must_use]
 pub fn http_denied(refusal: Denied) -> Response<Body> {
     let status = Status::from(refusal);
@@ -167,12 +167,12 @@ pub fn http_denied(refusal: Denied) -> Response<Body> {
     response
 }
 
-/// An error as HTTP tells it.
+/// An error as HTTP shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpFault {
     /// The status.
     pub status: StatusCode,
-    /// The `reason` in the body, where the refresh token is the reason.
+    /// The refusal of the refresh token, if that is the cause; it is the `reason` in the body.
     pub reason: Option<RefreshRefusal>,
     /// After how many seconds to try again.
     pub retry_after: Option<u64>,

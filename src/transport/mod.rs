@@ -1,14 +1,14 @@
-//! What callers see: gRPC, and the browser's HTTP.
+//! The protocols: gRPC, and HTTP for browsers and OAuth clients.
 //!
-//! * [`proto`]: the generated contract
+//! * [`proto`]: the code generated from the contract
 //! * [`grpc`]: the services, each RPC decode → authority → encode
 //! * [`http`]: the browser's adapter, a client of the gRPC service, and the health routes
-//! * [`callers`]: who may call, and the gate before every RPC and route
-//! * [`limits`]: rates, deadlines, sizes, and how much may be under way
+//! * [`callers`]: callers, their roles, and the gate before every RPC and route
+//! * [`limits`]: rates, deadlines, sizes, and the number of requests in flight
 //! * [`serve`]: connections, with TLS and without
 //! * [`fault`]: every error's gRPC code, HTTP status and reason, in one place
 //! * [`observe`]: a span and one log line for each request
-//! * [`codec`]: protobuf on the wire
+//! * [`codec`]: the protobuf codec
 
 pub mod callers;
 pub mod codec;

@@ -1,4 +1,4 @@
-//! The generated contract: `proto/token_authority/v1`.
+//! The code generated from the contract, `proto/token_authority/v1`.
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -14,13 +14,13 @@ pub mod v1 {
     tonic::include_proto!("token_authority.v1");
 }
 
-/// The contract's descriptor, for reflection.
+/// The contract's descriptor set, which reflection serves.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/token_authority.bin"));
 
-/// The contract's services, by their full names, and the methods of each.
+/// Returns the contract's services by their full names, with the methods of each.
 #[must_use]
 pub fn methods() -> Vec<(String, Vec<String>)> {
-    // It was written by this crate's own build.
+    // This crate's build script wrote the descriptor, so it always decodes.
     let files = FileDescriptorSet::decode(DESCRIPTOR).unwrap_or_default().file;
     let services = files.into_iter().flat_map(|file| {
         let package = file.package().to_owned();

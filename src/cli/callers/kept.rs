@@ -1,4 +1,4 @@
-//! Changing the callers' file: whole or not at all, by one at a time, for its owner's eyes alone.
+//! Changes the callers' file atomically, one process at a time, with permissions for its owner alone.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -7,7 +7,10 @@ use std::path::Path;
 
 use crate::transport::callers::file::CallersFile;
 
-/// Changes the file, which need not be there yet.
+/// Changes the file. A file that does not exist yet is created.
+///
+/// # Errors
+/// Returns a message if the file cannot be read or written, or if the change is refused.
 pub(super) fn change(
     path: &Path,
     how: impl FnOnce(&mut CallersFile) -> Result<(), String>,
@@ -16,7 +19,7 @@ pub(super) fn change(
     let folder = folder.unwrap_or(Path::new("."));
     let wrong = |error: io::Error| format!("{}: {error}", path.display());
     std::fs::create_dir_all(folder).map_err(wrong)?;
-    // Locked in its folder, since the file itself is replaced. Let go with the descriptor.
+    // The lock is on the folder, because the file itself is replaced. It ends with the descriptor.
     let folder = File::open(folder).map_err(wrong)?;
     folder.lock().map_err(wrong)?;
     let mut file = if path.try_exists().map_err(wrong)? {
@@ -35,7 +38,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let replaced = written.and_then(|()| std::fs::rename(&draft, path));
     if replaced.is_err() {
-        // Nothing else can be done about it.
+        // The draft could not be removed either; nothing more can be done.
         let _ = std::fs::remove_file(&draft);
     }
     replaced

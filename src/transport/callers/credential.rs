@@ -1,9 +1,9 @@
-//! How a caller proves itself: an API key, sent as `Authorization: Bearer` (RFC 6750) or
-//! `Basic` (RFC 7617, as RFC 6749 section 2.3.1 has it).
+//! API keys: a caller sends its key as `Authorization: Bearer` (RFC 6750) or as `Basic` (RFC 7617,
+//! in the form of RFC 6749 section 2.3.1).
 //!
-//! A key is 32 random bytes, so nobody can guess it or find it from its SHA-256, however fast the
-//! hash: the slow hashes that passwords need would only slow every call. Its prefix lets secret
-//! scanners recognise one that got out.
+//! A key is 32 random bytes, so it can neither be guessed nor be found from its SHA-256. The slow
+//! hashes that passwords need would only slow down every call. The prefix lets secret scanners
+//! recognise a leaked key.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -18,10 +18,10 @@ use zeroize::Zeroizing;
 use super::denied::Denied;
 use crate::clock::{Entropy, draw};
 
-/// What every API key begins with.
+/// The prefix of every API key.
 pub const PREFIX: &str = "tak_";
 
-/// A new API key, in the clear: to be told once and kept nowhere.
+/// Makes an API key. The clear text is shown once and stored nowhere.
 #[must_use]
 pub fn make_key(entropy: &dyn Entropy) -> Zeroizing<String> {
     let bytes = Zeroizing::new(draw::<32>(entropy));
@@ -29,7 +29,7 @@ pub fn make_key(entropy: &dyn Entropy) -> Zeroizing<String> {
     Zeroizing::new(format!("{PREFIX}{}", *text))
 }
 
-/// The SHA-256 of an API key. Comparing two takes the same time whether they are alike or not.
+/// The SHA-256 of an API key. Two of them are compared in constant time.
 #[derive(Clone, Copy, Eq)]
 pub struct KeyHash([u8; 32]);
 
@@ -40,7 +40,7 @@ impl KeyHash {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
-    /// Reads 64 hex digits.
+    /// Parses 64 hex digits; `None` if the text is anything else.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
@@ -53,7 +53,7 @@ impl KeyHash {
         Some(Self(bytes))
     }
 
-    /// Writes 64 hex digits.
+    /// Returns the hash as 64 hex digits.
     #[must_use]
     pub fn to_hex(self) -> String {
         use fmt::Write as _;
@@ -83,19 +83,19 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// What a request presents.
+/// The credential of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Presented {
     /// The hash of the key.
     pub(super) hash: KeyHash,
-    /// The caller's name, where `Basic` tells it too.
+    /// The caller's name, if the request uses `Basic`.
     pub(super) name: Option<String>,
 }
 
-/// Reads a request's credential, if it has one.
+/// Reads a request's credential; `None` if it has none.
 ///
 /// # Errors
-/// Where it has one that cannot be read, or several.
+/// Returns [`Denied::Unauthenticated`] if the credential is malformed, or if there are several.
 pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Denied> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -119,8 +119,8 @@ fn basic(encoded: &str) -> Option<Presented> {
     Some(Presented { hash: KeyHash::of(&key), name: Some(form_decoded(name)?) })
 }
 
-/// OAuth 2 clients encode both parts as a form's (RFC 6749 section 2.3.1), other clients as they
-/// are. Names and keys hold no character that would mean another thing in a form.
+/// Parses a `Basic` credential. OAuth 2 clients form-encode both parts (RFC 6749 section 2.3.1) and
+/// other clients do not. Names and keys hold no character that form encoding changes.
 fn form_decoded(text: &str) -> Option<String> {
     if text.contains(['&', '=']) {
         return None;

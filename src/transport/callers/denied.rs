@@ -1,22 +1,21 @@
-//! Why a request is turned away before it reaches the service. What callers are told is in
-//! `fault.rs`.
+//! Why the gate rejects a request. `fault.rs` maps each reason to the caller's error.
 
 use std::time::Duration;
 
 use super::roles::Role;
 
-/// Why a request is turned away.
+/// Why the gate rejects a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// The caller has no or a wrong credential.
+    /// The caller has no credential or a wrong one.
     Unauthenticated,
     /// The caller lacks this role.
     Forbidden(Role),
-    /// The caller or the client's address is over its rate; after how long to try again.
+    /// The caller or the client's address exceeds its rate. The value says how long to wait.
     Limited(Duration),
-    /// Too many requests are under way.
+    /// Too many requests are in flight.
     Overloaded,
-    /// The request took longer than it may.
+    /// The request exceeded its deadline.
     Late,
     /// There is no such RPC.
     Unknown,

@@ -1,7 +1,7 @@
-//! The gate before every RPC and route: who calls, whether it may, and whether it is one request
-//! too many.
+//! The gate before every RPC and route: it authenticates the caller, checks its role, and applies
+//! the limits.
 //!
-//! All of it together is a hash, a look-up and a few atomic numbers: no lock that requests share.
+//! One pass is a hash, a look-up and a few atomic operations. Requests share no lock.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use crate::transport::serve::peer::Peer;
 
 type Answer<B> = Result<Response<B>, Infallible>;
 
-/// Lets requests through or turns them away.
+/// Admits or rejects requests.
 #[derive(Debug)]
 pub struct AuthGate {
     callers: Arc<Callers>,
@@ -35,7 +35,7 @@ pub struct AuthGate {
 }
 
 impl AuthGate {
-    /// Knows those callers and holds them to those limits.
+    /// Makes a gate with these callers and limits.
     #[must_use]
     pub fn new(callers: Arc<Callers>, limits: LimitSettings) -> Self {
         Self {
@@ -51,18 +51,18 @@ impl AuthGate {
         }
     }
 
-    /// Stands before all RPCs.
+    /// Returns the layer that puts this gate before all RPCs.
     #[must_use]
     pub fn before_rpcs(self: &Arc<Self>) -> AuthLayer<RpcPort> {
         AuthLayer { gate: Arc::clone(self), port: RpcPort }
     }
 
-    /// Stands before one route.
+    /// Returns the layer that puts this gate before one route.
     pub(super) fn before_route(self: &Arc<Self>, access: Access) -> AuthLayer<RoutePort> {
         AuthLayer { gate: Arc::clone(self), port: RoutePort(access) }
     }
 
-    /// Forgets client addresses that have been quiet.
+    /// Forgets client addresses that made no request lately, so that the map stays small.
     pub fn sweep(&self) {
         if let Some(clients) = &self.clients {
             clients.sweep();
@@ -72,7 +72,7 @@ impl AuthGate {
     fn admit<D: GatePort, B>(&self, port: D, request: &Request<B>) -> Result<Admitted, Rejected> {
         let access = port.access(request.uri().path()).ok_or(Denied::Unknown)?;
         if request.extensions().get::<FromInProcess>().is_some() {
-            // What caused it has been let through, and is counted and timed already.
+            // The outer HTTP request was admitted, counted and timed already.
             let caller = holds(self.within.clone(), access)?;
             return Ok(Admitted { caller: Some(caller), slot: None, deadline: None });
         }
@@ -93,7 +93,7 @@ impl AuthGate {
         Ok(Admitted { caller, slot, deadline })
     }
 
-    /// Who calls, if it may and is not over its rate.
+    /// Authenticates the caller and checks its role and its rate.
     fn known(
         &self,
         access: Access,
@@ -123,15 +123,15 @@ fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
     }
 }
 
-/// A request that is let through.
+/// An admitted request.
 struct Admitted {
     caller: Option<Caller>,
-    /// Held until the answer begins. A stream that goes on is no load.
+    /// The slot is held until the answer begins. A long stream does not count as load.
     slot: Option<Slot>,
     deadline: Option<Duration>,
 }
 
-/// A request that is turned away, and who made it where that is known.
+/// A rejected request, with its caller if the caller is known.
 struct Rejected {
     refusal: Denied,
     caller: Option<Caller>,
@@ -143,19 +143,20 @@ impl From<Denied> for Rejected {
     }
 }
 
-/// What a gate stands before.
+/// A port of the service as the gate sees it: how to look up the access that a path requires, and
+/// how to reject a request.
 pub trait GatePort: Copy + Send + 'static {
-    /// An answer's body there.
+    /// The body of a response on this port.
     type Body: Send + 'static;
 
-    /// What is asked of who calls. `None`: there is nothing by that path.
+    /// Returns the access that a path requires; `None` if the path does not exist.
     fn access(self, path: &str) -> Option<Access>;
 
-    /// Turns a request away in the way of that door.
+    /// Rejects a request in this port's protocol.
     fn refuse(self, refusal: Denied) -> Response<Self::Body>;
 }
 
-/// All RPCs, each with its own entry in the table.
+/// The gRPC port: each RPC has its own entry in the table.
 #[derive(Debug, Clone, Copy)]
 pub struct RpcPort;
 
@@ -171,7 +172,7 @@ impl GatePort for RpcPort {
     }
 }
 
-/// One route.
+/// One HTTP route.
 #[derive(Debug, Clone, Copy)]
 pub struct RoutePort(Access);
 
@@ -187,7 +188,7 @@ impl GatePort for RoutePort {
     }
 }
 
-/// Puts a gate before a service.
+/// A layer that puts a gate before a service.
 #[derive(Debug, Clone)]
 pub struct AuthLayer<D> {
     gate: Arc<AuthGate>,
@@ -256,7 +257,7 @@ async fn within_time<D: GatePort>(
     answered.map(|response| signed(response, caller))
 }
 
-/// Tells the log who called.
+/// Records the caller's name on the request's span.
 fn signed<B>(mut response: Response<B>, caller: Option<Caller>) -> Response<B> {
     if let Some(caller) = caller {
         response.extensions_mut().insert(caller);
@@ -264,13 +265,14 @@ fn signed<B>(mut response: Response<B>, caller: Option<Caller>) -> Response<B> {
     response
 }
 
-/// Marks a request that was made in this process. Nothing on the wire becomes an extension, so
-/// nobody outside can forge it.
+/// Marks a request that was made within this process. Nothing on the wire becomes an extension, so a
+/// client cannot forge the mark.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::transport) struct FromInProcess;
 
-/// A service as the HTTP port of this process calls it, for the browser's routes and for
-/// introspection, whose own callers have been let through: as adapter and verifier.
+/// The gRPC services as this process's HTTP port calls them: for the browser's routes and for
+/// introspection. The gate before the route has admitted the outer request, so these calls hold the
+/// roles adapter and verifier.
 #[derive(Debug, Clone)]
 pub struct InProcess<S>(pub S);
 

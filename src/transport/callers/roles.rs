@@ -1,21 +1,21 @@
-//! The one table of who may call what: every RPC and every HTTP route, with what it asks of its
-//! caller. `docs/callers.md` shows the same table, and a test holds the two together.
+//! The one table of access: every RPC and every HTTP route, with the role that its caller needs.
+//! `docs/callers.md` shows the same table, and a test compares the two.
 //!
-//! An RPC that is not in it cannot be reached, and a route cannot be served without an entry.
+//! An RPC that is not in the table cannot be reached, and a route cannot be served without an entry.
 
 use std::fmt;
 use std::str::FromStr;
 
 use axum::routing::MethodFilter;
 
-/// What a caller may do. A caller may hold several; none implies another.
+/// What a caller may do. A caller may hold several roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Opens sessions: the auth-server.
     Issuer,
     /// Renews and ends sessions by their refresh token: a browser's adapter.
     Adapter,
-    /// Checks tokens: a backend.
+    /// Validates tokens and follows revocations: a backend.
     Verifier,
     /// Lists and ends any user's sessions: a support tool, or the page of a user's account.
     Sessions,
@@ -28,7 +28,7 @@ impl Role {
     pub const ALL: [Self; 5] =
         [Self::Issuer, Self::Adapter, Self::Verifier, Self::Sessions, Self::Admin];
 
-    /// Its name in the callers' file and on the command line.
+    /// Returns its name in the callers' file and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,13 +68,13 @@ impl FromStr for Role {
 pub struct Roles(u8);
 
 impl Roles {
-    /// All of them.
+    /// Returns the set of all roles.
     #[must_use]
     pub fn all() -> Self {
         Role::ALL.into_iter().collect()
     }
 
-    /// Whether that one is among them.
+    /// Returns whether the set holds that role.
     #[must_use]
     pub const fn has(self, role: Role) -> bool {
         self.0 & role.bit() != 0
@@ -87,18 +87,19 @@ impl FromIterator<Role> for Roles {
     }
 }
 
-/// What an RPC or a route asks of who calls it.
+/// What an RPC or a route requires of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// A caller that proves itself and holds this role. Limited by caller.
+    /// An authenticated caller with this role. The rate is limited by caller.
     Role(Role),
-    /// A caller that proves itself and holds `sessions` or `admin`. Limited by caller.
+    /// An authenticated caller with the role `sessions` or `admin`. The rate is limited by caller.
     SessionsOrAdmin,
-    /// Nothing: what it tells is public. Limited by client address.
+    /// Nothing: the answer is public. The rate is limited by client address.
     Public,
-    /// Nothing of the caller: the user's cookie is the credential. Limited by client address.
+    /// Nothing of the caller: the user's cookie is the credential. The rate is limited by client
+    /// address.
     Browser,
-    /// Nothing: whoever runs the process asks how it is. Never limited.
+    /// Nothing: the operator's probes ask for the state of the process. The rate is never limited.
     Probe,
 }
 
@@ -128,7 +129,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// Every RPC of the gRPC port by its full path, and what it asks.
+/// Every RPC of the gRPC port by its full path, with the access that it requires.
 pub const RPCS: &[(&str, Access)] = &[
     ("/token_authority.v1.TokenAuthorityService/ValidateToken", Access::Role(Role::Verifier)),
     ("/token_authority.v1.TokenAuthorityService/ValidateTokens", Access::Role(Role::Verifier)),
@@ -147,14 +148,14 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Public),
 ];
 
-/// What an RPC asks. `None`: there is no such RPC, or nobody has thought about it.
+/// Returns the access that an RPC requires; `None` if the table does not know the RPC.
 #[must_use]
 pub fn of_rpc(path: &str) -> Option<Access> {
-    // Few and of differing lengths: going through them is faster than hashing.
+    // The paths are few and differ in length, so a linear search is faster than hashing.
     RPCS.iter().find(|(known, _)| *known == path).map(|(_, access)| *access)
 }
 
-/// An HTTP route: only those below exist.
+/// An HTTP route. Only the routes below exist.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
     method: &'static str,
@@ -171,19 +172,19 @@ impl Route {
         Self { method: "POST", path, access }
     }
 
-    /// Its method's name.
+    /// Returns the name of its method.
     #[must_use]
     pub const fn method(&self) -> &'static str {
         self.method
     }
 
-    /// Its path.
+    /// Returns its path.
     #[must_use]
     pub const fn path(&self) -> &'static str {
         self.path
     }
 
-    /// What it asks.
+    /// Returns the access that it requires.
     #[must_use]
     pub const fn access(&self) -> Access {
         self.access
@@ -194,7 +195,7 @@ impl Route {
     }
 }
 
-/// Renews an access token by cookie.
+/// Refreshes an access token by cookie.
 pub const REFRESH: Route = Route::post("/api/auth/refresh", Access::Browser);
 /// Ends a session by cookie.
 pub const LOGOUT: Route = Route::post("/api/auth/logout", Access::Browser);
@@ -207,13 +208,13 @@ pub const METADATA_OF_PATH: Route =
     Route::get("/.well-known/oauth-authorization-server/{*path}", Access::Public);
 /// Token introspection (RFC 7662).
 pub const INTROSPECT: Route = Route::post("/oauth2/introspect", Access::Role(Role::Verifier));
-/// Token revocation (RFC 7009): what `RevokeRefreshToken` does, so the same role.
+/// Token revocation (RFC 7009). It does what `RevokeRefreshToken` does, so it requires the same role.
 pub const REVOKE: Route = Route::post("/oauth2/revoke", Access::Role(Role::Adapter));
-/// The process is alive.
+/// Liveness: the process runs.
 pub const HEALTHZ: Route = Route::get("/healthz", Access::Probe);
-/// The process may be sent requests.
+/// Readiness: the process can answer requests.
 pub const READYZ: Route = Route::get("/readyz", Access::Probe);
-/// The metrics, on a listener of their own.
+/// The metrics, on their own listener.
 pub const METRICS: Route = Route::get("/metrics", Access::Probe);
 
 /// Every HTTP route.

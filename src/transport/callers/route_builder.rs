@@ -16,7 +16,7 @@ use super::gate::AuthGate;
 use super::roles::{Access, ROUTES, Route};
 use crate::transport::limits::BODY_BYTES;
 
-/// Routes behind a gate.
+/// Builds a router whose routes are all behind the gate.
 #[derive(Debug)]
 pub struct RouteBuilder {
     router: Router,
@@ -26,13 +26,13 @@ pub struct RouteBuilder {
 }
 
 impl RouteBuilder {
-    /// No route yet. `cors` says which other origins' pages may call what is the browser's.
+    /// Makes a builder without routes. `cors` decides which other origins may call the browser's routes.
     #[must_use]
     pub fn new(gate: Arc<AuthGate>, cors: CorsLayer) -> Self {
         Self { router: Router::new(), gate, cors, served: Vec::new() }
     }
 
-    /// Serves a route.
+    /// Adds a route of the table.
     #[must_use]
     pub fn route<H, T, S>(mut self, route: &Route, handler: H, state: S) -> Self
     where
@@ -48,15 +48,15 @@ impl RouteBuilder {
         let limited = handler.layer(DefaultBodyLimit::max(BODY_BYTES)).layer(from_fn(say_the_end));
         let mut guarded = limited.layer(self.gate.before_route(route.access()));
         if route.access() == Access::Browser {
-            // Outside the gate, so that a page of another origin can read a refusal too.
+            // CORS is outside the gate, so that a page of another origin can read a rejection too.
             guarded = guarded.layer(self.cors.clone());
         }
         self.router = self.router.route(route.path(), guarded);
         self
     }
 
-    /// All of them as a router. What the table names and this listener does not serve is behind
-    /// the gate too: strangers are not told what there is.
+    /// Returns the router. Routes of the table that this listener does not serve are behind the gate
+    /// too, so that a stranger does not learn which routes exist.
     pub fn into_router(mut self) -> Router {
         let served = std::mem::take(&mut self.served);
         let absent = ROUTES.iter().filter(|route| !served.contains(&route.path()));
@@ -65,8 +65,8 @@ impl RouteBuilder {
     }
 }
 
-/// The rest of a body that is too large is not read, so its connection ends with the answer. A client
-/// that is not told may send its next request into it. HTTP/2 ends only the request.
+/// Announces the end of an HTTP/1 connection whose request body was too large. The rest of the body is
+/// not read, so a client that is not told would send its next request into it. HTTP/2 resets the stream.
 async fn say_the_end(request: Request, next: Next) -> Response {
     let version = request.version();
     let mut answer = next.run(request).await;

@@ -1,4 +1,4 @@
-//! Between the contract's messages and the vocabulary.
+//! Conversions between the contract's messages and the domain's types.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::token::id::UserId;
 use crate::token::session::Session;
 use crate::transport::proto::v1;
 
-/// Deeper claims than this would not fit into 4,096 bytes of anything sensible.
+/// Claims nested deeper than this are refused: no client can be relied upon to decode them.
 const DEEPEST: usize = 32;
 
 pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue, InvalidField> {
@@ -102,12 +102,12 @@ pub(super) fn session(session: &Session) -> v1::Session {
 
 pub(super) fn duration(duration: Duration) -> prost_types::Duration {
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    // Below 1,000,000,000 by its contract.
+    // `subsec_nanos` is always below 1,000,000,000, so the conversion cannot fail.
     let nanos = i32::try_from(duration.subsec_nanos()).unwrap_or(0);
     prost_types::Duration { seconds, nanos }
 }
 
-/// A moment, held within the years 1 to 9999 that the wire knows.
+/// Converts a moment, clamped to the years 1 to 9999 that `google.protobuf.Timestamp` allows.
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     const LAST_SECOND_OF_9999: i64 = 253_402_300_799;
     const FIRST_SECOND_OF_1: i64 = -62_135_596_800;
@@ -116,7 +116,7 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos }
 }
 
-/// Claims as JSON; none where they are such that JSON has no form for them, as ours never are.
+/// Converts JSON to a `Struct`; `None` if the value is not an object, which claims always are.
 pub(in crate::transport) fn claims(fields: Struct) -> Map<String, Value> {
     object(fields, 0).unwrap_or_default()
 }
@@ -141,7 +141,8 @@ fn json(value: ProtoValue, depth: usize) -> Result<Value, InvalidField> {
     })
 }
 
-/// A Struct knows only doubles; a whole one is written as the integer that its sender meant.
+/// Converts a number. A `Struct` holds only doubles, so a whole number becomes the integer that its
+/// sender meant.
 #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
 fn json_number(number: f64) -> Result<Number, InvalidField> {
     const EXACT: f64 = 9_007_199_254_740_991.0;

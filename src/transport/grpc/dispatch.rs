@@ -1,7 +1,7 @@
-//! Which service an RPC goes to.
+//! Dispatches an RPC to its service.
 //!
-//! The one that is called thousands of times a second is called straight away: finding it through
-//! a router, which serves paths of any shape, costs as much as a validation.
+//! `TokenAuthorityService` is called thousands of times a second, so it is tried first: a router, which
+//! handles paths of any shape, would cost as much as a validation.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -20,7 +20,7 @@ use crate::transport::proto::v1::token_authority_service_server::TokenAuthorityS
 
 type Tokens = TokenAuthorityServiceServer<TokenAuthority>;
 
-/// All RPCs.
+/// All services of the gRPC port.
 #[derive(Debug, Clone)]
 pub struct Rpcs {
     tokens: Tokens,
@@ -43,7 +43,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // All of them always are.
+        // Every service is always ready.
         Poll::Ready(Ok(()))
     }
 

@@ -26,18 +26,18 @@ pub use sessions::Sessions;
 pub(in crate::transport) use tokens::SHADOW;
 pub use tokens::TokenAuthority;
 
-/// The names under which health is asked for, beside the empty one for the whole process.
+/// The service names that health checks may ask for, beside the empty name for the whole process.
 pub const SERVICES: [&str; 3] = [
     "token_authority.v1.TokenAuthorityService",
     "token_authority.v1.SessionService",
     "token_authority.v1.RolloutService",
 ];
 
-/// All services of the gRPC port: ours, health, and where asked for reflection in both its
-/// versions, since grpcurl still speaks `v1alpha`.
+/// Builds all services of the gRPC port: the contract's, health, and, if `REFLECTION` is on, reflection
+/// in both versions, because older grpcurl releases speak only `v1alpha`.
 ///
 /// # Errors
-/// Where the contract's own descriptor cannot be read, which a test rules out.
+/// Returns an error if the contract's descriptor cannot be read, which a test rules out.
 pub fn routes<H: Health>(
     authority: &Arc<Authority>,
     rollout: &Arc<RolloutControl>,
@@ -48,7 +48,7 @@ pub fn routes<H: Health>(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTOR)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that grpcurl shows an error's details instead of their bytes.
+            // With these types grpcurl shows an error's details instead of their bytes.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let tokens = TokenAuthority::new(Arc::clone(authority));

@@ -1,4 +1,4 @@
-//! `RolloutService`.
+//! `RolloutService`: read and change the roll-out.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::transport::proto::v1::{
     GetRolloutRequest, GetRolloutResponse, SetRolloutRequest, SetRolloutResponse,
 };
 
-/// The service over a roll-out.
+/// The implementation of `RolloutService`.
 #[derive(Debug, Clone)]
 pub struct Rollouts {
     control: Arc<RolloutControl>,
 }
 
 impl Rollouts {
-    /// Serves that roll-out.
+    /// Makes the service for this roll-out.
     #[must_use]
     pub const fn new(control: Arc<RolloutControl>) -> Self {
         Self { control }

@@ -1,4 +1,4 @@
-//! `SessionService`.
+//! `SessionService`: list sessions, end them, and watch revocations.
 
 use std::sync::Arc;
 
@@ -19,21 +19,22 @@ use crate::transport::proto::v1::{
 const DEFAULT_PAGE: u32 = 50;
 const MOST_A_PAGE: u32 = 1000;
 
-/// The service over an authority.
+/// The implementation of `SessionService`.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     authority: Arc<Authority>,
 }
 
 impl Sessions {
-    /// Serves that authority.
+    /// Makes the service for this authority.
     #[must_use]
     pub const fn new(authority: Arc<Authority>) -> Self {
         Self { authority }
     }
 }
 
-/// A page's size: 0 is the default, and more than allowed is what is allowed (AIP-158).
+/// Returns the size of a page: 0 means the default, and a larger size than allowed is reduced
+/// (AIP-158).
 fn page_size(asked: i32) -> Result<u32, InvalidField> {
     match u32::try_from(asked) {
         Ok(0) => Ok(DEFAULT_PAGE),
@@ -42,7 +43,7 @@ fn page_size(asked: i32) -> Result<u32, InvalidField> {
     }
 }
 
-/// A page's token names the last session of the page before.
+/// Parses a page token. It names the last session of the previous page.
 fn page_token(last: SessionId) -> String {
     URL_SAFE_NO_PAD.encode(last.as_uuid().as_bytes())
 }
@@ -67,7 +68,7 @@ impl SessionService for Sessions {
         let user_id = UserId::new(user_id)?;
         let size = page_size(asked)?;
         let before = read_page_token(&token)?;
-        // One more than asked for tells whether there is a next page.
+        // One row more than the page holds tells whether there is a next page.
         let mut found = self.authority.list_sessions(&user_id, before, size + 1).await?;
         let more = found.len() > size as usize;
         found.truncate(size as usize);

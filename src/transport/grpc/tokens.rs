@@ -1,4 +1,4 @@
-//! `TokenAuthorityService`.
+//! `TokenAuthorityService`: issue, refresh, revoke and validate tokens.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::transport::proto::v1::{
     ValidateTokenResponse, ValidateTokensRequest, ValidateTokensResponse,
 };
 
-/// The metadata of a request that carries a second token, and of an answer that brings one.
+/// The metadata key of a second token, in a request and in an answer.
 pub(in crate::transport) const SHADOW: &str = "x-shadow-token";
 
 const BEARER: &str = "Bearer";
 const MOST_TOKENS: usize = 1000;
 
-/// The service over an authority.
+/// The implementation of `TokenAuthorityService`.
 #[derive(Debug, Clone)]
 pub struct TokenAuthority {
     authority: Arc<Authority>,
 }
 
 impl TokenAuthority {
-    /// Serves that authority.
+    /// Makes the service for this authority.
     #[must_use]
     pub const fn new(authority: Arc<Authority>) -> Self {
         Self { authority }
@@ -40,7 +40,7 @@ impl TokenAuthority {
         Ok(convert::validation(&self.authority.validate(token, audience).await?))
     }
 
-    /// The token of the other kind that a request carries beside the one to be answered.
+    /// Returns the token of the other kind that a request carries beside its own, in shadow mode.
     fn shadow_of<T>(&self, request: &Request<T>) -> Option<String> {
         let shadow = request.metadata().get(SHADOW).filter(|_| self.authority.has_shadow())?;
         Some(shadow.to_str().ok()?.to_owned())
@@ -56,7 +56,8 @@ fn with_shadow<T>(shadow: Option<&str>, answer: T) -> Response<T> {
     response
 }
 
-/// The answer of an RPC that hands out tokens: two messages of the contract, with the same fields.
+/// Builds the answer of an RPC that hands out tokens: two messages of the contract have the same
+/// fields.
 macro_rules! handed_out {
     ($message:ident, $tokens:ident) => {{
         let Tokens { expires_in, refresh_expires_in, session_id, auth_method, .. } = $tokens;

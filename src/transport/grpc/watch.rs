@@ -1,4 +1,4 @@
-//! `WatchRevocations`: messages as their watcher takes them, without a queue between.
+//! `WatchRevocations`: produces a message when the watcher takes it, without a queue in between.
 
 use std::pin::Pin;
 
@@ -10,12 +10,12 @@ use crate::token::session::{Revocation, RevocationReason};
 use crate::transport::proto::v1;
 use crate::transport::proto::v1::watch_revocations_response::Event;
 
-/// The stream of an RPC.
+/// The response stream of the RPC.
 pub(super) type Stream =
     Pin<Box<dyn futures::Stream<Item = Result<v1::WatchRevocationsResponse, Status>> + Send>>;
 
-/// Says what `watch` says, to its end. Only what is asked for is made: HTTP/2's flow control
-/// holds a slow watcher back, and the watch itself ends one that is too slow.
+/// Streams the messages of `watch` until it ends. A message is made only when the transport asks for
+/// it: HTTP/2 flow control slows a watcher down, and the watch ends a watcher that is too slow.
 pub(super) fn stream(watch: Watch) -> Stream {
     Box::pin(futures::stream::unfold(Some(watch), async |watch| {
         let mut watch = watch?;
