@@ -69,6 +69,7 @@ fn a_key_that_anybody_guesses() {
 
 #[test]
 fn a_caller_that_may_do_everything() {
-    let every = listing("everything", &["issuer", "adapter", "verifier", "admin"], KEY_SHA256);
+    let every =
+        listing("everything", &["issuer", "adapter", "verifier", "sessions", "admin"], KEY_SHA256);
     with_callers(&every, 0o600).examine().assert_only("warn", "callers.roles");
 }

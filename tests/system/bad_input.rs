@@ -26,7 +26,11 @@ fn is_unharmed(service: &Service) {
 fn is_undecodable(answer: Result<Vec<u8>, Status>, what: &str) {
     let Err(error) = answer else { panic!("{what}: it is let through") };
     assert_eq!(wire::reason(&error), (Code::InvalidArgument, "INVALID_FIELD".into()), "{what}");
-    assert_eq!(error.message(), "the request does not decode as the protobuf message of its RPC", "{what}");
+    assert_eq!(
+        error.message(),
+        "the request does not decode as the protobuf message of its RPC",
+        "{what}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,4 @@
-//! The Postgres client: a pool of connections that opens at the first use, and the detection of a
-//! pooler.
+//! The Postgres client: connections that open at the first use, and the detection of a pooler.
 //!
 //! Behind a transaction pooler (PgBouncer, Neon's pooled endpoints), each transaction may reach
 //! another server connection. A statement that was prepared by name may not exist there. Even an
@@ -28,9 +27,8 @@ use crate::store::figures::ConnectionFigures;
 /// A statement with its arguments.
 pub(super) type Statement = Query<'static, Postgres, PgArguments>;
 
-/// The time that a statement waits for a row lock of another transaction. All requests of a batch
-/// wait along. Our own transactions hold row locks for the time of a commit, so a shorter limit
-/// would fail requests needlessly.
+/// The time that a statement, and its whole batch, waits for another transaction's row lock. Our own
+/// hold locks for the time of a commit, so a shorter limit would fail requests needlessly.
 const ROW_LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 /// The number of times an operation is tried.
 const ATTEMPTS: u32 = 4;
@@ -61,9 +59,9 @@ pub(super) struct Fetched {
 /// When a failed operation may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryMode {
-    /// The operation only reads. It is retried whenever its connection failed.
+    /// A read is retried whenever its connection failed.
     Reading,
-    /// The operation writes. It is retried only if it certainly had no effect.
+    /// A write is retried only if it certainly had no effect.
     Writing,
 }
 
@@ -113,8 +111,7 @@ impl Client {
         settle(connection, fetched)
     }
 
-    /// Runs a statement that reads a large part of a table. The planner may use every kind of plan
-    /// for it.
+    /// Runs a statement that reads a large part of a table, with every kind of plan allowed.
     pub(super) async fn survey(
         &self,
         build: impl Fn() -> Result<Statement, StoreError>,
@@ -129,8 +126,7 @@ impl Client {
         Ok(self.attempt(RetryMode::Reading, once).await?.rows)
     }
 
-    /// Runs a statement in a transaction of its own, after a statement that sets the transaction
-    /// up.
+    /// Runs a statement in its own transaction, after a statement that sets the transaction up.
     async fn fetch_in_transaction(
         &self,
         connection: &mut PgConnection,
@@ -213,8 +209,7 @@ impl Client {
         if failure.kind == Kind::Broken
             && let Some(connections) = self.connections.get()
         {
-            // A broken connection often means a restarted server, so idle connections are checked
-            // before they are reused.
+            // A broken connection often means a restarted server: check idle ones before reuse.
             connections.revalidate_idle();
         }
         if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {
@@ -323,8 +318,7 @@ async fn collect(
     Ok(fetched)
 }
 
-/// Returns a healthy connection. After a failed statement, the pool has to roll back a transaction
-/// that may be open.
+/// Returns a healthy connection. After a failure, the pool rolls back an open transaction.
 pub(super) fn settle<T>(
     connection: ConnectionGuard<Postgres>,
     result: Result<T, sqlx::Error>,
