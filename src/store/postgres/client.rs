@@ -252,11 +252,6 @@ impl Client {
         }
     }
 
-    /// Returns the options of its connections.
-    pub(super) const fn settings(&self) -> &PgConnectOptions {
-        &self.connect
-    }
-
     /// Opens a connection outside the pool, whose statements have no time limit.
     pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         tokio::time::timeout(self.options.acquire_timeout, self.connect.connect())
