@@ -73,15 +73,7 @@ fn cargo_finds_all_it_needs_in_the_context() {
         assert!(ignored.contains(&secret), "{secret} would be sent to the engine");
     }
     let context = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(root()).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        if ignored.contains(&name.as_str()) {
-            continue;
-        }
-        let copied = Command::new("cp").arg("-r").arg(entry.path()).arg(context.path()).status();
-        assert!(copied.unwrap().success(), "{name}");
-    }
+    copy_context(root(), Path::new(""), context.path(), &ignored);
     // What build.rs and the sources take in beside Rust.
     for needed in ["proto/token_authority/v1", "migrations/postgres", "migrations/sqlite"] {
         assert!(context.path().join(needed).is_dir(), "{needed}");
@@ -91,4 +83,24 @@ fn cargo_finds_all_it_needs_in_the_context() {
     let output = command.current_dir(context.path()).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(!Path::new(&context.path().join(".git")).exists());
+}
+
+/// Copies what a build is sent: a folder of the repository without what is ignored in it.
+fn copy_context(root: &Path, folder: &Path, context: &Path, ignored: &[&str]) {
+    std::fs::create_dir_all(context.join(folder)).unwrap();
+    for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = folder.join(entry.file_name());
+        let name = path.to_str().unwrap();
+        if ignored.contains(&name) {
+            continue;
+        }
+        if ignored.iter().any(|ignored| ignored.starts_with(&format!("{name}/"))) {
+            copy_context(root, &path, context, ignored);
+            continue;
+        }
+        let copied =
+            Command::new("cp").arg("-r").arg(entry.path()).arg(context.join(&path)).status();
+        assert!(copied.unwrap().success(), "{name}");
+    }
 }

@@ -1,0 +1,219 @@
+/** Follows the authority's stream of revocations: `docs/revocation.md`, step by step. */
+
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type Revocation,
+  SessionService,
+  type WatchRevocationsResponse,
+} from "../gen/token_authority/v1/session_service_pb.ts";
+
+/** The first request of all waits this long for the first heartbeat. */
+const FIRST_HEARTBEAT_MS = 3_000;
+/** Heartbeats come every second: a stream without any for this long is dead. */
+const SILENCE_MS = 5_000;
+/** The pauses between attempts grow from the first to the second. */
+const SHORTEST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5_000;
+/** Entries whose time is over are dropped this often. */
+const SWEEP_MS = 30_000;
+
+/** How fresh a verifier's knowledge of revocations is. */
+export interface State {
+  /** Whether the stream of revocations is open. */
+  readonly connected: boolean;
+  /** Every revocation made before this moment is known, by the authority's clock. */
+  readonly freshAsOf: Date | undefined;
+  /** How many revoked sessions are known whose access tokens could still be alive. */
+  readonly revocations: number;
+}
+
+/** The revoked sessions: their ids, and when their last access tokens expire (ms). */
+type Sessions = Map<string, number>;
+
+/** What is known of revocations. */
+export class Revocations {
+  readonly #client: Client<typeof SessionService>;
+  readonly #leewayMs: number;
+  readonly #stop = new AbortController();
+  #sessions: Sessions = new Map();
+  /** A snapshot that is still arriving. It takes the place of `#sessions` once it is whole. */
+  #arriving: Sessions | undefined;
+  #cursor = "";
+  #connected = false;
+  #asOf: number | undefined;
+  /** When `#asOf` last advanced, by the clock of the system and by one that never jumps. */
+  #advanced: { wall: number; steady: number } | undefined;
+  #sweptAt = 0;
+  readonly #firstHeartbeat: Promise<void>;
+  #isWaitingForFirst = true;
+  #heard: () => void = () => {};
+
+  constructor(transport: Transport, leewaySeconds: number) {
+    this.#client = createClient(SessionService, transport);
+    this.#leewayMs = leewaySeconds * 1000;
+    this.#firstHeartbeat = new Promise<void>((resolve) => {
+      const late = setTimeout(resolve, FIRST_HEARTBEAT_MS);
+      this.#heard = () => {
+        clearTimeout(late);
+        resolve();
+      };
+    }).then(() => {
+      this.#isWaitingForFirst = false;
+    });
+    void this.#follow();
+  }
+
+  /** Waits for the first heartbeat, but not for ever. Undefined: there is nothing to wait for. */
+  get first(): Promise<void> | undefined {
+    return this.#isWaitingForFirst ? this.#firstHeartbeat : undefined;
+  }
+
+  get state(): State {
+    return {
+      connected: this.#connected,
+      freshAsOf: this.#asOf === undefined ? undefined : new Date(this.#asOf),
+      revocations: this.#sessions.size,
+    };
+  }
+
+  /** Whether a session is over. */
+  isRevoked(session: string): boolean {
+    return this.#sessions.has(session);
+  }
+
+  /** How long ago the last news came, in seconds. Infinite: never. */
+  get staleness(): number {
+    if (!this.#advanced) return Number.POSITIVE_INFINITY;
+    const { wall, steady } = this.#advanced;
+    // The steady clock may stand still while the machine sleeps, the other one may be set back.
+    return Math.max(Date.now() - wall, performance.now() - steady) / 1000;
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#heard();
+  }
+
+  async #follow(): Promise<void> {
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      let isAlive = false;
+      try {
+        await this.#watch(() => {
+          isAlive = true;
+        });
+      } catch (failure) {
+        // A cursor that is none of the authority's, as after a new database: begin anew.
+        if (ConnectError.from(failure).code === Code.InvalidArgument) this.#cursor = "";
+      }
+      this.#connected = false;
+      this.#arriving = undefined;
+      failures = isAlive ? 0 : failures + 1;
+      await pause(failures, this.#stop.signal);
+    }
+  }
+
+  /** Follows one stream to its end. */
+  async #watch(heartbeat: () => void): Promise<void> {
+    const silence = new Silence(SILENCE_MS);
+    const signal = AbortSignal.any([silence.signal, this.#stop.signal]);
+    try {
+      const request = { cursor: this.#cursor };
+      // The stream has no deadline of its own; `silence` ends it.
+      for await (const message of this.#client.watchRevocations(request, {
+        signal,
+        timeoutMs: 0,
+      })) {
+        silence.reset();
+        this.#take(message);
+        if (message.event.case === "heartbeat") heartbeat();
+      }
+    } finally {
+      silence.end();
+    }
+  }
+
+  #take({ event, cursor }: WatchRevocationsResponse): void {
+    this.#connected = true;
+    if (event.case === "snapshot") {
+      if (!event.value.continued || !this.#arriving) this.#arriving = new Map();
+      for (const one of event.value.revocations) add(this.#arriving, one);
+      // The cursor follows once the snapshot is whole, so that half of one is never resumed.
+      return;
+    }
+    if (this.#arriving) {
+      this.#sessions = this.#arriving;
+      this.#arriving = undefined;
+    }
+    if (event.case === "revocation") add(this.#sessions, event.value);
+    if (event.case === "heartbeat")
+      this.#confirm(event.value.asOf && timestampMs(event.value.asOf));
+    // After the message was taken in, never before.
+    this.#cursor = cursor;
+  }
+
+  #confirm(asOf: number | undefined): void {
+    if (asOf !== undefined && asOf > (this.#asOf ?? Number.NEGATIVE_INFINITY)) {
+      this.#asOf = asOf;
+      this.#advanced = { wall: Date.now(), steady: performance.now() };
+    }
+    this.#heard();
+    this.#sweep();
+  }
+
+  /** Drops entries whose time is over, by the authority's clock. */
+  #sweep(): void {
+    if (this.#asOf === undefined || this.#asOf - this.#sweptAt < SWEEP_MS) return;
+    this.#sweptAt = this.#asOf;
+    for (const [session, until] of this.#sessions) {
+      if (until + this.#leewayMs < this.#asOf) this.#sessions.delete(session);
+    }
+  }
+}
+
+function add(sessions: Sessions, { sessionId, expiresAt }: Revocation): void {
+  sessions.set(
+    sessionId.toLowerCase(),
+    expiresAt ? timestampMs(expiresAt) : Number.POSITIVE_INFINITY,
+  );
+}
+
+/** At once after a stream that was alive, then longer and longer, and never all at the same time. */
+function pause(failures: number, signal: AbortSignal): Promise<void> {
+  const longest = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** (failures - 1));
+  const length = failures === 0 ? 0 : longest * (0.5 + Math.random() / 2);
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, length);
+    signal.addEventListener("abort", done);
+    if (signal.aborted) done();
+  });
+}
+
+/** Aborts when nothing was heard for a while. */
+class Silence {
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(length: number) {
+    this.#timer = setTimeout(() => this.#controller.abort(), length);
+    this.#timer.unref();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  reset(): void {
+    this.#timer.refresh();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+}

@@ -1,0 +1,49 @@
+/** A real browser with one cookie jar, driven over WebDriver BiDi or, Chromium, CDP. */
+
+import { existsSync } from "node:fs";
+import puppeteer, { type Browser, type Page } from "puppeteer-core";
+
+/** The browsers of the system. */
+export const BROWSERS = {
+  chrome: "/usr/bin/chromium",
+  firefox: "/usr/bin/firefox-esr",
+} as const;
+
+export type BrowserName = keyof typeof BROWSERS;
+
+/** Moves a page's clocks, as they are after the machine was asleep. */
+const CLOCKS = `
+  window.ahead = { wall: 0, steady: 0 };
+  const wall = Date.now.bind(Date);
+  const steady = performance.now.bind(performance);
+  Date.now = () => wall() + ahead.wall;
+  performance.now = () => steady() + ahead.steady;
+`;
+
+export async function launch(name: BrowserName): Promise<Browser> {
+  const executablePath = BROWSERS[name];
+  if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing`);
+  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
+  return puppeteer.launch({
+    browser: name,
+    executablePath,
+    args: name === "chrome" ? args : [],
+    // Chromium's automation mode would switch it off.
+    ignoreDefaultArgs: name === "chrome" ? ["--disable-back-forward-cache"] : false,
+    protocolTimeout: 60_000,
+  });
+}
+
+/** Opens a tab with clocks that can be moved. */
+export async function open(browser: Browser, url: string): Promise<Page> {
+  const page = await browser.newPage();
+  await page.evaluateOnNewDocument(CLOCKS);
+  await page.goto(url);
+  await page.waitForFunction("window.session");
+  return page;
+}
+
+/** What a script in the page comes to. Whoever throws there, throws here. */
+export async function run<T>(page: Page, script: string): Promise<T> {
+  return (await page.evaluate(`(async () => { ${script} })()`)) as T;
+}

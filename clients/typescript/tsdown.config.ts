@@ -1,0 +1,24 @@
+import { defineConfig } from "tsdown";
+
+export default defineConfig([
+  {
+    entry: {
+      server: "src/server/index.ts",
+    },
+    platform: "node",
+    target: "node20",
+    dts: true,
+    fixedExtension: false,
+    clean: false,
+  },
+  {
+    entry: { browser: "src/browser/index.ts" },
+    platform: "browser",
+    // Safari 15.4 and what is as old.
+    target: "es2022",
+    dts: true,
+    // A page loads it as it is: every byte counts.
+    minify: true,
+    clean: false,
+  },
+]);
