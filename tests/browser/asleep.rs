@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use test_support::until::TIMEOUT;
 use token_authority::transport::proto::v1::InactiveReason;
 
 use crate::chromium::Tab;
 use crate::line::Replies;
 use crate::product::Product;
-use crate::support::service::SOON;
 
 const NIGHT: Duration = Duration::from_hours(8);
 
@@ -41,7 +41,7 @@ async fn all_pages_renew_on_waking() {
             let told = product.validate(token).await;
             assert_eq!(told.inactive_reason(), InactiveReason::Expired, "{told:?}");
         }
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let now = held(&mut product, &tabs);
             if now.iter().zip(&before).all(|(now, before)| !now.is_empty() && now != before) {

@@ -1,21 +1,15 @@
 //! A real Chromium, driven by `driver.mjs`.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use test_support::script::Script;
+use test_support::tools;
 
-use crate::support::tools;
-
-/// A browser with one cookie jar. Ends with the test, however that ends.
+/// A browser with one cookie jar.
 #[derive(Debug)]
-pub(crate) struct Chromium {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
+pub(crate) struct Chromium(Script);
 
 /// One of its tabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +36,8 @@ impl Chromium {
     /// # Panics
     /// Where it is not installed.
     pub(crate) fn start() -> Self {
-        let (modules, executable) = (tools::path("modules"), tools::path("chromium"));
-        // A script that is evaluated finds its modules from the working directory.
-        let mut command = Command::new(tools::path("node"));
-        command.args(["--input-type=module", "--eval", include_str!("driver.mjs")]);
-        command.current_dir(modules.parent().unwrap());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
-        let mut browser = Self { child, input, output };
+        let executable = tools::path("chromium");
+        let mut browser = Self(Script::node(include_str!("driver.mjs")));
         browser.exchange(&json!({ "executable": executable }));
         browser
     }
@@ -100,9 +88,7 @@ impl Chromium {
     }
 
     fn exchange(&mut self, ask: &Value) -> Value {
-        writeln!(self.input.as_mut().unwrap(), "{ask}").unwrap();
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+        let line = self.0.ask(&ask.to_string());
         let told = serde_json::from_str(&line).expect("the driver answers");
         outcome(&told).unwrap_or_else(|failure| panic!("{ask}: {failure}"))
     }
@@ -112,13 +98,5 @@ fn outcome(told: &Value) -> Result<Value, String> {
     match &told["failed"] {
         Value::Null => Ok(told["done"].clone()),
         failure => Err(failure.as_str().unwrap().to_owned()),
-    }
-}
-
-impl Drop for Chromium {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        // It may have ended already.
-        let _ = self.child.wait();
     }
 }

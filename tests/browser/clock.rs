@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::support::service::Setup;
+use test_support::replica::Setup;
 
 /// The clock of the services of one setup.
 #[derive(Debug)]

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use test_support::until::TIMEOUT;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-
-use crate::support::service::SOON;
 
 /// A line to one server, until the test ends.
 #[derive(Debug, Clone)]
@@ -77,7 +76,7 @@ impl Line {
     /// # Panics
     /// Where it does not in time.
     pub(crate) async fn exchange(&self) -> Said {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         while self.said.lock().unwrap().answered.is_empty() {
             assert!(Instant::now() < deadline, "no answer to {:?}", self.said);
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -10,10 +10,6 @@
     reason = "a test may fail by a panic"
 )]
 
-#[expect(dead_code, reason = "other test binaries use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
-
 mod chromium;
 mod clock;
 mod front_end;

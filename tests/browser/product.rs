@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::{
     ListSessionsRequest, Session, ValidateTokenRequest, ValidateTokenResponse,
 };
@@ -11,7 +12,6 @@ use crate::chromium::{Chromium, Cookie, Tab};
 use crate::clock::Clock;
 use crate::front_end::FrontEnd;
 use crate::line::Line;
-use crate::support::service::{Service, Setup};
 
 /// Longer than requests with one token count as simultaneous.
 pub(crate) const LATER: Duration = Duration::from_secs(31);
@@ -19,7 +19,7 @@ pub(crate) const LATER: Duration = Duration::from_secs(31);
 /// A running product, and a browser with an empty jar.
 #[derive(Debug)]
 pub(crate) struct Product {
-    pub(crate) service: Service,
+    pub(crate) service: Replica,
     pub(crate) line: Line,
     pub(crate) clock: Clock,
     pub(crate) browser: Chromium,

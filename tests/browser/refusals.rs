@@ -1,20 +1,21 @@
 //! Refusals that pass: a page of an allowed origin can read when to try again, and keeps its cookie.
 
+use test_support::postgres::Cluster;
+use test_support::replica::Setup;
+
 use crate::product::Product;
-use crate::support::postgres::Cluster;
-use crate::support::service::Setup;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_reads_when_to_try_again_after_an_outage() {
     let mut cluster = Cluster::start();
     let database = cluster.make_database().await;
-    let setup = Setup::new().set("DATABASE_URL", &cluster.url(&database));
+    let setup = Setup::on(&cluster.url(&database));
     let mut product = Product::on(setup).await;
     let tab = product.tab();
     product.log_in(tab, "alice");
     product.refresh(tab);
     let cookie = product.cookie();
-    cluster.stop_at_once();
+    cluster.crash();
     let answer = product.browser.run_in(tab, "refresh()");
     assert_eq!(answer["status"], 503, "{answer}");
     assert!(answer["retryAfter"].is_string(), "{answer}");

@@ -1,10 +1,10 @@
 //! Somebody copies the cookie out of the jar, and uses it from elsewhere.
 
+use test_support::http::Answer;
 use token_authority::transport::proto::v1::InactiveReason;
 
 use crate::chromium::Tab;
 use crate::product::{LATER, Product};
-use crate::support::http::Answer;
 
 /// A user who is logged in, and whose cookie was copied.
 async fn robbed() -> (Product, Tab, String) {

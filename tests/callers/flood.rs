@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message as _;
+use test_support::measured::measured;
 use token_authority::transport::proto::v1::IssueTokensRequest;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -14,7 +15,6 @@ use tonic_types::StatusExt as _;
 
 use crate::authority::House;
 use crate::rpc::{self, ISSUE, VALIDATE};
-use crate::support::measured::measured;
 
 /// What each caller may do: sixty calls a second.
 const LIMIT: &str = "60/60";

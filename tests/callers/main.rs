@@ -1,14 +1,5 @@
 //! Who may call, and limits: against a real server, over real connections.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail by a panic"
-)]
-
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "this suite needs only a part of it")]
-mod support;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 
 mod authority;
 mod certificates;

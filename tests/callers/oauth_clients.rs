@@ -4,10 +4,10 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use test_support::tools;
 
 use crate::authority::House;
 use crate::rpc;
-use crate::support::tools;
 
 /// A name and keys hold characters that these clients encode, as RFC 6749 section 2.3.1 has it.
 const CALLER: &str = "back-end_1.eu";

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use test_support::until::{until, until_blocking};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
-use crate::authority::{Authority, House, until};
+use crate::authority::{Authority, House};
 use crate::certificates::{self, Leaf, Root};
 use crate::rpc::{self, VALIDATE};
 
@@ -194,7 +194,7 @@ async fn a_replaced_certificate_is_shown_and_no_call_fails() {
     let next = secured.servers.sign(&["authority.internal"]);
     let other = secured.servers.sign(&["authority.internal"]);
     secured.mount("broken", &Leaf { key: other.key, ..next.clone() });
-    until("the broken pair is told", || told(&authority, "will not do").then_some(()));
+    until_blocking("the broken pair is told", || told(&authority, "will not do").then_some(()));
     load.go_on().await;
 
     secured.mount("two", &next);
@@ -242,7 +242,7 @@ async fn callers_come_and_go_without_a_restart() {
     eventually("the newcomer may call", async || answer(&key).await.is_empty()).await;
     let kept = std::fs::read(house.path("callers.json")).unwrap();
     replace(&house.path("callers.json"), b"{ not JSON");
-    until("the broken file is told", || told(&authority, "will not do").then_some(()));
+    until_blocking("the broken file is told", || told(&authority, "will not do").then_some(()));
     assert_eq!(answer(&key).await, "", "the old file holds on");
     replace(&house.path("callers.json"), &kept);
     house.callers(&["remove", "newcomer"]);
@@ -252,11 +252,7 @@ async fn callers_come_and_go_without_a_restart() {
 }
 
 async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !ask().await {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(what, async || ask().await.then_some(())).await;
 }
 
 fn replace(path: &Path, bytes: &[u8]) {

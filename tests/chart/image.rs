@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use test_support::replica::Setup;
+
 use crate::helm::{root, text, tool};
 
 /// The Dockerfile's instructions, continued lines joined.
@@ -59,8 +61,7 @@ fn what_it_starts_exists_and_is_not_root() {
     assert_eq!(last("CMD"), r#"["serve"]"#);
     assert!(last("HEALTHCHECK").ends_with(r#"CMD ["token-authority", "health"]"#));
     for subcommand in ["serve", "health"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_token-authority"));
-        let output = command.args([subcommand, "--help"]).output().unwrap();
+        let output = Setup::new().run(&[subcommand, "--help"]);
         assert!(output.status.success(), "{subcommand}: {}", text(&output.stderr));
     }
 }

@@ -1,16 +1,7 @@
 //! Holds the Helm chart to what it promises: real Helm renders it, Kubernetes' own schemas accept
 //! what it renders, contradictions are refused, and what it gives its container starts the binary.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail by a panic"
-)]
-
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "this suite needs only a part of it")]
-mod support;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 
 mod contents;
 mod helm;

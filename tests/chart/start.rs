@@ -4,15 +4,15 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
+use test_support::postgres::Cluster;
+use test_support::process::free_port;
+use test_support::replica::{Replica, Setup};
+use test_support::until::until_blocking;
 
 use crate::helm::{Objects, text, tool};
-use crate::support::postgres::Cluster;
-use crate::support::supervised::free_port;
 
 const API_KEY: &str = "tak_p0Xn3vQm8sKd5wYc1rTb7uJf4hZg9eLa2iVoN6xMyRk";
 /// `printf %s "$API_KEY" | sha256sum`
@@ -20,13 +20,13 @@ const API_KEY_SHA256: &str = "9cd96ef9c284f046deccc33545a9b9af8bad6ac97f7caaef29
 
 /// A pod's volumes as a kubelet would mount them, below a folder.
 struct Mounted {
-    folder: TempDir,
+    setup: Setup,
 }
 
 impl Mounted {
     /// Writes the keys of all Secrets that a pod names.
     fn of(pod: &Value, secrets: &[(&str, &str)]) -> Self {
-        let mounted = Self { folder: tempfile::tempdir().unwrap() };
+        let mounted = Self { setup: Setup::new().bare() };
         let container = &pod["containers"][0];
         for mount in container["volumeMounts"].as_array().unwrap() {
             let place = mounted.place(mount["mountPath"].as_str().unwrap());
@@ -43,22 +43,19 @@ impl Mounted {
     }
 
     fn place(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path.trim_start_matches('/'))
+        self.setup.folder().join(path.trim_start_matches('/'))
     }
 
-    /// The binary in the environment of one of the pod's containers.
-    fn command(&self, container: &Value, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_token-authority"));
-        command.env_clear().current_dir(self.folder.path());
-        command.args(arguments);
-        for pair in container["env"].as_array().unwrap() {
+    /// The setup with the environment of one of the pod's containers.
+    fn setup(&self, container: &Value) -> Setup {
+        let pairs = container["env"].as_array().unwrap().iter();
+        pairs.fold(self.setup.clone(), |setup, pair| {
             let value = pair["value"].as_str().unwrap();
             let is_path = value.starts_with("/etc/") || value.starts_with("/var/");
             let value =
                 if is_path { self.place(value).display().to_string() } else { value.into() };
-            command.env(pair["name"].as_str().unwrap(), value);
-        }
-        command
+            setup.set(pair["name"].as_str().unwrap(), &value)
+        })
     }
 }
 
@@ -67,35 +64,18 @@ fn arguments(container: &Value) -> Vec<&str> {
     container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect()
 }
 
-fn silent(mut command: Command) -> Child {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-/// A service that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn migrate(mounted: &Mounted, container: &Value) {
     assert_eq!(arguments(container), ["migrate"]);
-    let output = mounted.command(container, &["migrate"]).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    mounted.setup(container).succeed(&["migrate"]);
 }
 
 /// Starts a pod's service, and waits for its startup probe to succeed.
-fn start(mounted: &Mounted, container: &Value) -> Running {
-    let mut running = Running(silent(mounted.command(container, &arguments(container))));
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !probe(container, "startupProbe") {
-        assert!(running.0.try_wait().unwrap().is_none(), "the service ended");
-        assert!(Instant::now() < deadline, "the startup probe never succeeded");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn start(mounted: &Mounted, container: &Value) -> Replica {
+    let mut running = mounted.setup(container).spawn(&arguments(container));
+    until_blocking("the startup probe succeeds", || {
+        assert!(running.is_running(), "the service ended: {running}");
+        probe(container, "startupProbe").then_some(())
+    });
     running
 }
 
@@ -173,14 +153,14 @@ async fn on_postgres() {
     let callers = callers();
     let mounted = Mounted::of(pod, &secrets(&callers, &url));
 
-    let unmigrated = mounted.command(container, &arguments(container)).output().unwrap();
+    let unmigrated = mounted.setup(container).run(&arguments(container));
     assert!(!unmigrated.status.success(), "it started on an empty database");
     let job = &objects.get("Job")["spec"]["template"]["spec"];
     migrate(&Mounted::of(job, &secrets(&callers, &url)), &job["containers"][0]);
     let running = start(&mounted, container);
     assert!(probe(container, "livenessProbe"));
     for asked in ["health", "doctor"] {
-        let output = mounted.command(container, &[asked]).output().unwrap();
+        let output = mounted.setup(container).run(&[asked]);
         assert!(output.status.success(), "{asked}: {}", text(&output.stdout));
     }
     run_life(&objects, container);

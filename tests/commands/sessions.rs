@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::{
     ClientInfo, IssueTokensRequest, IssueTokensResponse, RefreshAccessTokenRequest,
     ValidateTokenRequest,
 };
-
-use crate::replica::{Deployment, Replica};
-use crate::support::postgres::Cluster;
 
 /// How long a revocation may take to reach a replica on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -49,7 +48,7 @@ fn ids<'a>(list: &'a Value, of: impl Fn(&'a Value) -> &'a Value) -> Vec<&'a str>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_s_live_sessions_are_listed_newest_first() {
-    let deployment = Deployment::new();
+    let deployment = Setup::new();
     let replica = deployment.start().await;
     let mut all = Vec::new();
     for device in ["laptop", "telephone", ""] {
@@ -82,7 +81,7 @@ async fn a_user_s_live_sessions_are_listed_newest_first() {
 async fn a_session_that_is_ended_is_over_on_every_replica() {
     let cluster = Cluster::shared();
     let url = cluster.url(&cluster.make_database().await);
-    let deployment = Deployment::new().set("DATABASE_URL", &url);
+    let deployment = Setup::on(&url);
     let replicas = [deployment.start().await, deployment.start().await];
     let (ended, other) =
         (log_in(&replicas[0], "alice", "").await, log_in(&replicas[0], "alice", "").await);
@@ -110,7 +109,7 @@ async fn a_session_that_is_ended_is_over_on_every_replica() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_of_a_user_s_sessions_but_one_are_ended_while_nobody_serves() {
-    let deployment = Deployment::new();
+    let deployment = Setup::new();
     let replica = deployment.start().await;
     let [kept, one, two] = [
         log_in(&replica, "alice", "").await,
@@ -137,7 +136,7 @@ async fn all_of_a_user_s_sessions_but_one_are_ended_while_nobody_serves() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     const ID: &str = "018f3b1e-0000-7000-8000-000000000000";
-    let deployment = Deployment::new();
+    let deployment = Setup::new();
     for wrong in [
         vec!["sessions"],
         vec!["sessions", "list"],

@@ -3,10 +3,10 @@
 use futures::{StreamExt as _, stream};
 use http::Method;
 use serde_json::json;
+use test_support::http::{Answer, Http};
+use test_support::replica::Replica;
 
 use crate::program::Program;
-use crate::replica::Replica;
-use crate::support::http::{Answer, Http};
 
 /// The secret that Better Auth signs its cookies with.
 pub(crate) const SECRET: &str = "better-auth-Zx3LqW8nB1vK6yTe0RmUo5JpGh7d";
@@ -47,7 +47,7 @@ impl AuthServer {
 
     /// Starts the version that moves sessions over to these replicas.
     pub(crate) fn that_moves(database: &str, replicas: &[Replica]) -> Self {
-        let addresses = replicas.iter().map(|replica| replica.grpc_addr().to_string());
+        let addresses = replicas.iter().map(|replica| replica.grpc().to_string());
         let addresses: Vec<_> = addresses.collect();
         let settings = json!({
             "database": database,

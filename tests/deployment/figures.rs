@@ -1,6 +1,6 @@
 //! The quickstart's two figures, out of what all replicas tell at `/metrics`.
 
-use crate::replica::{Replica, value};
+use test_support::replica::{Replica, value};
 
 const METHODS: [&str; 2] = ["jwt", "session"];
 
@@ -20,7 +20,7 @@ pub(crate) struct Window {
 impl Figures {
     /// Scrapes all replicas.
     pub(crate) fn of(replicas: &[Replica]) -> Self {
-        Self { pages: replicas.iter().map(Replica::scrape).collect() }
+        Self { pages: replicas.iter().map(Replica::metrics).collect() }
     }
 
     /// The sum of a series over the replicas.

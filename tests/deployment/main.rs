@@ -1,20 +1,7 @@
 //! The quickstart's deployment, played with real parts: a product of a real Better Auth on a real
 //! Postgres moves its users from database sessions to JWTs and back, under continuous traffic.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail by a panic"
-)]
-
-#[expect(dead_code, reason = "other test binaries use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
-
-#[expect(dead_code, reason = "other test binaries use the rest")]
-#[path = "../support/replica.rs"]
-mod replica;
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by a panic")]
 
 mod auth_server;
 mod figures;

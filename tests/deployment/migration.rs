@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use test_support::measured::measured;
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::AuthMethod;
 
 use crate::auth_server::{AuthServer, Member, SECRET};
 use crate::figures::{Figures, Window};
 use crate::named::{self, NAMED};
 use crate::quickstart::{self, Way};
-use crate::replica::{Deployment, Replica};
-use crate::support::measured::measured;
-use crate::support::postgres::Cluster;
 use crate::traffic::{Tally, Traffic};
 use crate::user::{Renewal, User, bucket};
 
@@ -25,7 +25,7 @@ const AT_LAST: u8 = 50;
 
 /// The product's deployment.
 struct Product {
-    deployment: Deployment,
+    deployment: Setup,
     replicas: Vec<Replica>,
     database: String,
 }
@@ -33,8 +33,8 @@ struct Product {
 impl Product {
     /// Starts three replicas beside an auth-server that is there already.
     async fn start(database: String) -> Self {
-        let deployment = Deployment::new()
-            .set("DATABASE_URL", &database)
+        let deployment = Setup::on(&database)
+            .quiet()
             .set("JWT_ROLLOUT_PERCENTAGE", "0")
             .set("LEGACY_SESSIONS", "better-auth")
             .set("BETTER_AUTH_SECRET", SECRET)

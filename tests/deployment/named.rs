@@ -2,9 +2,9 @@
 //! Of a few hundred it is not: of 200, 25 % is 50 give or take 12.
 
 use futures::{StreamExt as _, stream};
+use test_support::replica::Replica;
 use token_authority::transport::proto::v1::{AuthMethod, IssueTokensRequest};
 
-use crate::replica::Replica;
 use crate::user::{Client, bucket, looks};
 
 /// How many there are. Chance moves a percentage of them by a point.

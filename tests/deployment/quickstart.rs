@@ -5,13 +5,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
+use test_support::http::Http;
 use tokio::time::Interval;
 
 use crate::program::Program;
-use crate::replica::SECRET;
-use crate::support::http::Http;
 use crate::traffic::rhythm_of;
 use crate::user::User;
+
+/// The secret that the quickstart's auth-server signs its cookies with.
+const SECRET: &str = "quickstart-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa";
 
 /// How often each user's token is checked: more seldom than here, for it is one process of Python.
 const RHYTHM: Duration = Duration::from_millis(400);

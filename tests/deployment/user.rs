@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
+use test_support::http::Http;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{
     AuthMethod, RefreshAccessTokenRequest, ValidateTokenRequest,
@@ -11,7 +12,6 @@ use token_authority::transport::proto::v1::{
 use tonic::transport::Channel;
 
 use crate::auth_server::Member;
-use crate::support::http::Http;
 
 pub(crate) type Client = TokenAuthorityServiceClient<Channel>;
 

@@ -1,9 +1,9 @@
 //! `token-authority health` tells a process that serves from one that does not.
 
-use std::time::{Duration, Instant};
+use test_support::process::free_port;
+use test_support::until::until_blocking;
 
 use crate::installation::Installation;
-use crate::support::supervised::free_port;
 
 #[test]
 fn it_says_whether_the_process_serves() {
@@ -22,19 +22,17 @@ fn it_says_whether_the_process_serves() {
     assert_eq!(before.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&before.stderr).contains("nothing answers"));
 
-    let mut server = installation.command(&["serve"]).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !answer().status.success() {
-        assert!(Instant::now() < deadline, "never healthy");
-        assert!(server.try_wait().unwrap().is_none(), "the service ended");
-    }
+    let mut server = installation.setup().spawn(&["serve"]);
+    until_blocking("the service is healthy", || {
+        assert!(server.is_running(), "the service ended");
+        answer().status.success().then_some(())
+    });
     // A doctor may look in while the service has its database open, and after it has crashed.
     let report = installation.examine();
     report.assert_healthy();
     assert!(report.message("replica.version").ends_with(" runs"));
     assert!(report.message("revocations.fresh").contains("known"));
-    server.kill().unwrap();
-    server.wait().unwrap();
+    server.kill();
     assert_eq!(answer().status.code(), Some(1));
     assert!(installation.path("token-authority.db-wal").exists(), "it was no crash");
     installation.examine().assert_healthy();

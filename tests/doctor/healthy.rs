@@ -1,8 +1,9 @@
 //! Nothing is found where nothing is wrong, and nothing is changed.
 
+use test_support::pgbouncer::PgBouncer;
+use test_support::postgres::Cluster;
+
 use crate::installation::{Installation, JWT_SECRET};
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::Cluster;
 
 #[test]
 fn sqlite_in_production() {

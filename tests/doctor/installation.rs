@@ -1,15 +1,14 @@
 //! An installation to be examined: the real binary, its environment and its files.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use tempfile::{NamedTempFile, TempDir};
-
-use crate::support::supervised::free_port;
+use tempfile::NamedTempFile;
+use test_support::process::free_port;
+use test_support::replica::Setup;
 
 pub(crate) const JWT_SECRET: &str = "mFv1Qd0s7Zk4Xb9TnWc2Rj6Lp8Ye3Ga5UhIoKxNzJqM=";
 pub(crate) const AUTHORITY_SECRET: &str = "t9Bq2Vn5Ck8Wm1Zx4Lr7Jp0Fd3Sg6HyUaEoIiQwRtPs=";
@@ -29,8 +28,7 @@ static CALLERS: LazyLock<NamedTempFile> = LazyLock::new(|| {
 /// An installation as it should be run, until a test plants something.
 #[derive(Debug)]
 pub(crate) struct Installation {
-    folder: TempDir,
-    environment: BTreeMap<String, String>,
+    setup: Setup,
 }
 
 /// What the doctor reported.
@@ -57,12 +55,11 @@ impl Installation {
 
     /// One in production whose database has not been made yet.
     pub(crate) fn unmigrated() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let installation = Self { folder, environment: BTreeMap::new() };
+        let installation = Self { setup: Setup::new().bare() };
+        let data = installation.setup.path("data");
         installation
             .with("ENVIRONMENT", "production")
-            .with("DATA_DIR", data.to_str().unwrap())
+            .with("DATA_DIR", &data)
             .with("JWT_SECRET", JWT_SECRET)
             .with("AUTHORITY_SECRET", AUTHORITY_SECRET)
             .with("ALLOWED_ORIGINS", "https://app.example.com")
@@ -73,35 +70,30 @@ impl Installation {
     }
 
     /// With a variable set.
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        self.environment.insert(name.to_owned(), value.to_owned());
-        self
+    pub(crate) fn with(self, name: &str, value: &str) -> Self {
+        Self { setup: self.setup.set(name, value) }
     }
 
     /// With a variable taken away.
-    pub(crate) fn without(mut self, name: &str) -> Self {
-        self.environment.remove(name);
-        self
+    pub(crate) fn without(self, name: &str) -> Self {
+        Self { setup: self.setup.unset(name) }
+    }
+
+    /// The settings that its service is started with.
+    pub(crate) fn setup(&self) -> Setup {
+        self.setup.clone()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join("data").join(name)
+        self.setup.folder().join("data").join(name)
     }
 
     pub(crate) fn migrate(&self) {
-        let output = self.run(&["migrate"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_token-authority"));
-        command.args(arguments).env_clear().envs(&self.environment);
-        command.current_dir(self.folder.path());
-        command
+        self.setup.succeed(&["migrate"]);
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        self.setup.run(arguments)
     }
 
     /// Has the doctor look at it.
@@ -126,7 +118,7 @@ impl Installation {
     /// Every file below the installation's folder, with its mode, size and time of change.
     pub(crate) fn files(&self) -> Vec<(PathBuf, u32, u64, i64)> {
         let mut found = Vec::new();
-        collect(self.folder.path(), &mut found);
+        collect(self.setup.folder(), &mut found);
         found.sort();
         found
     }

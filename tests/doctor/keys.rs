@@ -1,7 +1,8 @@
 //! Faults of the stored signing keys.
 
+use test_support::postgres::Cluster;
+
 use crate::installation::{AUTHORITY_SECRET, Installation};
-use crate::support::postgres::Cluster;
 
 const OTHER_SECRET: &str = "Qw7Zr2Lk9Vt4Xn8Bp3Mc6Hd1Fs5Gj0YaEuOiTqRwPzE=";
 

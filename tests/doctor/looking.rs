@@ -1,7 +1,8 @@
 //! Looking changes nothing, whatever there is to see.
 
+use test_support::postgres::Cluster;
+
 use crate::installation::Installation;
-use crate::support::postgres::Cluster;
 
 #[tokio::test]
 async fn a_database_with_everything_in_it_is_the_same_afterwards() {

@@ -1,16 +1,7 @@
 //! Plants faults one at a time and holds `token-authority doctor` to finding each, that one alone,
 //! and none in a healthy installation; and that it changes nothing while it looks.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail by a panic"
-)]
-
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "the doctor needs no running service and no clients")]
-mod support;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 
 mod callers;
 mod certificates;

@@ -1,8 +1,9 @@
 //! Faults of a Postgres installation, planted in a real one.
 
+use test_support::postgres::Cluster;
+use test_support::process::free_port;
+
 use crate::installation::Installation;
-use crate::support::postgres::Cluster;
-use crate::support::supervised::free_port;
 
 /// A healthy installation on a database of its own, after `plant` was executed there.
 async fn planted(plant: &str) -> Installation {

@@ -1,27 +1,11 @@
-//! A service that runs, and does not know whether it knows every revocation.
+//! A running service that has lost the revocation feed.
 
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use test_support::pgbouncer::PgBouncer;
+use test_support::postgres::Cluster;
+
 use crate::installation::Installation;
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::Cluster;
-use crate::support::supervised::free_port;
-
-/// A service, killed when it is dropped.
-struct Served(Child);
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn serve(command: &mut Command) -> Served {
-    Served(command.arg("serve").spawn().unwrap())
-}
 
 #[tokio::test]
 async fn one_that_is_cut_off_from_the_feed() {
@@ -29,12 +13,11 @@ async fn one_that_is_cut_off_from_the_feed() {
     let pooler = PgBouncer::start(cluster, 5, "");
     let installation = Installation::on(&cluster.url(&database))
         .with("REVOCATION_MAX_STALENESS_SECONDS", "2")
-        .with("GRPC_ADDR", &format!("127.0.0.1:{}", free_port()))
-        .with("HTTP_ADDR", &format!("127.0.0.1:{}", free_port()))
-        .with("LOG_LEVEL", "off");
+        .with("GRPC_ADDR", "127.0.0.1:0")
+        .with("HTTP_ADDR", "127.0.0.1:0");
     // The service goes through the pooler, and the doctor past it.
-    let mut command = installation.command(&[]);
-    let _served = serve(command.env("DATABASE_URL", pooler.url(&database)));
+    let through = installation.setup().set("DATABASE_URL", &pooler.url(&database));
+    let _replica = through.spawn(&["serve"]);
 
     let deadline = Instant::now() + Duration::from_secs(30);
     while installation.examine().of("revocations.fresh") != Some("ok") {

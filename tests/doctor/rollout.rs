@@ -1,7 +1,8 @@
 //! A roll-out that is not what the settings say.
 
+use test_support::postgres::Cluster;
+
 use crate::installation::Installation;
-use crate::support::postgres::Cluster;
 
 fn set(installation: &Installation, percentage: &str) {
     let output = installation.run(&["rollout", "set", percentage]);

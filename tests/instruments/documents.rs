@@ -24,7 +24,7 @@ fn documented() -> BTreeMap<String, (String, String)> {
 async fn every_metric_is_explained() {
     let loaded = Loaded::start().await;
     loaded.live_through(0).await;
-    let page = Page::read(&loaded.replicas[0].scrape());
+    let page = Page::read(&loaded.replicas[0].metrics());
     let found = page.kinds.iter().map(|(name, kind)| {
         let labels: Vec<_> = page.labels(name).into_iter().collect();
         (name.clone(), (kind.clone(), labels.join(",")))

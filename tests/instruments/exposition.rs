@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use test_support::replica::Setup;
+use test_support::tools;
+
 use crate::load::Loaded;
-use crate::replica::Deployment;
-use crate::support::tools;
 
 /// A page of metrics, read.
 #[derive(Debug, Default)]
@@ -68,7 +69,7 @@ fn after(line: &str, mark: &str) -> Option<(String, String)> {
 
 #[tokio::test]
 async fn the_contract_s_metrics_are_there_from_the_start() {
-    let page = Page::read(&Deployment::new().start().await.scrape());
+    let page = Page::read(&Setup::new().start().await.metrics());
     for (name, kind, labels) in [
         ("auth_validation_seconds", "histogram", "method"),
         ("token_refresh_duration_seconds", "histogram", ""),
@@ -104,7 +105,7 @@ async fn the_contract_s_metrics_are_there_from_the_start() {
 
 #[tokio::test]
 async fn a_tenth_of_a_millisecond_can_be_read() {
-    let page = Page::read(&Deployment::new().start().await.scrape());
+    let page = Page::read(&Setup::new().start().await.metrics());
     for (name, least) in [
         ("auth_validation_seconds", 0.000_1),
         ("rpc_server_duration_seconds", 0.000_1),
@@ -124,7 +125,7 @@ async fn a_tenth_of_a_millisecond_can_be_read() {
 
 #[tokio::test]
 async fn promtool_knows_nothing_against_them_but_the_quickstart_s_names() {
-    let metrics = Deployment::new().start().await.scrape();
+    let metrics = Setup::new().start().await.metrics();
     let mut command = Command::new("sh");
     // It answers by its exit code whether it has said anything.
     command.args(["-c", "/usr/bin/promtool check metrics 2>&1 || true"]);
@@ -140,7 +141,7 @@ async fn promtool_knows_nothing_against_them_but_the_quickstart_s_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_make_no_series() {
     let loaded = Loaded::start().await;
-    let pages = || loaded.replicas.each_ref().map(|replica| Page::read(&replica.scrape()).series);
+    let pages = || loaded.replicas.each_ref().map(|replica| Page::read(&replica.metrics()).series);
     loaded.live_through(0).await;
     let before = pages();
     for round in 1..4 {

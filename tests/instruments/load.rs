@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use http::Method;
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{
     IssueTokensRequest, ListSessionsRequest, RefreshAccessTokenRequest, RevokeRefreshTokenRequest,
@@ -11,9 +13,6 @@ use token_authority::transport::proto::v1::{
 };
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
-
-use crate::replica::{Deployment, Replica};
-use crate::support::postgres::Cluster;
 
 type Client = TokenAuthorityServiceClient<Channel>;
 
@@ -41,8 +40,8 @@ impl Loaded {
     pub(crate) async fn start() -> Self {
         let cluster = Cluster::shared();
         let url = cluster.url(&cluster.make_database().await);
-        let deployment = Deployment::new()
-            .set("DATABASE_URL", &url)
+        let deployment = Setup::on(&url)
+            .quiet()
             .set("JWT_ALGORITHM", "EdDSA")
             .set("AUTHORITY_SECRET", "instruments-9fQ2vX7mLr4Tz1Kc8Wb5Ny3Hd6Js0PgE")
             .set("JWT_ROLLOUT_PERCENTAGE", "50")

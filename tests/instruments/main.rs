@@ -9,14 +9,6 @@
     reason = "a test may fail by a panic"
 )]
 
-#[expect(dead_code, reason = "other test binaries use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
-
-#[expect(dead_code, reason = "other test binaries use the rest")]
-#[path = "../support/replica.rs"]
-mod replica;
-
 mod documents;
 mod exposition;
 mod load;

@@ -6,9 +6,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-
-use crate::support::http::Http;
-use crate::support::supervised::{Supervised, await_port, free_port};
+use test_support::http::Http;
+use test_support::process::{Supervised, await_port, free_port};
 
 /// A running Prometheus, which scrapes every second and evaluates the repository's rules.
 #[derive(Debug)]

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use test_support::replica::Replica;
 
 use crate::load::Loaded;
 use crate::prometheus::{Prometheus, root, rules_file};
-use crate::replica::Replica;
 
 /// How often the life of ten users is gone through: rates need two scrapes at least.
 const ROUNDS: usize = 4;

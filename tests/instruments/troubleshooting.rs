@@ -6,13 +6,12 @@ use std::process::Command;
 
 use futures::future::join_all;
 use http::Method;
+use test_support::replica::{Replica, Setup};
+use test_support::tools;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{IssueTokensRequest, RefreshAccessTokenRequest};
 
 use tonic::transport::Channel;
-
-use crate::replica::{Deployment, Replica, SECRET};
-use crate::support::tools;
 
 type Client = TokenAuthorityServiceClient<Channel>;
 
@@ -31,7 +30,7 @@ fn quoted(row: &str) -> Vec<&str> {
 }
 
 /// What the doctor says of a check.
-fn doctor(deployment: &Deployment, name: &str) -> String {
+fn doctor(deployment: &Setup, name: &str) -> String {
     let output = deployment.run(&["doctor", "--json"]);
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let all = told["findings"].as_array().unwrap();
@@ -41,6 +40,7 @@ fn doctor(deployment: &Deployment, name: &str) -> String {
 
 #[test]
 fn another_secret_is_told_by_its_fingerprint() {
+    const SECRET: &str = "instruments-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa";
     const OTHERS: &str = "the-backend-s-own-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9u";
     let row = row("a backend refuses every JWT");
     let quoted = quoted(&row);
@@ -56,7 +56,7 @@ fn another_secret_is_told_by_its_fingerprint() {
     };
     assert_ne!(fingerprint(SECRET), fingerprint(OTHERS));
     for (own, others) in [(SECRET, OTHERS), (OTHERS, SECRET)] {
-        let deployment = Deployment::new().set("JWT_SECRET", own);
+        let deployment = Setup::new().set("JWT_SECRET", own);
         let told = doctor(&deployment, check);
         assert!(told.contains(&format!("JWT_SECRET {}", fingerprint(own))), "{told}");
         assert!(!told.contains(&fingerprint(others)), "{told}");
@@ -74,7 +74,7 @@ fn cookies(replica: &Replica, row: &str) -> (f64, f64) {
     let find = |begin: &str| *quoted.iter().find(|text| text.starts_with(begin)).unwrap();
     let (missing, requests) = (find("refresh_cookie_"), find("http_server_"));
     let (name, route) = requests.trim_end_matches('}').split_once('{').unwrap();
-    let page = replica.scrape();
+    let page = replica.metrics();
     let sum = |of: &dyn Fn(&str) -> bool| -> f64 {
         let all = page.lines().filter(|line| of(line));
         all.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
@@ -86,7 +86,7 @@ fn cookies(replica: &Replica, row: &str) -> (f64, f64) {
 #[tokio::test]
 async fn a_cookie_that_is_not_sent_shows_in_the_metrics() {
     let row = row("the refresh cookie is not sent");
-    let replica = Deployment::new().start().await;
+    let replica = Setup::new().start().await;
     let (http, path) = (replica.http(), "/api/auth/refresh");
     // Those had a cookie, and none that is good.
     for _ in 0..3 {
@@ -117,12 +117,12 @@ async fn several_tabs_at_once_are_no_theft() {
     let [young, keep, replay] = &verdicts[..] else { panic!("{row}") };
     // One of the tabs gets a successor, which all others get, too; and what they all hold then was
     // handed out moments ago.
-    let rotating = Deployment::new().start().await;
+    let rotating = Setup::new().start().await;
     let first = log_in(&rotating).await;
     let second = in_all_tabs(&rotating, &first).await;
     assert_ne!(first, second);
     assert_eq!(in_all_tabs(&rotating, &second).await, second);
-    let still = Deployment::new().set("REFRESH_TOKEN_ROTATION", "false").start().await;
+    let still = Setup::new().set("REFRESH_TOKEN_ROTATION", "false").start().await;
     let only = log_in(&still).await;
     assert_eq!(in_all_tabs(&still, &only).await, only);
     let seen = [(&rotating, replay, TABS - 1), (&rotating, young, TABS), (&still, keep, TABS)];

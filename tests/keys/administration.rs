@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use crate::replica::{AUTHORITY, OTHER, SECRET, SOON, Setup, header};
+use test_support::replica::Setup;
+use test_support::until::TIMEOUT;
+
+use crate::client::{AUTHORITY, Keys as _, OTHER, SECRET, header};
 
 fn pairs() -> Setup {
-    Setup::new().with("JWT_ALGORITHM", "EdDSA").with("AUTHORITY_SECRET", AUTHORITY)
+    Setup::new().set("JWT_ALGORITHM", "EdDSA").set("AUTHORITY_SECRET", AUTHORITY)
 }
 
 #[test]
 fn key_pairs_without_the_services_own_secret_are_refused_at_the_start() {
-    let output = pairs().without("AUTHORITY_SECRET").run(&["serve"]);
+    let output = pairs().unset("AUTHORITY_SECRET").run(&["serve"]);
     assert_eq!(output.status.code(), Some(64));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("AUTHORITY_SECRET is required with JWT_ALGORITHM=EdDSA"), "{told}");
@@ -22,7 +25,7 @@ async fn a_wrong_secret_is_told_by_its_fingerprint() {
     let mut replica = setup.start().await;
     assert_eq!(replica.published().len(), 1);
     replica.end().await;
-    let output = setup.clone().with("AUTHORITY_SECRET", OTHER).run(&["serve"]);
+    let output = setup.clone().set("AUTHORITY_SECRET", OTHER).run(&["serve"]);
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("does not open the signing key"), "{told}");
@@ -44,11 +47,11 @@ fn replica_kids(setup: &Setup) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_shared_with_the_auth_server_is_warned_of() {
-    let setup = Setup::new().with("JWT_SECRET", SECRET).with("BETTER_AUTH_SECRET", SECRET);
+    let setup = Setup::new().set("JWT_SECRET", SECRET).set("BETTER_AUTH_SECRET", SECRET);
     let log = setup.start().await.log();
     assert!(log.contains("JWT_SECRET equals BETTER_AUTH_SECRET"), "{log}");
     assert!(!log.contains(SECRET));
-    let log = setup.with("BETTER_AUTH_SECRET", OTHER).start().await.log();
+    let log = setup.set("BETTER_AUTH_SECRET", OTHER).start().await.log();
     assert!(!log.contains("BETTER_AUTH_SECRET"), "{log}");
 }
 
@@ -60,7 +63,7 @@ async fn a_compromised_key_is_dropped_and_clients_refresh() {
     let before = client.issue("user").await.unwrap();
     let told = setup.succeed(&["keys", "rotate", "--compromised"]);
     assert!(told.starts_with("EdDSA "), "{told}");
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = std::time::Instant::now() + TIMEOUT;
     while client.validate(&before.access_token).await.unwrap().active {
         assert!(std::time::Instant::now() < deadline, "it is still good");
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,11 +1,13 @@
 //! What is published: the service's metadata (RFC 8414) and its key set (RFC 7517).
 
-use crate::replica::{Setup, get};
+use test_support::replica::Setup;
+
+use crate::client::Keys as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fixed_issuer_is_told_to_whoever_asks() {
     let issuer = "https://auth.example.com/tenant";
-    let replica = Setup::new().with("JWT_ISSUER", issuer).start().await;
+    let replica = Setup::new().set("JWT_ISSUER", issuer).start().await;
     let path = "/.well-known/oauth-authorization-server";
     for path in [path.to_owned(), format!("{path}/tenant")] {
         let (head, found) = replica.get(&path);
@@ -13,7 +15,7 @@ async fn a_fixed_issuer_is_told_to_whoever_asks() {
         assert_eq!(found["issuer"], issuer);
         assert_eq!(found["jwks_uri"], format!("{issuer}/.well-known/jwks.json"));
     }
-    let (head, _) = get(replica.http, &format!("{path}/other"));
+    let (head, _) = replica.page(&format!("{path}/other"));
     assert!(head.contains(" 404 "), "{head}");
     let token = replica.client().issue("user").await.unwrap().access_token;
     let answer = replica.client().validate(&token).await.unwrap();

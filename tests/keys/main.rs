@@ -2,19 +2,13 @@
 //! clients; rotation and moves between algorithms under load.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "a test fails by panicking, in its helpers, too"
 )]
 
-#[expect(dead_code, reason = "no poolers here")]
-#[path = "../support/mod.rs"]
-mod support;
-
 mod administration;
+mod client;
 mod discovery;
 mod moves;
-mod replica;
 mod rotation;
 mod verifier;

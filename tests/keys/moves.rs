@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use tonic::Status;
 
-use crate::replica::{AUTHORITY, Client, OTHER, Replica, SECRET, Setup, header, is_away};
-use crate::support::postgres::Cluster;
+use crate::client::{AUTHORITY, Client, Keys, OTHER, SECRET, header, is_away};
 
 const CLIENTS: usize = 6;
 /// How long each state of affairs is held.
@@ -25,7 +26,7 @@ struct World {
 impl World {
     async fn begin(setup: &Setup) -> Self {
         let replicas = [setup.start().await, setup.start().await];
-        let up = Arc::new(RwLock::new(replicas.iter().map(Replica::client).collect()));
+        let up = Arc::new(RwLock::new(replicas.iter().map(Keys::client).collect()));
         let stop = Arc::new(AtomicBool::new(false));
         let client = |number| {
             let user = User { up: Arc::clone(&up), number, held: Vec::new() };
@@ -42,7 +43,7 @@ impl World {
         for place in 0..2 {
             self.replicas[place].end().await;
             self.replicas[place] = setup.start().await;
-            let clients = self.replicas.iter().map(Replica::client).collect();
+            let clients = self.replicas.iter().map(Keys::client).collect();
             *self.up.write().unwrap() = clients;
             tokio::time::sleep(WHILE).await;
         }
@@ -141,7 +142,7 @@ impl User {
 async fn setup() -> Setup {
     let cluster = Cluster::shared();
     let database = cluster.url(&cluster.make_database().await);
-    Setup::over(&database).with("JWT_SECRET", SECRET)
+    Setup::on(&database).set("JWT_SECRET", SECRET)
 }
 
 fn algorithms(signed: &[(String, String)]) -> Vec<&str> {
@@ -156,8 +157,8 @@ async fn a_secret_is_swapped_in_two_rounds() {
     let old = setup().await;
     let mut world = World::begin(&old).await;
     // First everyone learns of the new secret, then everyone signs with it, then the old one goes.
-    world.roll(&old.clone().with("JWT_SECRET_PREVIOUS", OTHER)).await;
-    let swapped = old.clone().with("JWT_SECRET", OTHER).with("JWT_SECRET_PREVIOUS", SECRET);
+    world.roll(&old.clone().set("JWT_SECRET_PREVIOUS", OTHER)).await;
+    let swapped = old.clone().set("JWT_SECRET", OTHER).set("JWT_SECRET_PREVIOUS", SECRET);
     world.roll(&swapped).await;
     let list = swapped.succeed(&["keys", "list"]);
     let states: Vec<_> = list.lines().skip(1).map(|line| line.split_whitespace().nth(2)).collect();
@@ -172,7 +173,7 @@ async fn a_secret_is_swapped_in_two_rounds() {
 async fn from_a_secret_to_key_pairs_and_back() {
     let old = setup().await;
     let mut world = World::begin(&old).await;
-    let moved = old.clone().with("JWT_ALGORITHM", "EdDSA").with("AUTHORITY_SECRET", AUTHORITY);
+    let moved = old.clone().set("JWT_ALGORITHM", "EdDSA").set("AUTHORITY_SECRET", AUTHORITY);
     world.roll(&moved).await;
     let fresh = world.replicas[0].client().issue("fresh").await.unwrap();
     assert_eq!(header(&fresh.access_token, "alg"), "EdDSA");
@@ -191,9 +192,9 @@ async fn a_move_may_be_prepared() {
     let old = setup().await;
     let moved = old
         .clone()
-        .with("JWT_ALGORITHM", "EdDSA")
-        .with("AUTHORITY_SECRET", AUTHORITY)
-        .with("KEY_PUBLISH_SECONDS", "3");
+        .set("JWT_ALGORITHM", "EdDSA")
+        .set("AUTHORITY_SECRET", AUTHORITY)
+        .set("KEY_PUBLISH_SECONDS", "3");
     let mut world = World::begin(&old).await;
     moved.succeed(&["keys", "rotate"]);
     tokio::time::sleep(Duration::from_secs(4)).await;
@@ -210,12 +211,12 @@ async fn a_move_may_be_prepared() {
 async fn from_one_asymmetric_algorithm_to_another() {
     let old = setup()
         .await
-        .without("JWT_SECRET")
-        .with("AUTHORITY_SECRET", AUTHORITY)
-        .with("KEY_PUBLISH_SECONDS", "3")
-        .with("JWT_ALGORITHM", "EdDSA");
+        .unset("JWT_SECRET")
+        .set("AUTHORITY_SECRET", AUTHORITY)
+        .set("KEY_PUBLISH_SECONDS", "3")
+        .set("JWT_ALGORITHM", "EdDSA");
     let mut world = World::begin(&old).await;
-    world.roll(&old.clone().with("JWT_ALGORITHM", "ES256")).await;
+    world.roll(&old.clone().set("JWT_ALGORITHM", "ES256")).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(algorithms(&world.end().await), ["ES256", "EdDSA"]);
 }

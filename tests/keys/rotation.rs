@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::replica::{AUTHORITY, Replica, SOON, Setup, header};
-use crate::support::postgres::Cluster;
-use crate::verifier::{Envoy, Script, Verifier};
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
+use test_support::until::TIMEOUT;
+
+use crate::client::{AUTHORITY, Keys as _, header};
+use crate::verifier::{Envoy, Library, Verifier};
 
 /// How long a key is published before it signs.
 const PUBLISH: Duration = Duration::from_secs(8);
@@ -34,10 +37,10 @@ async fn no_rs256_token_is_refused_across_a_rotation() {
 async fn rotate_under_load(algorithm: &str) {
     let cluster = Cluster::shared();
     let database = cluster.url(&cluster.make_database().await);
-    let setup = Setup::over(&database)
-        .with("JWT_ALGORITHM", algorithm)
-        .with("AUTHORITY_SECRET", AUTHORITY)
-        .with("KEY_PUBLISH_SECONDS", &PUBLISH.as_secs().to_string());
+    let setup = Setup::on(&database)
+        .set("JWT_ALGORITHM", algorithm)
+        .set("AUTHORITY_SECRET", AUTHORITY)
+        .set("KEY_PUBLISH_SECONDS", &PUBLISH.as_secs().to_string());
     let (one, other) = (setup.start().await, setup.start().await);
     let first = one.published();
     assert_eq!(first.len(), 1);
@@ -70,11 +73,11 @@ async fn rotate_under_load(algorithm: &str) {
 }
 
 fn verifiers(replica: &Replica) -> Vec<Box<dyn Verifier>> {
-    let set = format!("http://{}/.well-known/jwks.json", replica.http);
+    let set = format!("http://{}/.well-known/jwks.json", replica.http_addr());
     vec![
-        Box::new(Script::pyjwt(&set)),
-        Box::new(Script::jose(&set, MAX_AGE)),
-        Box::new(Envoy::before(replica.http, MAX_AGE)),
+        Box::new(Library::pyjwt(&set)),
+        Box::new(Library::jose(&set, MAX_AGE)),
+        Box::new(Envoy::before(replica.http_addr(), MAX_AGE)),
     ]
 }
 
@@ -97,7 +100,7 @@ impl<'a> Load<'a> {
 
     /// Goes on until a second key has signed for a while. The names of the keys.
     async fn run(mut self) -> BTreeSet<String> {
-        let (deadline, mut kids) = (Instant::now() + SOON + PUBLISH, BTreeSet::new());
+        let (deadline, mut kids) = (Instant::now() + TIMEOUT + PUBLISH, BTreeSet::new());
         let (mut changed, mut turn) = (None::<Instant>, 0_usize);
         while changed.is_none_or(|changed| changed.elapsed() < AFTERWARDS) {
             assert!(Instant::now() < deadline, "no second key has signed");

@@ -1,16 +1,15 @@
 //! Verifiers that others wrote, each with a key set that it keeps as long as it was told and asks
 //! for no sooner: so a key that signs before it was published long enough is refused.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use tempfile::TempDir;
-
-use crate::replica::SOON;
-use crate::support::supervised::free_port;
+use test_support::process::{Supervised, await_port, free_port};
+use test_support::script::Script;
+use test_support::tools;
+use test_support::until::TIMEOUT;
 
 /// `PyJWT`, which keeps the set for its `max-age`.
 const PYTHON: &str = r#"
@@ -59,95 +58,65 @@ pub(crate) trait Verifier: Send {
     fn refuses(&mut self, token: &str) -> Option<String>;
 }
 
-fn tool(path: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools").join(path);
-    assert!(path.exists(), "{} is missing: run scripts/tools", path.display());
-    path
-}
-
-/// A script that reads tokens and answers line by line. It ends with its input.
-pub(crate) struct Script {
+/// A library that answers line by line.
+pub(crate) struct Library {
     name: &'static str,
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    script: Script,
 }
 
-impl Script {
+impl Library {
     /// `PyJWT`.
     pub(crate) fn pyjwt(set: &str) -> Self {
-        let mut command = Command::new(tool("python/bin/python"));
-        Self::start("PyJWT", command.args(["-c", PYTHON, set]))
+        Self { name: "PyJWT", script: Script::python(&["-c", PYTHON, set]) }
     }
 
     /// jose.
     pub(crate) fn jose(set: &str, max_age: Duration) -> Self {
         let mut command = Command::new("node");
-        command.env("NODE_PATH", tool("node/node_modules"));
+        command.env("NODE_PATH", tools::path("modules"));
         let max_age = max_age.as_millis().to_string();
-        Self::start("jose", command.args(["-e", NODE, set, &max_age]))
-    }
-
-    fn start(name: &'static str, command: &mut Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
-        let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
-        Self { name, child, input, output: BufReader::new(output) }
+        Self { name: "jose", script: Script::start(command.args(["-e", NODE, set, &max_age])) }
     }
 }
 
-impl Verifier for Script {
+impl Verifier for Library {
     fn name(&self) -> &'static str {
         self.name
     }
 
     fn refuses(&mut self, token: &str) -> Option<String> {
-        writeln!(self.input.as_mut().unwrap(), "{token}").unwrap();
-        let mut answer = String::new();
-        self.output.read_line(&mut answer).unwrap();
+        let answer = self.script.ask(token);
         (answer.trim() != "ok").then(|| answer.trim().to_owned())
     }
 }
 
-impl Drop for Script {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// An Envoy that lets requests through to a service only with a good token.
+/// An Envoy that forwards requests to a service only with a valid token.
 pub(crate) struct Envoy {
-    child: Child,
     address: SocketAddr,
-    folder: TempDir,
+    _running: Supervised,
 }
 
 impl Envoy {
-    /// Starts one before a replica's HTTP port, whose key set it keeps that long.
+    /// Starts one before a replica's HTTP port, whose key set it caches for that long.
     pub(crate) fn before(http: SocketAddr, cache: Duration) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let config = folder.path().join("envoy.json");
+        let (folder, port) = (Supervised::folder(), free_port());
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let config = folder.join("envoy.json");
         std::fs::write(&config, configuration(address, http, cache)).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(tool("python/bin/envoy"));
-        command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]);
-        command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let mut envoy = Self { child: command.spawn().unwrap(), address, folder };
-        envoy.await_port();
-        envoy
-    }
-
-    fn await_port(&mut self) {
-        let deadline = Instant::now() + SOON;
-        while TcpStream::connect(self.address).is_err() {
-            let ended = self.child.try_wait().unwrap();
-            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "Envoy does not listen: {log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let program = tools::path("envoy");
+        let command = [
+            program.to_str().unwrap(),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+            "-c",
+            config.to_str().unwrap(),
+        ];
+        let running = Supervised::start(&folder, "KILL", &command);
+        await_port(port, &running);
+        Self { address, _running: running }
     }
 }
 
@@ -158,7 +127,7 @@ impl Verifier for Envoy {
 
     fn refuses(&mut self, token: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         write!(
             stream,
             "GET /healthz HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\
@@ -168,13 +137,6 @@ impl Verifier for Envoy {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         (!answer.starts_with("HTTP/1.1 200")).then_some(answer)
-    }
-}
-
-impl Drop for Envoy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

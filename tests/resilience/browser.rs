@@ -1,9 +1,9 @@
 //! A browser with a session: it renews by cookie, over HTTP.
 
 use http::Method;
+use test_support::http::Http;
 use tonic::Status;
 
-use crate::support::http::Http;
 use crate::user::{Client, User};
 
 /// A browser and what is in its jar.

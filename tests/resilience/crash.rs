@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use test_support::measured::measured;
+use test_support::postgres::Cluster;
+use test_support::replica::Replica;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use crate::cluster::Postgres;
-use crate::replica::Replica;
-use crate::support::measured::measured;
+use crate::replica;
 use crate::user::{User, client};
 
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -44,9 +45,9 @@ async fn refresh(mut user: User, stop: CancellationToken) -> (User, u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_the_database_loses_no_session() {
-    let mut postgres = Postgres::start();
-    let mut replica = Replica::start(&postgres.url());
-    let client = client(replica.grpc);
+    let mut postgres = Cluster::start();
+    let mut replica = replica::start(&postgres.url("postgres")).await;
+    let client = client(replica.grpc().port());
     let stop = CancellationToken::new();
     let mut at_work = Vec::new();
     for at in 0..20 {
@@ -76,7 +77,9 @@ async fn a_crash_of_the_database_loses_no_session() {
     assert!(refused > 0, "nobody noticed the outage: this shows nothing");
     assert!(replica.is_running(), "the service crashed");
     assert_eq!(
-        postgres.ask("SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL").await,
+        postgres
+            .ask("postgres", "SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL")
+            .await,
         0,
         "somebody was taken for a thief"
     );

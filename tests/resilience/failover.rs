@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
+use test_support::postgres::{Cluster, url};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Postgres, url};
 use crate::crash::recovers;
 use crate::haproxy::HaProxy;
-use crate::replica::Replica;
+use crate::replica;
 use crate::user::{User, client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_go_on_when_a_standby_is_promoted() {
-    let mut primary = Postgres::start();
+    let primary = Cluster::start();
     // Made before the standby, so that the standby takes over the schema by streaming.
     let standby = primary.standby();
     let proxy = HaProxy::before_databases(&primary, &standby);
-    let mut replica = Replica::start(&url(proxy.port));
-    let client = client(replica.grpc);
+    let mut replica = replica::start(&url(proxy.port, "postgres")).await;
+    let client = client(replica.grpc().port());
     let mut users = Vec::new();
     for at in 0..20 {
         users.push(User::log_in(&client, &format!("user-{at}")).await.unwrap());
@@ -55,9 +55,11 @@ async fn sessions_go_on_when_a_standby_is_promoted() {
     let checked = checking.await.unwrap();
     assert!(checked > 100, "only {checked} checks: this shows nothing");
     assert!(replica.is_running(), "the service crashed");
-    assert_eq!(standby.ask("SELECT count(*) FROM user_sessions").await, 21);
+    assert_eq!(standby.ask("postgres", "SELECT count(*) FROM user_sessions").await, 21);
     assert_eq!(
-        standby.ask("SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL").await,
+        standby
+            .ask("postgres", "SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL")
+            .await,
         0,
         "somebody was taken for a thief"
     );

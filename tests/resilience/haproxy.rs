@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use crate::cluster::Postgres;
-use crate::replica::Replica;
-use crate::support::supervised::{Supervised, await_port, free_port};
+use test_support::postgres::Cluster;
+use test_support::process::{Supervised, await_port, free_port};
+use test_support::replica::Replica;
 
 /// A running `HAProxy`.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ impl HaProxy {
                  http-check expect status 200\n  \
                  default-server {proto} check inter 200ms fall 1 rise 1\n"
             );
-            for (at, Replica { grpc, http, .. }) in replicas.iter().enumerate() {
+            for (at, replica) in replicas.iter().enumerate() {
+                let (grpc, http) = (replica.grpc().port(), replica.http_addr().port());
                 let to = if backend == "grpc" { grpc } else { http };
                 let _ = writeln!(settings, "  server replica{at} 127.0.0.1:{to} port {http}");
             }
@@ -41,7 +42,7 @@ impl HaProxy {
     }
 
     /// Leads to the first database, and to the second while the first does not answer.
-    pub(crate) fn before_databases(primary: &Postgres, standby: &Postgres) -> Self {
+    pub(crate) fn before_databases(primary: &Cluster, standby: &Cluster) -> Self {
         let (port, first, second) = (free_port(), primary.port(), standby.port());
         let settings = format!(
             "defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 1h\n  \

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use test_support::http::Http;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::browser::Browser;
-use crate::support::http::Http;
 use crate::user::{Client, User};
 
 /// How often each user does something.

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use crate::cluster::Postgres;
-use crate::replica::Replica;
+use test_support::postgres::Cluster;
+
+use crate::replica;
 use crate::user::{User, client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refresh_token_works_after_a_restore() {
-    let postgres = Postgres::start();
-    let mut replica = Replica::start(&postgres.url());
+    let postgres = Cluster::start();
+    let mut replica = replica::start(&postgres.url("postgres")).await;
     let mut users = Vec::new();
     for at in 0..50 {
-        users.push(User::log_in(&client(replica.grpc), &format!("user-{at}")).await.unwrap());
+        users.push(
+            User::log_in(&client(replica.grpc().port()), &format!("user-{at}")).await.unwrap(),
+        );
     }
     // Some have refreshed; of those, some never got the reply.
     let mut lost = Vec::new();
@@ -20,14 +23,14 @@ async fn every_refresh_token_works_after_a_restore() {
         lost.push(user.clone());
         assert!(user.refresh().await.unwrap(), "the first refresh rotates");
     }
-    replica.end();
-    let dump = postgres.dump();
+    replica.end().await;
+    let dump = postgres.dump("postgres");
     drop(postgres);
 
-    let restored = Postgres::start();
-    restored.restore(&dump);
-    let replica = Replica::start(&restored.url());
-    let client = client(replica.grpc);
+    let restored = Cluster::start();
+    restored.restore("postgres", &dump);
+    let replica = replica::start(&restored.url("postgres")).await;
+    let client = client(replica.grpc().port());
     for user in &users[10..] {
         let mut user = user.at(&client);
         assert!(user.validate().await.unwrap());
@@ -39,7 +42,9 @@ async fn every_refresh_token_works_after_a_restore() {
         user.at(&client).refresh().await.unwrap();
     }
     assert_eq!(
-        restored.ask("SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL").await,
+        restored
+            .ask("postgres", "SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL")
+            .await,
         0
     );
 }

@@ -2,27 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::Postgres;
+use test_support::http::Http;
+use test_support::measured::measured;
+use test_support::postgres::Cluster;
+use test_support::replica::binary;
+
 use crate::haproxy::HaProxy;
 use crate::load::Load;
-use crate::replica::Replica;
-use crate::support::http::Http;
-use crate::support::measured::measured;
+use crate::replica;
 use crate::user::client;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_costs_no_request() {
-    let postgres = Postgres::start();
-    let mut replicas = [(); 3].map(|()| Replica::start(&postgres.url()));
+    let postgres = Cluster::start();
+    let mut replicas = replica::three(&binary(), &postgres.url("postgres")).await;
     let (proxy, browsers) = HaProxy::before_replicas(&replicas);
     let load = Load::begin(&client(proxy.port), &Http::new(browsers), 20).await;
     let begun = Instant::now();
     for _ in 0..2 {
         for replica in &mut replicas {
-            tokio::task::block_in_place(|| {
-                replica.end();
-                replica.start_again();
-            });
+            replica.end().await;
+            replica.start_again().await;
+            replica.ready().await;
             // As a roll-out does, let the balancer see the new one before the next goes.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -4,12 +4,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cluster::Postgres;
+use test_support::http::Http;
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, binary};
+
 use crate::haproxy::HaProxy;
 use crate::load::Load;
 use crate::previous;
-use crate::replica::Replica;
-use crate::support::http::Http;
+use crate::replica;
 use crate::user::{Client, User, client};
 
 /// Each of two replicas accepts what the other gave out, and each other's changes.
@@ -29,29 +31,30 @@ async fn agree(one: &Client, other: &Client, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_version_before_and_this_one_agree() {
     let previous = tokio::task::block_in_place(previous::binary);
-    let postgres = Postgres::start();
-    let mut old = Replica::start_program(previous, &postgres.url());
-    let earlier = User::log_in(&client(old.grpc), "earlier").await.unwrap();
+    let postgres = Cluster::start();
+    let mut old =
+        replica::ready(&replica::setup(&postgres.url("postgres")).program(previous)).await;
+    let earlier = User::log_in(&client(old.grpc().port()), "earlier").await.unwrap();
 
     // The roll-out: this version migrates, and both serve.
-    let new = Replica::start(&postgres.url());
+    let new = replica::start(&postgres.url("postgres")).await;
     assert!(old.is_ready(), "the version before cannot work with this one's schema");
-    agree(&client(old.grpc), &client(new.grpc), "during").await;
+    agree(&client(old.grpc().port()), &client(new.grpc().port()), "during").await;
 
     // The roll-back: the version before starts on what this one has migrated.
-    old.end();
-    old.start_again();
-    agree(&client(old.grpc), &client(new.grpc), "after").await;
-    earlier.at(&client(new.grpc)).refresh().await.unwrap();
+    old.end().await;
+    old.start_again().await;
+    old.ready().await;
+    agree(&client(old.grpc().port()), &client(new.grpc().port()), "after").await;
+    earlier.at(&client(new.grpc().port())).refresh().await.unwrap();
 }
 
 /// Replaces three replicas one by one.
 async fn roll(replicas: &mut [Replica; 3], program: &Path) {
     for replica in replicas {
-        tokio::task::block_in_place(|| {
-            replica.end();
-            replica.become_program(program);
-        });
+        replica.end().await;
+        replica.become_program(program).await;
+        replica.ready().await;
         // As a roll-out does, let the balancer see the new one before the next goes.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -60,19 +63,19 @@ async fn roll(replicas: &mut [Replica; 3], program: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_and_its_roll_back_cost_no_request() {
     let previous = tokio::task::block_in_place(previous::binary);
-    let this = Path::new(env!("CARGO_BIN_EXE_token-authority"));
-    let postgres = Postgres::start();
-    let mut replicas = [(); 3].map(|()| Replica::start_program(previous, &postgres.url()));
-    let migrations = || postgres.ask("SELECT count(*) FROM _sqlx_migrations");
+    let postgres = Cluster::start();
+    let mut replicas = replica::three(previous, &postgres.url("postgres")).await;
+    let migrations = || postgres.ask("postgres", "SELECT count(*) FROM _sqlx_migrations");
     let of_previous = i64::try_from(previous::migrations()).unwrap();
     assert_eq!(migrations().await, of_previous, "it is not the version before that runs");
 
     let (proxy, browsers) = HaProxy::before_replicas(&replicas);
     let load = Load::begin(&client(proxy.port), &Http::new(browsers), 20).await;
-    roll(&mut replicas, this).await;
+    roll(&mut replicas, &binary()).await;
     assert!(migrations().await >= of_previous, "this version took migrations away");
     for replica in &replicas {
-        let mut user = User::log_in(&client(replica.grpc), "after the upgrade").await.unwrap();
+        let mut user =
+            User::log_in(&client(replica.grpc().port()), "after the upgrade").await.unwrap();
         assert!(user.validate().await.unwrap());
     }
     roll(&mut replicas, previous).await;

@@ -7,13 +7,8 @@
     reason = "a test fails by panicking, in its helpers, too"
 )]
 
-#[expect(dead_code, reason = "other test binaries use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
-
 mod oauth;
 mod outage;
-mod proxy;
 mod redis_server;
 mod replica;
 mod signals;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use test_support::measured::measured;
+use test_support::postgres::Cluster;
+use test_support::proxy::{Mode, Proxy};
 
-use crate::proxy::{Mode, Proxy};
 use crate::replica::Replica;
-use crate::support::measured::measured;
-use crate::support::postgres::Cluster;
 
 const OUTAGE: Duration = Duration::from_secs(5);
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::supervised::{Supervised, await_port, free_port};
+use test_support::process::{Supervised, await_port, free_port};
 
 #[derive(Debug)]
 pub(crate) struct RedisServer {

@@ -1,22 +1,19 @@
 //! One replica: the real binary, its ports, and what a caller does with it.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use test_support::replica::{self, Setup};
 use token_authority::transport::proto::v1;
 use token_authority::transport::proto::v1::session_service_client::SessionServiceClient;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::support::supervised::free_port;
-
 const SECRET: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 
-/// A running replica.
+/// A running replica, and a client of it.
 pub(crate) struct Replica {
-    child: Child,
-    folder: TempDir,
+    process: replica::Replica,
     pub(crate) http: u16,
     pub(crate) grpc: u16,
     pub(crate) tokens: TokenAuthorityServiceClient<Channel>,
@@ -26,45 +23,35 @@ pub(crate) struct Replica {
 impl Replica {
     /// Starts one on that database, and waits until it is ready.
     pub(crate) async fn start(database: &str, settings: &[(&str, &str)]) -> Self {
-        let replica = Self::start_unready(database, settings);
+        let replica = Self::start_unready(database, settings).await;
         replica.until_ready(true).await;
         replica
     }
 
-    /// Starts one on that database.
-    pub(crate) fn start_unready(database: &str, settings: &[(&str, &str)]) -> Self {
-        let (grpc, http) = (free_port(), free_port());
-        let folder = tempfile::tempdir().unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_token-authority"))
-            .env_clear()
-            .env("DATABASE_URL", database)
-            .env("JWT_SECRET", SECRET)
-            .env("GRPC_ADDR", format!("127.0.0.1:{grpc}"))
-            .env("HTTP_ADDR", format!("127.0.0.1:{http}"))
-            .env("METRICS_ADDR", "127.0.0.1:0")
-            .env("LOG_LEVEL", "warn,token_authority::authority::revocations=info")
-            .envs(settings.iter().copied())
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let channel = channel(grpc);
+    /// Starts one on that database, and waits until it serves.
+    pub(crate) async fn start_unready(database: &str, settings: &[(&str, &str)]) -> Self {
+        let replica = Setup::on(database)
+            .set("JWT_SECRET", SECRET)
+            .set(
+                "LOG_LEVEL",
+                "warn,token_authority::cli=info,token_authority::authority::revocations=info",
+            )
+            .set_all(settings.iter().copied())
+            .start()
+            .await;
+        let (http, grpc) = (replica.http_addr().port(), replica.grpc().port());
         Self {
-            child,
-            folder,
             http,
             grpc,
-            tokens: TokenAuthorityServiceClient::new(channel.clone()),
-            sessions: SessionServiceClient::new(channel),
+            tokens: replica.tokens(),
+            sessions: replica.sessions(),
+            process: replica,
         }
     }
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+        self.process.log()
     }
 
     /// What `/readyz` answers.
@@ -138,25 +125,14 @@ impl Replica {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+        self.process.signal("TERM");
     }
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> Duration {
         let begun = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_mins(1), "it does not end: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.process.ended().await;
         begun.elapsed()
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

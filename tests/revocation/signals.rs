@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use test_support::pgbouncer::PgBouncer;
+use test_support::postgres::Cluster;
+use test_support::proxy::{Mode, Proxy};
 use token_authority::authority::revocations::signals::listen;
 use token_authority::store::Notifier;
 use token_authority::store::postgres::{self, Options};
@@ -10,10 +13,7 @@ use token_authority::store::redis::{RedisSignal, RedisUrl};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::proxy::{Mode, Proxy};
 use crate::redis_server::RedisServer;
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::Cluster;
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
+use test_support::measured::measured;
+use test_support::pgbouncer::PgBouncer;
+use test_support::postgres::Cluster;
 use token_authority::transport::proto::v1;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::redis_server::RedisServer;
 use crate::replica::Replica;
-use crate::support::measured::measured;
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::Cluster;
 use crate::watch::revocation;
 
 /// The bound that is promised.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use test_support::postgres::Cluster;
+use test_support::proxy::{Mode, Proxy};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::proxy::{Mode, Proxy};
 use crate::replica::{Replica, curl};
-use crate::support::postgres::Cluster;
 
 async fn stale(policy: &str) -> (Replica, Proxy, String) {
     let cluster = Cluster::shared();
@@ -61,10 +61,7 @@ async fn starting(mode: Mode, policy: &str) -> (Replica, Proxy, [String; 2]) {
     first.revoke(&ended.session_id).await;
     let other = first.issue("u").await.access_token;
     proxy.set(mode);
-    let second = Replica::start_unready(&around, &[("REVOCATION_STALE_POLICY", policy)]);
-    while second.readiness().ends_with("000") {
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+    let second = Replica::start_unready(&around, &[("REVOCATION_STALE_POLICY", policy)]).await;
     (second, proxy, [ended.access_token, other])
 }
 

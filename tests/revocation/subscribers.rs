@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use test_support::measured::measured;
+use test_support::postgres::Cluster;
 use token_authority::transport::proto::v1;
 use token_authority::transport::proto::v1::session_service_client::SessionServiceClient;
 use tonic::{Code, Streaming};
 
 use crate::replica::{Replica, channel};
-use crate::support::measured::measured;
-use crate::support::postgres::Cluster;
 use crate::watch::revocation;
 
 const CONNECTIONS: usize = 20;

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use test_support::measured::measured;
+use test_support::postgres::Cluster;
+use test_support::proxy::{Mode, Proxy};
 use token_authority::clock::{Clock as _, SystemClock};
 use token_authority::transport::proto::v1;
 use token_authority::transport::proto::v1::session_service_client::SessionServiceClient;
@@ -14,10 +17,7 @@ use token_authority::transport::proto::v1::watch_revocations_response::Event;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 
-use crate::proxy::{Mode, Proxy};
 use crate::replica::{Replica, channel};
-use crate::support::measured::measured;
-use crate::support::postgres::Cluster;
 
 type Stream = Streaming<v1::WatchRevocationsResponse>;
 

@@ -1,8 +1,8 @@
 //! What `docs/rollout.md` tells other services to compute is what this one computes.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use test_support::tools;
 use token_authority::token::id::UserId;
 use token_authority::token::rollout::bucket;
 
@@ -44,13 +44,7 @@ pub(crate) fn in_javascript(function: &str, texts: &[String]) -> Vec<String> {
 
 /// Has a program read texts, a JSON array, and print what it makes of each, one a line.
 fn run(program: &mut Command, texts: &[String]) -> Vec<String> {
-    program.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = program.spawn().unwrap_or_else(|_| panic!("{program:?} is not installed"));
-    let input = serde_json::to_vec(texts).unwrap();
-    child.stdin.take().unwrap().write_all(&input).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{program:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = tools::feed(program, &serde_json::to_string(texts).unwrap());
     text.lines().map(str::to_owned).collect()
 }
 

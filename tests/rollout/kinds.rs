@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use token_authority::token::id::UserId;
 use token_authority::token::rollout::bucket;
 use token_authority::transport::proto::v1::{
@@ -10,9 +12,9 @@ use token_authority::transport::proto::v1::{
 };
 use tonic::Code;
 
-use crate::replica::{Deployment, Replica};
-use crate::support::postgres::Cluster;
 use crate::users::{check, issue, log_in, spread};
+
+use crate::{SECRET, deployment};
 
 async fn set(replica: &Replica, percentage: i32) {
     let ask = SetRolloutRequest { percentage: Some(percentage), jwt_enabled: None };
@@ -21,7 +23,7 @@ async fn set(replica: &Replica, percentage: i32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_kinds_are_good_at_every_percentage_and_a_refresh_moves_a_user() {
-    let replica = Deployment::new().start().await;
+    let replica = Setup::new().start().await;
     let mut client = replica.tokens();
     let users = spread(1);
     let mut all = Vec::new();
@@ -50,7 +52,7 @@ async fn both_kinds_are_good_at_every_percentage_and_a_refresh_moves_a_user() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_token_says_what_a_jwt_says() {
-    let replica = Deployment::new().start().await;
+    let replica = Setup::new().start().await;
     let mut client = replica.tokens();
     let claims = prost_types::Struct {
         fields: [("role".to_owned(), prost_types::value::Kind::StringValue("admin".into()))]
@@ -94,7 +96,7 @@ async fn a_session_token_says_what_a_jwt_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_token_ends_with_its_session_and_garbage_reaches_no_database() {
-    let replica = Deployment::new().set("JWT_ROLLOUT_PERCENTAGE", "0").start().await;
+    let replica = Setup::new().set("JWT_ROLLOUT_PERCENTAGE", "0").start().await;
     let mut client = replica.tokens();
     let held = log_in(&mut client, "u").await;
     assert!(held.check(&mut client).await.active);
@@ -122,7 +124,7 @@ async fn a_session_token_ends_with_its_session_and_garbage_reaches_no_database()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retried_login_keeps_its_kind() {
-    let replica = Deployment::new().start().await;
+    let replica = Setup::new().start().await;
     let mut client = replica.tokens();
     for (percentage, other) in [(100, 0), (0, 100)] {
         set(&replica, percentage).await;
@@ -138,12 +140,11 @@ async fn a_retried_login_keeps_its_kind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swapped_secret_logs_nobody_out() {
     const OTHER: &str = "another-secret-0tYb7RfW5sLc2HdPg9uEa4iTo6Nw";
-    let before = Deployment::new().set("JWT_ROLLOUT_PERCENTAGE", "0");
+    let before = deployment().set("JWT_ROLLOUT_PERCENTAGE", "0");
     let replica = before.start().await;
     let held = log_in(&mut replica.tokens(), "u").await;
     drop(replica);
-    let swapped =
-        before.clone().set("JWT_SECRET", OTHER).set("JWT_SECRET_PREVIOUS", crate::replica::SECRET);
+    let swapped = before.clone().set("JWT_SECRET", OTHER).set("JWT_SECRET_PREVIOUS", SECRET);
     let of_its_own = before.clone().set("AUTHORITY_SECRET", OTHER);
     for after in [swapped, of_its_own] {
         let replica = after.start().await;
@@ -158,7 +159,7 @@ async fn a_swapped_secret_logs_nobody_out() {
 async fn without_the_database_jwts_go_on_and_session_tokens_are_unavailable() {
     let cluster = Cluster::start();
     let url = cluster.url(&cluster.make_database().await);
-    let replica = Deployment::new().set("DATABASE_URL", &url).start().await;
+    let replica = Setup::on(&url).quiet().start().await;
     let mut client = replica.tokens();
     let jwt = log_in(&mut client, "u").await;
     set(&replica, 0).await;

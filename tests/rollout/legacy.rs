@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::{
     AuthMethod, InactiveReason, IssueTokensRequest, ValidateTokenRequest, ValidateTokenResponse,
     ValidateTokensRequest,
@@ -14,8 +16,6 @@ use token_authority::transport::proto::v1::{
 use tonic::Code;
 
 use crate::buckets::{in_javascript, in_python};
-use crate::replica::{Deployment, Replica};
-use crate::support::postgres::Cluster;
 use crate::users::{check, issue, log_in};
 
 /// The secret of the auth-server.
@@ -47,16 +47,16 @@ fn encoded(cookie: &str) -> String {
     cookie.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }
 
-async fn on_postgres(cluster: &Cluster) -> (String, Deployment) {
+async fn on_postgres(cluster: &Cluster) -> (String, Setup) {
     let url = cluster.url(&cluster.make_database().await);
     let mut owner = PgConnection::connect(&url).await.unwrap();
     owner.execute(sqlx::raw_sql(AssertSqlSafe(table("timestamptz")))).await.unwrap();
-    let deployment = Deployment::new().set("DATABASE_URL", &url);
+    let deployment = Setup::on(&url).quiet();
     (url, deployment.set("LEGACY_SESSIONS", "better-auth"))
 }
 
 /// Better Auth on an SQLite file of its own.
-async fn on_sqlite() -> (tempfile::TempDir, Deployment) {
+async fn on_sqlite() -> (tempfile::TempDir, Setup) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
@@ -64,7 +64,7 @@ async fn on_sqlite() -> (tempfile::TempDir, Deployment) {
     owner.execute(sqlx::raw_sql(AssertSqlSafe(table("date")))).await.unwrap();
     owner.close().await.unwrap();
     let url = format!("sqlite://{}", path.display());
-    let deployment = Deployment::new().set("LEGACY_DATABASE_URL", &url);
+    let deployment = Setup::new().set("LEGACY_DATABASE_URL", &url);
     (folder, deployment.set("LEGACY_SESSIONS", "better-auth"))
 }
 
@@ -85,7 +85,7 @@ async fn reason(replica: &Replica, token: &str) -> InactiveReason {
     said.inactive_reason()
 }
 
-async fn every_form_is_judged(deployment: Deployment) {
+async fn every_form_is_judged(deployment: Setup) {
     let replica = deployment.clone().set("BETTER_AUTH_SECRET", SECRET).start().await;
     let mut client = replica.tokens();
     let cookie = signed(ALICE, SECRET);
@@ -242,7 +242,7 @@ async fn a_session_is_moved_over_once_however_often_it_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_setting_such_tokens_are_no_tokens() {
-    let replica = Deployment::new().set("BETTER_AUTH_SECRET", SECRET).start().await;
+    let replica = Setup::new().set("BETTER_AUTH_SECRET", SECRET).start().await;
     for token in [ALICE.to_owned(), signed(ALICE, SECRET)] {
         assert_eq!(reason(&replica, &token).await, InactiveReason::Malformed);
     }

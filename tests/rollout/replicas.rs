@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use test_support::measured::measured;
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use token_authority::clock::{Clock as _, SystemClock, Timestamp};
 use token_authority::transport::proto::v1::{AuthMethod, GetRolloutRequest, SetRolloutRequest};
 
-use crate::replica::{Deployment, Replica};
-use crate::support::measured::measured;
-use crate::support::postgres::Cluster;
 use crate::users::log_in;
 
-async fn three() -> (Deployment, Vec<Replica>) {
+async fn three() -> (Setup, Vec<Replica>) {
     let cluster = Cluster::shared();
     let url = cluster.url(&cluster.make_database().await);
-    let deployment = Deployment::new().set("DATABASE_URL", &url);
+    let deployment = Setup::on(&url).quiet().set("USER", "tester");
     let mut replicas = Vec::new();
     for _ in 0..3 {
         replicas.push(deployment.start().await);
@@ -116,7 +116,7 @@ async fn a_change_is_in_force_here_at_once_and_everywhere_soon() {
 async fn what_is_stored_wins_and_a_lost_database_changes_nothing() {
     let cluster = Cluster::start();
     let url = cluster.url(&cluster.make_database().await);
-    let deployment = Deployment::new().set("DATABASE_URL", &url);
+    let deployment = Setup::on(&url).quiet().set("USER", "tester");
     drop(deployment.start().await);
     deployment.succeed(&["rollout", "set", "0"]);
 

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::{
     AuthMethod, IssueTokensRequest, RefreshAccessTokenRequest, RevokeSessionRequest,
     SetRolloutRequest, ValidateTokenRequest, ValidateTokenResponse,
@@ -10,8 +12,6 @@ use token_authority::transport::proto::v1::{
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 
-use crate::replica::{Deployment, Replica};
-use crate::support::postgres::Cluster;
 use crate::users::{Client, Held, check, issue, log_in};
 
 const KINDS: [&str; 5] = ["only_primary", "only_shadow", "user", "grant", "failed"];
@@ -88,7 +88,7 @@ fn user(user_id: &str) -> IssueTokensRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_disagreement_is_counted_by_its_kind_and_changes_no_answer() {
-    let replica = Deployment::new().set("JWT_SHADOW", "true").start().await;
+    let replica = Setup::new().set("JWT_SHADOW", "true").start().await;
     let grant = IssueTokensRequest {
         audience: vec!["api".into()],
         scopes: vec!["read".into()],
@@ -126,7 +126,7 @@ async fn each_disagreement_is_counted_by_its_kind_and_changes_no_answer() {
 async fn a_look_up_in_the_shadow_is_no_validation_and_its_failure_none_either() {
     let cluster = Cluster::start();
     let url = cluster.url(&cluster.make_database().await);
-    let deployment = Deployment::new().set("DATABASE_URL", &url).set("JWT_SHADOW", "true");
+    let deployment = Setup::on(&url).quiet().set("JWT_SHADOW", "true");
     let replica = deployment.start().await;
     let (session, jwt) = both(&replica, user("alice")).await;
     // Seen once, so that its proof of receipt is behind.
@@ -161,7 +161,7 @@ async fn a_look_up_in_the_shadow_is_no_validation_and_its_failure_none_either() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_nought_percent_a_jwt_goes_beside_the_session_token() {
-    let replica = Deployment::new()
+    let replica = Setup::new()
         .set("JWT_ROLLOUT_PERCENTAGE", "0")
         .set("JWT_SHADOW", "true")
         .set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0")
@@ -196,7 +196,7 @@ async fn at_nought_percent_a_jwt_goes_beside_the_session_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_it_a_second_token_means_nothing() {
-    let replica = Deployment::new().set("JWT_ROLLOUT_PERCENTAGE", "0").start().await;
+    let replica = Setup::new().set("JWT_ROLLOUT_PERCENTAGE", "0").start().await;
     let mut client = replica.tokens();
     let issued = client.issue_tokens(user("alice")).await.unwrap();
     assert!(issued.metadata().get("x-shadow-token").is_none());

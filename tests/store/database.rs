@@ -7,6 +7,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use tempfile::TempDir;
+use test_support::pgbouncer::PgBouncer;
+use test_support::postgres::Cluster;
 use token_authority::store::rows::Schema;
 use token_authority::store::{LegacyRows, Rows, Store, postgres, sqlite};
 use token_authority::token::id::SessionId;
@@ -14,8 +16,6 @@ use token_authority::token::rotation::Policy;
 use token_authority::token::session::Session;
 
 use crate::logins::REACH;
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::Cluster;
 
 /// A database for one case.
 #[derive(Debug)]

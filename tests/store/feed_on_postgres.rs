@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use test_support::postgres::Cluster;
 use token_authority::authority::revocations::follow::follow;
 use token_authority::authority::{RevocationSettings, Revocations};
 use token_authority::clock::{Clock as _, OsEntropy, SystemClock, Timestamp};
@@ -15,7 +16,6 @@ use token_authority::token::id::SessionId;
 use tokio::sync::Notify;
 
 use crate::logins::{Logins, POLICY, REACH, START};
-use crate::support::postgres::Cluster;
 
 /// A transaction that has revoked a session and is yet to commit.
 struct Held(PgConnection);

@@ -2,14 +2,9 @@
 //! behind a transaction pooler.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking, in its helpers, too"
 )]
-
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "the store needs no running service and no clients")]
-mod support;
 
 mod database;
 mod feed;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use test_support::pgbouncer::PgBouncer;
+use test_support::postgres::Cluster;
 use token_authority::clock::Timestamp;
 use token_authority::store::legacy::LegacyTable;
 use token_authority::store::postgres::{Options, connect};
@@ -19,8 +21,6 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::logins::{DAY, Logins, POLICY, REACH, START, WINDOW, rotation};
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_is_noticed() {

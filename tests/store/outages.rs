@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use test_support::pgbouncer::PgBouncer;
+use test_support::postgres::Cluster;
+use test_support::process::free_port;
 use token_authority::store::postgres::{Options, PgRows, connect};
 use token_authority::store::rows::Schema;
 use token_authority::store::sessions::STATEMENT_TIMEOUT;
@@ -15,9 +18,6 @@ use token_authority::token::refresh::RefreshToken;
 use token_authority::token::session::RevocationReason;
 
 use crate::logins::{DAY, Logins, POLICY, REACH, START};
-use crate::support::pgbouncer::PgBouncer;
-use crate::support::postgres::Cluster;
-use crate::support::supervised::free_port;
 
 async fn migrated(url: &str) -> std::sync::Arc<PgRows> {
     let rows = connect(Options::new(url)).unwrap();

@@ -2,6 +2,7 @@
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
+use test_support::replica::Setup;
 use token_authority::transport::proto::v1::{
     ClientInfo, IssueTokensRequest, ListSessionsRequest, RevokeSessionRequest,
     RevokeUserSessionsRequest, ValidateTokensRequest,
@@ -9,7 +10,6 @@ use token_authority::transport::proto::v1::{
 use tonic::{Code, Status};
 
 use crate::database::Database;
-use crate::support::service::Setup;
 use crate::wire;
 
 /// The error names that field, and says nothing else of what was sent.

@@ -3,12 +3,12 @@
 
 use futures::stream::{self, StreamExt as _};
 use http::Method;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::{InactiveReason, ValidateTokensRequest};
 use tonic::{Code, Status};
 
 use crate::database::Database;
 use crate::raw;
-use crate::support::service::{Service, Setup};
 use crate::vectors::{self, Vector};
 use crate::wire::{self, Tokens};
 
@@ -16,7 +16,7 @@ const TOKENS: &str = "TokenAuthorityService";
 const MIB: usize = 1 << 20;
 
 /// Nothing went wrong in the service itself.
-fn is_unharmed(service: &Service) {
+fn is_unharmed(service: &Replica) {
     let log = service.log();
     for sign in ["panicked", "ERROR", "Internal"] {
         assert!(!log.contains(sign), "{sign}");
@@ -201,7 +201,7 @@ async fn an_access_token_is_refused_wherever_else_it_is_presented(
 }
 
 /// The most memory that the process ever had, in MiB.
-fn most_memory(service: &Service) -> usize {
+fn most_memory(service: &Replica) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024

@@ -12,15 +12,15 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use test_support::process::{Supervised, await_port, free_port};
+use test_support::replica::Setup;
+use test_support::tools;
+use test_support::until::TIMEOUT;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
-
-use crate::support::service::{SOON, Setup};
-use crate::support::supervised::{Supervised, await_port, free_port};
-use crate::support::tools;
 
 /// A running collector. It runs as long as the test's runtime.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Collector {
 
     /// Waits until what it was sent will do.
     pub(crate) async fn until(&self, will_do: impl Fn(&[Span]) -> bool) -> Vec<Span> {
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let spans = self.spans();
             if will_do(&spans) {

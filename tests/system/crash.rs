@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use test_support::replica::{Replica, Setup};
+use test_support::until::TIMEOUT;
 use token_authority::transport::proto::v1::ListSessionsRequest;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use tokio::sync::watch;
@@ -13,7 +15,6 @@ use tonic::transport::Endpoint;
 use tonic_types::StatusExt as _;
 
 use crate::database::Database;
-use crate::support::service::{SOON, Service, Setup};
 use crate::wire::{self, Tokens};
 
 const CLIENTS: usize = 20;
@@ -35,7 +36,7 @@ impl Counts {
     /// Waits for that many more refreshes.
     async fn grow(&self, more: u32) {
         let enough = self.refreshed.load(Ordering::Relaxed) + more;
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + TIMEOUT;
         while self.refreshed.load(Ordering::Relaxed) < enough {
             assert!(Instant::now() < deadline, "nobody gets on: {self:?}");
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -88,7 +89,7 @@ impl Jar {
 }
 
 /// Restarts the service on the same data.
-async fn restart(mut service: Service, setup: &Setup, place: &watch::Sender<Place>) -> Service {
+async fn restart(mut service: Replica, setup: &Setup, place: &watch::Sender<Place>) -> Replica {
     service.kill();
     let service = setup.start().await;
     place.send(Some(service.grpc())).unwrap();

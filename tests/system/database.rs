@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection};
-
-use crate::support::postgres::Cluster;
-use crate::support::service::Setup;
+use test_support::postgres::Cluster;
+use test_support::replica::Setup;
 
 /// A database of its own for one case.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ impl Database {
 
     /// An existing one.
     pub(crate) fn at(url: String) -> (Self, Setup) {
-        let setup = Setup::new().set("DATABASE_URL", &url);
+        let setup = Setup::on(&url);
         (Self::Postgres(url), setup)
     }
 

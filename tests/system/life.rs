@@ -3,15 +3,15 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use test_support::replica::{Replica, Setup};
+use test_support::tools;
 
 use crate::database::Database;
-use crate::support::service::{Service, Setup};
-use crate::support::tools;
 
 const SERVICE: &str = "token_authority.v1.TokenAuthorityService";
 
 /// Calls an RPC with grpcurl, which learns the contract by reflection. Its output.
-fn grpcurl(service: &Service, method: &str, ask: &Value) -> Result<Value, String> {
+fn grpcurl(service: &Replica, method: &str, ask: &Value) -> Result<Value, String> {
     let (address, ask) = (service.grpc().to_string(), ask.to_string());
     let method = format!("{SERVICE}/{method}");
     let output = tools::run("grpcurl", &["-plaintext", "-d", &ask, &address, &method]);
@@ -27,7 +27,7 @@ fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
 
 /// Starts it as a developer does who has read nothing: with nothing in its environment but where
 /// its database is, if that is not the embedded one. What keeps tests apart is given as flags.
-async fn start(setup: &Setup, database: &Database) -> Service {
+async fn start(setup: &Setup, database: &Database) -> Replica {
     let any = "127.0.0.1:0";
     let apart = ["--grpc-addr", any, "--http-addr", any, "--metrics-addr", any];
     let flags = [&apart[..], &["--log-format", "json"]].concat();
@@ -97,7 +97,7 @@ fn read_jar(setup: &Setup) -> Option<String> {
 }
 
 /// Posts with curl and its jar. The status and the body.
-fn curl(service: &Service, setup: &Setup, path: &str) -> (String, String) {
+fn curl(service: &Replica, setup: &Setup, path: &str) -> (String, String) {
     let jar = setup.folder().join("jar");
     let jar = jar.to_str().unwrap();
     let url = format!("http://localhost:{}/api/auth/{path}", service.http_addr().port());

@@ -8,10 +8,6 @@
     reason = "a test fails by panicking, in its helpers, too"
 )]
 
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "this suite needs only a part of it")]
-mod support;
-
 mod collector;
 mod database;
 mod needles;
@@ -20,7 +16,7 @@ mod raw;
 mod wire;
 
 /// Instantiates each case for both databases. A case takes the [`database::Database`] and the
-/// [`support::service::Setup`] of a service on it.
+/// [`test_support::replica::Setup`] of a service on it.
 macro_rules! on_both {
     ($($case:ident)*) => {
         mod sqlite {

@@ -4,15 +4,15 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
+use test_support::postgres::Cluster;
+use test_support::process::free_port;
+use test_support::replica::Replica;
+use test_support::tools;
 use token_authority::transport::proto::v1::IssueTokensResponse;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::database::Database;
-use crate::support::postgres::Cluster;
-use crate::support::service::Service;
-use crate::support::supervised::free_port;
-use crate::support::tools;
 use crate::wire;
 
 /// By when a caller wants to hear that it will not work.
@@ -28,7 +28,7 @@ async fn a_crash_of_postgres_logs_nobody_out() {
     let leaver = wire::issue(&service.tokens(), "bob").await;
     // It has read the revocations: before that it vouches for no token.
     service.ready().await;
-    cluster.stop_at_once();
+    cluster.crash();
     everybody_is_told(&service, &issued, &leaver.refresh_token).await;
     cluster.start_again();
     all_goes_on(&service, &issued.refresh_token).await;
@@ -69,7 +69,7 @@ async fn it_starts_without_its_database_and_waits_for_it() {
 
 /// What clients see while the database is away. A session that `leaver` asks to end may end once
 /// it is back.
-async fn everybody_is_told(service: &Service, issued: &IssueTokensResponse, leaver: &str) {
+async fn everybody_is_told(service: &Replica, issued: &IssueTokensResponse, leaver: &str) {
     let (client, http, token) = (service.tokens(), service.http(), &issued.refresh_token);
     let begun = Instant::now();
     let (refreshed, login, revoked, cookie, logout, ready) = tokio::join!(
@@ -105,7 +105,7 @@ fn is_unavailable(error: &Status) {
 }
 
 /// The database is back.
-async fn all_goes_on(service: &Service, token: &str) {
+async fn all_goes_on(service: &Replica, token: &str) {
     service.ready().await;
     let (client, http) = (service.tokens(), service.http());
     let renewed = http.refresh(token).await;

@@ -1,7 +1,7 @@
 //! A setup as in production, behind a proxy that encrypts.
 
-use crate::support::service::Setup;
-use crate::support::tools;
+use test_support::replica::Setup;
+use test_support::tools;
 
 /// A secret that is none.
 pub(crate) const SECRET: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
+use test_support::replica::Setup;
 use token_authority::transport::proto::v1::{IssueTokensRequest, IssueTokensResponse};
 
 use crate::database::Database;
-use crate::support::service::Setup;
 use crate::wire::{self, Tokens};
 
 const MANY: usize = 50;

@@ -9,6 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use prost::Message as _;
+use test_support::postgres::Cluster;
+use test_support::process::free_port;
+use test_support::replica::{Replica, Setup};
+use test_support::tools;
 use token_authority::transport::http::ROUTES;
 use token_authority::transport::proto;
 use token_authority::transport::proto::v1::{
@@ -22,10 +26,6 @@ use crate::database::Database;
 use crate::needles::{Needles, hex};
 use crate::production::with_caller;
 use crate::raw;
-use crate::support::postgres::Cluster;
-use crate::support::service::{Service, Setup};
-use crate::support::supervised::free_port;
-use crate::support::tools;
 
 const JWT_SECRET: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 const AUTHORITY_SECRET: &str = "Zx3LqW8nB1vK6yTe0RmUo5JpGh7dSc2fAi9XwNbQkEs=";
@@ -38,7 +38,7 @@ const TOKENS: &str = "/token_authority.v1.TokenAuthorityService";
 
 /// Somebody who tries out everything with every secret there is.
 struct Busybody<'a> {
-    service: &'a Service,
+    service: &'a Replica,
     key: String,
     needles: Needles,
     /// Every error that they were told.
@@ -46,7 +46,7 @@ struct Busybody<'a> {
 }
 
 impl<'a> Busybody<'a> {
-    fn new(service: &'a Service, key: String) -> Self {
+    fn new(service: &'a Replica, key: String) -> Self {
         let mut needles = Needles::default();
         for (what, secret) in [
             ("JWT_SECRET", JWT_SECRET),
@@ -291,10 +291,10 @@ async fn tells_nothing(setup: Setup) {
         busybody.misplace_over_http(secret).await;
         busybody.misplace_in_no_protocol(secret);
     }
-    let metrics = service.metrics().await;
+    let metrics = service.metrics();
     let Busybody { needles, told, .. } = busybody;
     service.signal("TERM");
-    assert!(service.ended(crate::support::service::SOON).await.success());
+    assert!(service.ended().await.success());
     collector.until(|spans| spans.len() > 100).await;
     needles.are_not_in("the errors", &told);
     needles.are_not_in("the metrics", metrics.as_bytes());
@@ -372,7 +372,7 @@ async fn served(setup: &Setup) -> Vec<u8> {
     for path in ["/readyz", "/healthz"] {
         told.extend(format!("{:?}", service.http().get(path).await).bytes());
     }
-    told.extend(service.metrics().await.bytes());
+    told.extend(service.metrics().bytes());
     told.extend(service.log().bytes());
     told
 }

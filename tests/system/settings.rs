@@ -7,10 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Output;
 
 use serde_json::Value;
+use test_support::replica::Setup;
+use test_support::tools;
 use token_authority::config::settings::SETTINGS;
-
-use crate::support::service::Setup;
-use crate::support::tools;
 
 const ONE: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 const COPIED: &str = "your-super-secret-jwt-key-min-32-characters";

@@ -2,10 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prost::Message as _;
+use test_support::postgres::Cluster;
+use test_support::replica::{Replica, Setup};
+use test_support::until::until;
 use token_authority::transport::proto::v1::{
     RefreshAccessTokenRequest, RefreshAccessTokenResponse, WatchRevocationsRequest,
     WatchRevocationsResponse,
@@ -19,8 +21,6 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::database::Database;
 use crate::raw;
-use crate::support::postgres::Cluster;
-use crate::support::service::{SOON, Service, Setup};
 use crate::wire;
 
 /// A connection on which something was said, and nothing since.
@@ -54,18 +54,9 @@ fn finish(mut stream: TcpStream) -> String {
     answer
 }
 
-/// Waits until a condition holds.
-async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let deadline = Instant::now() + SOON;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 /// A refresh under way over gRPC, whose message comes once it is asked for.
 fn refreshing(
-    service: &Service,
+    service: &Replica,
     token: String,
 ) -> (oneshot::Sender<()>, JoinHandle<Result<Vec<u8>, Status>>) {
     let (send, asked) = oneshot::channel();
@@ -85,7 +76,7 @@ struct Watches {
 }
 
 impl Watches {
-    async fn begin(service: &Service) -> Self {
+    async fn begin(service: &Replica) -> Self {
         let ask = HealthCheckRequest::default();
         let mut health =
             HealthClient::new(service.channel()).watch(ask).await.unwrap().into_inner();
@@ -131,7 +122,7 @@ async fn ends_well(setup: Setup, signal: &str) {
     // It says so while it still serves, on old connections and on new ones.
     until("not ready", async || {
         let ready = service.http().get("/readyz").await;
-        ready.status == 503 && ready.body.contains("shutting down")
+        (ready.status == 503 && ready.body.contains("shutting down")).then_some(())
     })
     .await;
     assert_eq!(status(&mut health).await, ServingStatus::NotServing);
@@ -141,7 +132,7 @@ async fn ends_well(setup: Setup, signal: &str) {
     watches.end().await;
     // Then nobody is let in any more, and who is in may finish.
     let port = service.http_addr();
-    until("closed", async || TcpStream::connect(port).is_err()).await;
+    until("closed", async || TcpStream::connect(port).is_err().then_some(())).await;
     assert!(!service.log().contains("\"shut down\"") && !over_grpc.is_finished());
     go_on.send(()).unwrap();
     let renewed = over_grpc.await.unwrap().unwrap();
@@ -150,7 +141,7 @@ async fn ends_well(setup: Setup, signal: &str) {
     let answer = finish(over_http);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("active"), "{answer}");
 
-    let ended = service.ended(SOON).await;
+    let ended = service.ended().await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     let log = service.log();
     assert!(log.contains(&format!("SIG{signal}")) && log.contains("\"shut down\""), "{log}");
@@ -173,8 +164,8 @@ async fn sigint_lets_everything_finish(_: Database, setup: Setup) {
 }
 
 /// It ends with 0, though it had to cut something off.
-async fn is_cut_off(mut service: Service, why: &str) {
-    let ended = service.ended(SOON).await;
+async fn is_cut_off(mut service: Replica, why: &str) {
+    let ended = service.ended().await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     let log = service.log();
     let line = log.lines().find(|line| line.contains("cut off")).expect("nothing was cut off");
@@ -195,16 +186,17 @@ async fn nothing_holds_it_past_the_grace_period() {
     let login = tokio::spawn(async move { wire::try_issue(&tokens, "bob").await.is_ok() });
     // Beside it there is what reads the feed.
     until("asked", async || {
-        let page = service.metrics().await;
+        let page = service.metrics();
         let busy =
             page.lines().find_map(|line| line.strip_prefix("db_connections{state=\"busy\"} "));
-        busy.unwrap().parse::<u32>().unwrap() > 1
+        (busy.unwrap().parse::<u32>().unwrap() > 1).then_some(())
     })
     .await;
     service.signal("TERM");
-    until("cut off", async || service.log().contains("cut off")).await;
+    until("cut off", async || service.log().contains("cut off").then_some(())).await;
     // The login's connection is not waited for: the database has it for 2.5 seconds.
-    service.ended(Duration::from_secs(1)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(1), service.ended());
+    ended.await.expect("it waits for the login's connection");
     assert!(!login.await.unwrap());
     is_cut_off(service, "the grace period is over").await;
     assert!(over_grpc.await.unwrap().is_err());
@@ -220,7 +212,7 @@ async fn a_database_that_hangs_does_not_hold_it() {
     service.ready().await;
     cluster.pause();
     service.signal("TERM");
-    assert_eq!(service.ended(SOON).await.code(), Some(0));
+    assert_eq!(service.ended().await.code(), Some(0));
     assert!(!service.log().contains("cut off"), "{}", service.log());
     cluster.resume();
 }
@@ -237,7 +229,8 @@ async fn a_second_signal_ends_it_at_once_and_a_doubled_one_does_not() {
         service.signal("TERM");
         service.signal("TERM");
         service.signal("INT");
-        until("shutting down", async || service.log().contains("shutting down")).await;
+        until("shutting down", async || service.log().contains("shutting down").then_some(()))
+            .await;
         // Well after whatever counts as the same signal.
         tokio::time::sleep(Duration::from_millis(2500)).await;
         let log = service.log();
@@ -252,17 +245,10 @@ async fn a_second_signal_ends_it_at_once_and_a_doubled_one_does_not() {
 async fn it_may_be_told_to_end_before_it_serves() {
     let setup = Setup::new().set("SHUTDOWN_DELAY_SECONDS", "0");
     for millis in [0, 5, 20, 60] {
-        let mut command = setup.command(&[]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut replica = setup.spawn(&[]);
         tokio::time::sleep(Duration::from_millis(millis)).await;
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();
-        assert!(sent.success());
-        let deadline = Instant::now() + SOON;
-        while child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "it goes on");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        replica.signal("TERM");
+        replica.ended().await;
     }
     // Nothing was left half made.
     let service = setup.start().await;

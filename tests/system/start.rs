@@ -1,15 +1,15 @@
 //! How it starts: the secret that it makes for itself, and the schema that it finds.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use futures::future::join;
+use test_support::replica::Setup;
+use test_support::tools;
 
 use crate::database::Database;
 use crate::production::in_production;
 use crate::settings::TakenPorts;
-use crate::support::service::Setup;
-use crate::support::tools;
 use crate::wire;
 
 on_both! {
@@ -133,13 +133,10 @@ async fn a_newer_schema_that_only_expanded_will_do(database: Database, setup: Se
 }
 
 async fn two_may_migrate_at_once(database: Database, setup: Setup) {
-    let begin = || {
-        let mut command = setup.command(&["migrate"]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let both = [begin(), begin()];
+    let begin = |setup: Setup| std::thread::spawn(move || setup.run(&["migrate"]));
+    let both = [begin(setup.clone()), begin(setup.clone())];
     for migrating in both {
-        let output = migrating.wait_with_output().unwrap();
+        let output = migrating.join().unwrap();
         assert!(output.status.success(), "{}", tools::text(&output.stderr));
         assert!(tools::text(&output.stdout).contains("up to date"));
     }

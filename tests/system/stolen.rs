@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use test_support::replica::{Replica, Setup};
 use token_authority::token::id::{Generation, SessionId};
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::transport::proto::v1::{IssueTokensRequest, IssueTokensResponse};
@@ -11,7 +12,6 @@ use tonic::Code;
 
 use crate::database::Database;
 use crate::needles::hex;
-use crate::support::service::{Service, Setup};
 use crate::wire::{self, Tokens};
 
 const AUTHORITY_SECRET: &str = "Zx3LqW8nB1vK6yTe0RmUo5JpGh7dSc2fAi9XwNbQkEs=";
@@ -33,7 +33,7 @@ async fn log_in(client: &Tokens, user: &str, request_id: &str) -> IssueTokensRes
 }
 
 /// Sessions in every state there is: fresh, rotated, replayed, revoked, retriable.
-async fn fill(service: &Service) -> Vec<String> {
+async fn fill(service: &Replica) -> Vec<String> {
     let client = service.tokens();
     let mut held = Vec::new();
     for user in 0..USERS {

@@ -13,6 +13,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
+use test_support::process::free_port;
+use test_support::replica::{Replica, Setup};
 use token_authority::transport::proto::v1::{
     IssueTokensRequest, ListSessionsRequest, RefreshAccessTokenRequest, RevokeRefreshTokenRequest,
     RevokeSessionRequest, RevokeUserSessionsRequest, SetRolloutRequest, ValidateTokenRequest,
@@ -22,8 +24,6 @@ use crate::collector::{Collector, Rotel, telling};
 use crate::database::Database;
 use crate::needles::{Needles, hex};
 use crate::raw;
-use crate::support::service::{SOON, Service, Setup};
-use crate::support::supervised::free_port;
 use crate::wire;
 
 on_both! {
@@ -140,7 +140,7 @@ fn system(database: &Database) -> &'static str {
 }
 
 /// Refreshes as a browser of that caller does.
-async fn refresh(service: &Service, caller: &Caller, token: &str) -> (String, Option<String>) {
+async fn refresh(service: &Replica, caller: &Caller, token: &str) -> (String, Option<String>) {
     let (cookie, traceparent) = (format!("refreshToken={token}"), caller.traceparent());
     let headers = [("cookie", cookie.as_str()), ("traceparent", &traceparent)];
     let answer = service.http().send(Method::POST, "/api/auth/refresh", &headers).await;
@@ -258,7 +258,7 @@ async fn requests_that_share_a_statement_keep_their_traces_apart(database: Datab
             .find(|line| line.starts_with("store_batches_total") && line.contains("\"change\""));
         line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
     };
-    let batches = statements(&service.metrics().await);
+    let batches = statements(&service.metrics());
     assert!(batches < MANY.into(), "{batches} statements: nobody shared one");
     for caller in callers {
         let chain = caller.chain(&collector, 3).await;
@@ -304,7 +304,7 @@ async fn all_that_was_sent(settings: &[(&str, &str)], callers: &[&Caller]) -> Ve
         refresh(&service, caller, &issued.refresh_token).await;
     }
     service.signal("TERM");
-    assert!(service.ended(SOON).await.success());
+    assert!(service.ended().await.success());
     collector.spans()
 }
 
@@ -356,7 +356,7 @@ async fn a_collector_that_hangs_holds_no_end_past_the_grace_period() {
     let (connection, _) = silent.accept().unwrap();
     service.signal("TERM");
     let begun = Instant::now();
-    assert!(service.ended(SOON).await.success(), "{}", service.log());
+    assert!(service.ended().await.success(), "{}", service.log());
     // By itself the exporter would be waited for longer than the rest of this takes.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     assert!(service.log().contains("some traces were not sent"), "{}", service.log());
@@ -374,5 +374,5 @@ async fn goes_on_without(address: SocketAddr) {
         join_all(callers.iter().map(|caller| refresh(&service, caller, token))).await;
     }
     service.signal("TERM");
-    assert!(service.ended(SOON).await.success(), "{}", service.log());
+    assert!(service.ended().await.success(), "{}", service.log());
 }

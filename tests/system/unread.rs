@@ -2,13 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStderr, Stdio};
-use std::time::Instant;
+use std::process::{ChildStderr, Stdio};
 
 use serde_json::Value;
-
-use crate::support::http::Http;
-use crate::support::service::{SOON, Setup};
+use test_support::http::Http;
+use test_support::process::Supervised;
+use test_support::replica::Setup;
+use test_support::until::TIMEOUT;
 
 /// How many lines may wait to be read (docs/logging.md): 8 MiB, and none here is longer than this.
 const WAITING: usize = 8 * 1024 * 1024 / 256;
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 100;
 
 /// A service whose log ends in a pipe.
 struct Unread {
-    child: Child,
+    process: Supervised,
     log: BufReader<ChildStderr>,
     /// Its data lie there.
     _setup: Setup,
@@ -30,22 +30,13 @@ impl Unread {
     /// Starts it and reads its log up to the line that says where it serves.
     fn start() -> (Self, Value) {
         let setup = Setup::new();
-        let mut command = setup.command(&[]);
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut process = setup.launch(&[], Stdio::piped(), Stdio::null());
+        let mut log = BufReader::new(process.child().stderr.take().unwrap());
         let serving = log.by_ref().lines().find_map(|line| {
             let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
             (line["message"] == "serving").then_some(line)
         });
-        (Self { child, log, _setup: setup }, serving.expect("it does not serve"))
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        (Self { process, log, _setup: setup }, serving.expect("it does not serve"))
     }
 }
 
@@ -53,7 +44,7 @@ impl Drop for Unread {
 fn ask(address: SocketAddr, times: usize) {
     const ANSWERED: &[u8] = b"HTTP/1.1 200 OK";
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(AT_ONCE);
     for _ in 0..times / AT_ONCE {
         stream.write_all(&asked).unwrap();
@@ -90,13 +81,8 @@ async fn a_log_that_nobody_reads_loses_lines_and_no_request() {
     assert!(lost > 0 && lost <= REQUESTS - WAITING, "{lost} lines");
 
     // Nor does its end wait for a reader.
-    let pid = service.child.id().to_string();
-    assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
-    let deadline = Instant::now() + SOON;
-    while service.child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "it goes on");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    service.process.signal("TERM");
+    service.process.ended("the service").await;
     let read = service.log.by_ref().lines().count();
     assert!(read < REQUESTS - lost, "{read} lines were read: somebody did");
 }

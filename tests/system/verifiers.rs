@@ -1,44 +1,28 @@
 //! The verifiers that backends embed reach the verdict that `ValidateToken` reaches.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use test_support::replica::Setup;
+use test_support::script::Script;
 use token_authority::transport::proto::v1::InactiveReason;
 
-use crate::support::service::Setup;
-use crate::support::tools;
 use crate::vectors::{self, Vector};
 use crate::wire;
 
-/// A running program of `tests/tools` that verifies what it is sent.
-struct Verifier {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
+/// A running program of `tests/tools` that verifies tokens.
+struct Verifier(Script);
 
 impl Verifier {
     fn python() -> Self {
-        Self::start(Command::new(tools::path("python")).arg(script("verify.py")))
+        Self::start(Script::python(&[&script("verify.py")]))
     }
 
     fn node() -> Self {
-        let modules = tools::path("modules");
-        // A script that is evaluated finds its modules from the working directory.
-        let script = std::fs::read_to_string(script("verify.mjs")).unwrap();
-        Self::start(
-            Command::new(tools::path("node"))
-                .args(["--input-type=module", "--eval", &script])
-                .current_dir(modules.parent().unwrap()),
-        )
+        Self::start(Script::node(&std::fs::read_to_string(script("verify.mjs")).unwrap()))
     }
 
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut verifier = Self { child, input, output: BufReader::new(output) };
+    fn start(script: Script) -> Self {
+        let mut verifier = Self(script);
         // From here on it answers without having to load anything.
         verifier.verify("some secret", &BTreeMap::from([("warm-up", "x".into())]));
         verifier
@@ -46,18 +30,8 @@ impl Verifier {
 
     /// Each library's refusals, by its name and the token's; null where there is none.
     fn verify(&mut self, secret: &str, tokens: &BTreeMap<&str, String>) -> Value {
-        writeln!(self.input, "{}", json!({"secret": secret, "tokens": tokens})).unwrap();
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+        let line = self.0.ask(&json!({"secret": secret, "tokens": tokens}).to_string());
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("the verifier failed: {line}"))
-    }
-}
-
-impl Drop for Verifier {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

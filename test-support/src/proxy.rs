@@ -1,4 +1,4 @@
-//! A TCP proxy that can hold its tongue, or hang up.
+//! A TCP proxy in the test's own runtime that can hang, or break all connections.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -7,25 +7,28 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+/// What a proxy does with the bytes that reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Everything goes through.
+pub enum Mode {
+    /// Forwards everything.
     Pass,
-    /// Nothing goes through, and nobody is told.
+    /// Forwards nothing, and keeps the connections open.
     Hang,
-    /// All connections end, and new ones end at once.
+    /// Closes all connections, and new ones at once.
     Cut,
 }
 
+/// A running proxy.
 #[derive(Debug)]
-pub(crate) struct Proxy {
-    pub(crate) port: u16,
+pub struct Proxy {
+    /// The loopback port that it listens on.
+    pub port: u16,
     mode: Arc<watch::Sender<Mode>>,
 }
 
 impl Proxy {
-    /// Before that port.
-    pub(crate) async fn before(port: u16) -> Self {
+    /// Starts a proxy before a loopback port.
+    pub async fn before(port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
@@ -40,7 +43,8 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) fn set(&self, mode: Mode) {
+    /// Changes what it does, for open connections too.
+    pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 }

@@ -1,22 +1,28 @@
-//! Real clients and verifiers, as `scripts/tools` installs them.
+//! The clients and verifiers that `scripts/tools` installs.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Where `scripts/tools` puts what is no package of the system.
-pub(crate) fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools")
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
+}
+
+/// The folder of `scripts/tools` for programs that are no package of the system.
+pub fn folder() -> PathBuf {
+    root().join("target/tools")
 }
 
 /// A tool's path.
 ///
 /// # Panics
-/// Where it is not installed.
-pub(crate) fn path(tool: &str) -> PathBuf {
+///
+/// Panics if it is not installed.
+pub fn path(tool: &str) -> PathBuf {
     let path = match tool {
-        "grpcurl" | "python" => folder().join("python/bin").join(tool),
-        // No script of the package, but a file beside its modules.
+        "envoy" | "grpcurl" | "hadolint" | "python" => folder().join("python/bin").join(tool),
+        // The package has no script for it, only a file beside its modules.
         "rotel-agent" => site_packages().join("rotel/rotel-agent"),
         "modules" => folder().join("node/node_modules"),
         system => Path::new("/usr/bin").join(system),
@@ -25,7 +31,7 @@ pub(crate) fn path(tool: &str) -> PathBuf {
     path
 }
 
-/// Where the environment keeps Python's packages.
+/// The folder of Python's packages.
 fn site_packages() -> PathBuf {
     let versions = folder().join("python/lib").read_dir().into_iter().flatten().flatten();
     let found = versions.map(|version| version.path().join("site-packages")).next();
@@ -33,15 +39,16 @@ fn site_packages() -> PathBuf {
 }
 
 /// Runs a tool.
-pub(crate) fn run(tool: &str, arguments: &[&str]) -> Output {
+pub fn run(tool: &str, arguments: &[&str]) -> Output {
     Command::new(path(tool)).args(arguments).output().unwrap()
 }
 
-/// Runs a command that reads `input`; its output.
+/// Runs a command that reads `input`, and returns its output.
 ///
 /// # Panics
-/// Where it fails.
-pub(crate) fn feed(command: &mut Command, input: &str) -> String {
+///
+/// Panics if it fails.
+pub fn feed(command: &mut Command, input: &str) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -51,6 +58,6 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> String {
 }
 
 /// Bytes as text.
-pub(crate) fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

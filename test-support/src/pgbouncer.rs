@@ -1,23 +1,24 @@
-//! A throw-away PgBouncer in transaction mode before a [`Cluster`].
+//! A throw-away `PgBouncer` in transaction mode before a [`Cluster`].
 
 use std::sync::OnceLock;
 
-use super::postgres::Cluster;
-use super::supervised::{Supervised, await_port, free_port};
+use crate::postgres::Cluster;
+use crate::process::{Supervised, await_port, free_port};
 
-/// A running PgBouncer.
+/// A running `PgBouncer`.
 #[derive(Debug)]
-pub(crate) struct PgBouncer {
+pub struct PgBouncer {
     server: Supervised,
     port: u16,
 }
 
 impl PgBouncer {
-    /// Starts one with `pool_size` server connections a database, and `more` settings.
+    /// Starts one with `pool_size` server connections for each database, and `more` settings.
     ///
     /// # Panics
-    /// Where PgBouncer is not installed.
-    pub(crate) fn start(cluster: &Cluster, pool_size: u32, more: &str) -> Self {
+    ///
+    /// Panics if `PgBouncer` is not installed.
+    pub fn start(cluster: &Cluster, pool_size: u32, more: &str) -> Self {
         let folder = Supervised::folder();
         let (port, server_port) = (free_port(), cluster.port());
         let settings = format!(
@@ -42,29 +43,29 @@ impl PgBouncer {
         Self { server, port }
     }
 
-    /// Halts it, so that it neither answers nor hangs up.
-    pub(crate) fn pause(&self) {
+    /// Halts it: it does not answer, and does not close connections.
+    pub fn pause(&self) {
         self.server.signal("STOP");
     }
 
-    /// Lets it go on.
-    pub(crate) fn resume(&self) {
+    /// Lets it continue.
+    pub fn resume(&self) {
         self.server.signal("CONT");
     }
 
     /// Its port.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The one that this process's tests share, before the shared cluster.
-    pub(crate) fn shared() -> &'static Self {
+    /// The instance that this process's tests share, before the shared cluster.
+    pub fn shared() -> &'static Self {
         static SHARED: OnceLock<PgBouncer> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(Cluster::shared(), 5, ""))
     }
 
     /// The URL of one of the cluster's databases through it.
-    pub(crate) fn url(&self, database: &str) -> String {
+    pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 }

@@ -1,9 +1,15 @@
-//! Holds the one direction: which rooms a room may name, and which libraries it may not.
+//! Checks the architecture by reading the sources: which room may name which, and one way to start
+//! the service.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod once;
+mod sources;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use sources::{code, names, root, short, sources};
 
 /// A room, the rooms it may name beside itself, and the libraries that are none of its business.
 const ROOMS: [(&str, &[&str], &[&str]); 8] = [
@@ -38,34 +44,12 @@ const SQLX_AT_HOME: [&str; 5] = [
     "src/store/columns",
 ];
 
-fn sources(under: &Path) -> Vec<PathBuf> {
-    if under.is_file() {
-        return vec![under.to_owned()];
-    }
-    let Ok(entries) = fs::read_dir(under) else { return Vec::new() };
-    entries.flat_map(|entry| sources(&entry.unwrap().path())).collect()
-}
-
 fn room(name: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = sources(&root.join(name));
-    files.extend(sources(&root.join(format!("{name}.rs"))));
+    let folder = root().join("src");
+    let mut files = sources(&folder.join(name));
+    files.extend(sources(&folder.join(format!("{name}.rs"))));
     assert!(!files.is_empty(), "no room {name}");
     files
-}
-
-/// The code of a file without its comments, each line once.
-fn code(file: &Path) -> Vec<String> {
-    let text = fs::read_to_string(file).unwrap();
-    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned());
-    lines.collect()
-}
-
-fn names(line: &str, path: &str) -> bool {
-    line.match_indices(path).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':')
-    })
 }
 
 #[test]
@@ -91,9 +75,8 @@ fn arrows_never_go_back() {
 
 #[test]
 fn only_the_databases_know_sql() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in sources(&root.join("src")) {
-        let path = file.strip_prefix(root).unwrap();
+    for file in sources(&root().join("src")) {
+        let path = short(&file);
         if SQLX_AT_HOME
             .iter()
             .any(|home| path.starts_with(home) || path == Path::new(&format!("{home}.rs")))
@@ -107,10 +90,9 @@ fn only_the_databases_know_sql() {
 
 #[test]
 fn only_the_signals_know_redis() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let home = Path::new("src/store/redis.rs");
-    for file in sources(&root.join("src")) {
-        let path = file.strip_prefix(root).unwrap();
+    for file in sources(&root().join("src")) {
+        let path = short(&file);
         let knows = code(&file).iter().any(|line| names(line, "redis::"));
         assert!(path == home || !knows, "{} names redis", path.display());
     }
@@ -118,9 +100,8 @@ fn only_the_signals_know_redis() {
 
 #[test]
 fn every_route_is_guarded() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in sources(&root.join("src")) {
-        let path = file.strip_prefix(root).unwrap();
+    for file in sources(&root().join("src")) {
+        let path = short(&file);
         // Metrics are served on a listener of their own, which is nobody's but the operator's.
         let guards = ["src/transport/callers/route_builder.rs", "src/metrics/listener.rs"];
         if guards.iter().any(|guard| path == Path::new(guard)) {
@@ -133,8 +114,7 @@ fn every_route_is_guarded() {
 
 #[test]
 fn every_file_says_what_it_is_for_and_stays_small() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in sources(&root.join("src")) {
+    for file in sources(&root().join("src")) {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//! "), "{} does not say what it is for", file.display());
         let lines = text.lines().count();

@@ -1,4 +1,4 @@
-//! A plain HTTP client, which keeps no cookies of its own accord and follows nothing.
+//! A plain HTTP client: it keeps no cookies and follows no redirects.
 
 use std::net::SocketAddr;
 
@@ -11,30 +11,34 @@ use hyper_util::rt::TokioExecutor;
 
 /// A client of one server.
 #[derive(Debug, Clone)]
-pub(crate) struct Http {
+pub struct Http {
     address: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// What the server said.
+/// A server's answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as text.
+    pub body: String,
 }
 
 impl Http {
     /// A client of the server at that address.
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Sends a request.
     ///
     /// # Errors
-    /// Where no answer came.
-    pub(crate) async fn try_send(
+    ///
+    /// Returns the client's error if no answer comes.
+    pub async fn try_send(
         &self,
         method: Method,
         path: &str,
@@ -43,8 +47,8 @@ impl Http {
         self.exchange(method, path, headers, Bytes::new()).await
     }
 
-    /// Sends a form that will be answered.
-    pub(crate) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    /// Sends a form, and expects an answer.
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut form = form_urlencoded::Serializer::new(String::new());
         let body = form.extend_pairs(fields).finish();
         let headers = [("content-type", "application/x-www-form-urlencoded")];
@@ -54,8 +58,9 @@ impl Http {
     /// Sends a request with a body.
     ///
     /// # Errors
-    /// Where no answer came.
-    pub(crate) async fn exchange(
+    ///
+    /// Returns the client's error if no answer comes.
+    pub async fn exchange(
         &self,
         method: Method,
         path: &str,
@@ -75,29 +80,24 @@ impl Http {
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
-    /// Sends a request that will be answered.
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> Answer {
+    /// Sends a request, and expects an answer.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.try_send(method, path, headers).await.unwrap()
     }
 
     /// Fetches a page.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[]).await
     }
 
     /// Refreshes with the cookie, as a browser does.
-    pub(crate) async fn refresh(&self, token: &str) -> Answer {
+    pub async fn refresh(&self, token: &str) -> Answer {
         let cookie = format!("refreshToken={token}");
         self.send(Method::POST, "/api/auth/refresh", &[("cookie", &cookie)]).await
     }
 
     /// Logs out with the cookie, as a browser does.
-    pub(crate) async fn logout(&self, token: &str) -> Answer {
+    pub async fn logout(&self, token: &str) -> Answer {
         let cookie = format!("refreshToken={token}");
         self.send(Method::POST, "/api/auth/logout", &[("cookie", &cookie)]).await
     }
@@ -105,17 +105,17 @@ impl Http {
 
 impl Answer {
     /// The body as JSON.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// A header's value.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// The refresh token that the answer sets as a cookie.
-    pub(crate) fn new_token(&self) -> Option<String> {
+    pub fn new_token(&self) -> Option<String> {
         let cookie = self.header("set-cookie")?.strip_prefix("refreshToken=")?;
         Some(cookie.split(';').next()?.to_owned())
     }
