@@ -1,0 +1,409 @@
+"""Clients of the service: issue, refresh and revoke tokens, see and end sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+import uuid
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import grpc
+
+from token_authority import _settings
+from token_authority._channel import Target, Tls
+from token_authority._metrics import RefreshMetrics
+from token_authority._remote import identity_of, reason_of
+from token_authority.errors import RefreshTokenError, TokenError, from_rpc
+from token_authority.identity import Method, moment
+from token_authority.v1 import auth_pb2, session_service_pb2, session_service_pb2_grpc
+from token_authority.v1 import token_authority_service_pb2 as messages
+from token_authority.v1 import token_authority_service_pb2_grpc as services
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+    from datetime import datetime, timedelta
+    from types import TracebackType
+
+    from token_authority.identity import Identity
+
+_TIMEOUT = 10.0
+_PAGE = 100
+
+_Response = TypeVar("_Response")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClientInfo:
+    """The device of a session, for people to read. It decides nothing."""
+
+    user_agent: str = ""
+    ip_address: str = ""
+    device_name: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """What a login or a refresh hands out."""
+
+    access_token: str = dataclasses.field(repr=False)
+    """For `Authorization: Bearer`. Secret: never log it."""
+
+    expires_in: timedelta
+    """How long the access token lives from now."""
+
+    refresh_token: str = dataclasses.field(repr=False)
+    """The refresh token to hold from now on: keep it in an HttpOnly cookie. Secret: never log it."""
+
+    refresh_expires_in: timedelta
+    """How long the refresh token lives from now if it is not used."""
+
+    session_id: str
+    """The session's id, the access token's `sid`."""
+
+    user_id: str
+    """The user's id. Empty: a refresh at an older service, which does not tell it."""
+
+    method: Method
+    """What kind of access token it is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One login on one device."""
+
+    session_id: str
+    user_id: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    client: ClientInfo
+    method: Method | None
+
+
+class _Calls:
+    """Requests and answers, which both clients share."""
+
+    @staticmethod
+    def issue(
+        user_id: str,
+        *,
+        audience: Iterable[str],
+        scopes: Iterable[str],
+        claims: Mapping[str, Any] | None,
+        client: ClientInfo | None,
+        request_id: str | None,
+    ) -> messages.IssueTokensRequest:
+        # With an id of its own a login can be tried again: the retry gets the first try's session.
+        request = messages.IssueTokensRequest(
+            user_id=user_id, audience=audience, scopes=scopes, request_id=request_id or str(uuid.uuid4())
+        )
+        if claims:
+            request.claims.update(dict(claims))
+        if client:
+            request.client.CopyFrom(auth_pb2.ClientInfo(**dataclasses.asdict(client)))
+        return request
+
+    @staticmethod
+    def tokens(response: messages.IssueTokensResponse | messages.RefreshAccessTokenResponse, user_id: str) -> Tokens:
+        return Tokens(
+            access_token=response.access_token,
+            expires_in=response.expires_in.ToTimedelta(),
+            refresh_token=response.refresh_token,
+            refresh_expires_in=response.refresh_expires_in.ToTimedelta(),
+            session_id=response.session_id,
+            user_id=response.user_id or user_id,
+            method=_method(response.auth_method) or "jwt",
+        )
+
+    @staticmethod
+    def session(session: session_service_pb2.Session) -> Session:
+        return Session(
+            session_id=session.session_id,
+            user_id=session.user_id,
+            created_at=_moment(session.created_at),
+            last_used_at=_moment(session.last_used_at),
+            expires_at=_moment(session.expires_at),
+            client=ClientInfo(
+                user_agent=session.client.user_agent,
+                ip_address=session.client.ip_address,
+                device_name=session.client.device_name,
+            ),
+            method=_method(session.auth_method),
+        )
+
+    @staticmethod
+    def identity(response: messages.ValidateTokenResponse) -> Identity:
+        if not response.active:
+            raise TokenError(reason_of(response.inactive_reason))
+        return identity_of(response)
+
+
+class Client:
+    """Calls the service. May be used by several threads.
+
+    Args:
+        address: The service's gRPC address, `host:port`; unset: `TOKEN_AUTHORITY_ADDRESS`.
+        api_key: The caller's key; unset: `TOKEN_AUTHORITY_API_KEY`. What it may do follows from its roles: `issuer` to
+            issue, `adapter` to refresh and revoke, `verifier` to validate, `sessions` (or `admin`) for sessions.
+        tls: `True`: TLS with the system's roots; a path: with the roots in that file.
+        timeout: Seconds that a call may take.
+
+    Every method raises `TokenError` with the reason `unavailable` if the service cannot answer, and `AuthorityError` if
+    it refuses the call. Calls are tried again where that is safe.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str | None = None,
+        api_key: str | None = None,
+        tls: Tls | None = None,
+        timeout: float = _TIMEOUT,
+    ) -> None:
+        self._target = _target(address, api_key, tls)
+        self._timeout = timeout
+        self._channel = self._target.open(balanced=True)
+        self._tokens = services.TokenAuthorityServiceStub(self._channel)
+        self._sessions = session_service_pb2_grpc.SessionServiceStub(self._channel)
+        self._metrics = RefreshMetrics()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def issue_tokens(
+        self,
+        user_id: str,
+        *,
+        audience: Iterable[str] = (),
+        scopes: Iterable[str] = (),
+        claims: Mapping[str, Any] | None = None,
+        client: ClientInfo | None = None,
+        request_id: str | None = None,
+    ) -> Tokens:
+        """Opens a session for a user who has just proven who they are, every factor included.
+
+        Args:
+            user_id: The user's id, 1 to 255 bytes.
+            audience: Whom the access tokens are meant for.
+            scopes: What they may be used for.
+            claims: Further claims of every access token of the session.
+            client: The device, for the user's list of sessions.
+            request_id: A UUID for this login, if you try it again by yourself. Unset: a new one.
+        """
+        request = _Calls.issue(
+            user_id, audience=audience, scopes=scopes, claims=claims, client=client, request_id=request_id
+        )
+        return _Calls.tokens(self._call(self._tokens.IssueTokens, request), user_id)
+
+    def refresh(self, refresh_token: str) -> Tokens:
+        """Exchanges a refresh token for a new access token and the refresh token to hold from now on.
+
+        Raises:
+            RefreshTokenError: The session is over. Its `reason` is `expired`, `revoked`, `reused` or `invalid`.
+        """
+        request = messages.RefreshAccessTokenRequest(refresh_token=refresh_token)
+        began, refused = time.perf_counter(), None
+        try:
+            return _Calls.tokens(self._call(self._tokens.RefreshAccessToken, request), "")
+        except RefreshTokenError as error:
+            refused = error.reason
+            raise
+        finally:
+            self._metrics.refreshed(time.perf_counter() - began, refused)
+
+    def revoke(self, refresh_token: str) -> None:
+        """Ends the session of a refresh token: a logout. Doing it again changes nothing."""
+        request = messages.RevokeRefreshTokenRequest(refresh_token=refresh_token)
+        self._call(self._tokens.RevokeRefreshToken, request)
+
+    def validate(self, token: str, *, audience: str | None = None) -> Identity:
+        """Has the service judge an access token. A backend asks a `Verifier`, which seldom needs a call.
+
+        Raises:
+            TokenError: The token is not good.
+        """
+        request = messages.ValidateTokenRequest(token=token, audience=audience or "")
+        return _Calls.identity(self._call(self._tokens.ValidateToken, request))
+
+    def list_sessions(self, user_id: str) -> Iterator[Session]:
+        """Lists a user's live sessions, newest first."""
+        page_token = ""
+        while True:
+            request = session_service_pb2.ListSessionsRequest(user_id=user_id, page_size=_PAGE, page_token=page_token)
+            page = self._call(self._sessions.ListSessions, request)
+            yield from map(_Calls.session, page.sessions)
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    def revoke_session(self, session_id: str) -> None:
+        """Ends one session. Doing it again changes nothing."""
+        self._call(self._sessions.RevokeSession, session_service_pb2.RevokeSessionRequest(session_id=session_id))
+
+    def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
+        """Ends all sessions of a user, but for one if you name it. Says how many were live."""
+        request = session_service_pb2.RevokeUserSessionsRequest(user_id=user_id, except_session_id=except_session_id)
+        return self._call(self._sessions.RevokeUserSessions, request).revoked_count
+
+    def _call(self, method: grpc.UnaryUnaryMultiCallable[Any, _Response], request: Any) -> _Response:  # noqa: ANN401
+        try:
+            return method(request, timeout=self._timeout, metadata=self._target.metadata)
+        except grpc.RpcError as error:
+            raise from_rpc(error) from None
+
+
+class AsyncClient:
+    """As `Client`, for `asyncio`. Each event loop has a connection of its own, opened with its first call."""
+
+    def __init__(
+        self,
+        *,
+        address: str | None = None,
+        api_key: str | None = None,
+        tls: Tls | None = None,
+        timeout: float = _TIMEOUT,
+    ) -> None:
+        self._target = _target(address, api_key, tls)
+        self._timeout = timeout
+        self._channels: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, grpc.aio.Channel] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._metrics = RefreshMetrics()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection of this event loop."""
+        channel = self._channels.pop(asyncio.get_running_loop(), None)
+        if channel:
+            await channel.close()
+
+    async def issue_tokens(
+        self,
+        user_id: str,
+        *,
+        audience: Iterable[str] = (),
+        scopes: Iterable[str] = (),
+        claims: Mapping[str, Any] | None = None,
+        client: ClientInfo | None = None,
+        request_id: str | None = None,
+    ) -> Tokens:
+        """As `Client.issue_tokens`."""
+        request = _Calls.issue(
+            user_id, audience=audience, scopes=scopes, claims=claims, client=client, request_id=request_id
+        )
+        response = await self._call(self._tokens().IssueTokens, request)
+        return _Calls.tokens(response, user_id)
+
+    async def refresh(self, refresh_token: str) -> Tokens:
+        """As `Client.refresh`.
+
+        Raises:
+            RefreshTokenError: The session is over. Its `reason` is `expired`, `revoked`, `reused` or `invalid`.
+        """
+        request = messages.RefreshAccessTokenRequest(refresh_token=refresh_token)
+        began, refused = time.perf_counter(), None
+        try:
+            response = await self._call(self._tokens().RefreshAccessToken, request)
+            return _Calls.tokens(response, "")
+        except RefreshTokenError as error:
+            refused = error.reason
+            raise
+        finally:
+            self._metrics.refreshed(time.perf_counter() - began, refused)
+
+    async def revoke(self, refresh_token: str) -> None:
+        """As `Client.revoke`."""
+        request = messages.RevokeRefreshTokenRequest(refresh_token=refresh_token)
+        await self._call(self._tokens().RevokeRefreshToken, request)
+
+    async def validate(self, token: str, *, audience: str | None = None) -> Identity:
+        """As `Client.validate`.
+
+        Raises:
+            TokenError: The token is not good.
+        """
+        request = messages.ValidateTokenRequest(token=token, audience=audience or "")
+        return _Calls.identity(await self._call(self._tokens().ValidateToken, request))
+
+    async def list_sessions(self, user_id: str) -> AsyncIterator[Session]:
+        """As `Client.list_sessions`."""
+        page_token = ""
+        while True:
+            request = session_service_pb2.ListSessionsRequest(user_id=user_id, page_size=_PAGE, page_token=page_token)
+            page = await self._call(self._sessions().ListSessions, request)
+            for session in page.sessions:
+                yield _Calls.session(session)
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    async def revoke_session(self, session_id: str) -> None:
+        """As `Client.revoke_session`."""
+        request = session_service_pb2.RevokeSessionRequest(session_id=session_id)
+        await self._call(self._sessions().RevokeSession, request)
+
+    async def revoke_user_sessions(self, user_id: str, *, except_session_id: str | None = None) -> int:
+        """As `Client.revoke_user_sessions`."""
+        request = session_service_pb2.RevokeUserSessionsRequest(user_id=user_id, except_session_id=except_session_id)
+        response = await self._call(self._sessions().RevokeUserSessions, request)
+        return response.revoked_count
+
+    def _channel(self) -> grpc.aio.Channel:
+        loop = asyncio.get_running_loop()
+        channel = self._channels.get(loop)
+        if channel is None:
+            channel = self._channels[loop] = self._target.open_async()
+        return channel
+
+    def _tokens(self) -> services.TokenAuthorityServiceAsyncStub:
+        # The stub's code is the same; the generated types tell the two apart.
+        return cast("services.TokenAuthorityServiceAsyncStub", services.TokenAuthorityServiceStub(self._channel()))
+
+    def _sessions(self) -> session_service_pb2_grpc.SessionServiceAsyncStub:
+        stub = session_service_pb2_grpc.SessionServiceStub(self._channel())
+        return cast("session_service_pb2_grpc.SessionServiceAsyncStub", stub)
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Any, _Response],
+        request: Any,  # noqa: ANN401
+    ) -> _Response:
+        try:
+            return await method(request, timeout=self._timeout, metadata=self._target.metadata)
+        except grpc.RpcError as error:
+            raise from_rpc(error) from None
+
+
+def _target(address: str | None, api_key: str | None, tls: Tls | None) -> Target:
+    address, api_key = _settings.service(address, api_key)
+    if not address:
+        raise ValueError("where is the service? Give address=, or set TOKEN_AUTHORITY_ADDRESS")
+    return Target(address, api_key, tls)
+
+
+def _method(number: int) -> Method | None:
+    if number == auth_pb2.AUTH_METHOD_JWT:
+        return "jwt"
+    return "session" if number == auth_pb2.AUTH_METHOD_SESSION else None
+
+
+def _moment(timestamp: Any) -> datetime:  # noqa: ANN401
+    return moment(timestamp.seconds + timestamp.nanos / 1e9)
