@@ -1,4 +1,5 @@
-//! Generates the gRPC code and its descriptor from `proto/`, without `protoc`.
+//! Generates the gRPC code and its descriptor from `proto/`, without `protoc`; and the code that
+//! `clients/rust` has committed, for a test to compare (`tests/system/kits.rs`).
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -29,9 +30,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(SERVICES, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("token_authority.bin"), descriptors.encode_to_vec())?;
+    let secret = SECRET.map(|message| format!(".token_authority.v1.{message}"));
+    let client = out.join("client");
+    std::fs::create_dir_all(&client)?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .out_dir(client)
+        .skip_debug(secret.clone())
+        .compile_fds(descriptors.clone())?;
     tonic_prost_build::configure()
         .codec_path("crate::transport::codec::Codec")
-        .skip_debug(SECRET.map(|message| format!(".token_authority.v1.{message}")))
+        .skip_debug(secret)
         .compile_fds(descriptors)?;
     Ok(())
 }

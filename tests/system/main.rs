@@ -39,6 +39,7 @@ macro_rules! on_both {
 mod bad_fields;
 mod bad_input;
 mod crash;
+mod kits;
 mod life;
 mod outage;
 mod races;

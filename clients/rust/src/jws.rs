@@ -1,0 +1,203 @@
+//! Taking a signed token apart and reading it, exactly as the service does: the same order, the same
+//! bounds, the same verdicts. The signature is the [`crate::keys`]' part.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Number, Value};
+
+use crate::error::Reason;
+
+/// The longest token that is looked at.
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
+
+/// A token taken apart. Nothing in it is to be trusted until its signature was verified.
+#[derive(Debug)]
+pub(crate) struct Unverified<'a> {
+    /// What the signature covers.
+    pub(crate) covered: &'a str,
+    pub(crate) signature: &'a str,
+    pub(crate) header: Header,
+    payload: &'a str,
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes a token apart.
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
+        if token.len() > MAX_BYTES {
+            return Err(Reason::Malformed);
+        }
+        let (covered, signature) = token.rsplit_once('.').ok_or(Reason::Malformed)?;
+        let (header, payload) = covered.split_once('.').ok_or(Reason::Malformed)?;
+        if payload.contains('.') {
+            return Err(Reason::Malformed);
+        }
+        let header: Header = read(header)?;
+        if header.is_critical {
+            return Err(Reason::Malformed);
+        }
+        Ok(Self { covered, signature, header, payload })
+    }
+
+    /// Reads the claims, once the signature was verified.
+    pub(crate) fn claims(&self) -> Result<Claims, Reason> {
+        read(self.payload)
+    }
+}
+
+fn read<T: de::DeserializeOwned>(part: &str) -> Result<T, Reason> {
+    let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed)?;
+    serde_json::from_slice(&json).map_err(|_| Reason::Malformed)
+}
+
+/// The part of a header that decides anything.
+#[derive(Debug, Default)]
+pub(crate) struct Header {
+    pub(crate) alg: Option<String>,
+    pub(crate) kid: Option<String>,
+    /// Whether `typ` says access token (RFC 9068 section 4).
+    pub(crate) is_access_token: bool,
+    is_critical: bool,
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = Header;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JOSE header")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+        let mut header = Header::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "alg" => header.alg = Some(map.next_value()?),
+                "kid" => header.kid = Some(map.next_value()?),
+                "typ" => {
+                    let typ = map.next_value::<String>()?;
+                    header.is_access_token = ["at+jwt", "application/at+jwt"]
+                        .iter()
+                        .any(|one| typ.eq_ignore_ascii_case(one));
+                }
+                "crit" => {
+                    header.is_critical = true;
+                    map.next_value::<IgnoredAny>()?;
+                }
+                // Also a key that the token brings along: nobody looks at it.
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(header)
+    }
+}
+
+/// The claims of a token whose signature was verified.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    pub(crate) subject: String,
+    pub(crate) expires_at: i64,
+    /// The later one of `nbf` and `iat`.
+    pub(crate) not_before: Option<i64>,
+    pub(crate) is_access: bool,
+    pub(crate) session_id: Option<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) audience: Vec<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) further: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ClaimsVisitor)
+    }
+}
+
+struct ClaimsVisitor;
+
+impl<'de> Visitor<'de> for ClaimsVisitor {
+    type Value = Claims;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JWT claims set")
+    }
+
+    // The last one of a claim that comes twice counts, as in the service.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+        let (mut subject, mut expires_at, mut issued_at, mut not_before) = (None, None, None, None);
+        let (mut kind, mut session_id, mut issuer) = (None, None, None);
+        let (mut audience, mut scope) = (Vec::new(), String::new());
+        let mut further = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "sub" => subject = Some(map.next_value()?),
+                "exp" => expires_at = Some(map.next_value::<NumericDate>()?.0),
+                "iat" => issued_at = Some(map.next_value::<NumericDate>()?.0),
+                "nbf" => not_before = Some(map.next_value::<NumericDate>()?.0),
+                "type" => kind = Some(map.next_value::<String>()?),
+                "jti" => {
+                    map.next_value::<String>()?;
+                }
+                "sid" => session_id = Some(map.next_value()?),
+                "iss" => issuer = Some(map.next_value()?),
+                "aud" => audience = map.next_value::<OneOrMany>()?.into(),
+                "scope" => scope = map.next_value()?,
+                _ => {
+                    further.insert(name, map.next_value()?);
+                }
+            }
+        }
+        Ok(Claims {
+            subject: subject.ok_or_else(|| de::Error::missing_field("sub"))?,
+            expires_at: expires_at.ok_or_else(|| de::Error::missing_field("exp"))?,
+            not_before: issued_at.max(not_before),
+            is_access: kind.as_deref() == Some("access"),
+            session_id,
+            issuer,
+            audience,
+            scopes: scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+            further,
+        })
+    }
+}
+
+/// Seconds since the Unix epoch, of which a fraction is cut off.
+struct NumericDate(i64);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a fraction is cut off, a huge date saturates"
+    )]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = Number::deserialize(deserializer)?;
+        let whole = number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64));
+        whole.map(Self).ok_or_else(|| de::Error::custom("not a NumericDate"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for Vec<String> {
+    fn from(audience: OneOrMany) -> Self {
+        match audience {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        }
+    }
+}
