@@ -18,9 +18,11 @@ use crate::until::{until, until_blocking};
 /// Starts the watcher and then becomes the program.
 ///
 /// The watcher is a grandchild, so that the program has no child that it does not know. It ignores
-/// the hang-up that the kernel sends if the test is gone and the program is halted.
+/// the hang-up that the kernel sends if the test is gone and the program is halted. The shell adds
+/// nothing to the program's environment.
 const SCRIPT: &str = r#"
 signal=$1 folder=$2; shift 2
+unset PWD OLDPWD
 exec 3<&0 </dev/null
 (
     (
