@@ -22,7 +22,7 @@
 //! * [`telemetry`], [`shutdown`]: logs and traces; the end
 //!
 //! Arrows never go back: `token` and `authority` know no transport and no database, and `token`
-//! and `clock` know nobody. A test holds that (`tests/architecture.rs`).
+//! and `clock` know nobody. A test holds that (`tests/architecture`).
 
 pub mod app;
 pub mod authority;

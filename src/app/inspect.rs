@@ -18,7 +18,7 @@ use crate::store::inspect::Place;
 use crate::store::url::DatabaseUrl;
 use crate::store::{Inspect, LegacyRows, sqlite};
 use crate::transport::callers::file::CallersFile;
-use crate::transport::callers::roles::Role;
+use crate::transport::callers::roles::{METRICS, Role};
 use crate::transport::serve::tls::Tls;
 
 /// How long to wait for the process on this machine.
@@ -90,7 +90,7 @@ async fn page(address: SocketAddr) -> Option<String> {
     let (mut client, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
     let driving = tokio::spawn(connection);
-    let request = Request::get("/metrics").header(header::HOST, address.to_string());
+    let request = Request::get(METRICS.path()).header(header::HOST, address.to_string());
     let answer = client.send_request(request.body(Empty::<Bytes>::new()).ok()?).await.ok()?;
     let is_good = answer.status().is_success();
     let body = Limited::new(answer.into_body(), PAGE).collect().await.ok()?.to_bytes();

@@ -9,10 +9,11 @@ use axum::routing::get;
 use http::{StatusCode, header};
 
 use super::Metrics;
+use crate::transport::callers::roles::METRICS;
 
 /// The route.
 pub fn routes(metrics: Arc<Metrics>) -> Router {
-    Router::new().route("/metrics", get(show)).with_state(metrics)
+    Router::new().route(METRICS.path(), get(show)).with_state(metrics)
 }
 
 async fn show(State(metrics): State<Arc<Metrics>>) -> Response {

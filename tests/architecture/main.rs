@@ -1,8 +1,10 @@
-//! Checks the architecture by reading the sources: which room may name which, and one way to start
-//! the service.
+//! Checks the architecture by reading the sources: which room may name which, no circles of
+//! imports, one table of routes, one way to start the service, and plain English.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod circles;
+mod language;
 mod once;
 mod sources;
 

@@ -1,12 +1,47 @@
-//! What there is once: a way to start the service.
+//! What there is once: a table of routes, and a way to start the service.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::sources::{code, root, short, sources};
+use crate::sources::{code, root, served_code, short, sources};
+
+/// The table of routes.
+const ROUTES: &str = "src/transport/callers/roles.rs";
+
+/// Files that still name routes again.
+const ROUTES_AGAIN: &[&str] = &["src/transport/http/mod.rs"];
 
 /// What starts the service's binary outside of `test-support`, and why.
 const LAUNCHERS: [(&str, &str); 1] =
     [("bench/src/process.rs", "measures a release build that its user names")];
+
+/// The paths of HTTP routes in some code. An RPC's path has the package's dots in it.
+fn routes(lines: &[String]) -> BTreeSet<String> {
+    let literals = lines.iter().flat_map(|line| line.split('"').skip(1).step_by(2));
+    let is_route = |text: &&str| {
+        text.len() > 1
+            && text.starts_with('/')
+            && !text.contains("token_authority.")
+            && !text.contains("grpc.")
+            && text.chars().all(|c| c.is_ascii_lowercase() || "/.-_2{}*".contains(c))
+    };
+    literals.filter(is_route).map(str::to_owned).collect()
+}
+
+#[test]
+fn one_table_names_the_routes() {
+    let table = routes(&served_code(&root().join(ROUTES)));
+    assert!(table.len() >= 10, "{ROUTES} names only {table:?}");
+    let others = sources(&root().join("src")).into_iter();
+    let others = others.filter(|file| short(file) != Path::new(ROUTES));
+    let again = others.filter(|file| !routes(&served_code(file)).is_disjoint(&table));
+    let again: Vec<_> = again.map(|file| short(&file).to_owned()).collect();
+    let new: Vec<_> = again
+        .iter()
+        .filter(|file| !ROUTES_AGAIN.iter().any(|known| file.ends_with(known)))
+        .collect();
+    assert!(new.is_empty(), "{new:?} name routes of {ROUTES} again");
+}
 
 /// Why a file starts the service by itself, if it does.
 fn launches(lines: Vec<String>) -> Option<String> {

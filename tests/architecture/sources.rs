@@ -31,6 +31,16 @@ pub(crate) fn code(file: &Path) -> Vec<String> {
     text.lines().map(without_comment).collect()
 }
 
+/// The code of a file without its comments and its own tests.
+pub(crate) fn served_code(file: &Path) -> Vec<String> {
+    let mut lines = code(file);
+    let tests = lines.windows(2).position(|pair| {
+        pair[0].trim() == "#[cfg(test)]" && pair[1].trim_start().starts_with("mod tests {")
+    });
+    lines.truncate(tests.unwrap_or(lines.len()));
+    lines
+}
+
 fn without_comment(line: &str) -> String {
     // A URL in a string is no comment.
     let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));
@@ -45,6 +55,12 @@ pub(crate) fn names(line: &str, path: &str) -> bool {
     })
 }
 
-fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+/// The words of a line of code, without what is in strings.
+pub(crate) fn words(line: &str) -> Vec<&str> {
+    let outside = line.split('"').step_by(2);
+    outside.flat_map(|part| part.split(|c| !is_word(c))).filter(|word| !word.is_empty()).collect()
 }
