@@ -68,7 +68,7 @@ fn who_dawdles_over_a_head_is_cut_off() {
 async fn hold_a_place(channel: Channel, key: String) -> (Code, String) {
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.unwrap();
-    let request = rpc::signed(tokio_stream::pending::<Bytes>(), Some(&key));
+    let request = rpc::signed(futures::stream::pending::<Bytes>(), Some(&key));
     let path = PathAndQuery::from_static(VALIDATE);
     rpc::reason(&grpc.streaming(request, path, Raw).await)
 }

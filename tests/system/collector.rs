@@ -17,9 +17,9 @@ use test_support::replica::Setup;
 use test_support::tools;
 use test_support::until::TIMEOUT;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 /// A running collector. It runs as long as the test's runtime.
@@ -51,9 +51,8 @@ impl Collector {
         let kept = Kept::default();
         let service = TraceServiceServer::new(kept.clone());
         let service = service.accept_compressed(CompressionEncoding::Gzip);
-        let serve = Server::builder()
-            .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener));
+        let serve =
+            Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener));
         tokio::spawn(serve);
         Self { address, kept }
     }
