@@ -1,7 +1,7 @@
-//! Whose address counts behind a proxy.
+//! Finds the client's address behind proxies.
 //!
-//! Anybody can write a forwarding header, so it is believed only from a proxy that the operator
-//! trusts, and only as far back as the chain of trusted proxies goes.
+//! Anybody can send a forwarding header. The service believes it only if a trusted proxy sent it,
+//! and only as far back as the chain of trusted proxies reaches.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -11,15 +11,15 @@ use ipnet::IpNet;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The proxies whose forwarding headers are believed.
+/// The proxies whose forwarding headers the service believes.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Takes addresses and networks, such as `10.0.0.7` and `10.0.0.0/8`.
+    /// Reads addresses and networks, such as `10.0.0.7` and `10.0.0.0/8`.
     ///
     /// # Errors
-    /// The first text that is neither.
+    /// Returns the first text that is neither.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
         let read = |text: &'a str| {
             let network = IpNet::from_str(text).ok();
@@ -32,8 +32,8 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client's address: the peer's, or where that is a trusted proxy the last one in
-    /// `X-Forwarded-For` or `Forwarded` (RFC 7239) that is not.
+    /// Returns the client's address. This is the peer's address; if the peer is a trusted proxy, it is
+    /// the last address in `X-Forwarded-For` or `Forwarded` (RFC 7239) that is not a trusted proxy.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
@@ -42,8 +42,8 @@ impl TrustedProxies {
         }
         let x_forwarded = hops(headers, X_FORWARDED_FOR);
         let forwarded = hops(headers, header::FORWARDED.as_str());
-        // A proxy writes one of them and may pass the other through as the client forged it. Where
-        // both are there and differ, neither is believed.
+        // A proxy writes one of the two headers and may pass on the other as the client forged it.
+        // If both are present and differ, neither is believed.
         match (self.walk(peer, &x_forwarded), self.walk(peer, &forwarded)) {
             (client, _) if forwarded.is_empty() => client,
             (_, client) if x_forwarded.is_empty() => client,
@@ -55,7 +55,7 @@ impl TrustedProxies {
     fn walk(&self, peer: IpAddr, hops: &[&str]) -> IpAddr {
         let mut client = peer;
         for hop in hops.iter().rev() {
-            // What cannot be read was written by the last one that could: it stands for it.
+            // The last readable hop wrote this unreadable one, so the last readable hop counts.
             let Some(address) = address(hop) else { return client };
             client = address;
             if !self.has(client) {
@@ -71,7 +71,7 @@ fn hops<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     values.flat_map(|value| value.split(',')).map(str::trim).collect()
 }
 
-/// An address with or without a port, alone or as the `for` of a `Forwarded` element.
+/// Reads an address with or without a port, alone or as the `for` of a `Forwarded` element.
 fn address(hop: &str) -> Option<IpAddr> {
     let node = if hop.contains('=') {
         let is_for =
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_before_the_first_untrusted_hop_is_hearsay() {
+    fn hops_before_the_first_untrusted_one_are_ignored() {
         let xff = "x-forwarded-for";
         assert_eq!(client("10.0.0.1", &[(xff, "6.6.6.6, 198.51.100.1, 10.0.0.2")]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &[(xff, "6.6.6.6"), (xff, "198.51.100.1")]), "198.51.100.1");

@@ -1,17 +1,17 @@
-//! How long a request may take: what its caller allows (`grpc-timeout`), but no longer than the
-//! service does.
+//! Deadlines: a request may take as long as its caller allows (`grpc-timeout`), and never longer than
+//! the service allows.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-/// The shorter of the two.
+/// Returns the shorter of the caller's timeout and `most`.
 #[must_use]
 pub fn of(headers: &HeaderMap, most: Duration) -> Duration {
     asked(headers).map_or(most, |asked| asked.min(most))
 }
 
-/// What the caller allows: up to eight digits and a unit. A text that is none counts as not said.
+/// Reads `grpc-timeout`: up to eight digits and a unit. An unreadable value counts as absent.
 fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -1,12 +1,12 @@
-//! How many requests may be under way. What comes on top is turned away at once, before it takes
-//! memory: a queue would only make everybody late.
+//! Limits the number of requests in progress. One request too many is refused at once, before it
+//! takes memory. A queue would only make every request late.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::transport::callers::denied::Denied;
 
-/// Counts the requests under way.
+/// Counts the requests in progress.
 #[derive(Debug)]
 pub struct Load {
     under_way: Arc<AtomicUsize>,
@@ -14,16 +14,16 @@ pub struct Load {
 }
 
 impl Load {
-    /// At most so many.
+    /// Allows at most `most` requests.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self { under_way: Arc::default(), most }
     }
 
-    /// Counts one more, until the slot is dropped.
+    /// Counts one more request, until the slot is dropped.
     ///
     /// # Errors
-    /// [`Denied::Overloaded`] where it is one too many.
+    /// Returns [`Denied::Overloaded`] if the request is one too many.
     pub fn take(&self) -> Result<Slot, Denied> {
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
         let slot = Slot(Arc::clone(&self.under_way));
@@ -31,7 +31,7 @@ impl Load {
     }
 }
 
-/// One request under way.
+/// One request in progress.
 #[derive(Debug)]
 pub struct Slot(Arc<AtomicUsize>);
 
@@ -46,11 +46,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_makes_room() {
+    fn a_dropped_slot_makes_room() {
         let load = Load::new(2);
         let (one, _two) = (load.take().unwrap(), load.take().unwrap());
         assert_eq!(load.take().err(), Some(Denied::Overloaded));
-        assert_eq!(load.take().err(), Some(Denied::Overloaded), "who was refused takes no room");
+        assert_eq!(load.take().err(), Some(Denied::Overloaded), "a refused request takes no room");
         drop(one);
         assert!(load.take().is_ok());
     }

@@ -1,7 +1,7 @@
-//! Requests a second, with a burst: by caller, and by client address.
+//! Rate limits in requests per second, with a burst, for each caller and for each client address.
 //!
-//! A caller's limiter is one atomic number that lies with the caller. Client addresses are many,
-//! so theirs lie in a map of many small locks, and those that have been quiet are swept out.
+//! A caller's limiter is one atomic number stored with the caller. Client addresses are many, so
+//! their limiters are kept in a sharded map, and quiet addresses are swept out.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,7 +14,7 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quot
 
 use crate::transport::callers::denied::Denied;
 
-/// So many requests a second, and so many at once after a pause.
+/// A number of requests per second, and a burst after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     per_second: NonZeroU32,
@@ -22,7 +22,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Both, neither of them 0.
+    /// Returns a rate, or `None` if either number is 0.
     #[must_use]
     pub fn new(per_second: u32, burst: u32) -> Option<Self> {
         Some(Self { per_second: per_second.try_into().ok()?, burst: burst.try_into().ok()? })
@@ -36,7 +36,7 @@ impl Rate {
 impl FromStr for Rate {
     type Err = ();
 
-    /// `20/100`: 20 a second, 100 at once. `20`: 20 at once too.
+    /// Reads `20/100` as 20 per second and 100 at once. `20` means 20 at once too.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (per_second, burst) = text.split_once('/').unwrap_or((text, text));
         let read = |text: &str| text.trim().parse::<u32>().map_err(drop);
@@ -44,11 +44,11 @@ impl FromStr for Rate {
     }
 }
 
-/// One caller's rate.
+/// Limits one caller.
 pub struct Limiter(DefaultDirectRateLimiter);
 
 impl Limiter {
-    /// Begins with a whole burst.
+    /// Starts with a full burst.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         Self(RateLimiter::direct(rate.quota()))
@@ -57,7 +57,7 @@ impl Limiter {
     /// Counts a request.
     ///
     /// # Errors
-    /// [`Denied::Limited`] where it is one too many.
+    /// Returns [`Denied::Limited`] if the request is over the rate.
     pub fn check(&self) -> Result<(), Denied> {
         self.0.check().map_err(|until| limited(&until))
     }
@@ -69,11 +69,11 @@ impl fmt::Debug for Limiter {
     }
 }
 
-/// Every client address's rate.
+/// Limits each client address.
 pub struct ClientLimiter(DefaultKeyedRateLimiter<IpAddr>);
 
 impl ClientLimiter {
-    /// Begins with a whole burst for everyone.
+    /// Starts with a full burst for every address.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         Self(RateLimiter::keyed(rate.quota()))
@@ -82,18 +82,18 @@ impl ClientLimiter {
     /// Counts a request.
     ///
     /// # Errors
-    /// [`Denied::Limited`] where it is one too many.
+    /// Returns [`Denied::Limited`] if the request is over the rate.
     pub fn check(&self, client: IpAddr) -> Result<(), Denied> {
         self.0.check_key(&network(client)).map_err(|until| limited(&until))
     }
 
-    /// Forgets who has been quiet for long enough to have a whole burst again.
+    /// Removes addresses that have been quiet for long enough to have a full burst again.
     pub fn sweep(&self) {
         self.0.retain_recent();
         self.0.shrink_to_fit();
     }
 
-    /// How many addresses are remembered.
+    /// Returns the number of addresses that are kept.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.0.len()
@@ -106,13 +106,13 @@ impl fmt::Debug for ClientLimiter {
     }
 }
 
-/// When to try again: later than now, even where the moment has come while it was counted.
+/// Returns when to try again. The delay is never zero, even if the moment came while it was computed.
 fn limited(until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Denied {
     let wait = until.wait_time_from(DefaultClock::default().now());
     Denied::Limited(wait.max(Duration::from_millis(1)))
 }
 
-/// Whose limit an address counts against: an IPv6 customer has a whole /64 to call from.
+/// Returns the network that an address is counted under. An IPv6 customer can call from a whole /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -123,7 +123,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How often quiet addresses are forgotten. Until then each takes some 50 bytes.
+/// How often quiet addresses are removed. Each address takes about 50 bytes until then.
 pub const SWEEP: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_the_next_one_is_told_when() {
+    fn a_burst_passes_and_the_next_request_learns_when_to_retry() {
         let limiter = Limiter::new(Rate::new(1, 3).unwrap());
         for _ in 0..3 {
             assert_eq!(limiter.check(), Ok(()));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_apart_networks_are_together_and_the_quiet_are_forgotten() {
+    fn limits_are_per_address_or_ipv6_network_and_quiet_ones_are_removed() {
         let limiter = ClientLimiter::new(Rate::new(1000, 1).unwrap());
         let check = |address: &str| limiter.check(address.parse().unwrap()).is_ok();
         assert!(check("192.0.2.1") && check("192.0.2.2"));

@@ -1,9 +1,9 @@
-//! A span and one log line for each request, gRPC and HTTP alike.
+//! Records a span and one log line for each gRPC and HTTP request.
 //!
-//! The span follows the OpenTelemetry conventions and has the caller's `traceparent` as its
-//! parent where there is one; a request that the browser's adapter makes in this process is a
-//! child of the HTTP request that caused it. Nothing of a request but its method, path, caller's
-//! name and outcome is recorded: no header, no body, no query.
+//! The span follows the OpenTelemetry conventions. Its parent is the caller's `traceparent`, if there
+//! is one. A request that the browser's adapter makes in this process is a child of the HTTP request
+//! that caused it. Only the method, path, caller's name and outcome are recorded: no header, no body,
+//! no query.
 
 pub mod span;
 
@@ -25,31 +25,31 @@ use super::callers::Caller;
 use super::callers::roles::{self, Route};
 use span::Spans;
 
-/// Which kind of request is observed.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An RPC: its outcome is its `grpc-status`.
+    /// An RPC. Its outcome is its `grpc-status`.
     Grpc,
-    /// An HTTP request: its outcome is its status.
+    /// An HTTP request. Its outcome is its status.
     Http,
 }
 
-/// Is told of requests. Has to be quick, and may not wait.
+/// Receives request events. An implementation must be quick and must not wait.
 pub trait RequestEvents: fmt::Debug + Send + Sync + 'static {
-    /// A request has ended: an RPC `service/Method` with its gRPC status, or an HTTP request
-    /// `METHOD /path` with its status. Whoever calls decides what the name says.
+    /// A request has ended. `name` is `service/Method` for an RPC and `METHOD /path` for an HTTP
+    /// request. The client chooses it, so it must be checked before it becomes a label.
     fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration);
 
-    /// A browser wanted its token renewed and sent no refresh cookie along.
+    /// A browser asked for a refresh without a refresh cookie.
     fn cookie_missing(&self);
 }
 
-/// Who is told of requests.
+/// The parts that observe requests.
 #[derive(Debug)]
 pub struct RequestObservers {
-    /// Makes their spans.
+    /// Makes spans.
     pub spans: Spans,
-    /// Measures them.
+    /// Receives events, for metrics.
     pub meter: Arc<dyn RequestEvents>,
 }
 
@@ -64,7 +64,7 @@ impl<S> Layer<S> for ObserveLayer {
     }
 }
 
-/// A service whose requests are observed.
+/// A service with observed requests.
 #[derive(Debug, Clone)]
 pub struct Observe<S> {
     inner: S,
@@ -94,7 +94,7 @@ where
     }
 }
 
-/// What is known of a request under way.
+/// The record of one request.
 #[derive(Debug)]
 struct Record {
     kind: Kind,
@@ -103,7 +103,7 @@ struct Record {
     /// `service/Method`, or `METHOD /path`.
     name: Cow<'static, str>,
     begun: Instant,
-    /// Who called, where the gate has found out.
+    /// The caller, if the gate has identified it.
     caller: Option<Caller>,
 }
 
@@ -123,7 +123,7 @@ impl Record {
         self.caller = response.extensions().get::<Caller>().cloned();
         let outcome = match self.kind {
             Kind::Http => Some(i32::from(response.status().as_u16())),
-            // An RPC that failed before it sent anything has its status among the headers.
+            // An RPC that failed before it sent a message has its status in the headers.
             Kind::Grpc => grpc_status(response.headers()),
         };
         if let Some(outcome) = outcome {
@@ -133,7 +133,7 @@ impl Record {
         response.map(|inner| Observed { inner, record: Some(self) })
     }
 
-    /// Writes the request's one line.
+    /// Writes the request's log line.
     fn end(self, outcome: i32) {
         let took = self.begun.elapsed();
         self.observers.meter.request(self.kind, &self.name, outcome, took);
@@ -149,7 +149,7 @@ impl Record {
                     self.span.record("otel.status_code", "ERROR");
                 }
                 if self.name.starts_with("grpc.") {
-                    // Health checks and reflection come in by the minute.
+                    // Health checks and reflection are frequent and say little.
                     tracing::debug!(rpc = &*self.name, ?code, micros, caller, "rpc");
                 } else {
                     tracing::info!(rpc = &*self.name, ?code, micros, caller, "rpc");
@@ -166,17 +166,17 @@ impl Record {
     }
 }
 
-/// What stands for a method that nobody standardised (OpenTelemetry's conventions for HTTP).
+/// Replaces a method that is not standardised (OpenTelemetry's conventions for HTTP).
 const OTHER: &str = "_OTHER";
 
-/// The method, if it is a known one: whatever else somebody sends may hold a secret.
+/// Returns the method if it is a known one. Any other text could hold a secret.
 fn method_of<B>(request: &Request<B>) -> &'static str {
     const KNOWN: [&str; 9] =
         ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == request.method().as_str()).unwrap_or(OTHER)
 }
 
-/// The path, if it is one of ours: whatever else somebody asks for may hold a secret.
+/// Returns the path if it is one of ours. Any other text could hold a secret.
 fn known(kind: Kind, path: &str) -> &'static str {
     let known = match kind {
         Kind::Grpc => roles::RPCS.iter().map(|(known, _)| *known).find(|known| *known == path),
@@ -189,7 +189,7 @@ fn grpc_status(headers: &HeaderMap) -> Option<i32> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }
 
-/// A response's body, watched for the trailer that says how the RPC ended.
+/// A response body that is watched for the trailer with the RPC's status.
 #[derive(Debug)]
 pub struct Observed<R> {
     inner: R,
@@ -228,7 +228,7 @@ impl<R: Body<Data = Bytes> + Unpin> Body for Observed<R> {
 }
 
 impl<R> Drop for Observed<R> {
-    /// A body that nobody reads to its end is a caller that left.
+    /// A body that is dropped before its end means that the caller left.
     fn drop(&mut self) {
         if let Some(record) = self.record.take() {
             record.end(Code::Cancelled as i32);

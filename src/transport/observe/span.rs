@@ -1,7 +1,7 @@
-//! A request's span: whether the request is traced at all, and whose child its span is.
+//! Decides whether a request is traced, and which span is its parent.
 //!
-//! That is decided at the request's head, before anything is made for it: one that is not traced
-//! costs next to nothing.
+//! The decision is made from the request's head, before anything is allocated. A request that is not
+//! traced costs almost nothing.
 
 use http::{HeaderMap, Request};
 use opentelemetry::Context;
@@ -17,17 +17,17 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use super::{Kind, OTHER, method_of};
 use crate::transport::callers::gate::FromInProcess;
 
-/// The span of an RPC, by this name among `tracing`'s.
+/// The name of an RPC's span in `tracing`.
 pub const RPC: &str = "rpc";
-/// The span of an HTTP request.
+/// The name of an HTTP request's span in `tracing`.
 pub const HTTP: &str = "http";
 
-/// Which requests are traced (OpenTelemetry specification, "Sampling").
+/// Selects the requests that are traced (OpenTelemetry specification, "Sampling").
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// Whether a request whose caller tells is traced if the caller's span is.
+    /// Follow the caller's decision if the request carries one.
     pub follows_parent: bool,
-    /// Which share of the others is traced, from 0 to 1.
+    /// The share of all other requests that is traced, from 0 to 1.
     pub share: f64,
 }
 
@@ -37,7 +37,7 @@ impl Default for Sampling {
     }
 }
 
-/// Makes requests' spans.
+/// Makes the spans of requests.
 #[derive(Debug, Clone)]
 pub struct Spans(Option<Sampler>);
 
@@ -45,7 +45,7 @@ impl Spans {
     /// Nothing is traced.
     pub const NONE: Self = Self(None);
 
-    /// So many requests are traced.
+    /// Traces the requests that `sampling` selects.
     #[must_use]
     pub fn of(sampling: Sampling) -> Self {
         let share = Sampler::TraceIdRatioBased(sampling.share);
@@ -56,11 +56,11 @@ impl Spans {
         }))
     }
 
-    /// The request's span; none where the request is not traced.
+    /// Makes the request's span. Returns the empty span if the request is not traced.
     pub(super) fn begin<B>(&self, kind: Kind, path: &str, request: &Request<B>) -> Span {
         let Some(sampler) = &self.0 else { return Span::none() };
         if request.extensions().get::<FromInProcess>().is_some() {
-            // The request that caused it has decided.
+            // The HTTP request that caused it has decided already.
             return if Span::current().is_none() {
                 Span::none()
             } else {
@@ -76,14 +76,14 @@ impl Spans {
         }
         let span = made(kind, path, request);
         if let Some(parent) = parent {
-            // Fails only where no spans are exported, and then there is nothing to connect.
+            // This fails only if no spans are exported. Then there is nothing to connect.
             let _ = span.set_parent(parent);
         }
         span
     }
 }
 
-/// The caller's span (W3C Trace Context).
+/// Reads the caller's span (W3C Trace Context).
 fn parent(headers: &HeaderMap) -> Option<Context> {
     if !headers.contains_key("traceparent") {
         return None;

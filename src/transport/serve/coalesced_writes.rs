@@ -1,13 +1,14 @@
-//! Gathers what a connection's requests answer at one moment into one write.
+//! Coalesces the answers of a connection into few writes.
 //!
-//! Answers come in bursts: those of one batch of the store, or of one read from the network. Each
-//! of them wakes its connection, which would send it at once, so that a burst of fifty is fifty
-//! system calls here and fifty packets there. So a flush first lets whatever else is ready to run
-//! have its turn, once, and then sends all that has come together. There is no timer: where
-//! nothing else is ready, the turn comes back at once.
+//! Answers come in bursts: from one batch of the store, or for the requests of one read. Each answer
+//! wakes its connection, which would send it at once: fifty answers would be fifty system calls and
+//! fifty packets. So a flush first yields to the other ready tasks, once, and then sends everything
+//! that was written meanwhile. There is no timer: if no other task is ready, the flush continues at
+//! once.
 //!
-//! Writes of several pieces are not taken: HTTP/2 would hand an answer of 256 bytes, as each with
-//! a token is, over by itself and have it flushed before the next, so that two at most gathered.
+//! Vectored writes are not offered. With them, HTTP/2 would pass on each answer of more than 256 bytes
+//! (every answer with a token) by itself and flush it before the next, so that at most two would be
+//! sent together.
 
 use std::io;
 use std::pin::Pin;
@@ -16,15 +17,15 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much may gather before it is sent in any case.
+/// The number of bytes that are sent without waiting for a flush.
 const MAX_GATHERED_BYTES: usize = 64 * 1024;
 
-/// A connection whose writes gather until its flush.
+/// A connection that keeps written bytes until it is flushed.
 #[derive(Debug)]
 pub(super) struct CoalescedWrites<T> {
     inner: T,
     gathered: BytesMut,
-    /// Whether the flush under way has let the others go first.
+    /// Whether the current flush has yielded to the other tasks.
     deferred: bool,
 }
 
@@ -46,7 +47,7 @@ impl<T: AsyncWrite + Unpin> CoalescedWrites<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready once there is room for more.
+    /// Ready as soon as there is room for more bytes.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.gathered.len() < MAX_GATHERED_BYTES {
             Poll::Ready(Ok(()))
@@ -80,7 +81,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for CoalescedWrites<T> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.gathered.is_empty() && !self.deferred {
             self.deferred = true;
-            // A task that wakes itself goes to the end of the queue.
+            // A task that wakes itself goes to the end of the scheduler's queue.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -110,7 +111,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::Barrier;
 
-    /// Counts its writes.
+    /// Counts writes.
     #[derive(Default)]
     struct Counted<T> {
         inner: T,
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_while_others_have_their_turn_goes_along() {
+    async fn bytes_that_are_written_while_other_tasks_run_join_the_flush() {
         let mut gather = CoalescedWrites::new(Counted::<Vec<u8>>::default());
         gather.write_all(b"one").await.unwrap();
         let mut turns = 0;
@@ -169,7 +170,7 @@ mod tests {
         .unwrap();
         assert_eq!((turns, gather.written()), (2, (1, 6)));
         gather.flush().await.unwrap();
-        assert_eq!(gather.written().0, 1, "nothing is sent for nothing");
+        assert_eq!(gather.written().0, 1, "an empty flush writes nothing");
     }
 
     #[tokio::test]
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_gathers_is_bounded_and_all_of_it_arrives() {
+    async fn unsent_bytes_are_bounded_and_all_of_them_arrive() {
         let mut gather = CoalescedWrites::new(Counted::<Vec<u8>>::default());
         for _ in 0..5 {
             gather.write_all(&vec![0; MAX_GATHERED_BYTES / 2]).await.unwrap();
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_does_not_read_holds_its_writer_up() {
+    async fn a_peer_that_does_not_read_stops_the_writer() {
         let (mut slow, ours) = tokio::io::duplex(1024);
         let mut gather = CoalescedWrites::new(ours);
         let writing = tokio::spawn(async move {

@@ -1,7 +1,7 @@
-//! Cuts off who connects and then says nothing, or next to nothing.
+//! Closes connections that send too little at the start.
 //!
-//! The HTTP servers begin to count the time only once they know which HTTP is spoken. Until then
-//! a connection would be free to keep for ever.
+//! The HTTP servers start their timeouts only after they know the HTTP version. Without this timeout,
+//! a client could keep a silent connection open for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -11,15 +11,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// As many bytes as HTTP/2's preface has (RFC 9113 section 3.4), and fewer than any request with
-/// the `Host` that HTTP/1.1 demands.
+/// The length of HTTP/2's preface (RFC 9113 section 3.4). Every HTTP/1.1 request with its required
+/// `Host` header is longer.
 const PREFACE_BYTES: usize = 24;
 
-/// A connection that has to say something in time.
+/// A connection that must send [`PREFACE_BYTES`] in time.
 #[derive(Debug)]
 pub(super) struct FirstByteTimeout<T> {
     inner: T,
-    /// How many bytes are still to come, and until when.
+    /// The number of missing bytes, and when they are due.
     awaited: Option<(usize, Pin<Box<Sleep>>)>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[tokio::test(start_paused = true)]
-    async fn who_says_too_little_is_cut_off_and_who_speaks_is_left_alone() {
+    async fn a_silent_connection_is_closed_and_a_speaking_one_is_kept() {
         let (mut client, server) = tokio::io::duplex(64);
         let mut quiet = FirstByteTimeout::within(Duration::from_secs(10), server);
         client.write_all(b"PRI").await.unwrap();

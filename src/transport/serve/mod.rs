@@ -1,7 +1,7 @@
-//! Connections: taken in, with TLS or without, and served until the end.
+//! Accepts connections, with TLS or without, and serves them until they end.
 //!
-//! * [`tls`]: what handshakes are made with
-//! * [`peer`]: who is at the other end
+//! * [`tls`]: the configuration of handshakes
+//! * [`peer`]: the other end of a connection
 
 mod coalesced_writes;
 mod first_byte_timeout;
@@ -34,19 +34,19 @@ use first_byte_timeout::FirstByteTimeout;
 use peer::Peer;
 use tls::{Protocols, Tls};
 
-/// How long a client may take for its handshake, and to say the first thing.
+/// How long a client may take for its handshake, and then to send its first bytes.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How often a quiet HTTP/2 connection is asked whether it is still there.
+/// How often a quiet HTTP/2 connection is pinged. A peer that has gone is noticed no later.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
-/// How long it may take to answer that.
+/// How long the peer may take to answer a ping.
 const PING_ANSWER: Duration = Duration::from_secs(10);
 
-/// How long to wait before trying again where the process has no room for another connection.
+/// How long to wait before accepting again if the process is out of descriptors.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
-/// What answers a port's requests, ready at any time.
+/// A service that answers a port's requests and is always ready.
 pub trait Answers:
     Service<
         Request<Incoming>,
@@ -58,7 +58,7 @@ pub trait Answers:
     + Sync
     + 'static
 {
-    /// An answer's body.
+    /// The body of an answer.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 }
 
@@ -72,7 +72,7 @@ where
     type Body = B;
 }
 
-/// A port's way of taking connections in.
+/// Serves the connections of a port.
 #[derive(Debug, Clone)]
 pub struct Port {
     tls: Option<Arc<Tls>>,
@@ -81,7 +81,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Speaks those protocols, encrypted where `tls` is given.
+    /// Serves those protocols, encrypted if `tls` is given.
     #[must_use]
     pub fn new(protocols: Protocols, tls: Option<Arc<Tls>>, limits: &LimitSettings) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
@@ -102,7 +102,7 @@ impl Port {
         Self { tls, protocols, builder }
     }
 
-    /// Serves until `stop`, then lets each connection finish what it has begun.
+    /// Serves until `stop`, then lets each connection finish its requests.
     pub async fn serve<S: Answers>(
         self,
         listener: TcpListener,
@@ -118,9 +118,9 @@ impl Port {
                     connections.spawn(port.connect(stream, address, service, stop));
                 }
                 Err(error) if left_at_once(&error) => {}
-                // The process is out of descriptors, most likely.
+                // Most likely, the process is out of descriptors.
                 Err(error) => {
-                    tracing::warn!(%error, "a connection was not taken in");
+                    tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(NO_ROOM).await;
                 }
             }
@@ -137,13 +137,13 @@ impl Port {
         service: S,
         stop: CancellationToken,
     ) {
-        // Answers are small: waiting for more to send with them would only delay them.
+        // Answers are small. Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
             return self.speak(stream, Peer::new(address), service, stop).await;
         };
         let handshake = tls.acceptor(self.protocols).accept(stream);
-        // What a stranger sends as a handshake is no news, however broken.
+        // Anybody can send a broken handshake. It is not worth a log line.
         let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else {
             tracing::debug!("a TLS handshake failed");
             return;
@@ -164,7 +164,7 @@ impl Port {
                 name_host(&mut request);
             }
             request.extensions_mut().insert(peer.clone());
-            // Always ready: what is one request too many is refused, not kept waiting.
+            // The service is always ready: it refuses one request too many instead of waiting.
             service.clone().call(request)
         });
         let stream =
@@ -189,8 +189,8 @@ fn left_at_once(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Puts HTTP/2's `:authority` where HTTP/1.1 has it (RFC 9113 section 8.3.1): what asks for the
-/// host, as the origin check does, need not know which of them is spoken.
+/// Copies HTTP/2's `:authority` into `Host` (RFC 9113 section 8.3.1). The origin check and others then
+/// read the host in one place for both versions of HTTP.
 fn name_host(request: &mut Request<Incoming>) {
     if request.headers().contains_key(header::HOST) {
         return;

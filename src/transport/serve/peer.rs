@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The peer: the other end of a connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use webpki::EndEntityCert;
 
 use crate::transport::callers::certificate_name::CertificateName;
 
-/// The other end of a connection. Found among the extensions of each request that it makes.
+/// The other end of a connection. Each of its requests carries it as an extension.
 #[derive(Debug, Clone)]
 pub struct Peer(Arc<End>);
 
@@ -20,27 +20,27 @@ struct End {
 }
 
 impl Peer {
-    /// At the other end of a connection in plain text.
+    /// The peer of a connection in plain text.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self(Arc::new(End { address: address.ip(), encrypted: false, sans: Vec::new() }))
     }
 
-    /// At the other end of TLS, with the certificate that it proved to hold, where it showed one.
-    /// The certificate has been verified during the handshake; here it is only read.
+    /// The peer of a TLS connection, with its client certificate if it presented one. The handshake
+    /// has verified the certificate; here it is only read.
     #[must_use]
     pub fn over_tls(address: SocketAddr, certificate: Option<&CertificateDer<'_>>) -> Self {
         let sans = certificate.map_or_else(Vec::new, sans);
         Self(Arc::new(End { address: address.ip(), encrypted: true, sans }))
     }
 
-    /// Whether the connection is TLS.
+    /// Returns whether the connection uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.0.encrypted
     }
 
-    /// Its address.
+    /// Returns the peer's address.
     #[must_use]
     pub fn address(&self) -> IpAddr {
         self.0.address

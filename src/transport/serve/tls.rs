@@ -1,7 +1,7 @@
-//! TLS: the server's certificate, and the authority that signs clients' certificates.
+//! TLS: the server's certificate, and the roots of clients' certificates.
 //!
-//! What is loaded lies in one place that every handshake reads anew, so that a replaced
-//! certificate is shown from the next connection on and no connection is dropped.
+//! Every handshake reads the current configuration. A replaced certificate is used from the next
+//! connection on, and no connection is dropped.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use x509_parser::parse_x509_certificate;
 
 use crate::clock::Timestamp;
 
-/// Which files TLS is made from, all PEM.
+/// The PEM files of TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The server's certificate, then those between it and the root.
+    /// The server's certificate, followed by its intermediate certificates.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// The roots of clients' certificates. `None`: clients are not asked for one.
+    /// The roots of clients' certificates. `None`: the server does not ask clients for one.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Which protocols a port speaks over TLS (ALPN, RFC 7301).
+/// The protocols of a port (ALPN, RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocols {
-    /// HTTP/2 alone, as gRPC is.
+    /// HTTP/2 alone, for gRPC.
     Http2,
     /// HTTP/2 and HTTP/1.1.
     Http2AndHttp1,
 }
 
-/// What handshakes are made with.
+/// The configuration that handshakes use.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
@@ -48,7 +48,7 @@ pub struct Tls {
 struct Loaded {
     http2: Arc<ServerConfig>,
     both: Arc<ServerConfig>,
-    /// From when on all certificates of the chain are good, and when the first of them ends.
+    /// The time from which all certificates of the chain are valid, and when the first one expires.
     validity: (Timestamp, Timestamp),
 }
 
@@ -56,35 +56,35 @@ impl Tls {
     /// Loads the files.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Returns a message with the path if a file cannot be used.
     pub fn load(files: TlsFiles) -> Result<Self, String> {
         let current = ArcSwap::from_pointee(Loaded::new(&files)?);
         Ok(Self { files, current })
     }
 
-    /// Loads them again, for the connections to come.
+    /// Loads the files again, for new connections.
     ///
     /// # Errors
-    /// What is wrong with them; then nothing changes.
+    /// Returns a message with the path if a file cannot be used. Then nothing changes.
     pub fn reload(&self) -> Result<(), String> {
         self.current.store(Arc::new(Loaded::new(&self.files)?));
         Ok(())
     }
 
-    /// When the certificate that is shown ends, or the first of those between it and the root.
+    /// Returns when the first certificate of the chain expires.
     #[must_use]
     pub fn ends(&self) -> Timestamp {
         self.validity().1
     }
 
-    /// From when on the certificate that is shown is good, and those between it and the root are;
-    /// and when the first of them ends.
+    /// Returns the time from which all certificates of the chain are valid, and when the first one
+    /// expires.
     #[must_use]
     pub fn validity(&self) -> (Timestamp, Timestamp) {
         self.current.load().validity
     }
 
-    /// The files.
+    /// Returns the files' paths.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let TlsFiles { certificate, key, client_ca } = &self.files;
         [Some(certificate), Some(key), client_ca.as_ref()]
@@ -93,7 +93,7 @@ impl Tls {
             .map(PathBuf::as_path)
     }
 
-    /// Makes the next handshake, with what is loaded now.
+    /// Returns an acceptor with the current configuration.
     pub(super) fn acceptor(&self, protocols: Protocols) -> TlsAcceptor {
         let loaded = self.current.load();
         TlsAcceptor::from(match protocols {
@@ -124,7 +124,7 @@ impl Loaded {
     }
 }
 
-/// A client may show a certificate, and need not: an API key does as well.
+/// Client certificates are optional, because a caller may use an API key instead.
 fn verifier(
     files: &TlsFiles,
     provider: Arc<rustls::crypto::CryptoProvider>,
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_certificate_of_the_chain_to_end_counts() {
+    fn the_certificate_that_expires_first_counts() {
         let folder = tempfile::tempdir().unwrap();
         let mut chain = String::new();
         let mut pem = |year| {
