@@ -6,6 +6,7 @@ pub mod inspect;
 pub mod keys;
 mod legacy;
 mod meters;
+pub mod process_limits;
 mod ready;
 mod rollout;
 pub mod schema;
@@ -34,6 +35,7 @@ use crate::shutdown::Signals;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{LegacyRows, Notifier, Rows, Store, StoreError, postgres, sqlite};
 use crate::transport::callers::gate::{AuthService, InProcess, RpcPort};
+use crate::transport::observe::refusal_log::RefusalLog;
 use crate::transport::observe::span::Spans;
 use crate::transport::observe::{Kind, Observe, ObserveLayer, RequestObservers};
 use crate::transport::{grpc, http};
@@ -78,6 +80,7 @@ pub struct App {
     reloader: file_reloader::FileReloader,
     health: HealthReporter,
     readiness: Arc<ready::StoreReadiness>,
+    observers: Arc<RequestObservers>,
     store: Arc<Store>,
     rows: Arc<dyn Rows>,
     revocations: Arc<Revocations>,
@@ -181,7 +184,11 @@ impl App {
         let (health, health_service) = tonic_health::server::health_reporter();
         let spans = config.telemetry.otlp_endpoint.as_ref();
         let spans = spans.map_or(Spans::NONE, |_| Spans::of(config.telemetry.sampling));
-        let observers = Arc::new(RequestObservers { spans, meter: metrics.requests.clone() });
+        let observers = Arc::new(RequestObservers {
+            spans,
+            meter: metrics.requests.clone(),
+            refusals: RefusalLog::default(),
+        });
         let observe = ObserveLayer(Kind::Grpc, Arc::clone(&observers));
         let reflection = config.network.reflection;
         let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)
@@ -193,7 +200,7 @@ impl App {
             &authority,
             readiness.clone(),
             Arc::clone(&reloader.gate),
-            observers,
+            Arc::clone(&observers),
         );
         Ok(Self {
             grpc: (bind(config.grpc_addr).await?, grpc_routes),
@@ -201,6 +208,7 @@ impl App {
             reloader,
             health,
             readiness,
+            observers,
             store,
             rows,
             revocations,
@@ -304,8 +312,13 @@ impl App {
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
         let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());
         let reloader = tokio::spawn(self.reloader.clone().watch());
+        let shedder = tokio::spawn(Arc::clone(&self.reloader.table).watch_memory());
+        let observers = Arc::clone(&self.observers);
+        let refusals = tokio::spawn(async move { observers.refusals.keep_reporting().await });
         let mut tasks = feed::start(&self.store, &self.revocations, &self.signals);
-        tasks.extend([sweeper, schema, rollout, reloader].map(|task| task.abort_handle()));
+        tasks.extend(
+            [sweeper, schema, rollout, reloader, shedder, refusals].map(|task| task.abort_handle()),
+        );
         tasks.extend(metrics);
         let (health, revocations) = (self.health.clone(), Arc::clone(&self.revocations));
         // Who does not know yet what is revoked has no say on tokens.

@@ -8,14 +8,15 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::time::MissedTickBehavior;
 
-use super::AppError;
+use super::{AppError, process_limits};
 use crate::config::NetworkSettings;
-use crate::transport::callers::Callers;
 use crate::transport::callers::file::CallersFile;
 use crate::transport::callers::gate::AuthGate;
+use crate::transport::callers::{CallerLimits, Callers};
 use crate::transport::limits::LimitSettings;
 use crate::transport::limits::rate::SWEEP;
 use crate::transport::serve::Port;
+use crate::transport::serve::connection_table::ConnectionTable;
 use crate::transport::serve::tls::{Protocols, Tls};
 
 /// How often the files are looked at.
@@ -28,6 +29,7 @@ pub(super) struct FileReloader {
     callers: Arc<Callers>,
     callers_file: Option<PathBuf>,
     tls: Option<Arc<Tls>>,
+    pub(super) table: Arc<ConnectionTable>,
     limits: LimitSettings,
     /// What the files held before they were loaded: a change in between is seen as one.
     seen: Seen,
@@ -43,15 +45,17 @@ struct Seen {
 impl FileReloader {
     /// Loads the files.
     pub(super) fn new(settings: &NetworkSettings) -> Result<Self, AppError> {
-        let rate = settings.limits.per_caller;
+        const MIB: usize = 1024 * 1024;
+        let bytes = settings.limits.memory.share(8, 8 * MIB, 64 * MIB);
+        let limits = CallerLimits { rate: settings.limits.per_caller, bytes };
         let seen_callers = digest(settings.callers_file.as_deref());
         let callers = if let Some(path) = &settings.callers_file {
-            CallersFile::read(path).and_then(|file| Callers::listed(&file, rate))
+            CallersFile::read(path).and_then(|file| Callers::listed(&file, limits))
         } else {
             tracing::warn!(
                 "CALLERS_FILE is not set: everybody who reaches the ports may do everything"
             );
-            Ok(Callers::anyone(rate))
+            Ok(Callers::anyone(limits))
         };
         let callers = Arc::new(callers.map_err(AppError::Files)?);
         let seen_tls = settings.tls.as_ref().map_or(digest([]), |tls| {
@@ -68,6 +72,7 @@ impl FileReloader {
             callers,
             callers_file: settings.callers_file.clone(),
             tls: tls.map(Arc::new),
+            table: ConnectionTable::new(process_limits::of_table(&settings.limits)),
             limits: settings.limits.clone(),
             seen: Seen { callers: seen_callers, tls: seen_tls },
         })
@@ -80,12 +85,16 @@ impl FileReloader {
 
     /// The gRPC port.
     pub(super) fn grpc(&self) -> Port {
-        Port::new(Protocols::Http2, self.tls.clone(), &self.limits)
+        self.port(Protocols::Http2).with_max_age(self.limits.max_connection_age)
     }
 
     /// The HTTP port.
     pub(super) fn http(&self) -> Port {
-        Port::new(Protocols::Http2AndHttp1, self.tls.clone(), &self.limits)
+        self.port(Protocols::Http2AndHttp1)
+    }
+
+    fn port(&self, protocols: Protocols) -> Port {
+        Port::new(protocols, self.tls.clone(), Arc::clone(&self.table), &self.limits)
     }
 
     /// Looks at the files again and again, and forgets quiet client addresses.

@@ -1,8 +1,15 @@
-//! Whether this process may be sent requests: its store answers, with a schema that it knows, its
-//! keys are loaded, it knows what is revoked, and it is not about to end.
+//! Decides whether this process may be sent requests: its store answers with a known schema, its keys and
+//! revocations are loaded, and it is not about to end.
+//!
+//! Anybody may ask. So the database is asked once a second at most, however many requests come, and all
+//! of them get that answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::schema;
 use crate::authority::Revocations;
@@ -10,22 +17,44 @@ use crate::keys::KeyRing;
 use crate::store::Store;
 use crate::transport::http::{Readiness, Ready};
 
+/// How long one look at the database answers for. Longer, and an outage is noticed later.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
 /// Readiness by the store.
 #[derive(Debug)]
 pub(super) struct StoreReadiness {
     store: Arc<Store>,
+    /// The last look at the database. Those who ask during a look wait for it.
+    probed: Mutex<Option<(Instant, Ready)>>,
     revocations: Arc<Revocations>,
     keys: Arc<KeyRing>,
     draining: AtomicBool,
 }
 
 impl StoreReadiness {
-    pub(super) const fn new(
+    pub(super) fn new(
         store: Arc<Store>,
         revocations: Arc<Revocations>,
         keys: Arc<KeyRing>,
     ) -> Self {
-        Self { store, revocations, keys, draining: AtomicBool::new(false) }
+        Self {
+            store,
+            probed: Mutex::default(),
+            revocations,
+            keys,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    async fn probe(&self) -> Ready {
+        match self.store.check().await {
+            Err(_) => Ready::No("the database cannot be reached"),
+            Ok(schema) if schema::is_known(schema) && !self.keys.is_loaded() => {
+                Ready::No("the signing keys are not loaded yet")
+            }
+            Ok(schema) if schema::is_known(schema) => Ready::Yes,
+            Ok(_) => Ready::No("the database's schema is not one that this version knows"),
+        }
     }
 
     /// From now on it is not ready.
@@ -46,13 +75,14 @@ impl Readiness for StoreReadiness {
         if self.revocations.is_stale() {
             return Ready::No("the revocations known here are stale");
         }
-        match self.store.check().await {
-            Err(_) => Ready::No("the database cannot be reached"),
-            Ok(schema) if schema::is_known(schema) && !self.keys.is_loaded() => {
-                Ready::No("the signing keys are not loaded yet")
+        let mut probed = self.probed.lock().await;
+        match *probed {
+            Some((at, ready)) if at.elapsed() < PROBE_EVERY => ready,
+            _ => {
+                let ready = self.probe().await;
+                *probed = Some((Instant::now(), ready));
+                ready
             }
-            Ok(schema) if schema::is_known(schema) => Ready::Yes,
-            Ok(_) => Ready::No("the database's schema is not one that this version knows"),
         }
     }
 }

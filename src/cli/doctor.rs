@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::app::inspect;
+use crate::app::{inspect, process_limits};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::config::settings::SETTINGS;
@@ -65,6 +65,7 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
         unservable: Config::read_to_serve(given).err().unwrap_or_default(),
         callers: inspect::callers(config),
         certificate: inspect::certificate(config),
+        descriptors: process_limits::allowed_descriptors(),
         replica: inspect::own_metrics(config).await,
         now: clock.now(),
     };

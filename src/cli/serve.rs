@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::quickstart;
-use crate::app::App;
+use crate::app::{App, process_limits};
 use crate::config::{Config, Environment};
 use crate::shutdown::Signals;
 use crate::telemetry::Telemetry;
@@ -13,6 +13,7 @@ use crate::telemetry::Telemetry;
 pub(super) async fn run(config: Config) -> Result<(), String> {
     let telemetry = Telemetry::begin(&config.telemetry).map_err(|error| error.to_string())?;
     let signals = Signals::catch().map_err(|error| error.to_string())?;
+    process_limits::apply(config.environment);
     // With callers or TLS there is no pasting without a key or a certificate.
     let open = config.network.callers_file.is_none() && config.network.tls.is_none();
     let shows_how = config.environment == Environment::Development && open;

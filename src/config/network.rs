@@ -8,6 +8,7 @@ use super::{Config, Environment};
 use crate::transport::callers::file::CallersFile;
 use crate::transport::limits::LimitSettings;
 use crate::transport::limits::client_address::TrustedProxies;
+use crate::transport::limits::memory::Memory;
 use crate::transport::limits::rate::Rate;
 use crate::transport::serve::tls::{Tls, TlsFiles};
 
@@ -76,7 +77,25 @@ fn limits(reader: &mut Reader<'_>, production: bool) -> LimitSettings {
         idle_timeout,
         concurrent_requests: reader.number("MAX_CONCURRENT_REQUESTS", 1..=1_000_000_usize),
         concurrent_streams: reader.number("MAX_CONCURRENT_STREAMS", 1..=1_000_000_u32),
+        connections: reader.number("MAX_CONNECTIONS", 1..=1_000_000_usize),
+        connections_per_client: reader.number("MAX_CONNECTIONS_PER_CLIENT", 1..=1_000_000_usize),
+        max_connection_age: max_connection_age(reader),
+        memory: Memory::new(memory_limit(reader)),
     }
+}
+
+fn max_connection_age(reader: &mut Reader<'_>) -> Option<Duration> {
+    let seconds: u64 = reader.number("GRPC_MAX_CONNECTION_AGE_SECONDS", 0..=86_400);
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+/// Returns the limit in bytes. Less than 64 MiB would not leave the service enough to start.
+fn memory_limit(reader: &mut Reader<'_>) -> Option<u64> {
+    let mib: u64 = reader.number("MEMORY_LIMIT_MIB", 0..=1_048_576);
+    if (1..64).contains(&mib) {
+        reader.problem("MEMORY_LIMIT_MIB must be 0 or 64 to 1048576");
+    }
+    (mib > 0).then_some(mib * 1024 * 1024)
 }
 
 /// Whether ports may be opened with these settings.
@@ -159,6 +178,10 @@ mod tests {
             (vec![("RATE_LIMIT_PER_CLIENT", "many")], "RATE_LIMIT_PER_CLIENT"),
             (vec![("RATE_LIMIT_PER_CALLER", "5/0")], "RATE_LIMIT_PER_CALLER"),
             (vec![("REQUEST_TIMEOUT_SECONDS", "0")], "REQUEST_TIMEOUT_SECONDS"),
+            (vec![("MAX_CONNECTIONS", "0")], "MAX_CONNECTIONS"),
+            (vec![("MAX_CONNECTIONS_PER_CLIENT", "0")], "MAX_CONNECTIONS_PER_CLIENT"),
+            (vec![("GRPC_MAX_CONNECTION_AGE_SECONDS", "-1")], "GRPC_MAX_CONNECTION_AGE_SECONDS"),
+            (vec![("MEMORY_LIMIT_MIB", "63")], "MEMORY_LIMIT_MIB must be 0 or 64"),
         ] {
             let told = problems(&pairs);
             assert!(told.contains(expected), "{told}");

@@ -243,7 +243,33 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "MAX_CONCURRENT_STREAMS",
         "1024",
-        "How many requests may be under way on one HTTP/2 connection: 1 to 1000000.",
+        "How many requests may be under way on one HTTP/2 connection: 1 to 1000000. At most 128 on the \
+         HTTP port.",
+    ),
+    plain(
+        "MAX_CONNECTIONS",
+        "4096",
+        "How many connections may be open on both ports; the longest idle one is closed for a new one: \
+         1 to 1000000. Fewer if the process may not open so many descriptors.",
+    ),
+    plain(
+        "MAX_CONNECTIONS_PER_CLIENT",
+        "1024",
+        "How many of them one client address may open: 1 to 1000000. Never more than half of all. \
+         Proxies in TRUSTED_PROXIES are exempt.",
+    ),
+    plain(
+        "GRPC_MAX_CONNECTION_AGE_SECONDS",
+        "300",
+        "After how many seconds, give or take a tenth, a gRPC connection takes no new requests, so that \
+         clients spread over new replicas. Requests in flight finish; streams end with `UNAVAILABLE` and \
+         are to be resumed: 1 to 86400. `0`: never.",
+    ),
+    plain(
+        "MEMORY_LIMIT_MIB",
+        "0",
+        "How many MiB of memory the process may use: 64 to 1048576. At 80 % of it the connections that \
+         hold most are closed. `0`: what the container's cgroup or the machine allows.",
     ),
     optional(
         "ALLOWED_ORIGINS",

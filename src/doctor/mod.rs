@@ -8,6 +8,7 @@
 mod callers;
 mod cookies;
 mod database;
+mod descriptors;
 mod files;
 mod finding;
 mod keys;
@@ -56,6 +57,8 @@ pub struct Installation<'a> {
     pub callers: Option<CallersSeen>,
     /// The certificate of the ports. `None`: there is none, or it cannot be loaded.
     pub certificate: Option<CertificateSeen>,
+    /// How many descriptors a process here may open. `None`: as many as it likes.
+    pub descriptors: Option<u64>,
     /// The metrics of a service that runs beside, if one does.
     pub replica: Option<String>,
     /// When it was looked at.
@@ -87,6 +90,7 @@ pub const CHECKS: &[Check] = &[
     lifetimes::leeway,
     lifetimes::rotation,
     files::private,
+    descriptors::limit,
     database::reachable,
     database::encrypted,
     database::round_trip,

@@ -98,6 +98,11 @@ impl From<Ended> for Status {
     }
 }
 
+/// A stream ends because its connection does. The client resumes it on a new connection.
+pub(super) fn resume_elsewhere() -> Status {
+    unavailable("the connection has reached its greatest age: resume the stream on a new one")
+}
+
 fn unavailable(message: &str) -> Status {
     let mut details = details(ErrorReason::StoreUnavailable);
     details.set_retry_info(Some(RETRY));
@@ -140,7 +145,15 @@ impl From<Denied> for Status {
     }
 }
 
-/// Returns the answer to a rejected HTTP request, in the form of RFC 6749 section 5.2.
+/// The answer to a request on the gRPC port that is not gRPC ("gRPC over HTTP/2", section "Requests").
+/// An HTTP status keeps clients of other kinds from taking it for an answer.
+pub(super) fn unsupported_media_type() -> Response<tonic::body::Body> {
+    let mut answer = Response::new(tonic::body::Body::empty());
+    *answer.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    answer
+}
+
+/// The answer to an HTTP request that is turned away, in the form of RFC 6749 section 5.2.
 #[must_use]
 pub fn http_denied(refusal: Denied) -> Response<Body> {
     let status = Status::from(refusal);

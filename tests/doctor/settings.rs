@@ -11,6 +11,7 @@ const FAULTS: &[Fault] = &[
     (&[("JWT_ACCESS_TOKEN_EXPIRY_MINUTES", "5")], "warn", "settings.misspelt"),
     (&[("ENVIRONMENT", "development"), ("GRPC_ADDR", "0.0.0.0:50051")], "warn", "settings.exposed"),
     (&[("SHUTDOWN_DELAY_SECONDS", "0")], "warn", "settings.shutdown"),
+    (&[("MAX_CONNECTIONS", "1000000")], "warn", "process.descriptors"),
     (&[("BETTER_AUTH_SECRET", JWT_SECRET)], "error", "secrets.shared"),
     (&[("JWT_SECRET_PREVIOUS", AUTHORITY_SECRET)], "error", "settings"),
     (&[("JWT_SECRET", "0123456789abcdef0123456789abcdef")], "warn", "secrets.randomness"),

@@ -71,6 +71,8 @@ async fn it_starts_without_its_database_and_waits_for_it() {
 /// it is back.
 async fn everybody_is_told(service: &Replica, issued: &IssueTokensResponse, leaver: &str) {
     let (client, http, token) = (service.tokens(), service.http(), &issued.refresh_token);
+    // One look at the database answers `/readyz` for a second.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let begun = Instant::now();
     let (refreshed, login, revoked, cookie, logout, ready) = tokio::join!(
         wire::refresh(&client, token),

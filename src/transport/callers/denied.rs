@@ -20,3 +20,11 @@ pub enum Denied {
     /// There is no such RPC.
     Unknown,
 }
+
+impl Denied {
+    /// Returns whether the caller can mend it, so that repeating the call is no accident.
+    #[must_use]
+    pub const fn is_the_callers_fault(self) -> bool {
+        matches!(self, Self::Unauthenticated | Self::Forbidden(_) | Self::Unknown)
+    }
+}

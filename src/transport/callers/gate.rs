@@ -4,21 +4,23 @@
 //! One pass is a hash, a look-up and a few atomic operations. Requests share no lock.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, header};
 use tonic::Status;
 use tower::{Layer, Service};
 
 use super::denied::Denied;
+use super::open_ended::{self, Judge};
 use super::roles::{self, Access, Role, Roles};
-use super::{BROWSER_ADAPTER, Caller, Callers};
+use super::{BROWSER_ADAPTER, Caller, CallerLimits, Callers};
 use crate::transport::fault;
 use crate::transport::limits::load::{Load, Slot};
-use crate::transport::limits::rate::{ClientLimiter, Limiter};
+use crate::transport::limits::rate::{ClientLimiter, Limiter, REFUSALS};
 use crate::transport::limits::{LimitSettings, deadline};
 use crate::transport::serve::peer::Peer;
 
@@ -30,7 +32,10 @@ pub struct AuthGate {
     callers: Arc<Callers>,
     within: Caller,
     clients: Option<ClientLimiter>,
+    /// How often each client address is told why its call is refused.
+    refusals: ClientLimiter,
     load: Load,
+    strangers: Load,
     limits: LimitSettings,
 }
 
@@ -43,10 +48,13 @@ impl AuthGate {
             within: Caller::new(
                 BROWSER_ADAPTER,
                 Roles::from_iter([Role::Adapter, Role::Verifier]),
-                None,
+                CallerLimits::NONE,
             ),
             clients: limits.per_client.map(ClientLimiter::new),
+            refusals: ClientLimiter::new(REFUSALS),
             load: Load::new(limits.concurrent_requests),
+            // Apart from the callers' load: strangers cannot use up the callers' slots.
+            strangers: Load::new(limits.concurrent_requests),
             limits,
         }
     }
@@ -67,16 +75,43 @@ impl AuthGate {
         if let Some(clients) = &self.clients {
             clients.sweep();
         }
+        self.refusals.sweep();
     }
 
     fn admit<D: GatePort, B>(&self, port: D, request: &Request<B>) -> Result<Admitted, Rejected> {
-        let access = port.access(request.uri().path()).ok_or(Denied::Unknown)?;
+        let admitted = self.judge(port, request);
+        if let Err(rejected) = &admitted
+            && let Some(peer) = request.extensions().get::<Peer>()
+        {
+            if let Some(stream) = peer.stream()
+                && rejected.caller.is_none()
+            {
+                // The refusal stands, whatever is held for strangers.
+                let _ = stream.belongs_to_stranger();
+            }
+            if rejected.refusal.is_the_callers_fault() {
+                // A right credential is never limited here: honest callers may share the address.
+                self.refusals.check(self.client(peer, request.headers()))?;
+            }
+        }
+        admitted
+    }
+
+    fn judge<D: GatePort, B>(&self, port: D, request: &Request<B>) -> Result<Admitted, Rejected> {
+        let path = request.uri().path();
+        let access = port.access(path).ok_or(Denied::Unknown)?;
         if request.extensions().get::<FromInProcess>().is_some() {
             // The outer HTTP request was admitted, counted and timed already.
             let caller = holds(self.within.clone(), access)?;
-            return Ok(Admitted { caller: Some(caller), slot: None, deadline: None });
+            return Ok(Admitted { caller: Some(caller), ..Admitted::default() });
         }
         let (headers, extensions) = (request.headers(), request.extensions());
+        let peer = extensions.get::<Peer>();
+        let stream = peer.and_then(Peer::stream);
+        let lasts = port.lasts(path);
+        if let (Some(stream), true) = (stream, lasts) {
+            stream.lasts();
+        }
         let caller = match access {
             Access::Role(_) | Access::SessionsOrAdmin => {
                 Some(self.known(access, headers, extensions)?)
@@ -87,10 +122,31 @@ impl AuthGate {
             }
             Access::Probe => None,
         };
-        let slot = (access != Access::Probe).then(|| self.load.take()).transpose();
-        let slot = slot.map_err(|refusal| Rejected { refusal, caller: caller.clone() })?;
+        let mut slot = self.slot(access, caller.as_ref())?;
+        if let Some(stream) = stream {
+            let counted = match &caller {
+                // The answer of a stream is no load once it has begun.
+                Some(caller) => {
+                    let kept = if lasts { None } else { slot.take() };
+                    stream.belongs_to(&caller.0.budget, kept)
+                }
+                None => stream.belongs_to_stranger(),
+            };
+            counted.map_err(|refusal| Rejected { refusal, caller: caller.clone() })?;
+        }
         let deadline = Some(deadline::of(headers, self.limits.request_timeout));
-        Ok(Admitted { caller, slot, deadline })
+        let judge = peer.filter(|_| lasts);
+        let judge = judge.map(|peer| Judge::new(&self.callers, access, headers, peer));
+        Ok(Admitted { caller, slot, deadline, judge })
+    }
+
+    fn slot(&self, access: Access, caller: Option<&Caller>) -> Result<Option<Slot>, Rejected> {
+        let taken = match caller {
+            Some(caller) => self.load.take(Some(&caller.0.load)),
+            None if access == Access::Probe => return Ok(None),
+            None => self.strangers.take(None),
+        };
+        taken.map(Some).map_err(|refusal| Rejected { refusal, caller: caller.cloned() })
     }
 
     /// Authenticates the caller and checks its role and its rate.
@@ -112,11 +168,15 @@ impl AuthGate {
         let (Some(clients), Some(peer)) = (&self.clients, extensions.get::<Peer>()) else {
             return Ok(());
         };
-        clients.check(self.limits.trusted_proxies.client(peer.address(), headers))
+        clients.check(self.client(peer, headers))
+    }
+
+    fn client(&self, peer: &Peer, headers: &HeaderMap) -> IpAddr {
+        self.limits.trusted_proxies.client(peer.address(), headers)
     }
 }
 
-fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
+pub(super) fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
     match access.lacks(caller.0.roles) {
         Some(role) => Err(Rejected { refusal: Denied::Forbidden(role), caller: Some(caller) }),
         None => Ok(caller),
@@ -124,16 +184,20 @@ fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
 }
 
 /// An admitted request.
+#[derive(Default)]
 struct Admitted {
     caller: Option<Caller>,
-    /// The slot is held until the answer begins. A long stream does not count as load.
+    /// The slot of a request whose slot does not belong to its stream. It is held until the answer
+    /// begins: a long stream does not count as load.
     slot: Option<Slot>,
     deadline: Option<Duration>,
+    /// Ends the answer, if it is a stream.
+    judge: Option<Judge>,
 }
 
 /// A rejected request, with its caller if the caller is known.
-struct Rejected {
-    refusal: Denied,
+pub(super) struct Rejected {
+    pub(super) refusal: Denied,
     caller: Option<Caller>,
 }
 
@@ -154,6 +218,19 @@ pub trait GatePort: Copy + Send + 'static {
 
     /// Rejects a request in this port's protocol.
     fn refuse(self, refusal: Denied) -> Response<Self::Body>;
+
+    /// Returns the answer to a request that is not of the port's kind.
+    fn foreign(self, _: &HeaderMap) -> Option<Response<Self::Body>> {
+        None
+    }
+
+    /// Returns whether the answer by that path is a stream that may last for ever.
+    fn lasts(self, _: &str) -> bool {
+        false
+    }
+
+    /// Lets `judge` end an answer that is a stream.
+    fn watch(self, answer: Response<Self::Body>, judge: Judge) -> Response<Self::Body>;
 }
 
 /// The gRPC port: each RPC has its own entry in the table.
@@ -170,6 +247,23 @@ impl GatePort for RpcPort {
     fn refuse(self, refusal: Denied) -> Response<Self::Body> {
         Status::from(refusal).into_http()
     }
+
+    fn foreign(self, headers: &HeaderMap) -> Option<Response<Self::Body>> {
+        let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let is_grpc = [&b"application/grpc"[..], b"application/grpc+proto"]
+            .iter()
+            .any(|known| kind.eq_ignore_ascii_case(known));
+        (!is_grpc).then(fault::unsupported_media_type)
+    }
+
+    fn lasts(self, path: &str) -> bool {
+        roles::is_stream(path)
+    }
+
+    fn watch(self, answer: Response<Self::Body>, judge: Judge) -> Response<Self::Body> {
+        open_ended::watch(answer, judge)
+    }
 }
 
 /// One HTTP route.
@@ -185,6 +279,10 @@ impl GatePort for RoutePort {
 
     fn refuse(self, refusal: Denied) -> Response<Self::Body> {
         fault::http_denied(refusal)
+    }
+
+    fn watch(self, answer: Response<Self::Body>, _: Judge) -> Response<Self::Body> {
+        answer
     }
 }
 
@@ -226,6 +324,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let port = self.port;
+        if let Some(foreign) = port.foreign(request.headers()) {
+            return Box::pin(std::future::ready(Ok(foreign)));
+        }
         let pass = match self.gate.admit(port, &request) {
             Ok(pass) => pass,
             Err(Rejected { refusal, caller }) => {
@@ -245,7 +346,7 @@ async fn within_time<D: GatePort>(
     pass: Admitted,
     work: impl Future<Output = Answer<D::Body>> + Send,
 ) -> Answer<D::Body> {
-    let Admitted { caller, slot, deadline } = pass;
+    let Admitted { caller, slot, deadline, judge } = pass;
     let answered = match deadline {
         None => work.await,
         Some(most) => match tokio::time::timeout(most, work).await {
@@ -254,7 +355,11 @@ async fn within_time<D: GatePort>(
         },
     };
     drop(slot);
-    answered.map(|response| signed(response, caller))
+    let answered = answered.map(|response| signed(response, caller));
+    match judge {
+        Some(judge) => answered.map(|response| port.watch(response, judge)),
+        None => answered,
+    }
 }
 
 /// Records the caller's name on the request's span.

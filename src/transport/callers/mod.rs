@@ -4,6 +4,7 @@
 //! * [`credential`]: API keys; [`certificate_name`]: names in client certificates
 //! * [`mod@file`]: the callers' file
 //! * [`gate`]: admits or rejects a request
+//! * [`open_ended`]: ends streams that may not go on
 //! * [`route_builder`]: the only way to serve an HTTP route
 //! * [`denied`]: why a request is rejected
 
@@ -12,6 +13,7 @@ pub mod credential;
 pub mod denied;
 pub mod file;
 pub mod gate;
+pub mod open_ended;
 pub mod roles;
 pub mod route_builder;
 
@@ -21,7 +23,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{Extensions, HeaderMap};
+use tokio::sync::watch;
 
+use super::limits::budget::Budget;
+use super::limits::load::OwnLoad;
 use super::limits::rate::{Limiter, Rate};
 use certificate_name::CertificateName;
 use denied::Denied;
@@ -42,12 +47,35 @@ struct Known {
     name: String,
     roles: Roles,
     limit: Option<Limiter>,
+    /// The bytes that are held for its requests.
+    budget: Arc<Budget>,
+    /// Its requests in progress.
+    load: OwnLoad,
+}
+
+/// What each caller may take.
+#[derive(Debug, Clone, Copy)]
+pub struct CallerLimits {
+    /// Its rate. `None`: unlimited.
+    pub rate: Option<Rate>,
+    /// How many bytes may be held for its requests.
+    pub bytes: usize,
+}
+
+impl CallerLimits {
+    /// Limits nothing, for tests.
+    pub const NONE: Self = Self { rate: None, bytes: usize::MAX };
 }
 
 impl Caller {
-    fn new(name: &str, roles: Roles, rate: Option<Rate>) -> Self {
-        let limit = rate.map(Limiter::new);
-        Self(Arc::new(Known { name: name.to_owned(), roles, limit }))
+    fn new(name: &str, roles: Roles, limits: CallerLimits) -> Self {
+        Self(Arc::new(Known {
+            name: name.to_owned(),
+            roles,
+            limit: limits.rate.map(Limiter::new),
+            budget: Arc::new(Budget::new(limits.bytes)),
+            load: OwnLoad::default(),
+        }))
     }
 
     /// Returns the caller's name: from the callers' file, [`ANONYMOUS`] or [`BROWSER_ADAPTER`].
@@ -84,17 +112,17 @@ struct CallerTable {
 }
 
 impl CallerTable {
-    fn new(file: &CallersFile, rate: Option<Rate>) -> Result<Self, String> {
+    fn new(file: &CallersFile, limits: CallerLimits) -> Result<Self, String> {
         file.check()?;
         let mut table = Self::default();
         for entry in &file.callers {
-            table.add(entry, rate)?;
+            table.add(entry, limits)?;
         }
         Ok(table)
     }
 
-    fn add(&mut self, entry: &CallerEntry, rate: Option<Rate>) -> Result<(), String> {
-        let caller = Caller::new(&entry.name, entry.roles()?.into_iter().collect(), rate);
+    fn add(&mut self, entry: &CallerEntry, limits: CallerLimits) -> Result<(), String> {
+        let caller = Caller::new(&entry.name, entry.roles()?.into_iter().collect(), limits);
         self.by_key.extend(entry.key_hashes()?.into_iter().map(|hash| (hash, caller.clone())));
         self.by_san.extend(entry.san_names().map(|san| (san, caller.clone())));
         Ok(())
@@ -105,7 +133,9 @@ impl CallerTable {
 #[derive(Debug)]
 pub struct Callers {
     credential: Credential,
-    rate: Option<Rate>,
+    limits: CallerLimits,
+    /// Changes when the callers are replaced.
+    replaced: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -119,29 +149,40 @@ enum Credential {
 impl Callers {
     /// Admits everybody with every role.
     #[must_use]
-    pub fn anyone(rate: Option<Rate>) -> Self {
-        Self { credential: Credential::Anyone(Caller::new(ANONYMOUS, Roles::all(), rate)), rate }
+    pub fn anyone(limits: CallerLimits) -> Self {
+        Self::new(Credential::Anyone(Caller::new(ANONYMOUS, Roles::all(), limits)), limits)
     }
 
-    /// Admits the callers of a file, each of them limited to `rate`.
+    /// Knows the callers of a file, each with those limits.
     ///
     /// # Errors
-    /// Returns the first problem with the file.
-    pub fn listed(file: &CallersFile, rate: Option<Rate>) -> Result<Self, String> {
-        let table = CallerTable::new(file, rate)?;
-        Ok(Self { credential: Credential::Listed(ArcSwap::from_pointee(table)), rate })
+    /// Returns what is wrong with the file.
+    pub fn listed(file: &CallersFile, limits: CallerLimits) -> Result<Self, String> {
+        let table = CallerTable::new(file, limits)?;
+        Ok(Self::new(Credential::Listed(ArcSwap::from_pointee(table)), limits))
     }
 
-    /// Replaces all callers by those of this file. Requests under way go on.
+    fn new(credential: Credential, limits: CallerLimits) -> Self {
+        Self { credential, limits, replaced: watch::Sender::new(()) }
+    }
+
+    /// Replaces the callers by those of another file. Requests in progress go on; streams are judged
+    /// again.
     ///
     /// # Errors
-    /// Returns the first problem with the file; then nothing changes.
+    /// Returns what is wrong with the file. Then nothing changes.
     pub fn replace(&self, file: &CallersFile) -> Result<(), String> {
-        let table = CallerTable::new(file, self.rate)?;
+        let table = CallerTable::new(file, self.limits)?;
         if let Credential::Listed(current) = &self.credential {
             current.store(Arc::new(table));
         }
+        self.replaced.send_replace(());
         Ok(())
+    }
+
+    /// Returns a receiver that learns when the callers are replaced.
+    pub(super) fn replacements(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// Finds the caller of a request by its API key. If the request has no key, the names in the
@@ -203,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_caller_is_known_by_key_or_certificate() {
-        let callers = Callers::listed(&file("api", "tak_1"), None).unwrap();
+        let callers = Callers::listed(&file("api", "tak_1"), CallerLimits::NONE).unwrap();
         let api = Some("api".to_owned());
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         assert_eq!(who(&callers, "Bearer tak_1", &[]), api);
@@ -221,7 +262,7 @@ mod tests {
 
     #[test]
     fn callers_are_replaced_whole_or_not_at_all() {
-        let callers = Callers::listed(&file("old", "tak_1"), None).unwrap();
+        let callers = Callers::listed(&file("old", "tak_1"), CallerLimits::NONE).unwrap();
         assert!(callers.replace(&file("", "tak_2")).is_err());
         assert!(who(&callers, "Bearer tak_1", &[]).is_some());
         callers.replace(&file("new", "tak_2")).unwrap();

@@ -155,6 +155,20 @@ pub fn of_rpc(path: &str) -> Option<Access> {
     RPCS.iter().find(|(known, _)| *known == path).map(|(_, access)| *access)
 }
 
+/// The RPCs whose answer is a stream that may last for ever.
+const STREAMS: [&str; 4] = [
+    "/token_authority.v1.SessionService/WatchRevocations",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// Returns whether an RPC's answer is a stream that may last for ever.
+#[must_use]
+pub fn is_stream(path: &str) -> bool {
+    STREAMS.contains(&path)
+}
+
 /// An HTTP route. Only the routes below exist.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
@@ -271,6 +285,21 @@ mod tests {
         assert_eq!(entries, described);
         assert_eq!(entries.len(), RPCS.len(), "an RPC is listed twice");
         assert_eq!(of_rpc("/token_authority.v1.TokenAuthorityService/Unheard"), None);
+    }
+
+    #[test]
+    fn every_streaming_rpc_is_known_as_one() {
+        let files = [proto::DESCRIPTOR, tonic_health::pb::FILE_DESCRIPTOR_SET]
+            .map(|descriptor| FileDescriptorSet::decode(descriptor).unwrap().file)
+            .concat();
+        for file in files {
+            for service in &file.service {
+                for rpc in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), rpc.name());
+                    assert_eq!(is_stream(&path), rpc.server_streaming(), "{path}");
+                }
+            }
+        }
     }
 
     #[test]

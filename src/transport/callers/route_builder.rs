@@ -85,10 +85,11 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::transport::callers::Callers;
     use crate::transport::callers::roles;
+    use crate::transport::callers::{CallerLimits, Callers};
     use crate::transport::limits::LimitSettings;
     use crate::transport::limits::client_address::TrustedProxies;
+    use crate::transport::limits::memory::Memory;
     use crate::transport::limits::rate::Rate;
     use crate::transport::serve::peer::Peer;
 
@@ -100,9 +101,13 @@ mod tests {
             request_timeout: Duration::from_secs(10),
             concurrent_requests: 10,
             concurrent_streams: 10,
+            connections: 10,
+            connections_per_client: 10,
+            max_connection_age: None,
+            memory: Memory::new(None),
             idle_timeout: Duration::from_secs(10),
         };
-        let gate = Arc::new(AuthGate::new(Arc::new(Callers::anyone(None)), limits));
+        let gate = Arc::new(AuthGate::new(Arc::new(Callers::anyone(CallerLimits::NONE)), limits));
         let cors = CorsLayer::new().allow_origin(HeaderValue::from_static("https://app.example"));
         RouteBuilder::new(gate, cors)
             .route(&roles::REVOKE, |body: Bytes| async move { body.len().to_string() }, ())

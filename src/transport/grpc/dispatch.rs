@@ -24,12 +24,14 @@ type Tokens = TokenAuthorityServiceServer<TokenAuthority>;
 #[derive(Debug, Clone)]
 pub struct Rpcs {
     tokens: Tokens,
+    /// The same service with larger messages, for `ValidateTokens` alone.
+    batches: Tokens,
     others: Routes,
 }
 
 impl Rpcs {
-    pub(super) fn new(tokens: Tokens, others: Routes) -> Self {
-        Self { tokens, others: others.prepare() }
+    pub(super) fn new(tokens: Tokens, batches: Tokens, others: Routes) -> Self {
+        Self { tokens, batches, others: others.prepare() }
     }
 }
 
@@ -48,14 +50,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if service_of(request.uri().path()) == Tokens::NAME {
-            self.tokens.call(request)
-        } else {
-            Box::pin(self.others.call(request))
+        match service_and_method(request.uri().path()) {
+            (Tokens::NAME, "ValidateTokens") => self.batches.call(request),
+            (Tokens::NAME, _) => self.tokens.call(request),
+            _ => Box::pin(self.others.call(request)),
         }
     }
 }
 
-fn service_of(path: &str) -> &str {
-    path.strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(service, _)| service)
+fn service_and_method(path: &str) -> (&str, &str) {
+    path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default()
 }

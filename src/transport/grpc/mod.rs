@@ -9,10 +9,11 @@ mod watch;
 
 use std::sync::Arc;
 
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-use super::limits::{MESSAGE_BYTES, OPEN_MESSAGE_BYTES};
+use super::limits::{BATCH_BYTES, MESSAGE_BYTES};
 use super::proto;
 use super::proto::v1::rollout_service_server::RolloutServiceServer;
 use super::proto::v1::session_service_server::SessionServiceServer;
@@ -23,8 +24,8 @@ pub(in crate::transport) use convert::claims;
 pub use dispatch::Rpcs;
 pub use rollout::Rollouts;
 pub use sessions::Sessions;
-pub(in crate::transport) use tokens::SHADOW;
 pub use tokens::TokenAuthority;
+pub(in crate::transport) use tokens::{MAX_TOKENS, SHADOW, too_many_tokens};
 
 /// The service names that health checks may ask for, beside the empty name for the whole process.
 pub const SERVICES: [&str; 3] = [
@@ -53,18 +54,26 @@ pub fn routes<H: Health>(
     };
     let tokens = TokenAuthority::new(Arc::clone(authority));
     let sessions = Sessions::new(Arc::clone(authority));
-    let tokens = TokenAuthorityServiceServer::new(tokens).max_decoding_message_size(MESSAGE_BYTES);
-    let sessions = SessionServiceServer::new(sessions).max_decoding_message_size(MESSAGE_BYTES);
-    let rollouts = RolloutServiceServer::new(Rollouts::new(Arc::clone(rollout)));
-    let routes = Routes::new(sessions)
-        .add_service(rollouts.max_decoding_message_size(MESSAGE_BYTES))
-        .add_service(health.max_decoding_message_size(OPEN_MESSAGE_BYTES));
+    let tokens = TokenAuthorityServiceServer::new(tokens)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MESSAGE_BYTES);
+    let batches = tokens.clone().max_decoding_message_size(BATCH_BYTES);
+    let sessions = SessionServiceServer::new(sessions)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MESSAGE_BYTES);
+    let rollouts = RolloutServiceServer::new(Rollouts::new(Arc::clone(rollout)))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MESSAGE_BYTES);
+    let health = health
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MESSAGE_BYTES);
+    let routes = Routes::new(sessions).add_service(rollouts).add_service(health);
     if !reflection {
-        return Ok(Rpcs::new(tokens, routes));
+        return Ok(Rpcs::new(tokens, batches, routes));
     }
     let (v1, v1alpha) = (describe().build_v1()?, describe().build_v1alpha()?);
     let routes = routes
-        .add_service(v1.max_decoding_message_size(OPEN_MESSAGE_BYTES))
-        .add_service(v1alpha.max_decoding_message_size(OPEN_MESSAGE_BYTES));
-    Ok(Rpcs::new(tokens, routes))
+        .add_service(v1.max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES));
+    Ok(Rpcs::new(tokens, batches, routes))
 }

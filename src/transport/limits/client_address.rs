@@ -28,7 +28,9 @@ impl TrustedProxies {
         texts.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
-    fn has(&self, address: IpAddr) -> bool {
+    /// Returns whether the address is a trusted proxy's.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 

@@ -113,7 +113,7 @@ fn limited(until: &NotUntil<<DefaultClock as Clock>::Instant>) -> Denied {
 }
 
 /// Returns the network that an address is counted under. An IPv6 customer can call from a whole /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(in crate::transport) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -122,6 +122,13 @@ fn network(address: IpAddr) -> IpAddr {
         }
     }
 }
+
+/// How many refused calls of one client address are answered with their reason: 20 per second, and 200 at
+/// once. More are answered with `RATE_LIMITED`.
+pub const REFUSALS: Rate = Rate {
+    per_second: NonZeroU32::MIN.saturating_add(19),
+    burst: NonZeroU32::MIN.saturating_add(199),
+};
 
 /// How often quiet addresses are removed. Each address takes about 50 bytes until then.
 pub const SWEEP: Duration = Duration::from_secs(10);

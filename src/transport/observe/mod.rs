@@ -5,17 +5,19 @@
 //! that caused it. Only the method, path, caller's name and outcome are recorded: no header, no body,
 //! no query.
 
+pub mod refusal_log;
 pub mod span;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Code;
 use tower::{Layer, Service};
@@ -23,6 +25,8 @@ use tracing::{Instrument as _, Span};
 
 use super::callers::Caller;
 use super::callers::roles::{self, Route};
+use super::serve::peer::Peer;
+use refusal_log::RefusalLog;
 use span::Spans;
 
 /// The kind of a request.
@@ -51,6 +55,8 @@ pub struct RequestObservers {
     pub spans: Spans,
     /// Receives events, for metrics.
     pub meter: Arc<dyn RequestEvents>,
+    /// Samples the log lines of refusals.
+    pub refusals: RefusalLog,
 }
 
 /// Observes every request of a service.
@@ -105,6 +111,8 @@ struct Record {
     begun: Instant,
     /// The caller, if the gate has identified it.
     caller: Option<Caller>,
+    /// The address at the other end of the connection. `None`: the request was made in this process.
+    client: Option<IpAddr>,
 }
 
 impl Record {
@@ -116,13 +124,16 @@ impl Record {
             Kind::Http => Cow::Owned(format!("{} {path}", method_of(request))),
         };
         let observers = Arc::clone(observers);
-        Self { kind, observers, span, name, begun: Instant::now(), caller: None }
+        let client = request.extensions().get::<Peer>().map(Peer::address);
+        Self { kind, observers, span, name, begun: Instant::now(), caller: None, client }
     }
 
     fn follow<R>(mut self, response: Response<R>) -> Response<Observed<R>> {
         self.caller = response.extensions().get::<Caller>().cloned();
         let outcome = match self.kind {
             Kind::Http => Some(i32::from(response.status().as_u16())),
+            // A request that is not gRPC has no `grpc-status`.
+            Kind::Grpc if response.status() != StatusCode::OK => Some(Code::Unimplemented as i32),
             // An RPC that failed before it sent a message has its status in the headers.
             Kind::Grpc => grpc_status(response.headers()),
         };
@@ -141,6 +152,8 @@ impl Record {
         let _entered = self.span.enter();
         let caller = self.caller.as_ref().map(Caller::name);
         self.span.record("caller", caller);
+        let logged =
+            !self.is_refusal(outcome) || self.observers.refusals.admits(self.client, outcome);
         match self.kind {
             Kind::Grpc => {
                 self.span.record("rpc.grpc.status_code", outcome);
@@ -151,7 +164,7 @@ impl Record {
                 if self.name.starts_with("grpc.") {
                     // Health checks and reflection are frequent and say little.
                     tracing::debug!(rpc = &*self.name, ?code, micros, caller, "rpc");
-                } else {
+                } else if logged {
                     tracing::info!(rpc = &*self.name, ?code, micros, caller, "rpc");
                 }
             }
@@ -160,8 +173,22 @@ impl Record {
                 if outcome >= 500 {
                     self.span.record("otel.status_code", "ERROR");
                 }
-                tracing::info!(request = &*self.name, status = outcome, micros, caller, "http");
+                if logged {
+                    tracing::info!(request = &*self.name, status = outcome, micros, caller, "http");
+                }
             }
+        }
+    }
+
+    /// Returns whether the request was refused, so that its client could repeat it at no cost.
+    fn is_refusal(&self, outcome: i32) -> bool {
+        match self.kind {
+            Kind::Http => (400..500).contains(&outcome),
+            Kind::Grpc => match Code::from_i32(outcome) {
+                Code::PermissionDenied | Code::ResourceExhausted => true,
+                Code::Unauthenticated | Code::Unimplemented => self.caller.is_none(),
+                _ => false,
+            },
         }
     }
 }

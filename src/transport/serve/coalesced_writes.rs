@@ -9,16 +9,26 @@
 //! Vectored writes are not offered. With them, HTTP/2 would pass on each answer of more than 256 bytes
 //! (every answer with a token) by itself and flush it before the next, so that at most two would be
 //! sent together.
+//!
+//! A connection that does not take its answers is not read from, and it is closed after
+//! [`STALL_TIMEOUT`]. Otherwise a client could make the service hold any number of answers.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
-/// The number of bytes that are sent without waiting for a flush.
+/// The number of bytes that are sent without waiting for a flush. A connection with so many unsent
+/// bytes is not read from.
 const MAX_GATHERED_BYTES: usize = 64 * 1024;
+
+/// How long a peer may take no byte while there are unsent ones. Shorter, and a phone in a tunnel loses
+/// its answer; longer, and a client that reads nothing holds memory for longer.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that keeps written bytes until it is flushed.
 #[derive(Debug)]
@@ -27,24 +37,37 @@ pub(super) struct CoalescedWrites<T> {
     gathered: BytesMut,
     /// Whether the current flush has yielded to the other tasks.
     deferred: bool,
+    /// When the peer must have taken a byte.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> CoalescedWrites<T> {
     pub(super) fn new(inner: T) -> Self {
-        Self { inner, gathered: BytesMut::new(), deferred: false }
+        Self { inner, gathered: BytesMut::new(), deferred: false, stalled: None }
     }
 }
 
 impl<T: AsyncWrite + Unpin> CoalescedWrites<T> {
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.gathered.is_empty() {
-            let sent = ready!(Pin::new(&mut self.inner).poll_write(context, &self.gathered))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            match Pin::new(&mut self.inner).poll_write(context, &self.gathered)? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(sent) => {
+                    self.gathered.advance(sent);
+                    self.stalled = None;
+                }
+                Poll::Pending => return self.poll_stalled(context),
             }
-            self.gathered.advance(sent);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Fails if the peer has taken no byte for too long.
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stalled =
+            self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIMEOUT)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Ready as soon as there is room for more bytes.
@@ -57,12 +80,13 @@ impl<T: AsyncWrite + Unpin> CoalescedWrites<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for CoalescedWrites<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for CoalescedWrites<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        ready!(self.poll_room(context))?;
         Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
@@ -216,6 +240,32 @@ mod tests {
         assert_eq!(gather.written().1, 2 * MAX_GATHERED_BYTES);
         gather.shutdown().await.unwrap();
         assert_eq!(gather.written().1, 5 * MAX_GATHERED_BYTES / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_not_read_from_and_then_closed() {
+        let (mut client, ours) = tokio::io::duplex(1024);
+        let mut gather = CoalescedWrites::new(ours);
+        client.write_all(b"one more request").await.unwrap();
+        gather.write_all(&vec![0; MAX_GATHERED_BYTES]).await.unwrap();
+        let before = tokio::time::Instant::now();
+        let ended = gather.read(&mut [0; 64]).await.unwrap_err();
+        assert_eq!((ended.kind(), before.elapsed()), (io::ErrorKind::TimedOut, STALL_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_that_takes_some_bytes_in_time_is_kept() {
+        let (mut client, ours) = tokio::io::duplex(1024);
+        let mut gather = CoalescedWrites::new(ours);
+        let writing = tokio::spawn(async move {
+            gather.write_all(&vec![0; MAX_GATHERED_BYTES]).await.unwrap();
+            gather.shutdown().await.unwrap();
+        });
+        for _ in 0..MAX_GATHERED_BYTES / 1024 {
+            tokio::time::sleep(STALL_TIMEOUT / 2).await;
+            client.read_exact(&mut [0; 1024]).await.unwrap();
+        }
+        writing.await.unwrap();
     }
 
     #[tokio::test]

@@ -1,10 +1,18 @@
 //! Accepts connections, with TLS or without, and serves them until they end.
 //!
+//! * [`connection_table`]: the open connections of all ports, and their limits
+//! * [`connection`]: one of them
+//! * [`open_stream`]: one open request, and what the service holds for it
 //! * [`tls`]: the configuration of handshakes
 //! * [`peer`]: the other end of a connection
 
 mod coalesced_writes;
+pub mod connection;
+pub mod connection_table;
 mod first_byte_timeout;
+mod flood_guard;
+mod lifetime;
+pub mod open_stream;
 pub mod peer;
 pub mod tls;
 
@@ -16,12 +24,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::Either;
+use h2::Reason;
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +41,12 @@ use tower::Service;
 
 use super::limits::{HEAD_BYTES, LimitSettings};
 use coalesced_writes::CoalescedWrites;
+use connection::MAX_STRANGER_STREAMS;
+use connection_table::{ConnectionTable, Entry};
 use first_byte_timeout::FirstByteTimeout;
+use flood_guard::FloodGuard;
+use lifetime::Lifetime;
+use open_stream::{Answer, OpenStream, RequestBody};
 use peer::Peer;
 use tls::{Protocols, Tls};
 
@@ -49,7 +65,7 @@ const NO_ROOM: Duration = Duration::from_millis(100);
 /// A service that answers a port's requests and is always ready.
 pub trait Answers:
     Service<
-        Request<Incoming>,
+        Request<RequestBody>,
         Response = Response<Self::Body>,
         Error = Infallible,
         Future: Send + 'static,
@@ -59,15 +75,18 @@ pub trait Answers:
     + 'static
 {
     /// The body of an answer.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
 }
 
 impl<S, B> Answers for S
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     type Body = B;
 }
@@ -78,15 +97,28 @@ pub struct Port {
     tls: Option<Arc<Tls>>,
     protocols: Protocols,
     builder: Builder<TokioExecutor>,
+    table: Arc<ConnectionTable>,
+    /// How long a connection takes new requests. `None`: for ever.
+    max_age: Option<Duration>,
+    request_timeout: Duration,
 }
 
 impl Port {
     /// Serves those protocols, encrypted if `tls` is given.
     #[must_use]
-    pub fn new(protocols: Protocols, tls: Option<Arc<Tls>>, limits: &LimitSettings) -> Self {
+    pub fn new(
+        protocols: Protocols,
+        tls: Option<Arc<Tls>>,
+        table: Arc<ConnectionTable>,
+        limits: &LimitSettings,
+    ) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
+        let mut concurrent_streams = limits.concurrent_streams;
         if protocols == Protocols::Http2 {
             builder = builder.http2_only();
+        } else {
+            // Browsers have no caller. They wait for a stream instead of being refused one.
+            concurrent_streams = concurrent_streams.min(MAX_STRANGER_STREAMS);
         }
         builder
             .http1()
@@ -98,8 +130,16 @@ impl Port {
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_ANSWER)
             .max_header_list_size(HEAD_BYTES)
-            .max_concurrent_streams(limits.concurrent_streams);
-        Self { tls, protocols, builder }
+            .max_concurrent_streams(concurrent_streams);
+        let request_timeout = limits.request_timeout;
+        Self { tls, protocols, builder, table, max_age: None, request_timeout }
+    }
+
+    /// Retires connections of that age, so that clients spread over all replicas again.
+    #[must_use]
+    pub const fn with_max_age(mut self, max_age: Option<Duration>) -> Self {
+        self.max_age = max_age;
+        self
     }
 
     /// Serves until `stop`, then lets each connection finish its requests.
@@ -111,11 +151,13 @@ impl Port {
     ) {
         let port = Arc::new(self);
         let connections = TaskTracker::new();
-        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        while let Some(accepted) = stop.run_until_cancelled(port.accept(&listener)).await {
             match accepted {
                 Ok((stream, address)) => {
+                    // Dropping the stream refuses the connection.
+                    let Some(entry) = port.table.enter(address) else { continue };
                     let (port, service, stop) = (Arc::clone(&port), service.clone(), stop.clone());
-                    connections.spawn(port.connect(stream, address, service, stop));
+                    connections.spawn(port.connect(stream, address, entry, service, stop));
                 }
                 Err(error) if left_at_once(&error) => {}
                 // Most likely, the process is out of descriptors.
@@ -130,57 +172,79 @@ impl Port {
         connections.wait().await;
     }
 
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        self.table.room().await;
+        listener.accept().await
+    }
+
     async fn connect<S: Answers>(
         self: Arc<Self>,
         stream: TcpStream,
         address: SocketAddr,
+        entry: Entry,
         service: S,
         stop: CancellationToken,
     ) {
+        let connection = &entry.0;
         // Answers are small. Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            return self.speak(stream, Peer::new(address), service, stop).await;
+            let lifetime = Lifetime::new(connection, self.max_age, self.request_timeout, stop);
+            return self.speak(stream, Peer::new(address), lifetime, service).await;
         };
         let handshake = tls.acceptor(self.protocols).accept(stream);
+        let handshake = tokio::time::timeout(HANDSHAKE, handshake);
         // Anybody can send a broken handshake. It is not worth a log line.
-        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else {
+        let Some(Ok(Ok(stream))) = connection.closing().run_until_cancelled(handshake).await else {
             tracing::debug!("a TLS handshake failed");
             return;
         };
-        let certificates = stream.get_ref().1.peer_certificates();
-        let peer = Peer::over_tls(address, certificates.and_then(<[_]>::first));
-        self.speak(stream, peer, service, stop).await;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain: Vec<_> = chain.iter().cloned().map(CertificateDer::into_owned).collect();
+        let peer = Peer::over_tls(address, chain.first());
+        let lifetime = Lifetime::new(connection, self.max_age, self.request_timeout, stop);
+        let speaking = self.speak(stream, peer.clone(), lifetime, service);
+        if chain.is_empty() {
+            return speaking.await;
+        }
+        tokio::pin!(speaking);
+        tokio::select! {
+            () = &mut speaking => return,
+            () = tls.distrusted(&chain) => peer.distrust(),
+        }
+        speaking.await;
     }
 
-    async fn speak<T, S>(&self, stream: T, peer: Peer, service: S, stop: CancellationToken)
+    async fn speak<T, S>(&self, stream: T, peer: Peer, lifetime: Lifetime, service: S)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Answers,
     {
         let names_host = self.protocols == Protocols::Http2AndHttp1;
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let connection = Arc::clone(lifetime.connection());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let Some(stream) = OpenStream::begin(&connection) else {
+                // The client may send the request again, and the service keeps nothing of it.
+                let refused = Err(h2::Error::from(Reason::REFUSED_STREAM));
+                return Either::Left(std::future::ready(refused));
+            };
+            let body_stream = Arc::clone(&stream);
+            let mut request = request.map(|body| RequestBody::new(body, body_stream));
             if names_host {
                 name_host(&mut request);
             }
-            request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(peer.with(Arc::clone(&stream)));
             // The service is always ready: it refuses one request too many instead of waiting.
-            service.clone().call(request)
+            let answering = service.clone().call(request);
+            Either::Right(async move {
+                let Ok(answer) = answering.await;
+                Ok(answer.map(|body| Answer::new(body, stream)))
+            })
         });
-        let stream =
-            TokioIo::new(CoalescedWrites::new(FirstByteTimeout::within(HANDSHAKE, stream)));
-        let connection = self.builder.serve_connection(stream, service);
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(error, "a connection ended");
-        }
+        let stream = CoalescedWrites::new(FirstByteTimeout::within(HANDSHAKE, stream));
+        let stream = TokioIo::new(FloodGuard::new(stream));
+        let served = self.builder.serve_connection(stream, service);
+        lifetime.run(served).await;
     }
 }
 
@@ -191,7 +255,7 @@ fn left_at_once(error: &io::Error) -> bool {
 
 /// Copies HTTP/2's `:authority` into `Host` (RFC 9113 section 8.3.1). The origin check and others then
 /// read the host in one place for both versions of HTTP.
-fn name_host(request: &mut Request<Incoming>) {
+fn name_host<B>(request: &mut Request<B>) {
     if request.headers().contains_key(header::HOST) {
         return;
     }

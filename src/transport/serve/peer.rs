@@ -4,26 +4,34 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
+use tokio_util::sync::CancellationToken;
 use webpki::EndEntityCert;
 
+use super::open_stream::OpenStream;
 use crate::transport::callers::certificate_name::CertificateName;
 
-/// The other end of a connection. Each of its requests carries it as an extension.
+/// The other end of a connection. Each of its requests carries it as an extension, together with what
+/// the service holds for the request.
 #[derive(Debug, Clone)]
-pub struct Peer(Arc<End>);
+pub struct Peer {
+    end: Arc<End>,
+    stream: Option<Arc<OpenStream>>,
+}
 
 #[derive(Debug)]
 struct End {
     address: IpAddr,
     encrypted: bool,
     sans: Vec<CertificateName>,
+    /// Cancelled when the certificate is no longer trusted, because the roots were replaced.
+    distrusted: CancellationToken,
 }
 
 impl Peer {
     /// The peer of a connection in plain text.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self(Arc::new(End { address: address.ip(), encrypted: false, sans: Vec::new() }))
+        Self::of(address, false, Vec::new())
     }
 
     /// The peer of a TLS connection, with its client certificate if it presented one. The handshake
@@ -31,25 +39,54 @@ impl Peer {
     #[must_use]
     pub fn over_tls(address: SocketAddr, certificate: Option<&CertificateDer<'_>>) -> Self {
         let sans = certificate.map_or_else(Vec::new, sans);
-        Self(Arc::new(End { address: address.ip(), encrypted: true, sans }))
+        Self::of(address, true, sans)
+    }
+
+    fn of(address: SocketAddr, encrypted: bool, sans: Vec<CertificateName>) -> Self {
+        let distrusted = CancellationToken::new();
+        let end = End { address: address.ip(), encrypted, sans, distrusted };
+        Self { end: Arc::new(end), stream: None }
+    }
+
+    /// Returns the peer with one of its requests.
+    pub(super) fn with(&self, stream: Arc<OpenStream>) -> Self {
+        Self { end: Arc::clone(&self.end), stream: Some(stream) }
+    }
+
+    /// Returns what the service holds for this request. `None` in tests without a connection.
+    #[must_use]
+    pub fn stream(&self) -> Option<&Arc<OpenStream>> {
+        self.stream.as_ref()
+    }
+
+    /// The certificate is no longer trusted.
+    pub(super) fn distrust(&self) {
+        self.end.distrusted.cancel();
+    }
+
+    /// Returns when the certificate is no longer trusted.
+    #[must_use]
+    pub fn distrusted(&self) -> &CancellationToken {
+        &self.end.distrusted
     }
 
     /// Returns whether the connection uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        self.0.encrypted
+        self.end.encrypted
     }
 
     /// Returns the peer's address.
     #[must_use]
     pub fn address(&self) -> IpAddr {
-        self.0.address
+        self.end.address
     }
 
-    /// Returns the DNS names and URIs of its certificate.
+    /// Returns the DNS names and URIs of its certificate. There are none once the certificate is no longer
+    /// trusted.
     #[must_use]
     pub fn sans(&self) -> &[CertificateName] {
-        &self.0.sans
+        if self.end.distrusted.is_cancelled() { &[] } else { &self.end.sans }
     }
 }
 
@@ -78,5 +115,7 @@ mod tests {
         assert_eq!(peer.sans(), expected);
         let garbage = CertificateDer::from(vec![1, 2, 3]);
         assert!(Peer::over_tls(([127, 0, 0, 1], 7).into(), Some(&garbage)).sans().is_empty());
+        peer.distrust();
+        assert!(peer.sans().is_empty());
     }
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::parse_x509_certificate;
 
@@ -42,12 +43,16 @@ pub enum Protocols {
 pub struct Tls {
     files: TlsFiles,
     current: ArcSwap<Loaded>,
+    /// Changes with every reload.
+    reloads: watch::Sender<()>,
 }
 
 #[derive(Debug)]
 struct Loaded {
     http2: Arc<ServerConfig>,
     both: Arc<ServerConfig>,
+    /// Verifies clients' certificates.
+    clients: Arc<dyn ClientCertVerifier>,
     /// The time from which all certificates of the chain are valid, and when the first one expires.
     validity: (Timestamp, Timestamp),
 }
@@ -59,7 +64,7 @@ impl Tls {
     /// Returns a message with the path if a file cannot be used.
     pub fn load(files: TlsFiles) -> Result<Self, String> {
         let current = ArcSwap::from_pointee(Loaded::new(&files)?);
-        Ok(Self { files, current })
+        Ok(Self { files, current, reloads: watch::Sender::new(()) })
     }
 
     /// Loads the files again, for new connections.
@@ -68,6 +73,7 @@ impl Tls {
     /// Returns a message with the path if a file cannot be used. Then nothing changes.
     pub fn reload(&self) -> Result<(), String> {
         self.current.store(Arc::new(Loaded::new(&self.files)?));
+        self.reloads.send_replace(());
         Ok(())
     }
 
@@ -93,6 +99,23 @@ impl Tls {
             .map(PathBuf::as_path)
     }
 
+    /// Waits until a client's certificate is no longer trusted, because the roots were replaced or it
+    /// has expired by the time of a reload.
+    pub(super) async fn distrusted(&self, chain: &[CertificateDer<'_>]) {
+        let mut reloads = self.reloads.subscribe();
+        while self.trusts(chain) {
+            if reloads.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    fn trusts(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some((own, intermediates)) = chain.split_first() else { return true };
+        let clients = Arc::clone(&self.current.load().clients);
+        clients.verify_client_cert(own, intermediates, UnixTime::now()).is_ok()
+    }
+
     /// Returns an acceptor with the current configuration.
     pub(super) fn acceptor(&self, protocols: Protocols) -> TlsAcceptor {
         let loaded = self.current.load();
@@ -111,16 +134,17 @@ impl Loaded {
         let key = PrivateKeyDer::from_pem_file(&files.key)
             .map_err(|error| format!("{}: {error}", files.key.display()))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let clients = verifier(files, Arc::clone(&provider))?;
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
-            .with_client_cert_verifier(verifier(files, provider)?)
+            .with_client_cert_verifier(Arc::clone(&clients))
             .with_single_cert(chain, key)
             .map_err(|error| format!("{}: {error}", files.certificate.display()))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         let http2 = Arc::new(config.clone());
         config.alpn_protocols.push(b"http/1.1".to_vec());
-        Ok(Self { http2, both: Arc::new(config), validity })
+        Ok(Self { http2, both: Arc::new(config), clients, validity })
     }
 }
 

@@ -1,0 +1,143 @@
+//! A client that speaks HTTP/2 frame by frame, and does what no library does.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a write may take before the service is taken to read no more.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// A frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// A header field that enters no table (RFC 7541 section 6.2.2).
+fn literal(name: &str, value: &str) -> Vec<u8> {
+    let mut bytes = vec![0];
+    for text in [name, value] {
+        bytes.push(u8::try_from(text.len()).unwrap());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+/// A request without a body that ends its side.
+pub(crate) fn request(stream: u32, method: &str, path: &str) -> Vec<u8> {
+    head(stream, method, path, END_HEADERS | END_STREAM, &[])
+}
+
+/// A caller's request whose body is still to come.
+pub(crate) fn unfinished(stream: u32, path: &str, key: &str) -> Vec<u8> {
+    head(stream, "POST", path, END_HEADERS, &literal("authorization", &format!("Bearer {key}")))
+}
+
+fn head(stream: u32, method: &str, path: &str, flags: u8, more: &[u8]) -> Vec<u8> {
+    let fields = [
+        literal(":method", method),
+        literal(":scheme", "http"),
+        literal(":path", path),
+        literal(":authority", "localhost"),
+        literal("content-type", "application/grpc"),
+        literal("te", "trailers"),
+    ];
+    frame(HEADERS, flags, stream, &[&fields.concat(), more].concat())
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    /// What has been read.
+    read: Vec<u8>,
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// GOAWAY with that code came before.
+    Goaway(u32),
+    /// It was closed without a word.
+    Closed,
+}
+
+impl Connection {
+    /// Connects. `window`: how much of each answer may be sent.
+    pub(crate) async fn open(address: SocketAddr, window: u32) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(address).await?;
+        let mut settings = vec![0, 4];
+        settings.extend(window.to_be_bytes());
+        let hello = [PREFACE, &frame(SETTINGS, 0, 0, &settings)].concat();
+        stream.write_all(&hello).await?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
+    /// Sends bytes. Returns `false` if the service takes no more.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
+        let sending = tokio::time::timeout(PATIENCE, self.stream.write_all(bytes));
+        matches!(sending.await, Ok(Ok(())))
+    }
+
+    /// Reads what has come. Returns whether the connection is still open.
+    pub(crate) async fn drain(&mut self) -> bool {
+        let mut space = vec![0; 1 << 16];
+        loop {
+            let soon = Duration::from_millis(1);
+            match tokio::time::timeout(soon, self.stream.read(&mut space)).await {
+                Ok(Ok(read @ 1..)) => self.read.extend_from_slice(&space[..read]),
+                Ok(_) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Returns whether GOAWAY has come.
+    pub(crate) async fn has_goaway(&mut self) -> bool {
+        !self.drain().await || self.goaway().is_some()
+    }
+
+    /// Returns the code of GOAWAY, if it has come.
+    fn goaway(&self) -> Option<u32> {
+        let mut rest = &self.read[..];
+        let mut code = None;
+        while let [a, b, c, kind, _, _, _, _, _, payload @ ..] = rest {
+            let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
+            let Some((payload, after)) = payload.split_at_checked(length) else { break };
+            if *kind == GOAWAY {
+                code = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+            }
+            rest = after;
+        }
+        code
+    }
+
+    /// Reads to the connection's end.
+    ///
+    /// # Panics
+    /// Where it does not end in time.
+    pub(crate) async fn ended(mut self, within: Duration) -> End {
+        let deadline = Instant::now() + within;
+        while self.drain().await {
+            assert!(Instant::now() < deadline, "the connection goes on");
+        }
+        self.goaway().map_or(End::Closed, End::Goaway)
+    }
+}

@@ -1,0 +1,15 @@
+//! Attacks on the running service, each bounded and on loopback, with an honest client beside it.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by a panic")]
+
+mod age;
+mod batches;
+mod bodies;
+mod connections;
+mod floods;
+mod frames;
+mod media;
+mod probes;
+mod refusals;
+mod removed;
+mod streams;
+mod target;

@@ -1,0 +1,173 @@
+//! The service under attack, and an honest client beside the attacker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use token_authority::transport::proto::v1::session_service_client::SessionServiceClient;
+use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
+use token_authority::transport::proto::v1::{IssueTokensRequest, ValidateTokenRequest};
+use tokio::task::JoinHandle;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use test_support::replica::{Replica as Service, Setup};
+
+/// How long an honest client waits.
+const HONEST: Duration = Duration::from_secs(15);
+
+/// A service with one caller.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) service: Service,
+    pub(crate) setup: Setup,
+    pub(crate) key: String,
+}
+
+/// Adds the key to each call.
+#[derive(Debug, Clone)]
+pub(crate) struct Key(MetadataValue<Ascii>);
+
+impl Interceptor for Key {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+pub(crate) type Tokens = TokenAuthorityServiceClient<InterceptedService<Channel, Key>>;
+pub(crate) type Sessions = SessionServiceClient<InterceptedService<Channel, Key>>;
+
+impl Target {
+    /// Starts the service with these settings.
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_from(Setup::new(), settings).await
+    }
+
+    pub(crate) async fn start_from(setup: Setup, settings: &[(&str, &str)]) -> Self {
+        let setup = settings.iter().fold(setup, |setup, (name, value)| setup.set(name, value));
+        let setup = setup.set("CALLERS_FILE", "callers.json");
+        let key = add(&setup, "honest", &["issuer", "adapter", "verifier", "admin"]);
+        let service = setup.start().await;
+        service.ready().await;
+        Self { service, setup, key }
+    }
+
+    pub(crate) async fn connect(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.service.grpc())).unwrap();
+        endpoint.connect_timeout(HONEST).timeout(HONEST).connect().await.unwrap()
+    }
+
+    /// A client of its tokens, on a new connection.
+    pub(crate) async fn tokens(&self) -> Tokens {
+        TokenAuthorityServiceClient::with_interceptor(self.connect().await, key(&self.key))
+    }
+
+    /// A client of its sessions, on a new connection, with that key.
+    pub(crate) async fn sessions(&self, of: &str) -> Sessions {
+        SessionServiceClient::with_interceptor(self.connect().await, key(of))
+    }
+
+    /// The resident memory in MiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.service.pid()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() / 1024
+    }
+
+    /// The most memory that is resident while `attack` goes on, in MiB above what was before.
+    pub(crate) async fn growth<T>(&self, attack: impl Future<Output = T>) -> (u64, T) {
+        let before = self.resident();
+        let most = AtomicU32::new(0);
+        let watch = async {
+            loop {
+                let grown = self.resident().saturating_sub(before);
+                most.fetch_max(u32::try_from(grown).unwrap(), Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let done = tokio::select! {
+            done = attack => done,
+            () = watch => unreachable!("it goes on for ever"),
+        };
+        let grown = self.resident().saturating_sub(before);
+        (u64::from(most.into_inner()).max(grown), done)
+    }
+
+    /// An honest client that makes calls on kept and on new connections.
+    pub(crate) async fn honest(&self) -> Honest {
+        let mut kept = self.tokens().await;
+        let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
+        let issued = kept.issue_tokens(ask).await.unwrap().into_inner();
+        let validate = ValidateTokenRequest { token: issued.access_token, ..Default::default() };
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.service.grpc())).unwrap();
+        let endpoint = endpoint.connect_timeout(HONEST).timeout(HONEST);
+        let (http, key) = (self.service.http(), key(&self.key));
+        let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&calls));
+        let running = tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                let answer = kept.validate_token(validate.clone()).await;
+                let answer = answer.map_err(|error| format!("kept: {error}"))?;
+                assert!(answer.into_inner().active);
+                let new = endpoint.connect().await.map_err(|error| format!("new: {error:?}"))?;
+                let mut new = TokenAuthorityServiceClient::with_interceptor(new, key.clone());
+                let answer = new.validate_token(validate.clone()).await;
+                answer.map_err(|error| format!("new: {error}"))?;
+                let health =
+                    tokio::time::timeout(HONEST, http.try_send(http::Method::GET, "/healthz", &[]));
+                let health = health.await.map_err(|late| format!("healthz: {late}"))?;
+                let status = health.map_err(|error| format!("healthz: {error}"))?.status;
+                if status != 200 {
+                    return Err(format!("healthz: {status}"));
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
+        });
+        Honest { stop, calls, running }
+    }
+}
+
+/// Adds a caller. Its key.
+pub(crate) fn add(setup: &Setup, name: &str, roles: &[&str]) -> String {
+    let added = setup.run(&[&["callers", "add", name, "--role"], roles].concat());
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    String::from_utf8(added.stdout).unwrap().trim().to_owned()
+}
+
+pub(crate) fn key(key: &str) -> Key {
+    Key(format!("Bearer {key}").parse().unwrap())
+}
+
+/// A running honest client.
+#[derive(Debug)]
+pub(crate) struct Honest {
+    stop: Arc<AtomicBool>,
+    calls: Arc<AtomicU32>,
+    running: JoinHandle<Result<(), String>>,
+}
+
+impl Honest {
+    /// Ends it at once.
+    pub(crate) fn abort(self) {
+        self.running.abort();
+    }
+
+    /// Ends it after a few more calls, each of which must have been answered.
+    pub(crate) async fn end(self) {
+        let before = self.calls.load(Ordering::Relaxed);
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.calls.load(Ordering::Relaxed) < before + 3 && !self.running.is_finished() {
+            assert!(Instant::now() < deadline, "the honest client is not answered");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        assert_eq!(self.running.await.unwrap(), Ok(()));
+    }
+}
