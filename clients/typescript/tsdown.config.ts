@@ -4,8 +4,12 @@ export default defineConfig([
   {
     entry: {
       server: "src/server/index.ts",
+      "better-auth": "src/better-auth/index.ts",
+      "better-auth/client": "src/better-auth/client.ts",
     },
     platform: "node",
+    // Types that are inferred from Better Auth's are named, not copied.
+    deps: { neverBundle: ["better-call", "@better-fetch/fetch", "rou3"] },
     target: "node20",
     dts: true,
     fixedExtension: false,

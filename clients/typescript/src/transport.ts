@@ -69,7 +69,7 @@ const CHANNEL = {
   "grpc.keepalive_permit_without_calls": 1,
   // An authority that restarts is back within seconds.
   "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 3_000,
+  "grpc.max_reconnect_backoff_ms": 1_000,
   // Channels that are shared would outlive `close`.
   "grpc.use_local_subchannel_pool": 1,
 };

@@ -1,13 +1,16 @@
 /** The package as its users get it: the tarball in an empty project, with the guides' snippets. */
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Authority, until } from "./support/authority.ts";
+import { launch, run as runInPage } from "./support/browser.ts";
+import { startPostgres } from "./support/postgres.ts";
 import { type Snippet, snippetsOf } from "./support/snippets.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "..");
@@ -18,6 +21,16 @@ let project: string;
 let authority: Authority;
 const programs: ChildProcess[] = [];
 
+const snippets = ["log-users-in.md", "in-the-page.md", "protect-a-backend-node.md"].flatMap(
+  (page) => snippetsOf(join(GUIDES, page)),
+);
+
+function snippet(title: string): Snippet {
+  const found = snippets.find((one) => one.title === title);
+  if (!found) throw new Error(`there is no ${title}`);
+  return found;
+}
+
 beforeAll(async () => {
   project = mkdtempSync(join(tmpdir(), "token-authority-user-"));
   authority = await Authority.start();
@@ -25,11 +38,17 @@ beforeAll(async () => {
   const tarball = join(project, "token-authority-0.1.0.tgz");
   writeFileSync(join(project, "package.json"), '{"private": true, "type": "module"}');
   const { devDependencies } = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8"));
-  const users = ["express", "@types/express", "@types/node"];
-  const packages = users.map((name) => `${name}@${devDependencies[name]}`);
+  const packages = ["express", "@types/express"].map((name) => `${name}@${devDependencies[name]}`);
   const options = ["--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"];
   await run("npm", ["install", ...options, tarball, ...packages], { cwd: project });
-}, 240_000);
+  // The package needs them for its plugin alone, and the guides' programs do.
+  mkdirSync(join(project, "node_modules/@better-auth"));
+  const own = ["better-auth", "@better-auth/core", "pg", "@types/pg", "react", "@types/react"];
+  for (const name of [...own, "react-dom"]) {
+    symlinkSync(join(PACKAGE, "node_modules", name), join(project, "node_modules", name));
+  }
+  await compile();
+});
 
 afterAll(async () => {
   for (const program of programs) program.kill("SIGKILL");
@@ -54,81 +73,233 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Runs a program of the guides until the test ends. */
-async function serve(file: string, environment: Record<string, string>): Promise<string> {
-  const PORT = String(await freePort());
-  const { PATH = "" } = process.env;
-  const env = { PATH, PORT, ...environment };
-  const child = spawn(process.execPath, [file], { cwd: project, env, stdio: "inherit" });
+type Environment = Record<string, string>;
+
+/** Runs a program until the test ends, and waits until it serves. */
+async function serve(
+  command: string,
+  args: string[],
+  origin: string,
+  environment: Environment = {},
+) {
+  const env = { PATH: process.env["PATH"] ?? "", PORT: new URL(origin).port, ...environment };
+  const child = spawn(command, args, { cwd: project, env, stdio: "inherit" });
   programs.push(child);
-  const origin = `http://localhost:${PORT}`;
-  await until(`${file} serves`, async () => {
-    if (child.exitCode !== null) throw new Error(`${file} ended with ${child.exitCode}`);
+  await until(`${args[0]} serves`, async () => {
+    if (child.exitCode !== null) throw new Error(`${args[0]} ended with ${child.exitCode}`);
     return fetch(origin).then(
       () => true,
       () => false,
     );
   });
-  return origin;
 }
 
+const localhost = async () => `http://localhost:${await freePort()}`;
+const lines = ({ code }: Snippet) => code.trimEnd().split("\n").length;
 const verifying = () => ({
   JWT_SECRET: authority.secret,
   TOKEN_AUTHORITY_ADDRESS: authority.grpc,
 });
 
+/** Checks the snippets' types, and makes JavaScript of them below `compiled`. */
+async function compile(): Promise<void> {
+  const files = snippets.filter(({ title }) => /\.(ts|mjs)$/.test(title)).map(write);
+  const options = ["--strict", "--module", "nodenext", "--target", "es2023", "--lib", "es2023,dom"];
+  const paths = ["--rootDir", project, "--outDir", join(project, "compiled")];
+  const tolerant = ["--allowJs", "--skipLibCheck"];
+  const roots = ["--typeRoots", join(PACKAGE, "node_modules/@types"), "--types", "node"];
+  const args = [...options, ...paths, ...tolerant, ...roots, ...files];
+  const tsc = join(PACKAGE, "node_modules/.bin/tsc");
+  await run(tsc, args, { cwd: project }).catch((failure) => {
+    throw new Error(failure.stdout);
+  });
+}
+
+/** What a script prints. */
+async function print(script: string, environment: Environment = {}): Promise<string> {
+  const env = { PATH: process.env["PATH"] ?? "", ...environment };
+  const args = ["--input-type=module", "--eval", script];
+  return (await run(process.execPath, args, { cwd: project, env })).stdout.trim();
+}
+
 test("every entry loads, and says what it exports", async () => {
-  const script = `
-    const names = ["server", "browser"];
+  const printed = await print(`
+    const names = ["server", "browser", "better-auth", "better-auth/client"];
     const modules = await Promise.all(names.map((name) => import("token-authority/" + name)));
     console.log(JSON.stringify(modules.map((one) => Object.keys(one).sort())));
-  `;
-  const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], {
-    cwd: project,
-  });
-  expect(JSON.parse(stdout)).toEqual([
+  `);
+  expect(JSON.parse(printed)).toEqual([
     ["TokenError", "createVerifier"],
     ["SessionError", "createSession"],
+    ["tokenAuthority"],
+    ["tokenAuthorityClient"],
   ]);
 });
 
-describe("docs/guides/protect-a-backend-node.md", () => {
-  const snippets = snippetsOf(join(GUIDES, "protect-a-backend-node.md"));
-  const snippet = (title: string) => {
-    const found = snippets.find((one) => one.title === title);
-    if (!found) throw new Error(`there is no ${title}`);
-    return found;
+test("the guides' programs are short", () => {
+  expect(lines(snippet("auth-server.mjs"))).toBeLessThanOrEqual(12);
+  expect(lines(snippet("server.mjs"))).toBeLessThanOrEqual(8);
+  expect(lines(snippet("page.js"))).toBeLessThanOrEqual(8);
+});
+
+test("server.mjs: Express", async () => {
+  const origin = await localhost();
+  await serve(process.execPath, [write(snippet("server.mjs"))], origin, verifying());
+  const me = `${origin}/api/me`;
+  expect((await fetch(me)).status).toBe(401);
+  const issued = await authority.tokens.issueTokens({ userId: "alice" });
+  const headers = { authorization: `Bearer ${issued.accessToken}` };
+  const answer = await fetch(me, { headers });
+  expect(await answer.json()).toMatchObject({ userId: "alice", sessionId: issued.sessionId });
+  await authority.sessions.revokeSession({ sessionId: issued.sessionId });
+  await until("refused", async () => (await fetch(me, { headers })).status === 401);
+});
+
+test("app/api/me/route.ts: a route handler of Next.js", async () => {
+  const { accessToken } = await authority.tokens.issueTokens({ userId: "bob" });
+  const printed = await print(
+    `
+      import { GET } from "./compiled/app/api/me/route.js";
+      for (const token of [${JSON.stringify(accessToken)}, "x"]) {
+        const headers = { authorization: "Bearer " + token };
+        const answer = await GET(new Request("http://localhost/api/me", { headers }));
+        console.log(answer.status, await answer.text());
+      }
+      process.exit(0);
+    `,
+    verifying(),
+  );
+  const refused = '401 {"error":"invalid_token","reason":"malformed"}';
+  expect(printed.split("\n")).toEqual(['200 {"userId":"bob"}', refused]);
+});
+
+test("next.config.mjs: the service's routes are sent to it, and no others", async () => {
+  const configFile = pathToFileURL(write(snippet("next.config.mjs"))).href;
+  const { default: config } = await import(configFile);
+  const rules: { source: string; destination: string }[] = await config.rewrites();
+  const goesTo = (path: string) => {
+    for (const { source, destination } of rules) {
+      const [start = "", rest] = source.split("/:path*");
+      if (rest === undefined ? path === source : path === start || path.startsWith(`${start}/`)) {
+        return destination.replace("/:path*", path.slice(start.length));
+      }
+    }
+    return "next";
   };
+  const authority = "http://127.0.0.1:8080";
+  for (const path of ["refresh", "logout", "sessions", "sessions/x/revoke", "device/renewal"]) {
+    expect(goesTo(`/api/auth/${path}`)).toBe(`${authority}/api/auth/${path}`);
+  }
+  for (const path of ["sign-in/email", "refresh-token", "get-session"]) {
+    expect(goesTo(`/api/auth/${path}`)).toBe("next");
+  }
+});
 
-  test("all snippets are sound TypeScript", async () => {
-    const files = snippets.map(write);
-    const options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2023"];
-    const tolerant = ["--allowJs", "--skipLibCheck", "--types", "node"];
-    const tsc = join(PACKAGE, "node_modules/.bin/tsc");
-    await run(tsc, [...options, ...tolerant, ...files], { cwd: project });
+test("use-user-id.ts: on a server, nobody is known yet", async () => {
+  const printed = await print(`
+    import { createElement } from "react";
+    import { renderToString } from "react-dom/server";
+    import { useUserId } from "./compiled/use-user-id.js";
+    console.log(renderToString(createElement(() => String(useUserId()))));
+  `);
+  expect(printed).toBe("undefined");
+});
+
+describe("the whole product: nginx, Better Auth, Express, the service, and a page", () => {
+  let postgres: Awaited<ReturnType<typeof startPostgres>>;
+  let origin: string;
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    origin = await localhost();
+    const [authServer, backend] = [await localhost(), await localhost()];
+    const settings = {
+      DATABASE_URL: postgres.url,
+      BETTER_AUTH_SECRET: "better-auth-Zx3LqW8nB1vK6yTe0RmUo5JpGh7d",
+      BETTER_AUTH_URL: origin,
+      BETTER_AUTH_TELEMETRY: "0",
+      TOKEN_AUTHORITY_ADDRESS: authority.grpc,
+    };
+    const program = write(snippet("auth-server.mjs"));
+    const migrate = `
+      import { getMigrations } from "better-auth/db/migration";
+      import { auth } from ${JSON.stringify(program)};
+      await (await getMigrations(auth.options)).runMigrations();
+      process.exit(0);
+    `;
+    await print(migrate, { PORT: "0", ...settings });
+    await serve(process.execPath, [program], authServer, settings);
+    await serve(process.execPath, [write(snippet("server.mjs"))], backend, verifying());
+    await serveWithNginx(authServer, backend);
+  });
+  afterAll(async () => {
+    // Before the database that they are connected to.
+    for (const program of programs) program.kill("SIGKILL");
+    await postgres?.stop();
   });
 
-  test("server.mjs: Express", async () => {
-    const express = snippet("server.mjs");
-    expect(express.code.trimEnd().split("\n").length).toBeLessThanOrEqual(8);
-    const origin = await serve(write(express), verifying());
-    expect((await fetch(`${origin}/me`)).status).toBe(401);
-    const issued = await authority.tokens.issueTokens({ userId: "alice" });
-    const headers = { authorization: `Bearer ${issued.accessToken}` };
-    const answer = await fetch(`${origin}/me`, { headers });
-    expect(await answer.json()).toMatchObject({ userId: "alice", sessionId: issued.sessionId });
-    await authority.sessions.revokeSession({ sessionId: issued.sessionId });
-    await until("refused", async () => (await fetch(`${origin}/me`, { headers })).status === 401);
-  });
+  async function serveWithNginx(authServer: string, backend: string): Promise<void> {
+    const page = join(project, "page");
+    mkdirSync(page);
+    writeFileSync(join(page, "page.js"), snippet("page.js").code);
+    const kit = join(project, "node_modules/token-authority/dist/browser.js");
+    writeFileSync(join(page, "browser.js"), readFileSync(kit));
+    writeFileSync(
+      join(page, "index.html"),
+      `<!doctype html><body><p id="user"></p><button id="sign-out">Sign out</button>
+       <script type="importmap">{"imports": {"token-authority/browser": "/browser.js"}}</script>
+       <script type="module" src="/page.js"></script>`,
+    );
+    const replaced: Record<string, string> = {
+      "listen 80": `listen 127.0.0.1:${new URL(origin).port}`,
+      "/srv/page": page,
+      "http://auth-server:3000": authServer,
+      "http://backend:8000": backend,
+      "http://authority:8080": authority.http,
+    };
+    let server = snippet("nginx.conf").code;
+    for (const [name, value] of Object.entries(replaced)) {
+      expect(server).toContain(name);
+      server = server.replaceAll(name, value);
+    }
+    const user = process.getuid?.() === 0 ? "user root;" : "";
+    const types = "types { text/html html; text/javascript js; }";
+    const http = `http { ${types} access_log off; client_body_temp_path ${project}/body; proxy_temp_path ${project}/proxy;
+      fastcgi_temp_path ${project}/fastcgi; uwsgi_temp_path ${project}/uwsgi; scgi_temp_path ${project}/scgi; ${server} }`;
+    const file = join(project, "nginx.conf");
+    writeFileSync(
+      file,
+      `${user} daemon off; master_process off; pid ${project}/nginx.pid; events {} ${http}`,
+    );
+    await serve("/usr/sbin/nginx", ["-p", project, "-e", "stderr", "-c", file], origin);
+  }
 
-  test("app/api/me/route.ts: a route handler of Next.js", async () => {
-    const file = write(snippet("app/api/me/route.ts"));
-    Object.assign(process.env, verifying());
-    const { GET } = await import(file.replace(/^/, "file://"));
-    const issued = await authority.tokens.issueTokens({ userId: "bob" });
-    const request = (token: string) =>
-      new Request("http://localhost/api/me", { headers: { authorization: `Bearer ${token}` } });
-    expect(await (await GET(request(issued.accessToken))).json()).toEqual({ userId: "bob" });
-    expect((await GET(request("x"))).status).toBe(401);
+  test("someone signs up, is known to the backend, and signs out", async () => {
+    const browser = await launch("chrome");
+    try {
+      const page = await browser.newPage();
+      const shows = (text: string) =>
+        page.waitForFunction(`document.querySelector("#user").textContent === "${text}"`);
+      await page.goto(origin);
+      await shows("nobody");
+      const userId = await runInPage<string>(
+        page,
+        `const answer = await fetch("/api/auth/sign-up/email", {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ email: "a@example.com", password: "a password", name: "A" }),
+        });
+        return (await answer.json()).user.id;`,
+      );
+      await page.reload();
+      await shows(userId);
+      expect(await authority.sessions.listSessions({ userId })).toMatchObject({ sessions: [{}] });
+      await page.click("#sign-out");
+      await page.waitForFunction(`document.body.dataset.session === "signed-out"`);
+      expect((await authority.sessions.listSessions({ userId })).sessions).toEqual([]);
+      await page.reload();
+      await shows("nobody");
+    } finally {
+      await browser.close();
+    }
   });
 });

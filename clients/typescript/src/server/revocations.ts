@@ -195,13 +195,20 @@ function pause(failures: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Aborts when nothing was heard for a while. */
+/**
+ * Aborts when nothing was heard for a while. A process that was busy for so long may have messages
+ * waiting: it looks for them first.
+ */
 class Silence {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
+  #isSuspected = false;
 
   constructor(length: number) {
-    this.#timer = setTimeout(() => this.#controller.abort(), length);
+    this.#timer = setInterval(() => {
+      if (this.#isSuspected) this.#controller.abort();
+      this.#isSuspected = true;
+    }, length / 2);
     this.#timer.unref();
   }
 
@@ -210,10 +217,11 @@ class Silence {
   }
 
   reset(): void {
+    this.#isSuspected = false;
     this.#timer.refresh();
   }
 
   end(): void {
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
   }
 }

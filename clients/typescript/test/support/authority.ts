@@ -68,9 +68,14 @@ export class Authority {
     await ended;
   }
 
+  /** Whether it was not killed. */
+  get isRunning(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   /** Starts it again on the same ports, with further settings. */
   async restart(settings: Record<string, string> = {}): Promise<void> {
-    if (this.#process.exitCode === null && this.#process.signalCode === null) await this.kill();
+    if (this.isRunning) await this.kill();
     this.#log = "";
     this.#process = this.#spawn({
       GRPC_ADDR: this.grpc,
@@ -108,7 +113,7 @@ export class Authority {
 
   async stop(): Promise<void> {
     for (const close of this.#closeClients) close();
-    if (this.#process.exitCode === null && this.#process.signalCode === null) await this.kill();
+    if (this.isRunning) await this.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
@@ -143,7 +148,7 @@ export class Authority {
   }
 
   async #ready(): Promise<void> {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 45_000;
     for (;;) {
       const serving = this.#log.split("\n").find((line) => line.includes('"message":"serving"'));
       if (serving) {
@@ -170,7 +175,7 @@ export function sleep(milliseconds: number): Promise<void> {
 
 /** Waits until something holds. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 45_000;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
     await sleep(5);
