@@ -199,7 +199,11 @@ fn circles(needs: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<Vec<Module>> {
 }
 
 /// Circles that are still to be broken.
-const KNOWN: &[&str] = &["authority::legacy authority::session_tokens authority::validate"];
+const KNOWN: &[&str] = &[
+    "authority::legacy authority::session_tokens authority::validate",
+    "transport::callers::gate transport::callers::open_ended",
+    "transport::serve::connection transport::serve::connection_table",
+];
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {

@@ -27,9 +27,6 @@ const PENDING: &[&str] = &[
     "src/telemetry",
     "src/token/",
     "src/transport/callers/gate.rs",
-    "src/transport/limits/",
-    "src/transport/observe/",
-    "src/transport/serve/",
 ];
 
 /// What comes before a name that is defined.

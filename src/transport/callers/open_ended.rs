@@ -21,7 +21,7 @@ use super::{Callers, gate};
 use crate::transport::fault;
 use crate::transport::serve::peer::Peer;
 
-/// What is needed to judge a stream again.
+/// The facts that judge an open stream again.
 #[derive(Debug)]
 pub struct Judge {
     callers: Arc<Callers>,
