@@ -198,7 +198,7 @@ impl Body for RequestBody {
 #[derive(Debug)]
 pub struct Answer<B> {
     inner: B,
-    /// What is left of the last piece of the inner body.
+    /// The rest of the last piece of the inner body.
     rest: Bytes,
     stream: Arc<OpenStream>,
 }
