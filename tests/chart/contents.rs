@@ -14,7 +14,6 @@ fn no_pod_may_more_than_it_needs() {
         for (owner, pod) in objects.pods() {
             assert_eq!(pod["automountServiceAccountToken"], false, "{set} {owner}");
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{set} {owner}");
-            assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{set} {owner}");
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
             for container in containers(pod) {
                 let context = &container["securityContext"];
@@ -27,6 +26,78 @@ fn no_pod_may_more_than_it_needs() {
         }
         assert_eq!(objects.get("ServiceAccount")["automountServiceAccountToken"], false);
     }
+}
+
+#[test]
+fn no_user_is_fixed_unless_asked_for() {
+    // OpenShift refuses pods that choose a user or group outside of their namespace's range.
+    let none = "test.podSecurityContext.runAsUser=null";
+    for (_, pod) in Objects::of("postgres", &[none]).pods() {
+        for name in ["runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy"] {
+            assert!(pod["securityContext"][name].is_null(), "{name}");
+        }
+        // The service's user is not the files' owner, and without fsGroup not in their group.
+        for volume in pod["volumes"].as_array().into_iter().flatten() {
+            assert_eq!(volume["secret"]["defaultMode"], 0o444, "{volume}");
+        }
+    }
+    for (owner, pod) in Objects::of("everything", &[]).pods() {
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{owner}");
+    }
+    let asked = Objects::of("everything", &[]);
+    let pod = &asked.get("Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["fsGroup"], 65532);
+    assert_eq!(pod["volumes"][0]["secret"]["defaultMode"], 0o440);
+}
+
+#[test]
+fn the_ports_listen_on_ipv4_and_ipv6() {
+    let objects = Objects::of("postgres", &[]);
+    let environment = names(server(&objects));
+    for (name, port) in [("GRPC_ADDR", 50051), ("HTTP_ADDR", 8080), ("METRICS_ADDR", 9464)] {
+        assert!(
+            environment.contains(&(name.to_owned(), format!("[::]:{port}"))),
+            "{environment:?}"
+        );
+    }
+    let services: Vec<_> = objects.0.iter().filter(|one| one["kind"] == "Service").collect();
+    assert_eq!(services.len(), 3);
+    for service in services {
+        assert_eq!(service["spec"]["ipFamilyPolicy"], "PreferDualStack");
+    }
+    let older = Objects::of("postgres", &["bindAddress=0.0.0.0"]);
+    let expected = ("HTTP_ADDR".to_owned(), "0.0.0.0:8080".to_owned());
+    assert!(names(server(&older)).contains(&expected));
+}
+
+#[test]
+fn the_database_s_certificate_is_mounted_and_named() {
+    for (source, kind, field) in
+        [("configMap", "configMap", "name"), ("secret", "secret", "secretName")]
+    {
+        let objects = Objects::of("postgres", &[&format!("database.ca.{source}=database-ca")]);
+        let job = &objects.get("Job")["spec"]["template"]["spec"];
+        let deployment = &objects.get("Deployment")["spec"]["template"]["spec"];
+        for pod in [job, deployment] {
+            let path = "/etc/token-authority/database-ca/ca.crt";
+            let named = ("PGSSLROOTCERT".to_owned(), path.to_owned());
+            assert!(names(&pod["containers"][0]).contains(&named), "{pod}");
+            let volumes = pod["volumes"].as_array().unwrap();
+            let volume = volumes.iter().find(|volume| volume["name"] == "database-ca").unwrap();
+            assert_eq!(volume[kind][field], "database-ca");
+            assert_eq!(volume[kind]["items"], json!([{ "key": "ca.crt", "path": "ca.crt" }]));
+        }
+    }
+    assert!(!template("sqlite", &["database.ca.secret=x"]).contains("database-ca"));
+}
+
+#[test]
+fn the_test_of_the_release_has_a_caller_s_key_or_is_not_there() {
+    let objects = Objects::of("postgres", &[]);
+    let environment = objects.get("Pod")["spec"]["containers"][0]["env"].as_array().unwrap();
+    let key = environment.iter().find(|pair| pair["name"] == "API_KEY").unwrap();
+    assert_eq!(key["valueFrom"]["secretKeyRef"]["name"], "authority-test-caller");
+    assert!(Objects::of("postgres", &["test.existingSecret="]).find("Pod").is_none());
 }
 
 fn names(container: &Value) -> Vec<(String, String)> {
@@ -86,6 +157,13 @@ fn numbers_are_written_out() {
     let environment = names(server(&Objects::of("everything", &[])));
     let written = ("MAX_CONCURRENT_REQUESTS".to_owned(), "1000000".to_owned());
     assert!(environment.contains(&written), "{environment:?}");
+    let share = |share: &str| ("OTEL_TRACES_SAMPLER_ARG".to_owned(), share.to_owned());
+    assert!(environment.contains(&share("0.01")), "{environment:?}");
+    for whole in ["1", "0"] {
+        let setting = format!("settings.OTEL_TRACES_SAMPLER_ARG={whole}");
+        let environment = names(server(&Objects::of("postgres", &[&setting])));
+        assert!(environment.contains(&share(whole)), "{environment:?}");
+    }
 }
 
 #[test]
@@ -195,8 +273,14 @@ fn clients_can_balance() {
 fn alerts_and_dashboard_are_the_repository_s_own() {
     let objects = Objects::of("everything", &[]);
     let read = |path: &str| std::fs::read_to_string(crate::helm::root().join(path)).unwrap();
-    let rules: Value = serde_saphyr::from_str(&read("ops/prometheus/rules.yaml")).unwrap();
-    assert_eq!(objects.get("PrometheusRule")["spec"], rules);
+    let rules = read("ops/prometheus/rules.yaml");
+    let url = "runbook_url: https://docs.example.com/token-authority/runbook.md#";
+    let linked = rules.replace("runbook_url: docs/runbook.md#", url);
+    let linked: Value = serde_saphyr::from_str(&linked).unwrap();
+    assert_eq!(objects.get("PrometheusRule")["spec"], linked);
+    // Without a URL there is no link rather than a dead one.
+    let plain = Objects::of("postgres", &[]).get("PrometheusRule")["spec"].to_string();
+    assert!(plain.contains("\"summary\"") && !plain.contains("runbook_url"), "{plain}");
     let dashboard = objects.get("ConfigMap")["data"]["token-authority.json"].as_str().unwrap();
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     let own: Value = serde_json::from_str(&read("ops/grafana/dashboard.json")).unwrap();

@@ -17,7 +17,7 @@ pub(crate) fn chart() -> PathBuf {
 }
 
 pub(crate) fn values(set: &str) -> PathBuf {
-    chart().join(format!("ci/{set}.yaml"))
+    chart().join(format!("ci/{set}-values.yaml"))
 }
 
 /// A tool that scripts/tools has installed.

@@ -45,6 +45,15 @@ const REFUSALS: &[Refusal] = &[
     ("postgres", &["settings.JWT_ROLLOUT_PERCENTAGE=101"], "/settings/JWT_ROLLOUT_PERCENTAGE"),
     ("postgres", &["replicaCount=3"], "replicaCount"),
     ("postgres", &["replicas=0"], "/replicas"),
+    ("postgres", &["bindAddress=::"], "/bindAddress"),
+    ("postgres", &["ipFamilyPolicy=Dual"], "/ipFamilyPolicy"),
+    ("everything", &["database.ca.secret=another"], "/database/ca/secret"),
+    ("postgres", &["metrics.prometheusRule.runbookUrl=docs"], "/metrics/prometheusRule/runbookUrl"),
+    (
+        "postgres",
+        &["settings.OTEL_EXPORTER_OTLP_PROTOCOL=http/json"],
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+    ),
     ("postgres", &["probes.readiness=always"], "/probes/readiness"),
 ];
 

@@ -26,7 +26,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The Secret that holds the service's own. */}}
+{{/* The name of the Secret with the service's secrets. */}}
 {{- define "ta.secret" -}}
 {{- if .Values.secrets.externalSecret.enabled -}}
 {{ include "ta.name" . }}-secrets
@@ -35,7 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Which secrets there are: NAME=key, a line each. */}}
+{{/* The secrets that are set, as YAML: NAME: key. */}}
 {{- define "ta.secretKeys" -}}
 {{- $keys := .Values.secrets.keys -}}
 {{- $names := dict "JWT_SECRET" $keys.jwtSecret "JWT_SECRET_PREVIOUS" $keys.jwtSecretPrevious "AUTHORITY_SECRET" $keys.authoritySecret "REDIS_URL" $keys.redisUrl "BETTER_AUTH_SECRET" $keys.betterAuthSecret "LEGACY_DATABASE_URL" $keys.legacyDatabaseUrl -}}
@@ -49,15 +49,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* Whether migrations run as a hook or in an init container. A hook runs before the release's own
-     objects exist: no volume of its own, no Secret that another object makes. */}}
+{{/* Whether migrations run as a hook or in an init container. A hook runs before the release's objects
+     exist, so it has neither the volume nor a Secret that an ExternalSecret creates. */}}
 {{- define "ta.migrations" -}}
 {{- $late := or (eq .Values.database.mode "sqlite") .Values.secrets.externalSecret.enabled -}}
 {{- if and (eq .Values.migrations.run "job") $late -}}init{{- else -}}{{ .Values.migrations.run }}{{- end -}}
 {{- end -}}
 
-{{/* How the process ends, in seconds: it goes on serving for the delay, all that is to be
-     finished has the grace, and a busy node a little more. */}}
+{{/* The shutdown in seconds: the service continues to serve for the delay, requests in flight have the
+     grace period, and ten seconds are a margin for a busy node. */}}
 {{- define "ta.shutdownDelay" -}}
 {{- dig "SHUTDOWN_DELAY_SECONDS" 5 .Values.settings | int -}}
 {{- end -}}
@@ -70,12 +70,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "ta.podSecurityContext" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
+{{- with .Values.podSecurityContext }}
+{{- if .fsGroup }}
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "ta.securityContext" -}}
@@ -85,7 +87,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* The environment that serving and migrating share. */}}
+{{/* The environment of both serve and migrate. */}}
 {{- define "ta.sharedEnv" -}}
 - name: ENVIRONMENT
   value: production
@@ -116,14 +118,30 @@ capabilities:
 {{- end }}
 - name: CALLERS_FILE
   value: /etc/token-authority/callers/{{ .Values.callers.key }}
+{{- if include "ta.hasDatabaseCa" . }}
+- name: PGSSLROOTCERT
+  value: /etc/token-authority/database-ca/{{ .Values.database.ca.key }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{/* A setting's text. Helm reads numbers as floats: 1e+06 is none that the service reads. */}}
+{{/* A setting's text. Helm reads numbers as floats, and would print a million as 1e+06, which the
+     service does not accept as a whole number. */}}
 {{- define "ta.text" -}}
-{{- if kindIs "float64" . -}}{{ . | int64 }}{{- else -}}{{ . }}{{- end -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ . | int64 }}{{- else -}}{{ . }}{{- end -}}
+{{- end -}}
+
+{{/* The mode of secret files. Without fsGroup they belong to root, and the service runs as another user:
+     only this pod sees the files, so that everyone in it may read them. */}}
+{{- define "ta.secretMode" -}}
+{{- /* 0440 and 0444, in decimal: YAML 1.1 and 1.2 disagree about octal numbers. */ -}}
+{{- if .Values.podSecurityContext.fsGroup -}}288{{- else -}}292{{- end -}}
+{{- end -}}
+
+{{- define "ta.hasDatabaseCa" -}}
+{{- if and (eq .Values.database.mode "postgres") (or .Values.database.ca.configMap .Values.database.ca.secret) -}}true{{- end -}}
 {{- end -}}
 
 {{- define "ta.mounts" -}}
@@ -138,6 +156,11 @@ capabilities:
 - name: callers
   mountPath: /etc/token-authority/callers
   readOnly: true
+{{- if include "ta.hasDatabaseCa" . }}
+- name: database-ca
+  mountPath: /etc/token-authority/database-ca
+  readOnly: true
+{{- end }}
 {{- if eq .Values.database.mode "sqlite" }}
 - name: data
   mountPath: /var/lib/token-authority
@@ -148,7 +171,7 @@ capabilities:
 - name: secrets
   secret:
     secretName: {{ include "ta.secret" . | quote }}
-    defaultMode: 0440
+    defaultMode: {{ include "ta.secretMode" . }}
     items:
       {{- range $name, $key := include "ta.secretKeys" . | fromYaml }}
       - key: {{ $key | quote }}
@@ -158,15 +181,30 @@ capabilities:
 - name: tls
   secret:
     secretName: {{ .Values.tls.existingSecret | quote }}
-    defaultMode: 0440
+    defaultMode: {{ include "ta.secretMode" . }}
 {{- end }}
 - name: callers
   secret:
     secretName: {{ .Values.callers.existingSecret | quote }}
-    defaultMode: 0440
+    defaultMode: {{ include "ta.secretMode" . }}
     items:
       - key: {{ .Values.callers.key | quote }}
         path: {{ .Values.callers.key | quote }}
+{{- if include "ta.hasDatabaseCa" . }}
+- name: database-ca
+  {{- if .Values.database.ca.configMap }}
+  configMap:
+    name: {{ .Values.database.ca.configMap | quote }}
+    defaultMode: 292
+  {{- else }}
+  secret:
+    secretName: {{ .Values.database.ca.secret | quote }}
+    defaultMode: {{ include "ta.secretMode" . }}
+  {{- end }}
+    items:
+      - key: {{ .Values.database.ca.key | quote }}
+        path: {{ .Values.database.ca.key | quote }}
+{{- end }}
 {{- if eq .Values.database.mode "sqlite" }}
 - name: data
   persistentVolumeClaim:
@@ -174,7 +212,7 @@ capabilities:
 {{- end }}
 {{- end -}}
 
-{{/* What the schema cannot say: numbers that have to fit each other. */}}
+{{/* Checks that the schema cannot express: numbers that depend on each other. */}}
 {{- define "ta.check" -}}
 {{- $scaling := .Values.autoscaling -}}
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
