@@ -1,10 +1,11 @@
-//! The composition root: the one place that names concrete types and joins them.
+//! The composition root: the only place that names concrete types and connects them.
 
 mod feed;
 mod file_reloader;
 pub mod inspect;
 pub mod keys;
 mod legacy;
+mod listen;
 mod meters;
 pub mod process_limits;
 mod ready;
@@ -16,7 +17,6 @@ pub mod sessions;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -29,50 +29,54 @@ use tower::Layer as _;
 use crate::authority::key_rotator::{KeyError, KeyRotator};
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
-use crate::config::{Config, Environment, ShutdownSettings};
-use crate::metrics::{Metrics, trust};
+use crate::config::{Config, Environment, KeptSecretError, ShutdownSettings};
+use crate::metrics::{Metrics, process, trust};
 use crate::shutdown::Signals;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{LegacyRows, Notifier, Rows, Store, StoreError, postgres, sqlite};
+use crate::telemetry::Dropped;
 use crate::transport::callers::gate::{AuthService, InProcess, RpcPort};
 use crate::transport::observe::refusal_log::RefusalLog;
 use crate::transport::observe::span::Spans;
 use crate::transport::observe::{Kind, Observe, ObserveLayer, RequestObservers};
 use crate::transport::{grpc, http};
 
-/// Why the service could not start or go on.
+/// Why the service could not start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// A port, a file or a signal.
+    /// A file could not be read or written.
     #[error("{0}: {1}")]
     Io(String, io::Error),
-    /// The database.
+    /// A port could not be opened.
+    #[error(transparent)]
+    Listen(#[from] listen::ListenError),
+    /// An operation on the database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The database's URL.
+    /// A setting with a database's URL is invalid.
     #[error("{0} {1}")]
     Url(&'static str, InvalidUrl),
-    /// The database's schema is not one that this version knows.
-    #[error("{0}")]
-    Schema(String),
-    /// The secret that the data directory keeps.
-    #[error("{0}")]
-    Secret(String),
-    /// The signing keys.
+    /// The database's schema is not one that this version can work with.
+    #[error(transparent)]
+    Schema(#[from] schema::SchemaError),
+    /// The generated secret in the data directory cannot be used.
+    #[error(transparent)]
+    Secret(#[from] KeptSecretError),
+    /// The signing keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The callers' file, or TLS's.
+    /// The callers file or a TLS file cannot be used.
     #[error("{0}")]
     Files(String),
-    /// A server.
+    /// A server failed.
     #[error("a server failed: {0}")]
     Server(String),
 }
 
-/// All RPCs, observed and behind the gate.
+/// All RPCs, with observation and authentication of callers.
 type GrpcStack = Observe<AuthService<grpc::Rpcs, RpcPort>>;
 
-/// The service, its ports bound.
+/// The service with open ports.
 #[derive(Debug)]
 pub struct App {
     grpc: (TcpListener, GrpcStack),
@@ -94,19 +98,20 @@ pub struct App {
     shutdown: ShutdownSettings,
 }
 
-/// A database that was opened.
+/// An open database.
 struct Database {
     rows: Arc<dyn Rows>,
-    /// Its own way to signal other replicas, if it has one.
+    /// The database's own notifications to other replicas, if it has any.
     signal: Option<Arc<dyn Notifier>>,
-    /// As one that may hold sessions that were there before.
+    /// The same database as a possible place of legacy sessions.
     legacy: Arc<dyn LegacyRows>,
 }
 
-/// Opens the database that the settings name. Does not wait for it to be reachable.
+/// Opens the database that the settings name. Does not wait until it is reachable.
 ///
 /// # Errors
-/// Where a file cannot be opened, or the URL makes no sense.
+/// Returns [`AppError::Store`] if the file cannot be opened and [`AppError::Url`] if the URL is
+/// invalid.
 pub async fn open_rows(config: &Config) -> Result<Arc<dyn Rows>, AppError> {
     Ok(open_database(config).await?.rows)
 }
@@ -130,12 +135,13 @@ fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
 }
 
 impl App {
-    /// Opens what is needed and binds the ports. `lost_lines` counts those of the log.
+    /// Opens the database and the ports. `dropped` counts telemetry that was dropped.
     ///
     /// # Errors
-    /// Where a port is taken, or the database's file or schema will not do.
-    #[expect(clippy::too_many_lines, reason = "a list of everything there is, joined once")]
-    pub async fn build(config: Config, lost_lines: Arc<AtomicU64>) -> Result<Self, AppError> {
+    /// Returns [`AppError`] if a port is taken, or if the database's file or schema cannot be used.
+    #[expect(clippy::too_many_lines, reason = "one flat list that connects every part")]
+    pub async fn build(config: Config, dropped: Dropped) -> Result<Self, AppError> {
+        let ports = listen::Ports::bind(&config)?;
         let Database { rows, signal, legacy } = open_database(&config).await?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -145,8 +151,9 @@ impl App {
         let signals = feed::signals(signal, &config)?;
         let revocations = Revocations::new(config.revocations, Arc::clone(&clock), &OsEntropy);
         let revocations = Arc::new(revocations);
-        for shared in config.shared_with_auth_server() {
-            tracing::warn!("{shared}");
+        let suspicious = config.suspicious_auth_server_secret();
+        for warning in config.shared_with_auth_server().into_iter().chain(suspicious) {
+            tracing::warn!("{warning}");
         }
         let keys::Keys { ring: keys, mut key_rotator, session_tokens } =
             keys::open(&config, &rows)?;
@@ -160,7 +167,13 @@ impl App {
             rotate_every: config.keys.rotate_every,
             tls: reloader.tls(),
         };
-        let metrics = meters::make(&store, &rows, &rollout, &clock, trust, lost_lines)?;
+        let installation = config.installation_id(config.shared_secret()?.as_ref());
+        let process = process::Sources {
+            dropped_log_lines: dropped.log_lines,
+            failed_trace_exports: dropped.trace_exports,
+            installation: installation.unwrap_or_default(),
+        };
+        let metrics = meters::make(&store, &rows, &rollout, &clock, trust, process)?;
         let well_known = http::WellKnownSettings {
             issuer: config.tokens.issuer.clone(),
             publish: config.keys.publish,
@@ -182,7 +195,7 @@ impl App {
         let known = Arc::clone(&revocations);
         let readiness = Arc::new(ready::StoreReadiness::new(Arc::clone(&store), known, keys));
         let (health, health_service) = tonic_health::server::health_reporter();
-        let spans = config.telemetry.otlp_endpoint.as_ref();
+        let spans = config.telemetry.export.as_ref();
         let spans = spans.map_or(Spans::NONE, |_| Spans::of(config.telemetry.sampling));
         let observers = Arc::new(RequestObservers {
             spans,
@@ -203,8 +216,8 @@ impl App {
             Arc::clone(&observers),
         );
         Ok(Self {
-            grpc: (bind(config.grpc_addr).await?, grpc_routes),
-            http: (bind(config.http_addr).await?, http_routes),
+            grpc: (ports.grpc.listen()?, grpc_routes),
+            http: (ports.http.listen()?, http_routes),
             reloader,
             health,
             readiness,
@@ -215,7 +228,7 @@ impl App {
             signals,
             key_rotator,
             rollout,
-            metrics_listener: meters::bind(config.metrics_addr, config.environment).await?,
+            metrics_listener: ports.metrics.map(listen::BoundPort::listen).transpose()?,
             metrics,
             clock,
             environment: config.environment,
@@ -223,36 +236,36 @@ impl App {
         })
     }
 
-    /// Where gRPC listens.
+    /// Returns the address on which gRPC listens.
     ///
     /// # Errors
-    /// Where the operating system does not tell.
+    /// Returns the operating system's error if it does not know the address.
     pub fn grpc_addr(&self) -> io::Result<SocketAddr> {
         self.grpc.0.local_addr()
     }
 
-    /// Where HTTP listens.
+    /// Returns the address on which HTTP listens.
     ///
     /// # Errors
-    /// Where the operating system does not tell.
+    /// Returns the operating system's error if it does not know the address.
     pub fn http_addr(&self) -> io::Result<SocketAddr> {
         self.http.0.local_addr()
     }
 
-    /// Where metrics are read. `None`: nowhere.
+    /// Returns the address of `GET /metrics`. `None`: metrics are not served.
     #[must_use]
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Serves until a signal comes, then lets what is in flight finish; until the grace period is
-    /// over, or another signal comes. By when the process has to have ended.
+    /// Serves until a signal arrives, then lets requests in flight finish until the grace period is
+    /// over or another signal arrives. Returns the time by which the process has to end.
     ///
     /// # Errors
-    /// Where a server fails before it is asked to end.
+    /// Returns [`AppError::Server`] if a server fails before it is told to end.
     pub async fn run(mut self, mut signals: Signals) -> Result<Instant, AppError> {
         let stop = CancellationToken::new();
-        say_to_all(&self.health, ServingStatus::NotServing).await;
+        set_status_of_all(&self.health, ServingStatus::NotServing).await;
         let mut background = self.start_background();
         background.tasks.push(tokio::spawn(self.key_rotator.run()).abort_handle());
         let (grpc_port, http_port) = (self.reloader.grpc(), self.reloader.http());
@@ -274,14 +287,14 @@ impl App {
         let grace_ends = Instant::now() + self.shutdown.delay + self.shutdown.grace;
         self.readiness.drain();
         background.announce.abort();
-        say_to_all(&self.health, ServingStatus::NotServing).await;
+        set_status_of_all(&self.health, ServingStatus::NotServing).await;
         let (stop_grpc, stop_http) = (grpc.abort_handle(), http.abort_handle());
         let finish = async {
-            // Balancers have to see it before the ports close.
+            // Load balancers have to see the health status before the ports close.
             tokio::time::sleep(self.shutdown.delay).await;
-            // Who watches would hold the end for ever.
+            // Open streams of watchers would otherwise last for the whole grace period.
             self.revocations.close();
-            dismiss_all(&mut self.health).await;
+            end_health_watches(&mut self.health).await;
             stop.cancel();
             let both = async { tokio::join!(grpc, http) };
             let finished = tokio::time::timeout_at(grace_ends, both).await;
@@ -291,14 +304,14 @@ impl App {
             finished = finish => (finished.map(drop), grace_ends),
             signal = signals.another() => (Err(signal), Instant::now()),
         };
-        // A peer that never answers may not hold the process.
+        // A client that never reads its response must not keep the process alive.
         if let Err(why) = finished {
             tracing::warn!(why, "requests were cut off");
             stop_grpc.abort();
             stop_http.abort();
         }
         background.abort_all();
-        // What is committed is safe, however connections end.
+        // Committed data is safe, however the connections end.
         let _ = tokio::time::timeout_at(end_by, self.rows.close()).await;
         tracing::info!("shut down");
         Ok(end_by)
@@ -321,34 +334,35 @@ impl App {
         );
         tasks.extend(metrics);
         let (health, revocations) = (self.health.clone(), Arc::clone(&self.revocations));
-        // Who does not know yet what is revoked has no say on tokens.
+        // Report SERVING only after the revocation feed was read once; before that, a revoked token
+        // could be accepted.
         let announce = tokio::spawn(async move {
             revocations.loaded().await;
-            say_to_all(&health, ServingStatus::Serving).await;
+            set_status_of_all(&health, ServingStatus::Serving).await;
         });
         Background { tasks, announce: announce.abort_handle() }
     }
 }
 
-/// Tells whoever asks for the health of any service.
-async fn say_to_all(health: &HealthReporter, status: ServingStatus) {
+/// Sets the health status of every service.
+async fn set_status_of_all(health: &HealthReporter, status: ServingStatus) {
     for service in grpc::SERVICES.iter().copied().chain([""]) {
         health.set_service_status(service, status).await;
     }
 }
 
-/// Ends the streams of whoever watches the health of any service: they were told the last there
-/// is to tell.
-async fn dismiss_all(health: &mut HealthReporter) {
+/// Ends the streams of clients that watch the health of a service. They have received the last
+/// status.
+async fn end_health_watches(health: &mut HealthReporter) {
     for service in grpc::SERVICES.iter().copied().chain([""]) {
         health.clear_service_status(service).await;
     }
 }
 
-/// Tasks beside the servers.
+/// The background tasks.
 struct Background {
     tasks: Vec<AbortHandle>,
-    /// Says that the process serves, as soon as it can.
+    /// Reports SERVING as soon as the process can answer.
     announce: AbortHandle,
 }
 
@@ -357,9 +371,4 @@ impl Background {
         self.announce.abort();
         self.tasks.iter().for_each(AbortHandle::abort);
     }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|error| AppError::Io(format!("cannot listen on {address}"), error))
 }

@@ -1,28 +1,28 @@
-//! The one service of a product that mints, renews, revokes and checks its tokens.
+//! The service that mints, renews, revokes and checks a product's tokens.
 //!
 //! # Layout
 //!
-//! A request enters at the top, falls straight down, and its answer comes straight back:
+//! A request passes through these modules from left to right. The answer takes the same way back:
 //!
 //! ```text
 //! main → cli → app → transport → authority → { store, keys } → token
 //! ```
 //!
-//! * [`cli`]: the command line; [`config`]: the settings, read once and checked whole
-//! * [`app`]: the composition root, which alone names concrete types and joins them
+//! * [`cli`]: the command line; [`config`]: the settings, which are read once and checked together
+//! * [`app`]: the composition root; it alone names concrete types and connects them
 //! * [`transport`]: gRPC, the browser's HTTP adapter, error mapping, observation
-//! * [`authority`]: issue, refresh, revoke, validate; revocations and who is told; the sweeper and the
-//!   keeper of the keys
-//! * [`store`]: sessions that outlast the process, on SQLite or Postgres
+//! * [`authority`]: issue, refresh, revoke, validate; revocations and their watchers; the sweeper and
+//!   the key rotator
+//! * [`store`]: persistent sessions, on SQLite or Postgres
 //! * [`keys`]: the key ring
-//! * [`token`]: the vocabulary, pure: ids, claims, refresh tokens, the rotation verdict
-//! * [`metrics`]: what an operator's Prometheus reads
+//! * [`token`]: pure types and rules: ids, claims, refresh tokens, the rotation verdict
+//! * [`metrics`]: the metrics that Prometheus scrapes
 //! * [`clock`]: time and entropy, injected everywhere
-//! * [`doctor`]: what may be wrong with an installation
-//! * [`telemetry`], [`shutdown`]: logs and traces; the end
+//! * [`doctor`]: checks of an installation
+//! * [`telemetry`], [`shutdown`]: logs and traces; signals that end the process
 //!
-//! Arrows never go back: `token` and `authority` know no transport and no database, and `token`
-//! and `clock` know nobody. A test holds that (`tests/architecture`).
+//! Dependencies never point back: `token` and `authority` know no transport and no database, and
+//! `token` and `clock` depend on no other module. `tests/architecture` checks this.
 
 pub mod app;
 pub mod authority;

@@ -1,6 +1,7 @@
-//! The binary. Everything else is in the library.
+//! The binary, which only calls the library's command line.
 
-/// Requests make and free many small pieces from many threads.
+/// Requests allocate and free many small objects on many threads, for which mimalloc is faster than
+/// the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

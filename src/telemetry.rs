@@ -1,11 +1,13 @@
 //! Logs and traces.
 //!
-//! Logs go to standard error, a line a request, written by a thread of their own: a request does
-//! not wait for whoever reads them, and where nobody does for long, lines are lost rather than
-//! requests. Traces go over OTLP where an endpoint is set, and cost nothing where none is. What may
-//! never be in either is listed in `docs/logging.md`.
+//! Logs go to standard error, one line for each request. A separate thread writes them, so a request
+//! never waits for the log. If standard error is blocked, lines are dropped and counted. Traces are
+//! exported over OTLP if an endpoint is set. `docs/logging.md` lists what must never be in either.
 
+mod export;
+mod http_client;
 mod non_blocking_writer;
+mod once_a_minute;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -13,12 +15,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-use opentelemetry_otlp::{
-    ExporterBuildError, SpanExporter, WithExportConfig as _, WithTonicConfig as _,
-};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
@@ -31,47 +29,62 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 use crate::config::TelemetrySettings;
 use crate::transport::observe::span;
 
-/// How long the end waits for a collector at most, however much time there is.
+/// How long the shutdown waits for the collector at most. A collector that hangs would otherwise use up
+/// the whole grace period.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why telemetry could not begin.
+/// Telemetry could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The settings of the traces' exporter make no sense.
+    /// The settings of the trace exporter are invalid.
     #[error(transparent)]
     Exporter(#[from] ExporterBuildError),
-    /// The log has no thread.
-    #[error("the log's thread could not be started: {0}")]
+    /// The connection to the collector cannot be set up.
+    #[error("cannot set up the export of traces: {0}")]
+    Connection(io::Error),
+    /// The log's thread could not be started.
+    #[error("cannot start the log's thread: {0}")]
     Thread(io::Error),
 }
 
-/// Keeps telemetry going; sends what is left when it ends.
+/// Counters of telemetry that was dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Dropped {
+    /// Log lines, because standard error is blocked.
+    pub log_lines: Arc<AtomicU64>,
+    /// Exports of traces, because the collector failed.
+    pub trace_exports: Arc<AtomicU64>,
+}
+
+/// Running telemetry. The rest of the log is written when it is dropped.
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
-    lost_lines: Arc<AtomicU64>,
-    _lines: non_blocking_writer::Writing,
+    dropped: Dropped,
+    _lines: non_blocking_writer::FlushGuard,
 }
 
 impl Telemetry {
-    /// Begins to log and trace.
+    /// Starts logging and tracing.
     ///
     /// # Errors
-    /// Where the exporter's settings make no sense, or there is no thread for the log.
+    /// Returns [`TelemetryError`] if the exporter's settings are invalid or the log's thread cannot be
+    /// started.
     pub fn begin(settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
         let filter = EnvFilter::new(&settings.level);
-        // A line says all by itself: spans are for export.
+        // A log line is complete by itself. Spans are only exported.
         let level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
         let own = filter_fn(is_line as fn(&Metadata<'_>) -> bool).with_max_level_hint(level);
         let filter = filter.and(own);
         let (writer, writing) =
             non_blocking_writer::start(std::io::stderr()).map_err(TelemetryError::Thread)?;
-        let lost_lines = writer.lost();
+        let dropped = Dropped { log_lines: writer.lost(), ..Dropped::default() };
         let colours = std::io::stderr().is_terminal();
         let lines = fmt::layer().with_writer(writer).with_target(false).with_ansi(colours);
         let lines =
             if settings.json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
-        let provider = settings.otlp_endpoint.as_deref().map(provider).transpose()?;
+        let provider = |settings| export::provider(settings, Arc::clone(&dropped.trace_exports));
+        let provider = settings.export.as_ref().map(provider).transpose()?;
         let spans = provider.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("token-authority"))
@@ -84,48 +97,30 @@ impl Telemetry {
         let lines = lines.with_filter(filter);
         let subscriber = tracing_subscriber::registry().with(lines).with(spans);
         if subscriber.try_init().is_err() {
-            tracing::debug!("telemetry had begun already");
+            tracing::debug!("a subscriber was already installed");
         }
-        Ok(Self { traces: provider, lost_lines, _lines: writing })
+        Ok(Self { traces: provider, dropped, _lines: writing })
     }
 
-    /// Counts the lines that were lost.
+    /// Returns the counters of dropped log lines and exports.
     #[must_use]
-    pub fn lost_lines(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.lost_lines)
+    pub fn dropped(&self) -> Dropped {
+        self.dropped.clone()
     }
 
-    /// Sends what is left, within that time.
-    pub fn end(self, patience: Duration) {
+    /// Exports the remaining spans within that time.
+    pub fn end(self, timeout: Duration) {
         if let Some(provider) = self.traces
-            && let Err(error) = provider.shutdown_with_timeout(patience.min(EXPORT_TIMEOUT))
+            && let Err(error) = provider.shutdown_with_timeout(timeout.min(EXPORT_TIMEOUT))
         {
-            tracing::warn!(%error, "some traces were not sent");
+            tracing::warn!(%error, "cannot export the remaining traces");
         }
     }
 }
 
-/// Exports in batches all that is given it: what is sampled has been decided before.
-fn provider(endpoint: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
-    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-    if endpoint.starts_with("https:") {
-        exporter = exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
-    }
-    let exporter = exporter.build()?;
-    let mut resource = Resource::builder();
-    if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
-        resource = resource.with_service_name("token-authority");
-    }
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_sampler(Sampler::AlwaysOn)
-        .with_resource(resource.build())
-        .build())
-}
-
-/// Requests' spans, and within them those of what they cause. Whether a request has one has been
-/// decided where it began; what goes on outside of any request, or within one that has none, has
-/// none either. The spans of libraries tell nothing that these do not.
+/// Returns a filter for the spans of requests and for the spans within them. The sampler decides where
+/// a request begins whether it has a span. Work outside of a request, or within an unsampled one, has
+/// no span. The spans of libraries are dropped, because they add nothing.
 fn of_requests<S>()
 -> DynFilterFn<S, impl Fn(&Metadata<'_>, &Context<'_, S>) -> bool, CallsiteFilter>
 where
@@ -141,7 +136,7 @@ where
         }
     };
     dynamic_filter_fn(|metadata: &Metadata<'_>, context: &Context<'_, S>| {
-        // Asked of what other layers want, too.
+        // The filter is also called for events and for spans of other layers.
         is_our_span(metadata) && (is_request(metadata) || context.lookup_current().is_some())
     })
     .with_callsite_filter(callsite)
@@ -154,8 +149,8 @@ fn is_request(metadata: &Metadata<'_>) -> bool {
     [span::RPC, span::HTTP].contains(&metadata.name())
 }
 
-/// What libraries say below `info` quotes what strangers sent them, tokens in the wrong place among
-/// it.
+/// Returns whether an event is logged. Libraries' events below `info` are dropped, because they quote
+/// input, which may contain tokens.
 fn is_line(metadata: &Metadata<'_>) -> bool {
     metadata.is_event() && (is_ours(metadata) || *metadata.level() <= Level::INFO)
 }

@@ -1,4 +1,4 @@
-//! Revocations, joined: the feed that is followed, and the signals that go with it.
+//! Connects the revocation feed with the notifications that announce new entries.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::store::redis::RedisSignal;
 use crate::store::{Notifier, Store};
 
-/// The signals that the settings ask for, beside the database's own.
+/// Returns the notifiers that the settings ask for, and the database's own.
 pub(super) fn signals(
     database: Option<Arc<dyn Notifier>>,
     config: &Config,
@@ -24,7 +24,7 @@ pub(super) fn signals(
     Ok(all)
 }
 
-/// Follows the feed, and exchanges signals.
+/// Starts the tasks that follow the feed and exchange notifications.
 pub(super) fn start(
     store: &Arc<Store>,
     revocations: &Arc<Revocations>,

@@ -1,5 +1,4 @@
-//! The ports' doors: who is let in and how connections are secured, kept up to date with the
-//! files that say so.
+//! Reloads the callers file and the TLS files when they change.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::{AppError, process_limits};
 use crate::config::NetworkSettings;
+use crate::shutdown::Hangup;
 use crate::transport::callers::file::CallersFile;
 use crate::transport::callers::gate::AuthGate;
 use crate::transport::callers::{CallerLimits, Callers};
@@ -19,10 +19,10 @@ use crate::transport::serve::Port;
 use crate::transport::serve::connection_table::ConnectionTable;
 use crate::transport::serve::tls::{Protocols, Tls};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What stands at both ports.
+/// The callers and the TLS configuration of both ports.
 #[derive(Debug, Clone)]
 pub(super) struct FileReloader {
     pub(super) gate: Arc<AuthGate>,
@@ -31,11 +31,12 @@ pub(super) struct FileReloader {
     tls: Option<Arc<Tls>>,
     pub(super) table: Arc<ConnectionTable>,
     limits: LimitSettings,
-    /// What the files held before they were loaded: a change in between is seen as one.
+    /// Digests taken before the files were loaded. A change during the load is therefore seen as a
+    /// change.
     seen: Seen,
 }
 
-/// Digests of the callers' file and of TLS's files.
+/// Digests of the callers file and of the TLS files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     callers: [u8; 32],
@@ -53,7 +54,7 @@ impl FileReloader {
             CallersFile::read(path).and_then(|file| Callers::listed(&file, limits))
         } else {
             tracing::warn!(
-                "CALLERS_FILE is not set: everybody who reaches the ports may do everything"
+                "CALLERS_FILE is not set: every client that reaches the ports may call everything"
             );
             Ok(Callers::anyone(limits))
         };
@@ -78,17 +79,17 @@ impl FileReloader {
         })
     }
 
-    /// What handshakes are made with. `None`: there are none.
+    /// Returns the TLS configuration. `None`: plain text.
     pub(super) fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
     }
 
-    /// The gRPC port.
+    /// Returns the settings of the gRPC port.
     pub(super) fn grpc(&self) -> Port {
         self.port(Protocols::Http2).with_max_age(self.limits.max_connection_age)
     }
 
-    /// The HTTP port.
+    /// Returns the settings of the HTTP port.
     pub(super) fn http(&self) -> Port {
         self.port(Protocols::Http2AndHttp1)
     }
@@ -97,28 +98,39 @@ impl FileReloader {
         Port::new(protocols, self.tls.clone(), Arc::clone(&self.table), &self.limits)
     }
 
-    /// Looks at the files again and again, and forgets quiet client addresses.
+    /// Checks the files periodically and at SIGHUP, and removes idle client addresses from the rate
+    /// limits.
     pub(super) async fn watch(mut self) {
-        let mut look = tokio::time::interval(LOOK);
+        let mut look = tokio::time::interval(CHECK_INTERVAL);
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut hangup = Hangup::subscribe();
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = look.tick() => {
-                    // Disks may be slow, and requests may not wait for them.
-                    let looked = tokio::task::spawn_blocking(move || { self.look(); self });
-                    self = match looked.await {
-                        Ok(reloader) => reloader,
-                        Err(_) => return,
-                    };
+                _ = look.tick() => {}
+                () = hangup.next() => tracing::info!(
+                    "SIGHUP: the callers file and the TLS files are checked for changes; other \
+                     settings need a restart"
+                ),
+                _ = sweep.tick() => {
+                    self.gate.sweep();
+                    continue;
                 }
-                _ = sweep.tick() => self.gate.sweep(),
             }
+            // A slow disk must not block the async threads.
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            });
+            self = match looked.await {
+                Ok(reloader) => reloader,
+                Err(_) => return,
+            };
         }
     }
 
-    /// Loads what has changed. The contents are compared, not times and links: that sees every
-    /// way of replacing a file, and each broken version is told once.
+    /// Loads the files that have changed. Contents are compared rather than times and links: that
+    /// detects every way of replacing a file, and each broken version is logged once.
     fn look(&mut self) {
         let callers = digest(self.callers_file.as_deref());
         if let (Some(path), true) = (&self.callers_file, callers != self.seen.callers) {
@@ -137,12 +149,18 @@ impl FileReloader {
 
 fn log_outcome(what: &'static str, result: Result<(), String>) {
     match result {
-        Ok(()) => tracing::info!(what, "files have changed and are in force"),
-        Err(error) => tracing::error!(what, error, "changed files will not do: the old hold on"),
+        Ok(()) => tracing::info!(what, "changed files were loaded"),
+        Err(error) => {
+            tracing::error!(
+                what,
+                error,
+                "cannot load changed files; the previous ones stay in use"
+            );
+        }
     }
 }
 
-/// A digest of what files hold; one that cannot be read holds something else than any other.
+/// Returns a digest of the files' contents. An unreadable file counts as different content.
 fn digest<'a>(paths: impl IntoIterator<Item = &'a Path>) -> [u8; 32] {
     let mut all = Sha256::new();
     for path in paths {

@@ -1,6 +1,6 @@
-//! What a doctor looks at, as far as concrete types are needed to see it. Nothing is changed.
+//! The parts of the doctor's inspection that need concrete types. Nothing is changed.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::transport::serve::tls::Tls;
 
 /// How long to wait for the process on this machine.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most that a page of metrics can have.
-const PAGE: usize = 4 << 20;
+/// The maximum size of a metrics page. Something else that answers at the port may send without end.
+const MAX_PAGE: usize = 4 << 20;
 
-/// The database that the settings name, to be looked at only: nothing is made or changed, and an
-/// SQLite file that is missing stays so.
+/// Opens the database that the settings name for inspection. Nothing is created or changed, not even a
+/// missing SQLite file.
 ///
 /// # Errors
-/// Where the URL makes no sense.
+/// Returns [`AppError::Url`] if the URL is invalid.
 pub fn database(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
     Ok(match &config.database {
         DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteInspection::new(path)),
@@ -38,23 +38,23 @@ pub fn database(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
     })
 }
 
-/// The same for the sessions that were there before. `None`: there are none.
+/// Opens the database of legacy sessions for inspection. `None`: none are configured.
 ///
 /// # Errors
-/// Where the URL makes no sense.
+/// Returns [`AppError::Url`] if the URL is invalid.
 pub fn legacy_rows(config: &Config) -> Result<Option<Arc<dyn LegacyRows>>, AppError> {
     config.legacy.as_ref().map(|settings| legacy::inspect(config, settings)).transpose()
 }
 
-/// Where these are, if in another Postgres than our own sessions.
+/// Returns the place of the legacy sessions if they are in another Postgres than our own sessions.
 ///
 /// # Errors
-/// Where the URL makes no sense.
+/// Returns [`AppError::Url`] if the URL is invalid.
 pub fn legacy_place(config: &Config) -> Result<Option<Place>, AppError> {
     config.legacy.as_ref().map_or(Ok(None), legacy::place)
 }
 
-/// Who may call. `None`: nobody says so, or the file cannot be read.
+/// Reads the callers file. `None`: there is none, or it cannot be read.
 #[must_use]
 pub fn callers(config: &Config) -> Option<CallersSeen> {
     let path = config.network.callers_file.as_deref()?;
@@ -71,7 +71,7 @@ pub fn callers(config: &Config) -> Option<CallersSeen> {
     })
 }
 
-/// The certificate that the ports show. `None`: there is none, or it cannot be loaded.
+/// Reads the certificate of the ports. `None`: there is none, or it cannot be loaded.
 #[must_use]
 pub fn certificate(config: &Config) -> Option<CertificateSeen> {
     let tls = Tls::load(config.network.tls.clone()?).ok()?;
@@ -79,7 +79,8 @@ pub fn certificate(config: &Config) -> Option<CertificateSeen> {
     Some(CertificateSeen { begins, ends })
 }
 
-/// The metrics of the process on this machine that has these settings. `None`: none answers.
+/// Reads the metrics of the process that listens on `METRICS_ADDR` of this machine. `None`: none
+/// answers.
 pub async fn own_metrics(config: &Config) -> Option<String> {
     let address = reachable(config.metrics_addr);
     tokio::time::timeout(INSPECT_TIMEOUT, page(address)).await.ok()?
@@ -93,17 +94,18 @@ async fn page(address: SocketAddr) -> Option<String> {
     let request = Request::get(METRICS.path()).header(header::HOST, address.to_string());
     let answer = client.send_request(request.body(Empty::<Bytes>::new()).ok()?).await.ok()?;
     let is_good = answer.status().is_success();
-    let body = Limited::new(answer.into_body(), PAGE).collect().await.ok()?.to_bytes();
+    let body = Limited::new(answer.into_body(), MAX_PAGE).collect().await.ok()?.to_bytes();
     driving.abort();
     String::from_utf8(body.to_vec()).ok().filter(|_| is_good)
 }
 
-/// Where a process that listens on every interface is reached from its own machine.
+/// Returns the address at which a process on this machine reaches a listener on every interface.
 #[must_use]
 pub fn reachable(listener: SocketAddr) -> SocketAddr {
     let ip = match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        // Such a listener accepts IPv4, too. A pod without IPv6 has no ::1.
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
     SocketAddr::new(ip, listener.port())
@@ -114,10 +116,10 @@ mod tests {
     use super::reachable;
 
     #[test]
-    fn every_interface_means_this_one() {
+    fn a_listener_on_every_interface_is_reached_on_loopback() {
         let of = |text: &str| reachable(text.parse().unwrap()).to_string();
         assert_eq!(of("0.0.0.0:50051"), "127.0.0.1:50051");
-        assert_eq!(of("[::]:50051"), "[::1]:50051");
+        assert_eq!(of("[::]:50051"), "127.0.0.1:50051");
         assert_eq!(of("10.0.0.1:50051"), "10.0.0.1:50051");
     }
 }

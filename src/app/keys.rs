@@ -1,4 +1,4 @@
-//! The keys: which secrets there are, the ring of all keys, and its keeper.
+//! Creates the key ring from the configured secrets, and its rotator.
 
 use std::sync::Arc;
 
@@ -14,16 +14,17 @@ use crate::store::Rows;
 pub struct Keys {
     /// The keys of JWTs.
     pub ring: Arc<KeyRing>,
-    /// Their keeper, which has not started yet.
+    /// The rotator of the key pairs, which has not started yet.
     pub key_rotator: KeyRotator,
     /// The keys of session tokens.
     pub session_tokens: SessionTokenKeys,
 }
 
-/// The keys that the settings name.
+/// Creates the keys that the settings name.
 ///
 /// # Errors
-/// Where the generated secret can be neither read nor made.
+/// Returns [`AppError::Secret`] or [`AppError::Io`] if the generated secret can neither be read nor
+/// created.
 pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<Keys, AppError> {
     let secret = secret_file::resolve(config, &OsEntropy)?;
     let secrets: Vec<_> =

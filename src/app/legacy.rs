@@ -1,4 +1,4 @@
-//! Sessions that were there before, joined: where their table is, and how their cookies are signed.
+//! Connects the legacy sessions: the database of their table and the key of their cookies.
 
 use std::sync::Arc;
 
@@ -10,24 +10,25 @@ use crate::store::url::DatabaseUrl;
 use crate::store::{LegacyRows, LegacySessions, postgres, sqlite};
 use crate::token::legacy::CookieKey;
 
-/// Connections to another database than our own.
-const CONNECTIONS: u32 = 4;
+/// The size of the pool for a separate legacy database. It serves look-ups of single tokens only.
+const MAX_CONNECTIONS: u32 = 4;
 
-/// What the settings ask for. `own` is our own database, as far as such a table is in it.
+/// Opens the legacy sessions. `own` is our own database, which may hold their table.
 pub(super) fn open(config: &Config, own: &Arc<dyn LegacyRows>) -> Result<Option<Legacy>, AppError> {
     let Some(settings) = &config.legacy else { return Ok(None) };
     let rows = rows(settings, own)?;
     let key = config.auth_server_secret.as_ref().map(|secret| CookieKey::new(secret.expose()));
     if key.is_none() {
         tracing::warn!(
-            "BETTER_AUTH_SECRET is not set: of legacy sessions only the plain token is accepted"
+            "BETTER_AUTH_SECRET is not set: signed cookies of legacy sessions are refused, only plain \
+             tokens are accepted"
         );
     }
     let sessions = LegacySessions::new(rows, settings.table.clone());
     Ok(Some(Legacy { sessions, key }))
 }
 
-/// The database that holds the table.
+/// Returns the database that holds the table.
 fn rows(
     settings: &LegacySettings,
     own: &Arc<dyn LegacyRows>,
@@ -39,7 +40,7 @@ fn rows(
     })
 }
 
-/// The database that holds the table, to be looked at only.
+/// Returns the database that holds the table, for inspection only.
 pub(super) fn inspect(
     config: &Config,
     settings: &LegacySettings,
@@ -50,13 +51,14 @@ pub(super) fn inspect(
     })
 }
 
-/// Where that database is, if it is another one than ours, and not a file.
+/// Returns the place of a separate Postgres database.
 pub(super) fn place(settings: &LegacySettings) -> Result<Option<Place>, AppError> {
     let Some(DatabaseUrl::Postgres(url)) = &settings.database else { return Ok(None) };
     Ok(Some(Inspect::place(&*connect(url)?)))
 }
 
 fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
-    let options = postgres::Options { max_connections: CONNECTIONS, ..postgres::Options::new(url) };
+    let options =
+        postgres::Options { max_connections: MAX_CONNECTIONS, ..postgres::Options::new(url) };
     postgres::connect(options).map_err(|error| AppError::Url("LEGACY_DATABASE_URL", error.into()))
 }

@@ -20,7 +20,7 @@ use crate::transport::http::{Readiness, Ready};
 /// How long one look at the database answers for. Longer, and an outage is noticed later.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// Readiness by the store.
+/// Readiness of this replica.
 #[derive(Debug)]
 pub(super) struct StoreReadiness {
     store: Arc<Store>,
@@ -57,7 +57,7 @@ impl StoreReadiness {
         }
     }
 
-    /// From now on it is not ready.
+    /// Reports not ready from now on.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The roll-out at the start: read before the first token is minted.
+//! Reads the roll-out at the start, before the first token is minted.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::clock::Clock;
 use crate::store::Rollouts;
 use crate::token::rollout::Rollout;
 
-/// Reads the roll-out. A database out of reach is no reason not to start: until it is back, the
-/// settings hold.
+/// Reads the roll-out. If the database is not reachable, the service starts anyway and uses the
+/// settings until the database is back.
 pub(super) async fn begin(
     log: Arc<dyn Rollouts>,
     clock: Arc<dyn Clock>,
@@ -22,7 +22,7 @@ pub(super) async fn begin(
                 tracing::warn!("{deviation}");
             }
         }
-        Err(error) => tracing::warn!(%error, "the roll-out cannot be read: the settings hold"),
+        Err(error) => tracing::warn!(%error, "cannot read the stored roll-out; using the settings"),
     }
     control
 }

@@ -1,4 +1,4 @@
-//! The database's schema at the start: migrated in development, insisted on in production.
+//! The database's schema at the start: migrated in development, required in production.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,56 +8,78 @@ use crate::config::{Config, Environment};
 use crate::store::rows::Schema;
 use crate::store::{Rows, StoreError};
 
-const RETRY: Duration = Duration::from_secs(1);
+/// How often development retries the migration while the database is unreachable.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whether this version may work on that schema.
+/// The database's schema does not fit this version.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The schema is older than this version needs.
+    #[error(
+        "the database's schema is at {applied}, this version needs {known}: run `token-authority \
+         migrate`"
+    )]
+    Behind {
+        /// The last migration of the database.
+        applied: i64,
+        /// The last migration of this version.
+        known: i64,
+    },
+    /// A newer version changed the schema in a way that this version cannot work with.
+    #[error(
+        "the database's schema is at {applied}: it was migrated by a newer version, and this one, \
+         which knows {known}, cannot work with it: run the newer version"
+    )]
+    Ahead {
+        /// The last migration of the database.
+        applied: i64,
+        /// The last migration of this version.
+        known: i64,
+    },
+}
+
+/// Returns whether this version can work with that schema.
 pub(super) fn is_known(schema: Schema) -> bool {
-    insist(schema).is_ok()
+    require_known(schema).is_ok()
 }
 
-/// Refuses a schema that this version may not work on.
-fn insist(schema: Schema) -> Result<(), AppError> {
-    Err(AppError::Schema(match schema {
+const fn require_known(schema: Schema) -> Result<(), SchemaError> {
+    Err(match schema {
         Schema::Current | Schema::Ahead { expanded_only: true, .. } => return Ok(()),
-        Schema::Behind { applied, known } => format!(
-            "the database's schema is at {applied}, this version needs {known}: \
-             run `token-authority migrate`"
-        ),
-        Schema::Ahead { applied, known, .. } => format!(
-            "the database's schema is at {applied}: it was migrated by a newer version, and this \
-             one, which knows {known}, cannot work beside that: run the newer version"
-        ),
-    }))
+        Schema::Behind { applied, known } => SchemaError::Behind { applied, known },
+        Schema::Ahead { applied, known, .. } => SchemaError::Ahead { applied, known },
+    })
 }
 
-/// Brings the schema up to date. What there is to say of it.
+/// Brings the schema up to date. Returns a sentence about the result.
 ///
 /// # Errors
-/// Where that fails, or a newer version has been there, beside which this one cannot work.
+/// Returns [`AppError`] if the migration fails, or if a newer version has changed the schema in a way
+/// that this version cannot work with.
 pub async fn migrate(config: &Config) -> Result<String, AppError> {
     let rows = super::open_rows(config).await?;
     let migrated = rows.migrate().await;
     rows.close().await;
     let schema = migrated?;
-    insist(schema)?;
+    require_known(schema)?;
     Ok(match schema {
         Schema::Ahead { applied, known, .. } => format!(
             "the database's schema is at {applied}, newer than this version's {known}, which can \
-             work beside it"
+             work with it"
         ),
         Schema::Current | Schema::Behind { .. } => "the database's schema is up to date".into(),
     })
 }
 
-/// Makes sure of the schema. A database out of reach is no reason not to start: the process is
-/// not ready until it is back.
+/// Migrates or checks the schema. If the database is not reachable, the service starts anyway and is
+/// not ready until the database is back.
 pub(super) async fn prepare(rows: &dyn Rows, environment: Environment) -> Result<(), AppError> {
     let schema = match environment {
         Environment::Development => rows.migrate().await,
         Environment::Production => rows.check().await,
     };
     match schema {
-        Ok(schema) => insist(schema),
+        Ok(schema) => Ok(require_known(schema)?),
         Err(error @ StoreError::Unavailable(_)) => {
             tracing::warn!(%error, "starting without the database");
             Ok(())
@@ -66,10 +88,9 @@ pub(super) async fn prepare(rows: &dyn Rows, environment: Environment) -> Result
     }
 }
 
-/// In development, migrates as soon as the database is there. Done at once where it was there all
-/// along.
+/// In development, migrates as soon as the database is reachable. Returns at once if it is migrated.
 pub(super) async fn keep_trying(rows: Arc<dyn Rows>, environment: Environment) {
     while environment == Environment::Development && rows.migrate().await.is_err() {
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }

@@ -1,5 +1,5 @@
-//! The development secret: made once, kept in the data directory, so that a restart logs nobody
-//! out and a first try needs no setting.
+//! The generated secret of development. It is created once and kept in the data directory, so that a
+//! first start needs no setting and a restart logs nobody out.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -14,29 +14,32 @@ use crate::clock::{Entropy, draw};
 use crate::config::Config;
 use crate::keys::Secret;
 
-/// The shared secret: the given one, or the kept one. With key pairs, one that is not there is
-/// not made.
+/// Returns the shared secret: the configured one, or the one in the data directory. With key pairs, a
+/// missing secret is not created.
 pub(super) fn resolve(config: &Config, entropy: &dyn Entropy) -> Result<Option<Secret>, AppError> {
-    if !config.uses_kept_secret() {
-        return Ok(config.jwt_secret.clone());
-    }
-    let kept = config.kept_secret().map_err(AppError::Secret)?;
-    if kept.is_some() || config.keys.algorithm.is_asymmetric() {
-        return Ok(kept);
+    let secret = config.shared_secret()?;
+    if secret.is_some() || !config.uses_kept_secret() || config.keys.algorithm.is_asymmetric() {
+        return Ok(secret);
     }
     let path = config.kept_secret_path();
-    make(&path, entropy).map_err(|error| AppError::Io(path.display().to_string(), error))?;
-    config.kept_secret().map_err(AppError::Secret)
+    create(&path, entropy).map_err(|error| {
+        let what = format!(
+            "cannot write {} (set DATA_DIR to a writable folder, or JWT_SECRET)",
+            path.display()
+        );
+        AppError::Io(what, error)
+    })?;
+    Ok(config.kept_secret()?)
 }
 
-/// Makes one where there is none.
-fn make(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
+/// Creates the secret if there is none.
+fn create(path: &Path, entropy: &dyn Entropy) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
     let text = URL_SAFE_NO_PAD.encode(draw::<48>(entropy));
-    // Written aside and linked into place: of two that start at once one wins, and neither ever
-    // reads half a secret.
+    // The secret is written to a draft and then linked into place. If two processes start at once,
+    // one of them wins, and neither ever reads half a secret.
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
@@ -57,11 +60,11 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn it_is_made_once_and_only_its_owner_reads_it() {
+    fn the_secret_is_created_once_and_only_its_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data/jwt_secret");
         let [first, second] = [1, 2].map(|seed| {
-            make(&path, &SeededEntropy::new(seed)).unwrap();
+            create(&path, &SeededEntropy::new(seed)).unwrap();
             std::fs::read(&path).unwrap()
         });
         assert_eq!(first, second);

@@ -1,4 +1,4 @@
-//! Sessions for an operator at the command line, who works on the database beside the replicas.
+//! Sessions for the command line, which works on the database while the replicas run.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::store::{Notifier, Revoke, Rows, Store, StoreError};
 use crate::token::id::{SessionId, UserId};
 use crate::token::session::Session;
 
-/// How many sessions are asked for at once.
-const PAGE: u32 = 1000;
+/// How many sessions one statement reads.
+const PAGE_SIZE: u32 = 1000;
 
 /// The sessions of a database.
 #[derive(Debug)]
@@ -21,10 +21,10 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Those of the database that the settings name.
+    /// Opens the database that the settings name.
     ///
     /// # Errors
-    /// Where the database cannot be opened.
+    /// Returns [`AppError`] if the database cannot be opened.
     pub async fn open(config: &Config) -> Result<Self, AppError> {
         let Database { rows, signal, .. } = open_database(config).await?;
         let signals = feed::signals(signal, config)?;
@@ -37,17 +37,17 @@ impl Sessions {
         })
     }
 
-    /// All live sessions of a user, newest first.
+    /// Returns all live sessions of a user, newest first.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn of(&self, user_id: &UserId) -> Result<Vec<Session>, StoreError> {
         let now = SystemClock.now();
         let mut all: Vec<Session> = Vec::new();
         loop {
             let before = all.last().map(|session| session.id);
-            let page = self.store.list(user_id, before, PAGE, now).await?;
-            let is_last = page.len() < PAGE as usize;
+            let page = self.store.list(user_id, before, PAGE_SIZE, now).await?;
+            let is_last = page.len() < PAGE_SIZE as usize;
             all.extend(page);
             if is_last {
                 return Ok(all);
@@ -55,25 +55,25 @@ impl Sessions {
         }
     }
 
-    /// Ends sessions, as the RPCs do: in the feed that all replicas follow, and with a signal to
-    /// look there at once. The ids of those that were live until now.
+    /// Revokes sessions as the RPCs do: through the feed that all replicas follow, and with a
+    /// notification to read it at once. Returns the ids of the sessions that were live.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn revoke(&self, revoke: Revoke) -> Result<Vec<SessionId>, StoreError> {
         let ended = self.store.revoke(revoke, SystemClock.now()).await?;
         if !ended.is_empty() {
             for signal in &self.signals {
                 if let Err(error) = signal.raise().await {
-                    // They look by themselves, a quarter of a second later.
-                    tracing::debug!(%error, through = signal.name(), "no signal");
+                    // The replicas poll the feed anyway, a quarter of a second later.
+                    tracing::debug!(%error, through = signal.name(), "cannot notify replicas");
                 }
             }
         }
         Ok(ended.into_iter().map(|session| session.id).collect())
     }
 
-    /// Ends all connections.
+    /// Closes all connections.
     pub async fn close(&self) {
         self.rows.close().await;
     }

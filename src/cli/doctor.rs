@@ -1,4 +1,4 @@
-//! `token-authority doctor`: says what may be wrong with this installation, and changes nothing.
+//! `token-authority doctor`: checks this installation and changes nothing.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::app::{inspect, process_limits};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
 use crate::config::settings::SETTINGS;
 use crate::config::source::Given;
+use crate::config::{self, Config};
 use crate::doctor::{self, Finding, Installation, Severity, observe};
 
-/// Examines and reports. The exit code says the worst finding: 0 for none or information, 1 for a
-/// warning, 2 for an error.
+/// Runs the checks and prints the report. The exit code is that of the worst finding: 0 for
+/// information, 1 for a warning, 2 for an error.
 pub(super) async fn run(given: &Given, as_json: bool) -> ExitCode {
     let findings = match Config::read(given) {
         Ok(config) => examine(given, &config).await,
@@ -38,25 +38,25 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
     let clock = SystemClock;
     let database = match inspect::database(config) {
         Ok(database) => observe::database(config, &*database, &clock).await,
-        Err(error) => return doctor::refused(&[error.to_string()]),
+        Err(error) => return doctor::refused(&[error]),
     };
     let legacy = match inspect::legacy_rows(config) {
         Ok(rows) => observe::legacy(config, rows.as_deref()).await,
-        Err(error) => return doctor::refused(&[error.to_string()]),
+        Err(error) => return doctor::refused(&[error]),
     };
     let legacy_place = match inspect::legacy_place(config) {
         Ok(place) => place,
-        Err(error) => return doctor::refused(&[error.to_string()]),
+        Err(error) => return doctor::refused(&[error]),
     };
-    let jwt_secret = match config.kept_secret() {
-        _ if !config.uses_kept_secret() => config.jwt_secret.clone(),
-        Ok(kept) => kept,
-        Err(problem) => return doctor::refused(&[problem]),
+    let jwt_secret = match config.shared_secret() {
+        Ok(secret) => secret,
+        Err(error) => return doctor::refused(&[error]),
     };
     let installation = Installation {
         config,
         given: listed(given),
         environment: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
+        unsupported: config::unsupported(|name| std::env::var(name).ok()),
         jwt_secret,
         database,
         legacy,
@@ -72,13 +72,21 @@ async fn examine(given: &Given, config: &Config) -> Vec<Finding> {
     doctor::examine(&installation)
 }
 
-/// What was given and is not the default; of secrets the names alone.
+/// Returns the settings that differ from their defaults. Secrets are listed without their values.
 fn listed(given: &Given) -> Vec<(&'static str, Option<String>)> {
     let differing = SETTINGS.iter().filter_map(|setting| {
         let text = given.get(setting.name).filter(|text| Some(*text) != setting.default)?;
-        Some((setting.name, (!setting.secret).then(|| text.to_owned())))
+        Some((setting.name, (!setting.secret).then(|| without_credentials(text))))
     });
     differing.collect()
+}
+
+/// Hides a user name and password in a URL.
+fn without_credentials(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn table(findings: &[Finding], worst: Severity) -> String {

@@ -1,4 +1,4 @@
-//! `token-authority keys`: what signs and verifies, and changing it.
+//! `token-authority keys`: lists, rotates and retires the keys that sign access tokens.
 
 use std::io::Write as _;
 
@@ -15,24 +15,24 @@ pub(super) fn command() -> Command {
         Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
     };
     Command::new("keys")
-        .about("The keys that sign access tokens")
+        .about("List, rotate or retire the keys that sign access tokens")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Command::new("list").about(
-            "Show each key: its name, algorithm, state, times, and when it was last needed. \
-             Secrets of other processes' settings are not known here.",
+            "List each key with its algorithm, state, times and last use. Secrets appear as this \
+             process's own settings name them.",
         ))
         .subcommand(
             Command::new("rotate")
-                .about("Make the next key pair: published now, signing after KEY_PUBLISH_SECONDS")
-                .arg(flag("now", "Sign with it as soon as every replica knows it"))
+                .about("Create the next key pair: published now, signing after KEY_PUBLISH_SECONDS")
+                .arg(flag("now", "Sign with the new key as soon as every replica knows it"))
                 .arg(flag(
                     "compromised",
-                    "As --now, and refuse what earlier pairs signed: clients have to refresh",
+                    "Like --now, and refuse tokens that earlier pairs signed: clients have to refresh",
                 )),
         )
         .subcommand(Command::new("retire").about(
-            "After a move back to HS256: have the stored key pairs end with their last token",
+            "After a move back to HS256: let the stored key pairs expire with their last token",
         ))
 }
 
@@ -67,8 +67,8 @@ async fn rotate(key_rotator: &mut KeyRotator, rotation: Rotation) -> Result<Stri
 
 async fn retire(key_rotator: &mut KeyRotator) -> Result<String, KeyError> {
     Ok(match key_rotator.retire().await? {
-        Some(at) => format!("the stored keys verify until {}\n", table::moment(at)),
-        None => "there is nothing to retire\n".to_owned(),
+        Some(at) => format!("the stored key pairs verify until {}\n", table::moment(at)),
+        None => "there is no key pair to retire\n".to_owned(),
     })
 }
 
@@ -81,7 +81,7 @@ fn table(keys: &[Listed]) -> String {
         "SIGNS FROM",
         "SIGNS UNTIL",
         "VERIFIES UNTIL",
-        "LAST NEEDED",
+        "LAST USED",
     ];
     let row = |key: &Listed| {
         [

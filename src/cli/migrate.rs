@@ -6,7 +6,7 @@ use crate::app::schema;
 use crate::config::Config;
 
 pub(super) async fn run(config: Config) -> Result<(), String> {
-    let told = schema::migrate(&config).await.map_err(|error| error.to_string())?;
-    let _ = writeln!(std::io::stdout(), "{told}");
+    let outcome = schema::migrate(&config).await.map_err(|error| error.to_string())?;
+    let _ = writeln!(std::io::stdout(), "{outcome}");
     Ok(())
 }

@@ -1,28 +1,44 @@
-//! What a developer pastes in their first minute: the whole life of a token.
+//! The commands that a developer pastes in the first minute: the whole life of a token.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-/// Prints it. Nobody listening is no reason to stop.
+/// Prints the commands. A closed standard output does not stop the service.
 pub(super) fn print(grpc: SocketAddr, http: SocketAddr, cookie: &str) {
+    let program = std::env::current_exe()
+        .map_or_else(|_| "token-authority".to_owned(), |path| format!("'{}'", path.display()));
     let text = format!(
         r#"
-token-authority serves gRPC on {grpc} and HTTP on {http}. Paste this into another shell:
+token-authority serves gRPC on {grpc} and HTTP on http://{http}.
+Paste these lines into another shell.
 
-  # Log in: a first access token and refresh token.
+  # Run the whole life of a token and see what happens at each step.
+  authority() {{ {program} --grpc-addr {grpc} --http-addr {http} "$@"; }}
+  authority try
+
+  # The same by hand. Log in, as your auth-server does over gRPC.
+  authority try --login --user alice | tee tokens.json
+  ACCESS=$(sed -n 's/.*"accessToken": "\([^"]*\)".*/\1/p' tokens.json)
+  REFRESH=$(sed -n 's/.*"refreshToken": "\([^"]*\)".*/\1/p' tokens.json)
+
+  # Check the access token, as a gateway does.
+  curl -s -d "token=$ACCESS" http://{http}/oauth2/introspect; echo
+
+  # Refresh it with the cookie, as a browser does.
+  curl -si -X POST -H "Cookie: {cookie}=$REFRESH" http://{http}/api/auth/refresh | tee renewed.txt; echo
+  REFRESH=$(sed -n 's/.*{cookie}=\([^;]*\);.*/\1/p' renewed.txt)
+
+  # Log out: from then on, the access token is inactive and a refresh is refused.
+  curl -si -X POST -H "Cookie: {cookie}=$REFRESH" http://{http}/api/auth/logout
+  curl -s -d "token=$ACCESS" http://{http}/oauth2/introspect; echo
+  curl -s -X POST -H "Cookie: {cookie}=$REFRESH" http://{http}/api/auth/refresh; echo
+
+  # The same over gRPC, with grpcurl (https://github.com/fullstorydev/grpcurl/releases).
   T=token_authority.v1.TokenAuthorityService
   grpcurl -plaintext -d '{{"user_id": "alice"}}' {grpc} $T/IssueTokens | tee tokens.json
   ACCESS=$(sed -n 's/.*"accessToken": "\(.*\)".*/\1/p' tokens.json)
   REFRESH=$(sed -n 's/.*"refreshToken": "\(.*\)".*/\1/p' tokens.json)
-
-  # Check the access token, as a backend does.
   grpcurl -plaintext -d "{{\"token\": \"$ACCESS\"}}" {grpc} $T/ValidateToken
-
-  # Renew it with the cookie, as a browser does.
-  curl -si -X POST -H "Cookie: {cookie}=$REFRESH" http://{http}/api/auth/refresh | tee renewed.txt
-  REFRESH=$(sed -n 's/.*{cookie}=\([^;]*\);.*/\1/p' renewed.txt)
-
-  # Renew it over gRPC, then log out: from then on a refresh is refused.
   grpcurl -plaintext -d "{{\"refresh_token\": \"$REFRESH\"}}" {grpc} $T/RefreshAccessToken
   grpcurl -plaintext -d "{{\"refresh_token\": \"$REFRESH\"}}" {grpc} $T/RevokeRefreshToken
   grpcurl -plaintext -d "{{\"refresh_token\": \"$REFRESH\"}}" {grpc} $T/RefreshAccessToken

@@ -1,11 +1,11 @@
-//! `token-authority rollout show|set`: who is given JWTs. Works on the database itself; every
+//! `token-authority rollout show|set`: which users receive JWTs. It works on the database; every
 //! replica follows within a second.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::table::moment;
 use crate::app;
@@ -16,37 +16,44 @@ use crate::store::{RolloutChange, Rows, StoreError};
 use crate::token::method::AuthMethod;
 use crate::token::rollout::{Percentage, Rollout, bucket};
 
-/// How many changes are shown.
-const HISTORY: u32 = 20;
-/// How many users are counted at once.
-const PAGE: u32 = 10_000;
+/// How many changes `rollout show` prints.
+const MAX_HISTORY: u32 = 20;
+/// How many users one statement counts.
+const PAGE_SIZE: u32 = 10_000;
 
 pub(super) fn command() -> Command {
     let percentage = Arg::new("percentage")
+        .value_name("PERCENTAGE")
         .value_parser(value_parser!(i64))
-        .help("The share of users who are given JWTs: 0 to 100");
+        .help("Percentage of users who receive JWTs: 0 to 100");
     let enabled = Arg::new("enabled")
         .long("jwt-enabled")
-        .value_name("TRUTH")
+        .value_name("true|false")
         .value_parser(value_parser!(bool))
-        .required_unless_present("percentage")
-        .help("Whether JWTs are minted at all: true or false");
+        .help("Whether JWTs are minted at all");
     Command::new("rollout")
-        .about("Show or set who is given JWTs")
+        .about("Show or set which users receive JWTs")
         .subcommand_required(true)
         .subcommand(
-            Command::new("show").about("Show what holds, its history and the live sessions"),
+            Command::new("show")
+                .about("Show the roll-out in effect, its history and the live sessions"),
         )
         .subcommand(
             Command::new("set")
-                .about("Change it, on every replica within a second")
+                .about("Change the roll-out; every replica follows within a second")
                 .arg(percentage)
-                .arg(enabled),
+                .arg(enabled)
+                .group(
+                    ArgGroup::new("change")
+                        .args(["percentage", "enabled"])
+                        .required(true)
+                        .multiple(true),
+                ),
         )
 }
 
 pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
-    let told = |error: StoreError| error.to_string();
+    let text = |error: StoreError| error.to_string();
     let rows = app::open_rows(&config).await.map_err(|error| error.to_string())?;
     let log: Arc<dyn Rows> = Arc::clone(&rows);
     let control = RolloutControl::new(log, Arc::new(SystemClock), config.rollout);
@@ -57,23 +64,23 @@ pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), Stri
             percentage: percentage.transpose().map_err(|error| error.to_string())?,
             jwt_enabled: arguments.get_one::<bool>("enabled").copied(),
         };
-        control.set(order, &by()).await.map_err(|error| error.to_string())?;
+        control.set(order, &operator()).await.map_err(|error| error.to_string())?;
     }
-    let status = control.read().await.map_err(told)?;
-    let mut lines = vec![format!("now       {}", say(status.rollout))];
+    let status = control.read().await.map_err(text)?;
+    let mut lines = vec![format!("now       {}", describe(status.rollout))];
     let deviation = deviation(config.rollout, status.change.as_ref());
     lines.extend(deviation.map(|deviation| format!("note      {deviation}")));
     if !matches!(chosen, Some(("set", _))) {
-        lines.extend(history(&rows.changes(HISTORY).await.map_err(told)?));
-        lines.extend(split(&*rows).await.map_err(told)?);
+        lines.extend(history(&rows.changes(MAX_HISTORY).await.map_err(text)?));
+        lines.extend(split(&*rows).await.map_err(text)?);
     }
     rows.close().await;
     let _ = writeln!(io::stdout(), "{}", lines.join("\n"));
     Ok(())
 }
 
-/// Who is at the keyboard, as far as the environment tells.
-fn by() -> String {
+/// Returns the operator's name, as far as the environment tells.
+fn operator() -> String {
     let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let printable = |user: String| user.chars().filter(|c| !c.is_control()).take(60).collect();
     let user = named.map(printable).find(|user: &String| !user.is_empty());
@@ -81,7 +88,7 @@ fn by() -> String {
     format!("cli:{}", user.unwrap_or_else(|| format!("uid {}", number())))
 }
 
-fn say(rollout: Rollout) -> String {
+fn describe(rollout: Rollout) -> String {
     let percentage = rollout.percentage.number();
     let enabled = if rollout.jwt_enabled { "JWTs on" } else { "JWTs off" };
     format!("{percentage:>3} %  {enabled}")
@@ -89,21 +96,21 @@ fn say(rollout: Rollout) -> String {
 
 fn history(changes: &[RolloutChange]) -> Vec<String> {
     if changes.is_empty() {
-        return vec!["history   none: the settings hold".to_owned()];
+        return vec!["history   none: the settings are in effect".to_owned()];
     }
     let line = |change: &RolloutChange| {
-        format!("history   {}  {}  by {}", moment(change.at), say(change.rollout), change.by)
+        format!("history   {}  {}  by {}", moment(change.at), describe(change.rollout), change.by)
     };
     changes.iter().map(line).collect()
 }
 
-/// The live sessions by ten buckets at a time and kind.
+/// Counts the live sessions by kind, in groups of ten buckets.
 async fn split(rows: &dyn Rows) -> Result<Vec<String>, StoreError> {
     let now = SystemClock.now();
     let mut counts = [[0_u64; 2]; 10];
     let mut after = None;
     loop {
-        let page = rows.live_sessions(after.as_ref(), PAGE, now).await?;
+        let page = rows.live_sessions(after.as_ref(), PAGE_SIZE, now).await?;
         let Some(last) = page.last() else { break };
         for live in &page {
             let tenth = &mut counts[usize::from(bucket(&live.user_id) / 10)];

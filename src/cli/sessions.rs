@@ -1,9 +1,9 @@
-//! `token-authority sessions list|revoke`: who is logged in, and ending it. Works on the database
-//! itself; every replica follows within a second.
+//! `token-authority sessions list|revoke`: lists and revokes a user's sessions. It works on the
+//! database; every replica follows within a second.
 
 use std::io::Write as _;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::table::{aligned, moment};
@@ -14,25 +14,24 @@ use crate::token::id::{SessionId, UserId};
 use crate::token::session::Session;
 
 pub(super) fn command() -> Command {
-    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Report in JSON");
+    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
     let user = Arg::new("user").value_name("USER").required(true).help("The user's id");
     let session = Arg::new("session")
         .value_name("SESSION")
         .num_args(1..)
         .value_parser(|text: &str| text.parse::<SessionId>())
-        .required_unless_present("of")
-        .conflicts_with("of")
-        .help("The session's id, as in `sessions list`; several may be given");
-    let of = Arg::new("of").long("user").value_name("USER").help("All sessions of this user");
+        .help("The ids of the sessions, as in `sessions list`");
+    let of =
+        Arg::new("of").long("user").value_name("USER").help("Revoke all sessions of this user");
     let except = Arg::new("except")
         .long("except")
         .value_name("SESSION")
         .value_parser(|text: &str| text.parse::<SessionId>())
         .requires("of")
         .conflicts_with("session")
-        .help("All but this one");
+        .help("Keep this session");
     Command::new("sessions")
-        .about("Show or end a user's sessions")
+        .about("List or revoke a user's sessions")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -43,10 +42,11 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("revoke")
                 .about(
-                    "End sessions: their refresh tokens at once, their access tokens on every \
-                     replica within a second. One that is over already is no error",
+                    "Revoke sessions: refresh tokens at once, access tokens on every replica \
+                     within a second. A session that has already ended is not an error",
                 )
-                .args([session, of, except, json()]),
+                .args([session, of, except, json()])
+                .group(ArgGroup::new("which").args(["session", "of"]).required(true)),
         )
 }
 
@@ -92,7 +92,7 @@ fn in_a_row(session: &Session) -> [String; 7] {
     ]
 }
 
-/// By the names of the contract.
+/// Returns the session as JSON with the field names of the gRPC contract.
 fn in_json(session: &Session) -> Value {
     let client = &session.client;
     json!({
@@ -111,21 +111,21 @@ fn in_json(session: &Session) -> Value {
 }
 
 async fn revoke(sessions: &Sessions, matches: &ArgMatches) -> Result<String, String> {
-    let told = |error: StoreError| error.to_string();
+    let text = |error: StoreError| error.to_string();
     let mut ended = Vec::new();
     if let Some(user_id) = user_id(matches, "of")? {
         let except = matches.get_one::<SessionId>("except").copied();
-        ended = sessions.revoke(Revoke::User { user_id, except }).await.map_err(told)?;
+        ended = sessions.revoke(Revoke::User { user_id, except }).await.map_err(text)?;
     }
     for id in matches.get_many::<SessionId>("session").unwrap_or_default() {
-        ended.extend(sessions.revoke(Revoke::Session(*id)).await.map_err(told)?);
+        ended.extend(sessions.revoke(Revoke::Session(*id)).await.map_err(text)?);
     }
     let ids: Vec<String> = ended.iter().map(SessionId::to_string).collect();
     if matches.get_flag("json") {
         return Ok(format!("{:#}\n", json!({ "revoked": ids })));
     }
     Ok(if ids.is_empty() {
-        "there was no such live session\n".to_owned()
+        "no such live session\n".to_owned()
     } else {
         format!("revoked:\n{}\n", ids.join("\n"))
     })

@@ -1,11 +1,11 @@
-//! What subcommands print for people: columns that line up, and moments.
+//! Formats tables and times for people.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::clock::Timestamp;
 
-/// Rows below their heads, each column as wide as its widest cell.
+/// Formats rows below their headings. Each column is as wide as its widest cell.
 pub(super) fn aligned<const N: usize>(
     heads: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -21,7 +21,7 @@ pub(super) fn aligned<const N: usize>(
     rows.iter().map(line).collect()
 }
 
-/// A moment in UTC, to the second (RFC 3339).
+/// Formats a time in UTC, to the second (RFC 3339).
 pub(super) fn moment(at: Timestamp) -> String {
     let moment = OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
@@ -32,14 +32,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         let row = |one: &str, two: &str| [one.to_owned(), two.to_owned()];
         let text = aligned(["ID", "NAME"], [row("1", "Zoë"), row("234", "")]);
         assert_eq!(text, "ID   NAME\n1    Zoë\n234\n");
     }
 
     #[test]
-    fn moments_are_in_utc() {
+    fn times_are_in_utc() {
         assert_eq!(moment(Timestamp::from_seconds(1_700_000_000)), "2023-11-14T22:13:20Z");
     }
 }

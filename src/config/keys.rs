@@ -1,9 +1,11 @@
-//! Settings of the keys that sign, and what must not be one secret in two places.
+//! Settings of the signing keys, and the rule that no two secrets are equal.
 
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::reader::{CREATE_SECRET, Reader, spoiled};
+use super::secret_text::invisible_extra;
 use super::{Config, Environment};
+use crate::keys::Secret;
 use crate::keys::life::Schedule;
 use crate::token::key::Algorithm;
 
@@ -20,34 +22,62 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Schedule {
     }
 }
 
+/// Reads the auth-server's secret. Its strength is not checked, because it is not ours to change, and
+/// the auth-server may really use a value with blanks.
+pub(super) fn auth_server_secret(reader: &mut Reader<'_>) -> Option<Secret> {
+    let text = reader.text("BETTER_AUTH_SECRET")?;
+    if let (None, Some(problem)) = (invisible_extra(text), spoiled("BETTER_AUTH_SECRET", text)) {
+        reader.problem("BETTER_AUTH_SECRET", problem);
+    }
+    Some(Secret::new(text))
+}
+
 impl Config {
     pub(super) fn check_secrets(&self, reader: &mut Reader<'_>) {
         let algorithm = self.keys.algorithm;
         let production = self.environment == Environment::Production;
         if production && !reader.is_given("JWT_SECRET") && !algorithm.is_asymmetric() {
-            reader.problem("JWT_SECRET is required in production");
+            let text = format!("JWT_SECRET is required in production; {CREATE_SECRET}");
+            reader.problem("JWT_SECRET", text);
         }
         if !reader.is_given("AUTHORITY_SECRET") && algorithm.is_asymmetric() {
-            reader.problem(format!(
+            let text = format!(
                 "AUTHORITY_SECRET is required with JWT_ALGORITHM={algorithm}: it seals the \
-                 private keys in the database; make one with `openssl rand -base64 48`"
-            ));
-        }
-        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret {
-            reader.problem("AUTHORITY_SECRET must not equal JWT_SECRET, which backends embed");
-        }
-        if self.authority_secret.is_some() && self.authority_secret == self.jwt_secret_previous {
-            reader.problem(
-                "AUTHORITY_SECRET must not equal JWT_SECRET_PREVIOUS, which backends embed",
+                 private keys in the database; {CREATE_SECRET}"
             );
+            reader.problem("AUTHORITY_SECRET", text);
         }
-        if self.jwt_secret.is_some() && self.jwt_secret == self.jwt_secret_previous {
-            reader.problem("JWT_SECRET_PREVIOUS must not equal JWT_SECRET");
+        let equal = [
+            ("AUTHORITY_SECRET", &self.authority_secret, "JWT_SECRET", &self.jwt_secret),
+            (
+                "AUTHORITY_SECRET",
+                &self.authority_secret,
+                "JWT_SECRET_PREVIOUS",
+                &self.jwt_secret_previous,
+            ),
+            ("JWT_SECRET_PREVIOUS", &self.jwt_secret_previous, "JWT_SECRET", &self.jwt_secret),
+        ];
+        for (name, secret, other, known) in equal {
+            if secret.is_some() && secret == known {
+                let why = if name == "AUTHORITY_SECRET" { ", which backends embed" } else { "" };
+                reader.problem(name, format!("{name} must not equal {other}{why}"));
+            }
         }
     }
 
-    /// Which of our secrets is also the auth-server's own, a sentence each: whoever embeds it
-    /// could forge logins. No secret is quoted.
+    /// Returns what the auth-server's secret contains beside its visible characters, in a sentence.
+    #[must_use]
+    pub fn suspicious_auth_server_secret(&self) -> Option<String> {
+        let secret = std::str::from_utf8(self.auth_server_secret.as_ref()?.expose()).ok()?;
+        let extra = invisible_extra(secret)?;
+        Some(format!(
+            "BETTER_AUTH_SECRET has {extra}: unless the auth-server uses exactly these bytes, its \
+             signed cookies are refused"
+        ))
+    }
+
+    /// Returns a sentence for each of our secrets that equals the auth-server's. A backend that embeds
+    /// such a secret could forge logins. The sentences do not contain the secret.
     #[must_use]
     pub fn shared_with_auth_server(&self) -> Vec<String> {
         let Some(login) = &self.auth_server_secret else { return Vec::new() };
@@ -61,25 +91,26 @@ impl Config {
             ("AUTHORITY_SECRET", &self.authority_secret, "only this service may know it"),
         ];
         let equal = ours.into_iter().filter(|(_, secret, _)| secret.as_ref() == Some(login));
-        let tell = |(name, _, why)| {
+        let describe = |(name, _, why)| {
             let print = login.fingerprint();
             format!(
                 "{name} equals BETTER_AUTH_SECRET (fingerprint {print}): {why}; give each its own"
             )
         };
-        equal.map(tell).collect()
+        equal.map(describe).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Problem;
     use crate::config::source::Given;
 
     const ONE: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
     const TWO: &str = "Zx3LqW8nB1vK6yTe0RmUo5JpGh7dSc2fAi9XwNbQkEs=";
 
-    fn read(pairs: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Config, Vec<Problem>> {
         Config::read(&Given::of(pairs))
     }
 
@@ -87,7 +118,8 @@ mod tests {
     fn an_asymmetric_algorithm_needs_the_services_own_secret() {
         for algorithm in ["EdDSA", "ES256", "RS256", "eddsa"] {
             let problems = read(&[("JWT_ALGORITHM", algorithm)]).unwrap_err();
-            assert!(problems[0].contains("AUTHORITY_SECRET is required"), "{problems:?}");
+            let first = problems[0].to_string();
+            assert!(first.contains("AUTHORITY_SECRET is required"), "{problems:?}");
             let config = read(&[
                 ("ENVIRONMENT", "production"),
                 ("JWT_ALGORITHM", algorithm),
@@ -97,11 +129,11 @@ mod tests {
         }
         assert!(read(&[("JWT_ALGORITHM", "none")]).is_err());
         let both = [("JWT_SECRET_PREVIOUS", ONE), ("AUTHORITY_SECRET", ONE)];
-        assert!(read(&both).unwrap_err()[0].contains("must not equal"));
+        assert!(read(&both).unwrap_err()[0].to_string().contains("must not equal"));
     }
 
     #[test]
-    fn keys_are_rotated_every_thirty_days_unless_told_otherwise() {
+    fn keys_are_rotated_every_thirty_days_by_default() {
         let config = read(&[]).unwrap();
         assert_eq!(config.keys.rotate_every, Some(Duration::from_hours(30 * 24)));
         assert_eq!(config.keys.publish, Duration::from_mins(15));
@@ -110,15 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_shared_with_the_auth_server_is_told_and_not_quoted() {
-        let told = |login: &[(&'static str, &'static str)]| {
+    fn a_secret_shared_with_the_auth_server_is_reported_and_not_quoted() {
+        let report = |login: &[(&'static str, &'static str)]| {
             let ours = [("JWT_SECRET", ONE), ("AUTHORITY_SECRET", TWO)];
             read(&[&ours, login].concat()).unwrap().shared_with_auth_server()
         };
-        assert_eq!(told(&[]), [""; 0]);
-        assert_eq!(told(&[("BETTER_AUTH_SECRET", "another")]), [""; 0]);
+        assert_eq!(report(&[]), [""; 0]);
+        assert_eq!(report(&[("BETTER_AUTH_SECRET", "another")]), [""; 0]);
         for (secret, name) in [(ONE, "JWT_SECRET"), (TWO, "AUTHORITY_SECRET")] {
-            let told = told(&[("BETTER_AUTH_SECRET", secret)]);
+            let told = report(&[("BETTER_AUTH_SECRET", secret)]);
             assert!(told.len() == 1 && told[0].starts_with(name), "{told:?}");
             assert!(!told[0].contains(&secret[..8]));
         }

@@ -1,20 +1,20 @@
-//! Settings of the sessions that were there before.
+//! Settings of the legacy sessions, which another service created.
 
 use super::reader::Reader;
 use crate::store::legacy::{Identifier, LegacyTable};
 use crate::store::url::DatabaseUrl;
 
-/// Which sessions that were there before are accepted.
+/// Which legacy sessions are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LegacySettings {
     /// The table that holds them.
     pub table: LegacyTable,
-    /// Where it is; `None`: where our own are.
+    /// The database of the table. `None`: `DATABASE_URL`.
     pub database: Option<DatabaseUrl>,
 }
 
-/// The settings that mean nothing by themselves.
-const OF_A_TABLE: [&str; 5] = [
+/// Settings that need `LEGACY_SESSIONS`.
+const DEPENDENT: [&str; 5] = [
     "LEGACY_SESSIONS_TABLE",
     "LEGACY_SESSIONS_TOKEN_COLUMN",
     "LEGACY_SESSIONS_USER_COLUMN",
@@ -22,38 +22,42 @@ const OF_A_TABLE: [&str; 5] = [
     "LEGACY_DATABASE_URL",
 ];
 
-/// Better Auth's own names, in the order of the settings.
+/// Better Auth's names, in the order of [`DEPENDENT`].
 const BETTER_AUTH: [&str; 4] = ["session", "token", "userId", "expiresAt"];
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<LegacySettings> {
     let kinds = [("better-auth", Some(BETTER_AUTH)), ("table", None)];
     if reader.text("LEGACY_SESSIONS").is_none() {
-        for name in OF_A_TABLE {
+        for name in DEPENDENT {
             if reader.text(name).is_some() {
-                reader.problem(format!("{name} means nothing without LEGACY_SESSIONS"));
+                reader.problem(name, format!("{name} has no effect without LEGACY_SESSIONS"));
             }
         }
     }
     let defaults = reader.choice("LEGACY_SESSIONS", &kinds)?;
-    let mut name = |at: usize| identifier(reader, OF_A_TABLE[at], defaults.map(|names| names[at]));
+    let mut name = |at: usize| identifier(reader, DEPENDENT[at], defaults.map(|names| names[at]));
     let (table, token, user, expires) = (name(0), name(1), name(2), name(3));
-    let database = reader.text("LEGACY_DATABASE_URL").map(DatabaseUrl::parse);
+    let database = reader.url("LEGACY_DATABASE_URL").map(DatabaseUrl::parse);
     if let Some(Err(invalid)) = &database {
-        reader.problem(format!("LEGACY_DATABASE_URL {invalid}"));
+        reader.problem("LEGACY_DATABASE_URL", format!("LEGACY_DATABASE_URL {invalid}"));
     }
     let table = LegacyTable { table: table?, token: token?, user: user?, expires: expires? };
     Some(LegacySettings { table, database: database.transpose().ok()? })
 }
 
-fn identifier(reader: &mut Reader<'_>, setting: &str, default: Option<&str>) -> Option<Identifier> {
+fn identifier(
+    reader: &mut Reader<'_>,
+    setting: &'static str,
+    default: Option<&str>,
+) -> Option<Identifier> {
     let Some(text) = reader.text(setting).or(default) else {
-        reader.problem(format!("{setting} is required with LEGACY_SESSIONS=table"));
+        reader.problem(setting, format!("{setting} is required with LEGACY_SESSIONS=table"));
         return None;
     };
     match text.parse::<Identifier>() {
-        Err(invalid) => reader.problem(format!("{setting} {invalid}")),
-        Ok(name) if name.has_schema() && setting != OF_A_TABLE[0] => {
-            reader.problem(format!("{setting} is a column, which has no schema"));
+        Err(invalid) => reader.problem(setting, format!("{setting} {invalid}")),
+        Ok(name) if name.has_schema() && setting != DEPENDENT[0] => {
+            reader.problem(setting, format!("{setting} is a column, which has no schema"));
         }
         Ok(name) => return Some(name),
     }
@@ -63,10 +67,10 @@ fn identifier(reader: &mut Reader<'_>, setting: &str, default: Option<&str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::config::source::Given;
+    use crate::config::{Config, Problem};
 
-    fn read(pairs: &[(&'static str, &str)]) -> Result<Option<LegacySettings>, Vec<String>> {
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Option<LegacySettings>, Vec<Problem>> {
         Config::read(&Given::of(pairs)).map(|config| config.legacy)
     }
 
@@ -76,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn better_auth_has_its_own_names_unless_told_otherwise() {
+    fn better_auth_has_default_names() {
         assert_eq!(read(&[]).unwrap(), None);
         let plain = read(&[("LEGACY_SESSIONS", "better-auth")]).unwrap().unwrap();
         assert_eq!(names(&plain), [r#""session""#, r#""token""#, r#""userId""#, r#""expiresAt""#]);
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_no_name_is_told() {
+    fn missing_and_invalid_names_are_reported() {
         let problems = read(&[
             ("LEGACY_SESSIONS", "table"),
             ("LEGACY_SESSIONS_TABLE", "x; DROP TABLE user_sessions"),
@@ -104,7 +108,7 @@ mod tests {
             ("LEGACY_DATABASE_URL", "mysql://u:hunter2@h/d"),
         ])
         .unwrap_err();
-        let told = problems.join("\n");
+        let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         for part in [
             "LEGACY_SESSIONS_TABLE must be letters",
             "LEGACY_SESSIONS_TOKEN_COLUMN is a column",
@@ -112,12 +116,13 @@ mod tests {
             "LEGACY_SESSIONS_EXPIRES_COLUMN is required",
             "LEGACY_DATABASE_URL must begin",
         ] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(problems.len(), 5);
-        assert!(!told.contains("hunter2"));
-        assert!(read(&[("LEGACY_SESSIONS", "next-auth")]).unwrap_err()[0].contains("better-auth"));
+        assert!(!text.contains("hunter2"));
+        let unknown = read(&[("LEGACY_SESSIONS", "next-auth")]).unwrap_err();
+        assert!(unknown[0].to_string().contains("better-auth"));
         let alone = read(&[("LEGACY_SESSIONS_TABLE", "session")]).unwrap_err();
-        assert!(alone[0].contains("means nothing"), "{alone:?}");
+        assert!(alone[0].to_string().contains("has no effect"), "{alone:?}");
     }
 }

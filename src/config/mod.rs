@@ -1,18 +1,20 @@
-//! What the operator decides: read once, checked whole, and never printed with a secret in it.
+//! The settings: read once, checked together, and never printed with a secret.
 
 mod kept;
 mod keys;
 mod legacy;
 mod network;
+mod problem;
+mod randomness;
 mod reader;
+mod secret_text;
 pub mod settings;
 pub mod source;
+mod telemetry;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use http::Uri;
 
 use crate::authority::{RevocationSettings, StalePolicy, TokenPolicy};
 use crate::keys::Secret;
@@ -22,110 +24,99 @@ use crate::store::url::DatabaseUrl;
 use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
 use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
-use crate::transport::observe::span::Sampling;
+pub use kept::KeptSecretError;
 pub use legacy::LegacySettings;
 pub use network::NetworkSettings;
+pub use problem::Problem;
 use reader::Reader;
 use source::Given;
+pub use telemetry::{OtlpProtocol, TelemetrySettings, TraceExport, unsupported};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where this runs.
+    /// Development or production.
     pub environment: Environment,
-    /// Where sessions are kept.
+    /// The database of the sessions.
     pub database: DatabaseUrl,
-    /// Where the embedded database and generated secrets are kept.
+    /// The folder of the embedded database and of the generated secret.
     pub data_dir: PathBuf,
-    /// The secret that signs; `None` in development: to be made.
+    /// The secret that signs. `None` in development: it is generated.
     pub jwt_secret: Option<Secret>,
-    /// The secret before it, which still verifies.
+    /// The previous secret, which still verifies.
     pub jwt_secret_previous: Option<Secret>,
-    /// A secret that only this service knows.
+    /// The secret that only this service knows.
     pub authority_secret: Option<Secret>,
-    /// Which keys sign, and for how long.
+    /// The algorithm and the schedule of the signing keys.
     pub keys: Schedule,
-    /// What tokens are like.
+    /// The lifetimes and rules of tokens.
     pub tokens: TokenPolicy,
-    /// How much memory verified tokens may take, in bytes.
+    /// The memory limit of verified tokens, in bytes.
     pub validation_cache: u64,
-    /// How revocations are kept and followed.
+    /// The limits of revocations in memory.
     pub revocations: RevocationSettings,
-    /// Through which Redis replicas signal each other, if any.
+    /// The Redis through which replicas notify each other, if any.
     pub redis: Option<RedisUrl>,
-    /// Who is given JWTs until somebody says otherwise.
+    /// The roll-out until an operator stores another one.
     pub rollout: Rollout,
-    /// Whether both kinds of token are judged where a request carries both.
+    /// Whether both tokens of a request are validated (shadow mode).
     pub shadow: bool,
-    /// Which sessions that were there before are accepted, if any.
+    /// The legacy sessions that are accepted, if any.
     pub legacy: Option<LegacySettings>,
-    /// With what the auth-server signs its cookies.
+    /// The secret with which the auth-server signs its cookies.
     pub auth_server_secret: Option<Secret>,
-    /// Where gRPC listens.
+    /// The address of gRPC.
     pub grpc_addr: SocketAddr,
-    /// Where HTTP listens.
+    /// The address of HTTP.
     pub http_addr: SocketAddr,
-    /// Who may call, how connections are secured, and what they may take.
+    /// Callers, TLS and limits of the ports.
     pub network: NetworkSettings,
-    /// Where metrics are read.
+    /// The address of `GET /metrics`.
     pub metrics_addr: SocketAddr,
-    /// How browsers are treated.
+    /// The cookie and the allowed origins.
     pub browser: BrowserSettings,
-    /// How the process ends.
+    /// The delays of a shutdown.
     pub shutdown: ShutdownSettings,
-    /// What is logged and traced.
+    /// Logs and traces.
     pub telemetry: TelemetrySettings,
 }
 
-/// Where the service runs.
+/// The environment, which decides how strict the checks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
-    /// On somebody's own machine.
+    /// A developer's machine.
     Development,
-    /// Where it counts.
+    /// Production.
     Production,
 }
 
-/// How the process ends.
+/// The delays of a shutdown.
 #[derive(Debug, Clone, Copy)]
 pub struct ShutdownSettings {
-    /// How long to go on serving while saying that it will not.
+    /// How long the process serves while it already reports `NOT_SERVING`.
     pub delay: Duration,
-    /// How long requests in flight then have.
+    /// How long requests in flight may then take.
     pub grace: Duration,
 }
 
-/// What is logged and traced.
-#[derive(Debug, Clone)]
-pub struct TelemetrySettings {
-    /// Directives of what is logged.
-    pub level: String,
-    /// Whether log lines are JSON.
-    pub json: bool,
-    /// Where traces go.
-    pub otlp_endpoint: Option<String>,
-    /// Which requests are traced.
-    pub sampling: Sampling,
-}
-
 impl Config {
-    /// Reads and checks every setting, for whatever does not serve.
+    /// Reads and checks every setting for a subcommand that does not serve.
     ///
     /// # Errors
-    /// Every problem, a line each.
-    pub fn read(given: &Given) -> Result<Self, Vec<String>> {
+    /// Returns all problems.
+    pub fn read(given: &Given) -> Result<Self, Vec<Problem>> {
         Self::read_for(given, false)
     }
 
-    /// Reads and checks every setting, and that it is safe to open ports with them.
+    /// Reads and checks every setting, and checks that it is safe to open ports with them.
     ///
     /// # Errors
-    /// Every problem, a line each.
-    pub fn read_to_serve(given: &Given) -> Result<Self, Vec<String>> {
+    /// Returns all problems.
+    pub fn read_to_serve(given: &Given) -> Result<Self, Vec<Problem>> {
         Self::read_for(given, true)
     }
 
-    fn read_for(given: &Given, to_serve: bool) -> Result<Self, Vec<String>> {
+    fn read_for(given: &Given, to_serve: bool) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader::new(given);
         let environments =
             [("development", Environment::Development), ("production", Environment::Production)];
@@ -147,15 +138,14 @@ impl Config {
             rollout: rollout(&mut reader),
             shadow: reader.truth("JWT_SHADOW"),
             legacy: legacy::read(&mut reader),
-            // Another's secret: whether it is a good one is not for us to say.
-            auth_server_secret: reader.text("BETTER_AUTH_SECRET").map(Secret::new),
+            auth_server_secret: keys::auth_server_secret(&mut reader),
             grpc_addr: reader.address("GRPC_ADDR"),
             http_addr: reader.address("HTTP_ADDR"),
             metrics_addr: reader.address("METRICS_ADDR"),
             network: network::read(&mut reader, production),
             browser: browser(&mut reader, production),
             shutdown: shutdown(&mut reader, production),
-            telemetry: telemetry(&mut reader, production),
+            telemetry: telemetry::read(&mut reader, production),
             data_dir,
         };
         config.check_secrets(&mut reader);
@@ -170,9 +160,9 @@ impl Config {
 
 fn database(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
     let embedded = DatabaseUrl::Sqlite(data_dir.join("token-authority.db"));
-    let Some(url) = reader.text("DATABASE_URL") else { return embedded };
+    let Some(url) = reader.url("DATABASE_URL") else { return embedded };
     DatabaseUrl::parse(url).unwrap_or_else(|invalid| {
-        reader.problem(format!("DATABASE_URL {invalid}"));
+        reader.problem("DATABASE_URL", format!("DATABASE_URL {invalid}"));
         embedded
     })
 }
@@ -184,6 +174,7 @@ fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
     let session = reader.number("SESSION_MAX_LIFETIME_DAYS", 1..=3650_u64) * DAY;
     if session < refresh {
         reader.problem(
+            "SESSION_MAX_LIFETIME_DAYS",
             "SESSION_MAX_LIFETIME_DAYS must not be less than JWT_REFRESH_TOKEN_EXPIRE_DAYS",
         );
     }
@@ -216,9 +207,9 @@ fn revocations(reader: &mut Reader<'_>) -> RevocationSettings {
 }
 
 fn redis(reader: &mut Reader<'_>) -> Option<RedisUrl> {
-    let url = RedisUrl::parse(reader.text("REDIS_URL")?);
+    let url = RedisUrl::parse(reader.url("REDIS_URL")?);
     if url.is_none() {
-        reader.problem("REDIS_URL must be a URL such as redis://127.0.0.1:6379");
+        reader.problem("REDIS_URL", "REDIS_URL must be a URL such as redis://127.0.0.1:6379");
     }
     url
 }
@@ -235,18 +226,19 @@ fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
     let name = reader.text("REFRESH_COOKIE_NAME").unwrap_or_default().to_owned();
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(is_token) {
-        reader.problem("REFRESH_COOKIE_NAME must be a token of RFC 6265");
+        let text = "REFRESH_COOKIE_NAME must be a cookie name (a token of RFC 6265)";
+        reader.problem("REFRESH_COOKIE_NAME", text);
     }
     let secure = reader.truth("COOKIE_SECURE");
     if production && !secure {
-        reader.problem("COOKIE_SECURE may be false only in development");
+        reader.problem("COOKIE_SECURE", "COOKIE_SECURE may be false only in development");
     }
     check_prefix(reader, &name, secure);
     let origins: Vec<_> = reader.list("ALLOWED_ORIGINS").into_iter().map(str::to_owned).collect();
     for origin in origins.iter().filter(|origin| !is_origin(origin)) {
-        reader.problem(format!(
-            "ALLOWED_ORIGINS: `{origin}` is no origin, such as https://app.example.com"
-        ));
+        let text =
+            format!("ALLOWED_ORIGINS: `{origin}` is no origin, such as https://app.example.com");
+        reader.problem("ALLOWED_ORIGINS", text);
     }
     BrowserSettings {
         cookie: CookieSettings { name, secure },
@@ -254,37 +246,34 @@ fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
     }
 }
 
-/// What a name's prefix promises to browsers, which drop a cookie that does not keep it
+/// Checks the cookie name's prefix. Browsers drop a cookie whose attributes contradict its prefix
 /// (RFC 6265bis section 4.1.3).
 fn check_prefix(reader: &mut Reader<'_>, name: &str, secure: bool) {
     let name = name.to_ascii_lowercase();
     if name.starts_with("__host-") {
         reader.problem(
+            "REFRESH_COOKIE_NAME",
             "REFRESH_COOKIE_NAME begins with `__Host-`, which browsers take only with Path=/, \
              but this cookie's path is /api/auth; use `__Secure-`",
         );
     }
     if name.starts_with("__secure-") && !secure {
         reader.problem(
+            "REFRESH_COOKIE_NAME",
             "REFRESH_COOKIE_NAME begins with `__Secure-`, but COOKIE_SECURE=false: browsers drop \
              the cookie",
         );
     }
 }
 
-/// A serialised origin (RFC 6454 section 6.1) as browsers send it: lower case, no path.
+/// Returns whether a text is a serialised origin (RFC 6454 section 6.1) as browsers send it: in lower
+/// case and without a path.
 fn is_origin(text: &str) -> bool {
     let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     authority.is_some_and(|authority| {
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b);
         !authority.is_empty() && authority.bytes().all(legal)
     })
-}
-
-fn is_http(text: &str) -> bool {
-    let Ok(url) = text.parse::<Uri>() else { return false };
-    matches!(url.scheme_str(), Some("http" | "https"))
-        && url.host().is_some_and(|host| !host.is_empty())
 }
 
 fn shutdown(reader: &mut Reader<'_>, production: bool) -> ShutdownSettings {
@@ -297,56 +286,18 @@ fn shutdown(reader: &mut Reader<'_>, production: bool) -> ShutdownSettings {
     ShutdownSettings { delay: Duration::from_secs(delay), grace: Duration::from_secs(grace) }
 }
 
-fn telemetry(reader: &mut Reader<'_>, production: bool) -> TelemetrySettings {
-    let level = reader.text("LOG_LEVEL").unwrap_or("info").to_owned();
-    if tracing_subscriber::EnvFilter::try_new(&level).is_err() {
-        reader.problem("LOG_LEVEL must be a level or directives as in RUST_LOG");
-    }
-    let json = reader.choice("LOG_FORMAT", &[("json", true), ("text", false)]);
-    let otlp_endpoint = reader.text("OTEL_EXPORTER_OTLP_ENDPOINT").map(str::to_owned);
-    if otlp_endpoint.as_ref().is_some_and(|url| !is_http(url)) {
-        reader.problem("OTEL_EXPORTER_OTLP_ENDPOINT must be a URL, such as http://127.0.0.1:4317");
-    }
-    TelemetrySettings {
-        level,
-        json: json.unwrap_or(production),
-        otlp_endpoint,
-        sampling: sampling(reader),
-    }
-}
-
-/// The samplers of the OpenTelemetry specification, but for those that ask a service of a vendor.
-fn sampling(reader: &mut Reader<'_>) -> Sampling {
-    let share = reader.text("OTEL_TRACES_SAMPLER_ARG").and_then(|text| text.parse::<f64>().ok());
-    let share = share.filter(|share| (0.0..=1.0).contains(share));
-    if share.is_none() {
-        reader.problem("OTEL_TRACES_SAMPLER_ARG must be a share from 0 to 1, such as 0.01");
-    }
-    let share = share.unwrap_or(0.0);
-    let of = |follows_parent, share| Sampling { follows_parent, share };
-    let choices = [
-        ("always_on", of(false, 1.0)),
-        ("always_off", of(false, 0.0)),
-        ("traceidratio", of(false, share)),
-        ("parentbased_always_on", of(true, 1.0)),
-        ("parentbased_always_off", of(true, 0.0)),
-        ("parentbased_traceidratio", of(true, share)),
-    ];
-    reader.choice("OTEL_TRACES_SAMPLER", &choices).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const GOOD: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 
-    fn read(pairs: &[(&'static str, &str)]) -> Result<Config, Vec<String>> {
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Config, Vec<Problem>> {
         Config::read(&Given::of(pairs))
     }
 
     #[test]
-    fn an_empty_environment_is_a_good_one() {
+    fn an_empty_environment_is_valid() {
         let config = read(&[]).unwrap();
         assert_eq!(config.environment, Environment::Development);
         assert_eq!(config.database, DatabaseUrl::Sqlite("data/token-authority.db".into()));
@@ -357,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_told_at_once() {
+    fn all_problems_are_reported_at_once() {
         let problems = read(&[
             ("ENVIRONMENT", "production"),
             ("DATABASE_URL", "mysql://localhost"),
@@ -375,13 +326,16 @@ mod tests {
             "GRPC_ADDR",
             "JWT_SECRET is required",
         ] {
-            assert!(problems.iter().any(|problem| problem.contains(name)), "{name}: {problems:?}");
+            assert!(
+                problems.iter().any(|problem| problem.to_string().contains(name)),
+                "{name}: {problems:?}"
+            );
         }
         assert_eq!(problems.len(), 6, "{problems:?}");
     }
 
     #[test]
-    fn weak_shared_and_copied_secrets_are_refused_without_being_quoted() {
+    fn weak_equal_and_copied_secrets_are_refused_and_not_quoted() {
         let copied = "your-super-secret-jwt-key-min-32-characters";
         for (pairs, expected) in [
             (vec![("JWT_SECRET", "short")], "at least 32 bytes"),
@@ -389,7 +343,9 @@ mod tests {
             (vec![("JWT_SECRET", GOOD), ("AUTHORITY_SECRET", GOOD)], "must not equal"),
             (vec![("JWT_SECRET", GOOD), ("JWT_SECRET_PREVIOUS", GOOD)], "must not equal"),
         ] {
-            let problems = read(&pairs).unwrap_err().join("\n");
+            let problems = read(&pairs).unwrap_err();
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            let problems = problems.join("\n");
             assert!(problems.contains(expected), "{problems}");
             assert!(!problems.contains(copied) && !problems.contains(GOOD));
         }

@@ -1,4 +1,4 @@
-//! Who may call, how connections are secured, and what they may take.
+//! Settings of the ports: callers, TLS and limits.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use crate::transport::limits::memory::Memory;
 use crate::transport::limits::rate::Rate;
 use crate::transport::serve::tls::{Tls, TlsFiles};
 
-/// What holds at the ports.
+/// Settings of the ports.
 #[derive(Debug, Clone)]
 pub struct NetworkSettings {
-    /// Who may call. `None`: everybody, everything.
+    /// The callers file. `None`: every client may call everything.
     pub callers_file: Option<PathBuf>,
-    /// What TLS is made from. `None`: plain text.
+    /// The TLS files. `None`: plain text.
     pub tls: Option<TlsFiles>,
-    /// Whether plain text was asked for, because something else encrypts.
+    /// Whether `TLS=off` was set, because a mesh or a proxy encrypts.
     pub plain_text: bool,
-    /// Whether the gRPC port describes itself.
+    /// Whether the gRPC port offers server reflection.
     pub reflection: bool,
-    /// What requests and connections may take.
+    /// The limits of requests and connections.
     pub limits: LimitSettings,
 }
 
@@ -44,13 +44,16 @@ fn tls(reader: &mut Reader<'_>, plain_text: bool) -> Option<TlsFiles> {
     let given = certificate.is_some() || key.is_some() || client_ca.is_some();
     match (certificate, key) {
         _ if plain_text && given => {
-            reader.problem("TLS=off contradicts TLS_CERT, TLS_KEY and TLS_CLIENT_CA");
+            reader.problem("TLS", "TLS=off contradicts TLS_CERT, TLS_KEY and TLS_CLIENT_CA");
             None
         }
         (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key, client_ca }),
         (None, None) if client_ca.is_none() => None,
         _ => {
-            reader.problem("TLS_CERT and TLS_KEY go together, and TLS_CLIENT_CA with both");
+            reader.problem(
+                "TLS_CERT",
+                "TLS_CERT and TLS_KEY go together, and TLS_CLIENT_CA with both",
+            );
             None
         }
     }
@@ -59,7 +62,8 @@ fn tls(reader: &mut Reader<'_>, plain_text: bool) -> Option<TlsFiles> {
 fn limits(reader: &mut Reader<'_>, production: bool) -> LimitSettings {
     let proxies = TrustedProxies::parse(reader.list("TRUSTED_PROXIES"));
     let trusted_proxies = proxies.unwrap_or_else(|wrong| {
-        reader.problem(format!("TRUSTED_PROXIES: `{wrong}` is no IP address and no network"));
+        let text = format!("TRUSTED_PROXIES: `{wrong}` is no IP address and no network");
+        reader.problem("TRUSTED_PROXIES", text);
         TrustedProxies::default()
     });
     let per_client = match reader.text("RATE_LIMIT_PER_CLIENT") {
@@ -93,35 +97,37 @@ fn max_connection_age(reader: &mut Reader<'_>) -> Option<Duration> {
 fn memory_limit(reader: &mut Reader<'_>) -> Option<u64> {
     let mib: u64 = reader.number("MEMORY_LIMIT_MIB", 0..=1_048_576);
     if (1..64).contains(&mib) {
-        reader.problem("MEMORY_LIMIT_MIB must be 0 or 64 to 1048576");
+        reader.problem("MEMORY_LIMIT_MIB", "MEMORY_LIMIT_MIB must be 0 or 64 to 1048576");
     }
     (mib > 0).then_some(mib * 1024 * 1024)
 }
 
-/// Whether ports may be opened with these settings.
+/// Checks that it is safe to open ports with these settings.
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     let network = &config.network;
     if let Some(why) = exposed(config) {
         if network.callers_file.is_none() {
-            reader.problem(format!(
-                "CALLERS_FILE is required {why}: make one with `token-authority callers add`"
-            ));
+            let text = format!(
+                "CALLERS_FILE is required {why}: create one with `token-authority callers add`"
+            );
+            reader.problem("CALLERS_FILE", text);
         }
         if network.tls.is_none() && !network.plain_text {
-            reader.problem(format!(
-                "TLS_CERT and TLS_KEY are required {why}; say TLS=off where a mesh or a proxy encrypts"
-            ));
+            let text = format!(
+                "TLS_CERT and TLS_KEY are required {why}; set TLS=off if a mesh or a proxy encrypts"
+            );
+            reader.problem("TLS_CERT", text);
         }
     }
     if let Some(Err(problem)) = network.callers_file.as_deref().map(CallersFile::read) {
-        reader.problem(format!("CALLERS_FILE: {problem}"));
+        reader.problem("CALLERS_FILE", format!("CALLERS_FILE: {problem}"));
     }
     if let Some(Err(problem)) = network.tls.clone().map(Tls::load) {
-        reader.problem(format!("TLS: {problem}"));
+        reader.problem("TLS_CERT", format!("TLS: {problem}"));
     }
 }
 
-/// Why strangers may reach the ports.
+/// Returns why other machines can reach the ports.
 fn exposed(config: &Config) -> Option<String> {
     if config.environment == Environment::Production {
         return Some("in production".into());
@@ -129,7 +135,7 @@ fn exposed(config: &Config) -> Option<String> {
     [("GRPC_ADDR", config.grpc_addr), ("HTTP_ADDR", config.http_addr)]
         .into_iter()
         .find(|(_, address)| !address.ip().is_loopback())
-        .map(|(name, address)| format!("where {name} ({address}) is not a loopback address"))
+        .map(|(name, address)| format!("because {name} ({address}) is not a loopback address"))
 }
 
 #[cfg(test)]
@@ -138,11 +144,12 @@ mod tests {
     use crate::config::source::Given;
 
     fn problems(pairs: &[(&'static str, &str)]) -> String {
-        Config::read_to_serve(&Given::of(pairs)).err().unwrap_or_default().join("\n")
+        let problems = Config::read_to_serve(&Given::of(pairs)).err().unwrap_or_default();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
-    fn a_developer_s_own_machine_is_open_and_nothing_else_is() {
+    fn only_a_development_machine_is_open() {
         assert_eq!(problems(&[]), "");
         assert_eq!(problems(&[("GRPC_ADDR", "[::1]:0")]), "");
         for (pairs, why) in [
@@ -153,20 +160,20 @@ mod tests {
             let both = problems(&pairs);
             assert!(
                 both.contains(&format!("CALLERS_FILE is required {why}"))
-                    || both.contains(&format!("CALLERS_FILE is required where {why}")),
+                    || both.contains(&format!("CALLERS_FILE is required because {why}")),
                 "{both}"
             );
             assert!(both.contains("TLS_CERT and TLS_KEY are required"), "{both}");
             let mesh: Vec<_> = pairs.iter().copied().chain([("TLS", "off")]).collect();
             assert!(!problems(&mesh).contains("TLS_CERT"));
         }
-        // What does not serve needs neither.
+        // Subcommands that do not serve need neither.
         let migrate = Config::read(&Given::of(&[("GRPC_ADDR", "0.0.0.0:1")]));
         assert!(migrate.is_ok());
     }
 
     #[test]
-    fn combinations_and_files_that_make_no_sense_are_told() {
+    fn invalid_combinations_and_files_are_reported() {
         for (pairs, expected) in [
             (vec![("TLS", "off"), ("TLS_CERT", "c"), ("TLS_KEY", "k")], "TLS=off contradicts"),
             (vec![("TLS_CERT", "c")], "go together"),

@@ -1,26 +1,37 @@
-//! Where settings come from: a flag, the environment, or a secret's file.
+//! The sources of settings: flags, the environment, and files of secrets.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
+use super::problem::Problem;
 use super::settings::{SETTINGS, Setting};
 
-/// Adds every setting to a command as a flag with its variable.
+/// Whether the settings appear in a command's help. The help of a subcommand would drown in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The settings are listed.
+    Yes,
+    /// The settings are accepted, but not listed.
+    No,
+}
+
+/// Adds every setting to a command, as a flag with an environment variable.
 #[must_use]
-pub fn add_flags(command: Command) -> Command {
+pub fn add_flags(command: Command, shown: Shown) -> Command {
     SETTINGS.iter().fold(command, |command, setting| {
-        let command = command.arg(flag(setting, setting.name.to_owned(), setting.help.to_owned()));
+        let (name, help) = (setting.name.to_owned(), setting.help.to_owned());
+        let command = command.arg(flag(setting, name, help, shown));
         if !setting.secret {
             return command;
         }
-        let name = file_name(setting);
-        command.arg(flag(setting, name, format!("A file that holds {}.", setting.name)))
+        let help = format!("The file that holds {}.", setting.name);
+        command.arg(flag(setting, file_name(setting), help, shown))
     })
 }
 
-fn flag(setting: &Setting, name: String, help: String) -> Arg {
+fn flag(setting: &Setting, name: String, help: String, shown: Shown) -> Arg {
     let long = name.to_lowercase().replace('_', "-");
     let help = match setting.default {
         Some(default) => format!("{help} [default: {default}]"),
@@ -30,10 +41,12 @@ fn flag(setting: &Setting, name: String, help: String) -> Arg {
         .long(long)
         .env(name)
         .value_name("VALUE")
-        // What is no UTF-8 is told among all other problems, with the setting's name.
+        // A value that is not UTF-8 is reported with all other problems, by the setting's name.
         .value_parser(value_parser!(OsString))
         .help(help)
-        .hide_env_values(setting.secret)
+        // A URL may contain a password.
+        .hide_env_values(true)
+        .hide(shown == Shown::No)
         .global(true)
 }
 
@@ -41,12 +54,12 @@ fn file_name(setting: &Setting) -> String {
     format!("{}_FILE", setting.name)
 }
 
-/// The settings as given: texts by name, defaults filled in.
+/// The settings as given: texts by name, including defaults.
 #[derive(Default)]
 pub struct Given {
     texts: BTreeMap<&'static str, String>,
-    /// What could not be taken in, by the name of its setting.
-    problems: BTreeMap<&'static str, String>,
+    /// Values that could not be read.
+    problems: BTreeMap<&'static str, Problem>,
 }
 
 impl std::fmt::Debug for Given {
@@ -56,13 +69,13 @@ impl std::fmt::Debug for Given {
 }
 
 impl Given {
-    /// Gathers what the command line and the environment say. Empty texts count as not given.
-    /// What is wrong with that is told with everything else that is wrong.
+    /// Collects the settings from the command line and the environment. Empty texts count as not given.
+    /// Values that cannot be read become problems, which are reported with all others.
     #[must_use]
-    pub fn gather(matches: &ArgMatches) -> Self {
+    pub fn collect(matches: &ArgMatches) -> Self {
         let mut given = Self::default();
         for setting in SETTINGS {
-            match gather(matches, setting) {
+            match read(matches, setting) {
                 Ok(text) => {
                     let text = text.or_else(|| setting.default.map(str::to_owned));
                     given.texts.extend(text.map(|text| (setting.name, text)));
@@ -76,23 +89,23 @@ impl Given {
         given
     }
 
-    /// What could not be taken in. Never quotes a secret.
-    pub(super) fn problems(&self) -> impl Iterator<Item = &str> {
-        self.problems.values().map(String::as_str)
+    /// Returns the values that could not be read.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.values()
     }
 
-    /// Whether something was given that could not be taken in.
+    /// Returns whether a value was given that could not be read.
     pub(super) fn is_unreadable(&self, name: &str) -> bool {
         self.problems.contains_key(name)
     }
 
-    /// What was given, or holds by default.
+    /// Returns the given value or the default.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.texts.get(name).map(String::as_str)
     }
 
-    /// Settings as a test gives them, defaults filled in.
+    /// Creates settings for a test, with defaults.
     #[cfg(test)]
     pub(super) fn of(pairs: &[(&'static str, &str)]) -> Self {
         let defaults = SETTINGS
@@ -103,15 +116,20 @@ impl Given {
     }
 }
 
-/// What one setting was given, if it was.
-fn gather(matches: &ArgMatches, setting: &Setting) -> Result<Option<String>, String> {
-    let (text, file) = (lookup(matches, setting.name)?, file_name(setting));
-    let path = if setting.secret { lookup(matches, &file)? } else { None };
+/// Reads the value of one setting from its flag, variable or file.
+fn read(matches: &ArgMatches, setting: &Setting) -> Result<Option<String>, Problem> {
+    let (name, file) = (setting.name, file_name(setting));
+    let problem = |text: String| Problem::new(name, text);
+    let text = lookup(matches, name).map_err(problem)?;
+    let path = if setting.secret { lookup(matches, &file).map_err(problem)? } else { None };
     match (text, path) {
-        (Some(_), Some(_)) => Err(format!("{} and {file} are both given", setting.name)),
+        (Some(_), Some(_)) => {
+            Err(problem(format!("{name} and {file} are both given: remove one of them")))
+        }
+        // Editors and `echo` end a file with a line break. It is not part of the secret.
         (None, Some(path)) => match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
-            Err(error) => Err(format!("{file}: {path}: {error}")),
+            Err(error) => Err(problem(format!("{file}: {path}: {error}"))),
         },
         (text, None) => Ok(text),
     }

@@ -1,9 +1,9 @@
-//! Checks of the cookie against the pages that are to use it.
+//! Checks of the cookie's attributes against the allowed origins.
 //!
-//! The cookie is `SameSite=Lax`, so a browser sends it with a page's `POST` only if page and
-//! authority are one site (same scheme, same registrable domain). What is compared here are the
-//! last two labels of the names: where they differ, so do the sites; where they agree, the sites
-//! may still differ (`a.co.uk`, `b.co.uk`), which then goes unnoticed.
+//! The cookie is `SameSite=Lax`, so a browser sends it with a page's `POST` only if the page and the
+//! authority belong to one site (same scheme, same registrable domain). These checks compare the last
+//! two labels of the host names. If they differ, the sites differ. If they are equal, the sites may
+//! still differ (`a.co.uk`, `b.co.uk`); these checks do not notice that.
 
 use super::{Finding, Installation};
 use crate::config::Environment;
@@ -33,7 +33,7 @@ fn is_local(host: &str) -> bool {
     ["localhost", "127.0.0.1", "[::1]"].contains(&host) || host.ends_with(".localhost")
 }
 
-/// Pages over plain HTTP, and a cookie for HTTPS; or the other way round.
+/// Finds pages over plain HTTP with a cookie for HTTPS, and the reverse.
 pub(super) fn scheme(installation: &Installation<'_>) -> Vec<Finding> {
     let secure = installation.config.browser.cookie.secure;
     let mut findings = Vec::new();
@@ -41,15 +41,15 @@ pub(super) fn scheme(installation: &Installation<'_>) -> Vec<Finding> {
         let text = origin.text;
         if secure && !origin.https && !is_local(origin.host) {
             let message = format!(
-                "pages of {text} never send the cookie, which is for HTTPS (COOKIE_SECURE=true): \
-                 serve them over HTTPS"
+                "browsers never send the cookie from pages of {text}, because it is for HTTPS only \
+                 (COOKIE_SECURE=true): serve the pages over HTTPS"
             );
             findings.push(Finding::error("cookie.secure", message));
         }
         if !secure && origin.https {
             let message = format!(
-                "COOKIE_SECURE=false lets the cookie travel in the clear, though pages of {text} \
-                 use HTTPS: set it to true"
+                "COOKIE_SECURE=false allows the cookie over plain HTTP, although pages of {text} use \
+                 HTTPS: set it to true"
             );
             findings.push(Finding::error("cookie.secure", message));
         }
@@ -57,7 +57,7 @@ pub(super) fn scheme(installation: &Installation<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Pages of more than one site: not all of them can be the authority's own.
+/// Finds pages of more than one site, since only one of them can be the authority's.
 pub(super) fn site(installation: &Installation<'_>) -> Vec<Finding> {
     let issuer = installation.config.tokens.issuer.as_deref().and_then(parse);
     let origins = origins(installation);
@@ -67,8 +67,8 @@ pub(super) fn site(installation: &Installation<'_>) -> Vec<Finding> {
     foreign
         .map(|origin| {
             let message = format!(
-                "{} and {} are two sites, and a SameSite=Lax cookie reaches the authority from \
-                 its own site's pages alone: serve them, and the authority, under one domain",
+                "{} and {} are two sites, and browsers send a SameSite=Lax cookie only from pages of \
+                 the authority's own site: serve all of them under one domain",
                 own.text, origin.text
             );
             Finding::warn("cookie.site", message)
@@ -85,7 +85,7 @@ fn site_of(host: &str) -> &str {
     dots.nth(1).map_or(host, |at| &host[at + 1..])
 }
 
-/// A port that browsers leave out, so that the origin never matches.
+/// Finds origins with a scheme's default port, which browsers leave out.
 pub(super) fn default_port(installation: &Installation<'_>) -> Vec<Finding> {
     let never = origins(installation)
         .into_iter()
@@ -93,7 +93,8 @@ pub(super) fn default_port(installation: &Installation<'_>) -> Vec<Finding> {
     never
         .map(|origin| {
             let message = format!(
-                "ALLOWED_ORIGINS: {} never matches, since browsers leave out a scheme's own port",
+                "ALLOWED_ORIGINS: {} never matches, because browsers leave out the default port: \
+                 remove the port",
                 origin.text
             );
             Finding::error("cookie.origin", message)
@@ -101,12 +102,12 @@ pub(super) fn default_port(installation: &Installation<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// Nobody but the authority's own pages.
+/// Reports that only pages of the authority's own host can refresh.
 pub(super) fn none_allowed(installation: &Installation<'_>) -> Vec<Finding> {
     let production = installation.config.environment == Environment::Production;
     if production && installation.config.browser.origins.iter().next().is_none() {
         let message =
-            "ALLOWED_ORIGINS is not set: only pages of the authority's own host may refresh";
+            "ALLOWED_ORIGINS is not set: only pages of the authority's own host can refresh";
         return vec![Finding::info("cookie.origin", message)];
     }
     Vec::new()

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::observe::{Database, DatabaseFacts, MOST_OVERDUE};
+use super::observe::{Database, DatabaseFacts, MAX_OVERDUE};
 use super::{Finding, Installation};
 use crate::config::Environment;
 use crate::store::inspect::Place;
 use crate::store::rows::Schema;
 
-/// A round trip that is longer makes every refresh slow.
-const SLOW: Duration = Duration::from_millis(100);
-/// Clocks that differ by more are not kept by NTP.
-const DRIFTED: Duration = Duration::from_secs(1);
-/// Clocks that differ by more get the concurrency window wrong.
-const WRONG: Duration = Duration::from_secs(5);
+/// A longer round trip makes every refresh slow.
+const SLOW_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// Clocks that differ by more are not synchronised by NTP.
+const CLOCK_DRIFT: Duration = Duration::from_secs(1);
+/// Clocks that differ by more make the concurrency window wrong.
+const CLOCK_ERROR: Duration = Duration::from_secs(5);
 
 fn production(installation: &Installation<'_>) -> bool {
     installation.config.environment == Environment::Production
 }
 
-/// Whether it answers.
+/// Checks that the database answers.
 pub(super) fn reachable(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "database.reachable";
     vec![match &installation.database {
@@ -28,16 +28,17 @@ pub(super) fn reachable(installation: &Installation<'_>) -> Vec<Finding> {
             Finding::error(name, format!("{} does not answer: {why}", place.text))
         }
         Database::Missing(place) if production(installation) => {
-            let message = format!("there is no {}: run `token-authority migrate`", place.text);
+            let message = format!("{} does not exist: run `token-authority migrate`", place.text);
             Finding::error(name, message)
         }
-        Database::Missing(place) => {
-            Finding::info(name, format!("there is no {} yet: the first start makes it", place.text))
-        }
+        Database::Missing(place) => Finding::info(
+            name,
+            format!("{} does not exist yet; the first start creates it", place.text),
+        ),
     }]
 }
 
-/// Whether others may listen.
+/// Checks that the connection is encrypted.
 pub(super) fn encrypted(installation: &Installation<'_>) -> Vec<Finding> {
     let (Database::Missing(place)
     | Database::Unreachable(place, _)
@@ -48,59 +49,60 @@ pub(super) fn encrypted(installation: &Installation<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// What is wrong with the way to a database where others may listen.
+/// Returns a message if the connection to a remote database may be unencrypted.
 pub(super) fn in_the_clear(place: &Place, setting: &str) -> Option<String> {
     (place.remote && !place.tls_required).then(|| {
         format!(
-            "the connection to {} may be in the clear: add sslmode=verify-full (or at least \
+            "the connection to {} may be unencrypted: add sslmode=verify-full (or at least \
              require) to {setting}",
             place.text
         )
     })
 }
 
-/// How long it takes to answer.
+/// Checks the round trip to the database.
 pub(super) fn round_trip(installation: &Installation<'_>) -> Vec<Finding> {
     let Some(facts) = installation.database.reached() else { return Vec::new() };
     let message = format!("{:.1} ms", facts.round_trip.as_secs_f64() * 1000.0);
-    if facts.round_trip > SLOW {
+    if facts.round_trip > SLOW_ROUND_TRIP {
         let message = format!(
-            "{message} for the simplest question: a refresh takes at least twice that; bring the \
-             database nearer"
+            "{message} for the simplest statement; a refresh takes at least that long: place the \
+             service nearer to the database"
         );
         return vec![Finding::warn("database.round_trip", message)];
     }
     vec![Finding::ok("database.round_trip", message)]
 }
 
-/// Whether a transaction pooler is in between.
+/// Reports a transaction pooler between the service and the database.
 pub(super) fn pooled(installation: &Installation<'_>) -> Vec<Finding> {
     let pooled = installation.database.reached().is_some_and(|facts| facts.pooled);
-    let message = "a transaction pooler is in between: statements are not prepared by name";
+    let message =
+        "the connection goes through a transaction pooler; named prepared statements are off";
     pooled.then(|| Finding::info("database.pooled", message)).into_iter().collect()
 }
 
-/// Whether it can be written to.
+/// Checks that the database accepts writes.
 pub(super) fn writable(installation: &Installation<'_>) -> Vec<Finding> {
     if !installation.database.reached().is_some_and(|facts| facts.status.read_only) {
         return Vec::new();
     }
     let message =
-        "it refuses to be written to: is DATABASE_URL a standby's, or the file another's?";
+        "the database is read-only: does DATABASE_URL name a standby, or a file of another user?";
     vec![Finding::error("database.writable", message)]
 }
 
-/// Whether a commit survives a crash.
+/// Checks that a commit survives a crash.
 pub(super) fn durable(installation: &Installation<'_>) -> Vec<Finding> {
     if installation.database.reached().is_none_or(|facts| facts.status.durable) {
         return Vec::new();
     }
-    let message = "synchronous_commit=off: a crash of the database undoes refreshes and \
-                   revocations that were answered already, and logs their users out";
+    let message = "synchronous_commit=off: a crash of the database loses refreshes and revocations that \
+                   were already answered, and logs those users out";
     vec![Finding::error("database.durable", message)]
 }
 
-/// Whether its clock shows what this machine's does.
+/// Compares the database's clock with this machine's.
 pub(super) fn clock(installation: &Installation<'_>) -> Vec<Finding> {
     let Some(facts) = installation.database.reached() else { return Vec::new() };
     let Some(offset) = facts.offset else { return Vec::new() };
@@ -108,42 +110,43 @@ pub(super) fn clock(installation: &Installation<'_>) -> Vec<Finding> {
     let side = if offset < 0 { "behind" } else { "ahead of" };
     let seconds = Duration::from_micros(offset.unsigned_abs()).as_secs_f64();
     let message = format!("the database's clock is {seconds:.3} s {side} this machine's");
-    let remedy = "replicas that disagree about the time mistake simultaneous refreshes for theft: \
-                  run an NTP client on both";
-    vec![if certain > WRONG {
+    let remedy = "with different clocks, replicas can mistake simultaneous refreshes for theft: run an \
+                  NTP client on both machines";
+    vec![if certain > CLOCK_ERROR {
         Finding::error("database.clock", format!("{message}; {remedy}"))
-    } else if certain > DRIFTED {
+    } else if certain > CLOCK_DRIFT {
         Finding::warn("database.clock", format!("{message}; {remedy}"))
     } else {
         Finding::ok("database.clock", message)
     }]
 }
 
-/// How its schema stands to this version.
+/// Compares the database's schema with this version's.
 pub(super) fn schema(installation: &Installation<'_>) -> Vec<Finding> {
     let Some(facts) = installation.database.reached() else { return Vec::new() };
     let name = "database.schema";
     vec![match &facts.schema {
-        Ok(Schema::Current) => Finding::ok(name, "it is this version's"),
+        Ok(Schema::Current) => Finding::ok(name, "the schema is up to date"),
         Ok(Schema::Behind { applied, known }) if production(installation) => {
             let message = format!(
-                "it is at {applied}, this version needs {known}: run `token-authority migrate`"
+                "the schema is at {applied}, this version needs {known}: run `token-authority migrate`"
             );
             Finding::error(name, message)
         }
-        Ok(Schema::Behind { applied, known }) => {
-            Finding::info(name, format!("it is at {applied}: the next start brings it to {known}"))
-        }
+        Ok(Schema::Behind { applied, known }) => Finding::info(
+            name,
+            format!("the schema is at {applied}; the next start migrates it to {known}"),
+        ),
         Ok(Schema::Ahead { applied, known, expanded_only: true }) => {
             let message = format!(
-                "it is at {applied}, newer than this version's {known}, which can work beside it"
+                "the schema is at {applied}, newer than this version's {known}, which can work with it"
             );
             Finding::info(name, message)
         }
         Ok(Schema::Ahead { applied, known, expanded_only: false }) => {
             let message = format!(
-                "it is at {applied}, which this version (up to {known}) cannot work with: run the \
-                 newer version"
+                "the schema is at {applied}, which this version (up to {known}) cannot work with: \
+                 run the newer version"
             );
             Finding::error(name, message)
         }
@@ -151,17 +154,19 @@ pub(super) fn schema(installation: &Installation<'_>) -> Vec<Finding> {
     }]
 }
 
-/// Whether anybody sweeps.
+/// Checks that the sweeper deletes ended sessions.
 pub(super) fn swept(installation: &Installation<'_>) -> Vec<Finding> {
     let Some(facts) = installation.database.reached() else { return Vec::new() };
     match (&facts.schema, &facts.overdue) {
         (Ok(Schema::Behind { .. }), _) => Vec::new(),
-        (_, Ok(0)) => vec![Finding::ok("database.swept", "no row is overdue")],
+        (_, Ok(0)) => {
+            vec![Finding::ok("database.swept", "no ended session is overdue for deletion")]
+        }
         (_, Ok(overdue)) => {
-            let more = if *overdue >= u64::from(MOST_OVERDUE) { "at least " } else { "" };
+            let more = if *overdue >= u64::from(MAX_OVERDUE) { "at least " } else { "" };
             let message = format!(
-                "{more}{overdue} rows should have been swept by now: does the service run, and \
-                 does it log that its sweep was interrupted?"
+                "{more}{overdue} ended sessions are overdue for deletion: does the service run, and does \
+                 it log that a sweep was interrupted?"
             );
             vec![Finding::warn("database.swept", message)]
         }

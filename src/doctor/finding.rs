@@ -1,23 +1,23 @@
-//! What a check finds.
+//! The result of a check.
 
 use serde::Serialize;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It was looked at and is good.
+    /// The check passed.
     Ok,
-    /// Worth knowing.
+    /// Information.
     Info,
-    /// It works, but hurts or endangers someone.
+    /// It works, but something is risky or harms users.
     Warn,
-    /// It does not work, or is not safe.
+    /// It does not work or is not safe.
     Error,
 }
 
 impl Severity {
-    /// Its name, as the report has it.
+    /// Returns its name in the report.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,14 +29,14 @@ impl Severity {
     }
 }
 
-/// Something found. Holds nothing secret.
+/// A finding. It never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What was looked at, as `part.aspect`: stable, for machines.
+    /// What was checked, as `part.aspect`. The name is stable, for use by programs.
     pub name: &'static str,
-    /// What was seen and what to do, for people.
+    /// The observation and the remedy, for people.
     pub message: String,
 }
 

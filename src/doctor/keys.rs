@@ -1,4 +1,4 @@
-//! Checks of the signing keys: which one signs, whether it can be opened, and when it ends.
+//! Checks of the signing keys: which key signs, whether it can be opened, and when it expires.
 
 use std::time::Duration;
 
@@ -8,19 +8,20 @@ use crate::keys::life::{self, State};
 use crate::store::rows::Schema;
 use crate::token::key::StoredKey;
 
-/// Whoever keeps the keys looks each second, and makes the next one before it is due.
+/// The rotator checks every second and creates the next key before it is due. A longer delay means
+/// that rotation fails.
 const OVERDUE: Duration = Duration::from_mins(10);
-/// The end of the last key is no surprise any more.
-const DUE_SOON: Duration = Duration::from_hours(1);
+/// If the last key expires within this time, the finding is an error.
+const EXPIRES_SOON: Duration = Duration::from_hours(1);
 
-/// The stored keys, if they could be read. An old schema has its own finding.
+/// Returns the stored keys if they could be read. An old schema has its own finding.
 fn stored<'a>(installation: &'a Installation<'_>) -> Option<&'a [StoredKey]> {
     let facts = installation.database.reached()?;
     let is_old = matches!(facts.schema, Ok(Schema::Behind { .. }) | Err(_));
     facts.keys.as_deref().ok().filter(|_| !is_old)
 }
 
-/// As [`stored`], where they are what signs.
+/// Returns the stored keys if `JWT_ALGORITHM` uses key pairs.
 fn signing<'a>(installation: &'a Installation<'_>) -> Option<&'a [StoredKey]> {
     stored(installation).filter(|_| installation.config.keys.algorithm.is_asymmetric())
 }
@@ -29,33 +30,33 @@ fn find(keys: &[StoredKey], state: State, now: Timestamp) -> Option<&StoredKey> 
     (0..keys.len()).find(|at| life::span(keys, *at).state(now) == state).map(|at| &keys[at])
 }
 
-/// What signs.
+/// Reports which key signs.
 pub(super) fn active(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.signing";
     let Some(keys) = stored(installation) else { return Vec::new() };
     let (algorithm, now) = (installation.config.keys.algorithm, installation.now);
     vec![match find(keys, State::Active, now) {
-        None if !algorithm.is_asymmetric() => Finding::ok(name, "JWT_SECRET signs, by HS256"),
+        None if !algorithm.is_asymmetric() => Finding::ok(name, "JWT_SECRET signs with HS256"),
         Some(_) if !algorithm.is_asymmetric() => {
-            let message = "JWT_SECRET signs, by HS256; stored key pairs verify for good: if none \
-                           of them is to sign again, end them with `token-authority keys retire`";
+            let message = "JWT_SECRET signs with HS256; stored key pairs still verify. If none of them \
+                           will sign again, retire them with `token-authority keys retire`";
             Finding::info(name, message)
         }
         Some(key) if key.algorithm == algorithm.as_str() => {
-            Finding::ok(name, format!("{} signs, by {algorithm}", key.kid))
+            Finding::ok(name, format!("{} signs with {algorithm}", key.kid))
         }
         Some(key) => {
             let message = format!(
-                "{} signs, by {}: the next start makes a key for {algorithm}",
+                "{} signs with {}; the next start creates a key for {algorithm}",
                 key.kid, key.algorithm
             );
             Finding::info(name, message)
         }
-        None => Finding::info(name, "no key pair signs yet: the next start makes one"),
+        None => Finding::info(name, "no key pair signs yet; the next start creates one"),
     }]
 }
 
-/// Whether the secret opens what signs, and what will.
+/// Checks that `AUTHORITY_SECRET` opens the current and the next signing key.
 pub(super) fn opened(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.opened";
     let (Some(keys), Some(secret)) = (signing(installation), &installation.config.authority_secret)
@@ -64,27 +65,30 @@ pub(super) fn opened(installation: &Installation<'_>) -> Vec<Finding> {
     };
     let own = secret.fingerprint();
     let closed = |state| find(keys, state, installation.now).filter(|key| key.sealed_with != own);
-    let tell = |key: &StoredKey, what: &str| {
+    let describe = |key: &StoredKey, what: &str| {
         let StoredKey { kid, sealed_with, .. } = key;
         format!(
-            "AUTHORITY_SECRET (fingerprint {own}) does not open {kid}, {what}, which was sealed \
-             with the secret of fingerprint {sealed_with}"
+            "AUTHORITY_SECRET (fingerprint {own}) does not open {kid}, {what}, which was sealed with \
+             the secret of fingerprint {sealed_with}"
         )
     };
     if let Some(key) = closed(State::Active) {
-        let message = tell(key, "the key that signs");
-        return vec![Finding::error(name, format!("{message}: the service does not start"))];
+        let message = describe(key, "the signing key");
+        return vec![Finding::error(
+            name,
+            format!("{message}: the service cannot start; set that secret"),
+        )];
     }
     if let Some(key) = closed(State::Prepared) {
-        let message = tell(key, "the key that will sign next");
-        let remedy = "give it the other secret before then";
+        let message = describe(key, "the next signing key");
+        let remedy = "set that secret before the key becomes active";
         return vec![Finding::warn(name, format!("{message}: {remedy}"))];
     }
     let any = find(keys, State::Active, installation.now);
-    any.map(|_| Finding::ok(name, "AUTHORITY_SECRET opens it")).into_iter().collect()
+    any.map(|_| Finding::ok(name, "AUTHORITY_SECRET opens the signing key")).into_iter().collect()
 }
 
-/// Whether all of them end.
+/// Checks whether every stored key pair expires.
 pub(super) fn ending(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.expiry";
     let Some(keys) = signing(installation).filter(|keys| !keys.is_empty()) else {
@@ -92,28 +96,34 @@ pub(super) fn ending(installation: &Installation<'_>) -> Vec<Finding> {
     };
     let ends = (0..keys.len()).map(|at| life::span(keys, at).ends);
     let last = ends.reduce(|one, other| Some(one?.max(other?))).flatten();
-    let advice = "while a replica runs it makes another within seconds: does one, with the same \
+    let advice = "a running replica creates another within seconds: does one run with the same \
                   JWT_ALGORITHM?";
     match last {
-        None => vec![Finding::ok(name, "no end is set to the key that signs")],
+        None => vec![Finding::ok(name, "the signing key has no expiry")],
         Some(end) if end <= installation.now => {
-            vec![Finding::error(name, format!("every stored key pair has ended; {advice}"))]
+            vec![Finding::error(name, format!("every stored key pair has expired; {advice}"))]
         }
-        Some(end) if end <= installation.now + DUE_SOON => {
+        Some(end) if end <= installation.now + EXPIRES_SOON => {
             let minutes = end.since(installation.now).as_secs() / 60;
-            let message = format!("every stored key pair ends within {minutes} minutes; {advice}");
+            let message =
+                format!("every stored key pair expires within {minutes} minutes; {advice}");
             vec![Finding::error(name, message)]
         }
-        Some(_) => vec![Finding::warn(name, format!("every stored key pair will end; {advice}"))],
+        Some(_) => {
+            vec![Finding::warn(name, format!("every stored key pair will expire; {advice}"))]
+        }
     }
 }
 
-/// Whether the next one is late.
+/// Checks whether the next rotation is overdue.
 pub(super) fn rotation(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "keys.rotation";
     let Some(newest) = signing(installation).and_then(<[_]>::last) else { return Vec::new() };
     let Some(every) = installation.config.keys.rotate_every else {
-        return vec![Finding::info(name, "KEY_ROTATION_DAYS=0: only `keys rotate` makes the next")];
+        return vec![Finding::info(
+            name,
+            "KEY_ROTATION_DAYS=0: only `keys rotate` creates the next key",
+        )];
     };
     let due = newest.activates_at + every;
     if installation.now <= due + OVERDUE {
@@ -122,8 +132,8 @@ pub(super) fn rotation(installation: &Installation<'_>) -> Vec<Finding> {
     }
     let hours = installation.now.since(due).as_secs() / 3600;
     let message = format!(
-        "{} should have had a successor {hours} hours ago: does the service run, and does it log \
-         that the signing keys cannot be kept?",
+        "{} was due for rotation {hours} hours ago: does the service run, and does it log that it \
+         cannot rotate the signing keys?",
         newest.kid
     );
     vec![Finding::warn(name, message)]

@@ -1,39 +1,39 @@
-//! Checks of the sessions that were there before.
+//! Checks of the legacy sessions.
 
 use super::database::in_the_clear;
 use super::{Finding, Installation};
 
-/// Whether their table answers, as its names are set.
+/// Checks that the configured table and columns can be read.
 pub(super) fn readable(installation: &Installation<'_>) -> Vec<Finding> {
-    let (Some(settings), Some(looked)) = (&installation.config.legacy, &installation.legacy) else {
+    let (Some(settings), Some(result)) = (&installation.config.legacy, &installation.legacy) else {
         return Vec::new();
     };
     let table = settings.table.table.quoted();
-    vec![match looked {
-        Ok(()) => Finding::ok("legacy.readable", format!("{table} answers")),
+    vec![match result {
+        Ok(()) => Finding::ok("legacy.readable", format!("{table} can be read")),
         Err(why) => {
             let message = format!(
-                "{table} cannot be looked up in: {why}. Is it there, has it the columns that \
-                 LEGACY_SESSIONS says, and may this user SELECT from it?"
+                "{table} cannot be read: {why}. Does it exist, does it have the columns that the \
+                 LEGACY_SESSIONS settings name, and may this user SELECT from it?"
             );
             Finding::error("legacy.readable", message)
         }
     }]
 }
 
-/// Whether others may listen.
+/// Checks that the connection is encrypted.
 pub(super) fn encrypted(installation: &Installation<'_>) -> Vec<Finding> {
     let place = installation.legacy_place.as_ref();
     let message = place.and_then(|place| in_the_clear(place, "LEGACY_DATABASE_URL"));
     message.map(|message| Finding::warn("legacy.encrypted", message)).into_iter().collect()
 }
 
-/// Whether the auth-server's cookies can be judged.
+/// Reports that signed cookies of the auth-server cannot be verified.
 pub(super) fn signed(installation: &Installation<'_>) -> Vec<Finding> {
     if installation.config.legacy.is_none() || installation.config.auth_server_secret.is_some() {
         return Vec::new();
     }
-    let message = "BETTER_AUTH_SECRET is not set: of legacy sessions only the plain token is \
-                   accepted, and a signed cookie is refused as of an unknown key";
+    let message = "BETTER_AUTH_SECRET is not set: signed cookies of legacy sessions are refused, only \
+                   plain tokens are accepted";
     vec![Finding::info("legacy.signed", message)]
 }

@@ -1,9 +1,9 @@
-//! What may be wrong with an installation.
+//! Checks of an installation for `token-authority doctor`.
 //!
-//! Everything there is to see is looked at once ([`observe`]), without changing any of it. Each
-//! check is then a pure function from the [`Installation`] to findings. To add one, write it, name it
-//! in [`CHECKS`], and plant its fault in `tests/doctor`; what it needs to see is a field of the
-//! patient.
+//! The inspection ([`observe`]) reads everything once and changes nothing. Each check is then a pure
+//! function from the [`Installation`] to findings. To add a check, write the function, add it to
+//! [`CHECKS`], and plant its fault in `tests/doctor`. Data that a check needs is a field of
+//! [`Installation`].
 
 mod callers;
 mod cookies;
@@ -22,7 +22,7 @@ mod settings;
 mod tls;
 
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::keys::Secret;
 use crate::store::inspect::Place;
 
@@ -31,41 +31,42 @@ pub use finding::{Finding, Severity};
 pub use observe::{Database, DatabaseFacts, Files};
 pub use tls::CertificateSeen;
 
-/// What is examined.
+/// The installation as the inspection found it.
 #[derive(Debug)]
 pub struct Installation<'a> {
     /// Its settings, checked.
     pub config: &'a Config,
-    /// Its settings as given, by name, where they are not the default. Secrets without a value.
+    /// The settings that differ from their defaults, as given. Secrets have no value here.
     pub given: Vec<(&'static str, Option<String>)>,
-    /// The names in its environment.
+    /// The names of its environment variables.
     pub environment: Vec<String>,
-    /// The secret that signs: the given one, or the one that a data directory keeps.
+    /// Standard telemetry variables that have no effect, a sentence each.
+    pub unsupported: Vec<String>,
+    /// The shared secret: the configured one, or the one in the data directory.
     pub jwt_secret: Option<Secret>,
     /// Its database.
     pub database: Database,
-    /// The table of the sessions that were there before, if there is to be one: whether it can be
-    /// read, or why not.
+    /// The result of reading the table of legacy sessions. `None`: none is configured.
     pub legacy: Option<Result<(), String>>,
-    /// Where that table is, if in another Postgres than the service's own.
+    /// The place of that table, if it is in a separate Postgres.
     pub legacy_place: Option<Place>,
     /// Its files.
     pub files: Files,
-    /// What the service would refuse to start with, beside what makes no sense at all.
-    pub unservable: Vec<String>,
-    /// Who may call. `None`: nobody says so, or the file cannot be read.
+    /// The problems that only prevent `serve` from starting.
+    pub unservable: Vec<Problem>,
+    /// The callers file. `None`: there is none, or it cannot be read.
     pub callers: Option<CallersSeen>,
     /// The certificate of the ports. `None`: there is none, or it cannot be loaded.
     pub certificate: Option<CertificateSeen>,
-    /// How many descriptors a process here may open. `None`: as many as it likes.
+    /// How many descriptors a process here may open. `None`: no limit.
     pub descriptors: Option<u64>,
-    /// The metrics of a service that runs beside, if one does.
+    /// The metrics of the running service. `None`: none answers.
     pub replica: Option<String>,
-    /// When it was looked at.
+    /// The time of the inspection.
     pub now: Timestamp,
 }
 
-/// A check: looks for one kind of fault.
+/// A check for one kind of fault.
 pub type Check = fn(&Installation<'_>) -> Vec<Finding>;
 
 /// Every check, in the order of the report.
@@ -73,14 +74,17 @@ pub const CHECKS: &[Check] = &[
     settings::listed,
     settings::misspelt,
     settings::exposed_in_development,
-    settings::unannounced_end,
+    settings::unannounced_shutdown,
     settings::unservable,
+    settings::untrusted_proxy,
+    settings::unsupported_telemetry,
     callers::file,
     callers::weak,
     tls::expiry,
     secrets::fingerprints,
     secrets::shared,
     secrets::short_of_randomness,
+    secrets::auth_server,
     cookies::scheme,
     cookies::site,
     cookies::default_port,
@@ -119,8 +123,8 @@ pub fn examine(installation: &Installation<'_>) -> Vec<Finding> {
     CHECKS.iter().flat_map(|check| check(installation)).collect()
 }
 
-/// The findings for settings that make no sense at all, with which nothing else can be looked at.
+/// Returns findings for invalid settings. Nothing else can be checked with them.
 #[must_use]
-pub fn refused(problems: &[String]) -> Vec<Finding> {
-    problems.iter().map(|problem| Finding::error("settings", problem)).collect()
+pub fn refused<P: ToString>(problems: &[P]) -> Vec<Finding> {
+    problems.iter().map(|problem| Finding::error("settings", problem.to_string())).collect()
 }

@@ -1,4 +1,4 @@
-//! Looking at what is there: the one part of the doctor that touches the world, and only reads.
+//! The inspection: the only part of the doctor that does I/O, and it only reads.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,27 +13,27 @@ use crate::store::url::DatabaseUrl;
 use crate::store::{Inspect, LegacyRows, RolloutChange};
 use crate::token::key::StoredKey;
 
-/// How long after it was due a row counts as forgotten by the sweepers: they come by each minute,
-/// and keep what has ended for a day.
-const FORGOTTEN: Duration = Duration::from_mins(24 * 60 + 15);
-/// How far overdue rows are counted.
-pub(super) const MOST_OVERDUE: u32 = 100_000;
-/// How often a round trip is measured; the shortest counts.
+/// Rows older than this should have been swept: sweepers run every minute and keep ended sessions for
+/// a day.
+const SWEEP_OVERDUE: Duration = Duration::from_mins(24 * 60 + 15);
+/// Overdue rows are counted up to this number, so that the count stays fast.
+pub(super) const MAX_OVERDUE: u32 = 100_000;
+/// How often the round trip is measured. The shortest one is reported.
 const SAMPLES: u32 = 3;
 
-/// A database as it was seen.
+/// The database as the inspection found it.
 #[derive(Debug)]
 pub enum Database {
-    /// An SQLite file that is not there yet.
+    /// The SQLite file does not exist yet.
     Missing(Place),
-    /// It did not answer; why.
+    /// The database did not answer, with the reason.
     Unreachable(Place, String),
-    /// It answered.
+    /// The database answered.
     Reached(DatabaseFacts),
 }
 
 impl Database {
-    /// How it does, if it answered.
+    /// Returns the facts if the database answered.
     pub(super) const fn reached(&self) -> Option<&DatabaseFacts> {
         match self {
             Self::Reached(facts) => Some(facts),
@@ -42,30 +42,30 @@ impl Database {
     }
 }
 
-/// How a database does that answers.
+/// Facts about a database that answered.
 #[derive(Debug, Clone)]
 pub struct DatabaseFacts {
-    /// Where it is.
+    /// Its place.
     pub place: Place,
-    /// How long it took to answer.
+    /// The shortest round trip.
     pub round_trip: Duration,
-    /// Its clock and manners.
+    /// Its clock and its settings.
     pub status: DatabaseStatus,
-    /// How far its clock is ahead of this machine's, in microseconds. `None`: it has none.
+    /// How far its clock is ahead of this machine's, in microseconds. `None`: it has no clock.
     pub offset: Option<i64>,
-    /// Whether a transaction pooler is in between.
+    /// Whether the connection goes through a transaction pooler.
     pub pooled: bool,
-    /// How its schema stands to this version; or why that is not known.
+    /// Its schema, compared with this version; or why that is unknown.
     pub schema: Result<Schema, String>,
-    /// How many rows the sweepers have forgotten; or why that is not known.
+    /// The number of rows that should have been swept; or why that is unknown.
     pub overdue: Result<u64, String>,
-    /// The stored key pairs; or why they are not known.
+    /// The stored key pairs; or why they are unknown.
     pub keys: Result<Vec<StoredKey>, String>,
-    /// The roll-out's last change, if there was one; or why that is not known.
+    /// The last change of the roll-out, if there was one; or why that is unknown.
     pub rollout: Result<Option<RolloutChange>, String>,
 }
 
-/// Looks at the database.
+/// Inspects the database.
 pub async fn database(config: &Config, database: &dyn Inspect, clock: &dyn Clock) -> Database {
     let place = database.place();
     if matches!(&config.database, DatabaseUrl::Sqlite(path) if !path.exists()) {
@@ -84,7 +84,7 @@ async fn facts(
     database: &dyn Inspect,
     clock: &dyn Clock,
 ) -> Result<DatabaseFacts, String> {
-    // The first question opens the connection.
+    // The first statement also opens the connection, so it is not measured.
     let mut status = database.status().await.map_err(|error| error.to_string())?;
     let (mut round_trip, mut offset) = (Duration::MAX, None);
     for _ in 0..SAMPLES {
@@ -96,7 +96,7 @@ async fn facts(
             (round_trip, status) = (took, answer);
         }
     }
-    let due_before = clock.now() - FORGOTTEN;
+    let due_before = clock.now() - SWEEP_OVERDUE;
     Ok(DatabaseFacts {
         place,
         round_trip,
@@ -104,10 +104,7 @@ async fn facts(
         offset,
         pooled: database.is_pooled(),
         schema: database.schema().await.map_err(|error| error.to_string()),
-        overdue: database
-            .overdue(due_before, MOST_OVERDUE)
-            .await
-            .map_err(|error| error.to_string()),
+        overdue: database.overdue(due_before, MAX_OVERDUE).await.map_err(|error| error.to_string()),
         keys: database.stored_keys().await.map_err(|error| error.to_string()),
         rollout: database.rollout_change().await.map_err(|error| error.to_string()),
     })
@@ -117,21 +114,21 @@ const fn ahead(there: Timestamp, here: Timestamp) -> i64 {
     there.as_micros().saturating_sub(here.as_micros())
 }
 
-/// Looks at the table of the sessions that were there before, with a token that is none.
+/// Reads the table of legacy sessions, with a token that does not exist.
 pub async fn legacy(config: &Config, rows: Option<&dyn LegacyRows>) -> Option<Result<(), String>> {
     let (settings, rows) = (config.legacy.as_ref()?, rows?);
     let found = rows.find_legacy(&settings.table, &["nobody".to_owned()]).await;
     Some(found.map(drop).map_err(|error| error.to_string()))
 }
 
-/// The files and folders of an installation that should be its owner's alone, those that exist.
+/// Existing files and folders that only their owner should access.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// Each with its mode bits.
+    /// Each path with its mode bits.
     pub modes: Vec<(PathBuf, u32)>,
 }
 
-/// Looks at the files.
+/// Reads the modes of the files.
 #[must_use]
 pub fn files(config: &Config, jwt_secret: &Path) -> Files {
     let mut paths = Vec::new();

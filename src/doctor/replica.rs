@@ -1,59 +1,87 @@
-//! Checks of the service that runs beside the doctor, by its own metrics.
+//! Checks of the running service on this machine, through its metrics.
 
 use std::time::Duration;
 
 use super::{Finding, Installation};
 
-/// Below a second is usual; beyond this something is wrong.
+/// The age is usually below a second. Above this limit, the service has a problem.
 const STALE: Duration = Duration::from_secs(10);
 
-/// The value of a series without labels on a page of metrics.
+/// The series whose label identifies an installation.
+const INSTALLATION_INFO: &str = "token_authority_installation_info";
+
+/// Returns the value of a series without labels.
 fn value(page: &str, name: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
-/// Which version runs.
+/// Returns the value of a label of the series of that name.
+fn label<'a>(page: &'a str, name: &str) -> Option<&'a str> {
+    let labels = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    labels?.split('"').nth(1)
+}
+
+/// Returns the metrics of the running service, if it is a replica of this installation.
+fn own_page<'a>(installation: &'a Installation<'_>) -> Option<&'a str> {
+    let page = installation.replica.as_deref()?;
+    let own = installation.config.installation_id(installation.jwt_secret.as_ref());
+    (label(page, INSTALLATION_INFO).map(str::to_owned) == own).then_some(page)
+}
+
+/// Compares the version of the running service with this binary's.
 pub(super) fn version(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "replica.version";
     let Some(page) = &installation.replica else {
-        let message = "no service answers at METRICS_ADDR, so nothing is known of one that runs";
+        let message = "no service answers at METRICS_ADDR, so a running service was not checked";
         return vec![Finding::info(name, message)];
     };
     let own = env!("CARGO_PKG_VERSION");
-    let line = page.lines().find_map(|line| line.strip_prefix("token_authority_build_info{"));
-    match line.and_then(|labels| labels.split('"').nth(1)) {
+    match label(page, "token_authority_build_info") {
+        Some(_) if own_page(installation).is_none() => {
+            let message = "the service at METRICS_ADDR has other secrets: it is another \
+                           installation, or it was started before the secrets changed. It was not \
+                           checked further";
+            vec![Finding::info(name, message)]
+        }
         Some(version) if version == own => vec![Finding::ok(name, format!("{version} runs"))],
         Some(version) => {
-            vec![Finding::info(name, format!("{version} runs, and this is {own}"))]
+            vec![Finding::info(name, format!("{version} runs, this binary is {own}"))]
         }
-        None => vec![Finding::info(name, "what answers at METRICS_ADDR is no token-authority")],
+        None => vec![Finding::info(
+            name,
+            "another program answers at METRICS_ADDR, so a running service was not checked",
+        )],
     }
 }
 
-/// Whether it knows that it knows every revocation.
+/// Checks that the service confirms its knowledge of revocations.
 pub(super) fn revocations(installation: &Installation<'_>) -> Vec<Finding> {
     let name = "revocations.fresh";
-    let page = installation.replica.as_deref();
+    let page = own_page(installation);
     let Some(seconds) = page.and_then(|page| value(page, "revocation_staleness_seconds")) else {
         return Vec::new();
     };
     let age = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let message = format!("every revocation was known to be known {seconds:.1} s ago");
-    let most = installation.config.revocations.max_staleness;
-    vec![if age > most {
-        let policy = "tokens of sessions that ended since may be good here; the service says that \
-                      it is not ready: does it reach its database?";
-        Finding::error(name, format!("{message}: {policy}"))
+    let confirmed = format!("confirmed {seconds:.1} s ago");
+    vec![if age > installation.config.revocations.max_staleness {
+        let message = format!(
+            "revocations may be missing ({confirmed}): the service accepts tokens of sessions that \
+             were revoked since, and reports that it is not ready; does it reach its database?"
+        );
+        Finding::error(name, message)
     } else if age > STALE {
-        Finding::warn(name, format!("{message}: does the service reach its database?"))
+        let message = format!(
+            "revocations may be missing ({confirmed}): does the service reach its database?"
+        );
+        Finding::warn(name, message)
     } else {
-        Finding::ok(name, message)
+        Finding::ok(name, format!("revocations are up to date ({confirmed})"))
     }]
 }
 
-/// Whether it can hold them all.
+/// Checks that the revocations fit into memory.
 pub(super) fn held(installation: &Installation<'_>) -> Vec<Finding> {
-    let page = installation.replica.as_deref();
+    let page = own_page(installation);
     let read = |name| page.and_then(|page| value(page, name));
     let (Some(held), Some(limit)) = (read("revocations_held"), read("revocations_held_limit"))
     else {
@@ -63,8 +91,8 @@ pub(super) fn held(installation: &Installation<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let message = format!(
-        "{held} revocations matter, and REVOCATION_MAX_ENTRIES allows {limit}: beyond it each \
-         validation asks the database; raise it"
+        "the service holds {held} revocations, and REVOCATION_MAX_ENTRIES allows {limit}; above \
+         the limit each validation asks the database: raise it"
     );
     vec![Finding::warn("revocations.held", message)]
 }

@@ -1,4 +1,4 @@
-//! Checks of the secrets, of which nothing but a fingerprint is ever told.
+//! Checks of the secrets. The report contains only their fingerprints.
 
 use super::{Finding, Installation};
 use crate::keys::Secret;
@@ -12,20 +12,20 @@ fn all<'a>(installation: &'a Installation<'_>) -> [(&'static str, Option<&'a Sec
     ]
 }
 
-/// Tells the fingerprints, which have to be the same on every replica.
+/// Reports the fingerprints, which have to be the same on every replica.
 pub(super) fn fingerprints(installation: &Installation<'_>) -> Vec<Finding> {
-    let tell = |(name, secret): (&str, Option<&Secret>)| {
+    let describe = |(name, secret): (&str, Option<&Secret>)| {
         secret.map(|secret| format!("{name} {}", secret.fingerprint()))
     };
-    let told: Vec<_> = all(installation).into_iter().filter_map(tell).collect();
-    if told.is_empty() {
-        let message = "no secret yet: one is made at the first start";
+    let fingerprints: Vec<_> = all(installation).into_iter().filter_map(describe).collect();
+    if fingerprints.is_empty() {
+        let message = "no secret yet; the first start creates one";
         return vec![Finding::info("secrets.fingerprints", message)];
     }
-    vec![Finding::info("secrets.fingerprints", told.join(", "))]
+    vec![Finding::info("secrets.fingerprints", fingerprints.join(", "))]
 }
 
-/// One secret under two names: who may know the one could do the other's work.
+/// Finds one secret under two names. A program that knows one of them could misuse the other.
 pub(super) fn shared(installation: &Installation<'_>) -> Vec<Finding> {
     let all = all(installation);
     let mut findings = Vec::new();
@@ -33,20 +33,26 @@ pub(super) fn shared(installation: &Installation<'_>) -> Vec<Finding> {
         for (other, second) in &all[at + 1..] {
             if first.is_some() && first == second {
                 let message = format!(
-                    "{one} equals {other}, and each is known to others than the other: \
-                     make a new {one} with `openssl rand -base64 48`"
+                    "{one} equals {other}, although different programs know them: create a new \
+                     {one} with `openssl rand -base64 48`"
                 );
                 findings.push(Finding::error("secrets.shared", message));
             }
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("secrets.shared", "no two secrets are the same"));
+        findings.push(Finding::ok("secrets.shared", "all secrets differ"));
     }
     findings
 }
 
-/// Long enough in bytes, but made of hex digits, which hold four bits each.
+/// Finds invisible characters in the auth-server's secret.
+pub(super) fn auth_server(installation: &Installation<'_>) -> Vec<Finding> {
+    let suspicious = installation.config.suspicious_auth_server_secret();
+    suspicious.map(|message| Finding::warn("secrets.invisible", message)).into_iter().collect()
+}
+
+/// Finds secrets that are long enough in bytes but consist of hex digits with four bits each.
 pub(super) fn short_of_randomness(installation: &Installation<'_>) -> Vec<Finding> {
     let short = |secret: &Secret| {
         let bytes = secret.expose();
@@ -56,8 +62,8 @@ pub(super) fn short_of_randomness(installation: &Installation<'_>) -> Vec<Findin
     weak.map(|(name, secret)| {
         let bits = secret.map_or(0, |secret| secret.expose().len()) * 4;
         let message = format!(
-            "{name} is made of hex digits, which hold {bits} bits, less than the 256 of \
-             HMAC-SHA256: make one with `openssl rand -base64 48`"
+            "{name} consists of hex digits with at most {bits} bits, less than the 256 of \
+             HMAC-SHA256: create one with `openssl rand -base64 48`"
         );
         Finding::warn("secrets.randomness", message)
     })

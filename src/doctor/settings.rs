@@ -1,11 +1,11 @@
-//! Checks of the settings themselves.
+//! Checks of the settings.
 
 use super::{Finding, Installation};
-use crate::config::Environment;
 use crate::config::settings::SETTINGS;
+use crate::config::{Environment, Problem};
 
-/// What the names of settings begin with that are nobody else's.
-const OURS: [&str; 11] = [
+/// Prefixes that only this service's settings use.
+const OUR_PREFIXES: [&str; 11] = [
     "JWT_",
     "REFRESH_",
     "SESSION_MAX",
@@ -19,22 +19,22 @@ const OURS: [&str; 11] = [
     "LEGACY_",
 ];
 
-/// Lists what is set, and says nothing secret.
+/// Lists the settings that differ from their defaults, without secrets.
 pub(super) fn listed(installation: &Installation<'_>) -> Vec<Finding> {
-    let one = |(name, value): &(&'static str, Option<String>)| match value {
+    let describe = |(name, value): &(&'static str, Option<String>)| match value {
         Some(value) => format!("{name}={value}"),
         None => format!("{name} (a secret)"),
     };
-    let given: Vec<_> = installation.given.iter().map(one).collect();
+    let given: Vec<_> = installation.given.iter().map(describe).collect();
     let message = if given.is_empty() {
-        "all are the default".to_owned()
+        "all settings have their defaults".to_owned()
     } else {
         format!("not the default: {}", given.join(", "))
     };
     vec![Finding::info("settings", message)]
 }
 
-/// Names in the environment that are almost a setting's.
+/// Finds environment variables whose names are almost those of settings.
 pub(super) fn misspelt(installation: &Installation<'_>) -> Vec<Finding> {
     let known = |name: &str| {
         let plain = name.strip_suffix("_FILE").unwrap_or(name);
@@ -42,33 +42,25 @@ pub(super) fn misspelt(installation: &Installation<'_>) -> Vec<Finding> {
             .iter()
             .any(|setting| setting.name == name || (setting.secret && setting.name == plain))
     };
-    let stranger = |name: &&String| OURS.iter().any(|ours| name.starts_with(ours)) && !known(name);
+    let stranger = |name: &&String| {
+        let is_ours = OUR_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        is_ours && !known(name) && !is_service_link(name, &installation.environment)
+    };
     let strangers = installation.environment.iter().filter(stranger);
     let found = strangers.map(|name| {
-        let nearest = SETTINGS.iter().min_by_key(|setting| distance(name, setting.name));
-        let hint = nearest.map(|setting| setting.name).unwrap_or_default();
-        let message = format!("{name} is no setting and does nothing; is {hint} meant?");
-        Finding::warn("settings.misspelt", message)
+        let hint = near_miss(name).map_or_else(
+            || "`token-authority --help-settings` lists all settings".to_owned(),
+            |setting| format!("is {setting} meant?"),
+        );
+        Finding::warn(
+            "settings.misspelt",
+            format!("{name} is no setting and has no effect; {hint}"),
+        )
     });
     found.collect()
 }
 
-/// Levenshtein's distance.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.bytes().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
-}
-
-/// Development's leniency on an interface that others reach.
+/// Finds a development installation that other machines can reach.
 pub(super) fn exposed_in_development(installation: &Installation<'_>) -> Vec<Finding> {
     let config = installation.config;
     if config.environment == Environment::Production {
@@ -78,49 +70,122 @@ pub(super) fn exposed_in_development(installation: &Installation<'_>) -> Vec<Fin
     let open = listeners.iter().filter(|(_, address)| !address.ip().is_loopback());
     open.map(|(name, address)| {
         let message = format!(
-            "{name}={address} lets other machines in, and ENVIRONMENT=development is lenient: \
-             set ENVIRONMENT=production, or listen on 127.0.0.1"
+            "other machines can reach {name}={address}, and ENVIRONMENT=development skips safety \
+             checks: set ENVIRONMENT=production, or listen on 127.0.0.1"
         );
         Finding::warn("settings.exposed", message)
     })
     .collect()
 }
 
-/// An end that balancers do not see coming.
-pub(super) fn unannounced_end(installation: &Installation<'_>) -> Vec<Finding> {
+/// Finds a shutdown that load balancers cannot notice in time.
+pub(super) fn unannounced_shutdown(installation: &Installation<'_>) -> Vec<Finding> {
     let config = installation.config;
     if config.environment == Environment::Production && config.shutdown.delay.is_zero() {
-        let message = "SHUTDOWN_DELAY_SECONDS=0 closes the ports before any balancer has noticed: \
-                       each restart costs requests; set it to at least two health checks";
+        let message = "SHUTDOWN_DELAY_SECONDS=0 closes the ports before a load balancer notices: requests \
+                       fail at each restart; set it to at least two health checks";
         return vec![Finding::warn("settings.shutdown", message)];
     }
     Vec::new()
 }
 
-/// What keeps the service from starting: whom to let in, and with which certificate.
+/// Reports the problems that prevent `serve` from starting: callers and TLS.
 pub(super) fn unservable(installation: &Installation<'_>) -> Vec<Finding> {
-    let of = |problem: &String| {
-        let name = if problem.starts_with("CALLERS_FILE") {
-            "callers.file"
-        } else if problem.starts_with("TLS") {
-            "tls.files"
-        } else {
-            "settings"
+    let of = |problem: &Problem| {
+        let name = match problem.setting() {
+            "CALLERS_FILE" => "callers.file",
+            "TLS_CERT" => "tls.files",
+            _ => "settings",
         };
-        Finding::error(name, problem)
+        Finding::error(name, problem.to_string())
     };
     installation.unservable.iter().map(of).collect()
 }
 
+/// Returns whether a variable is a service link: Kubernetes sets such variables in every pod for each
+/// Service of the namespace, for example for one named `authority`.
+fn is_service_link(name: &str, environment: &[String]) -> bool {
+    // Every Service has this pair, whatever else it has.
+    let services = environment.iter().filter_map(|known| known.strip_suffix("_SERVICE_HOST"));
+    let mut services = services.filter(|service| {
+        let port = format!("{service}_SERVICE_PORT");
+        environment.contains(&port)
+    });
+    services.any(|service| {
+        let rest = name.strip_prefix(service).unwrap_or_default();
+        ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].contains(&rest)
+            || ["_SERVICE_PORT_", "_PORT_"].iter().any(|start| rest.starts_with(start))
+    })
+}
+
+/// Finds a proxy in front of HTTP whose header with the client's address is not trusted.
+pub(super) fn untrusted_proxy(installation: &Installation<'_>) -> Vec<Finding> {
+    let name = "settings.proxy";
+    let network = &installation.config.network;
+    let production = installation.config.environment == Environment::Production;
+    let is_proxied = production && network.plain_text;
+    if !is_proxied || !network.limits.trusted_proxies.is_empty() {
+        return Vec::new();
+    }
+    if network.limits.per_client.is_none() {
+        let message = "TLS=off means that a proxy or a mesh is in front; TRUSTED_PROXIES is not \
+                       set, so sessions show the proxy's address instead of the client's";
+        return vec![Finding::info(name, message)];
+    }
+    let message = "TLS=off means that a proxy or a mesh is in front, but TRUSTED_PROXIES is not \
+                   set: all browsers share the proxy's address and RATE_LIMIT_PER_CLIENT limits \
+                   them together; set TRUSTED_PROXIES to the proxy's addresses";
+    vec![Finding::warn(name, message)]
+}
+
+/// Reports standard OpenTelemetry variables without effect.
+pub(super) fn unsupported_telemetry(installation: &Installation<'_>) -> Vec<Finding> {
+    let messages = installation.unsupported.iter();
+    messages.map(|message| Finding::warn("settings.telemetry", message)).collect()
+}
+
+/// Returns the setting whose name is nearest, if it is so near that a typing error is likely.
+fn near_miss(name: &str) -> Option<&'static str> {
+    let near = |setting: &'static str| (strsim::damerau_levenshtein(name, setting), setting);
+    let (distance, setting) = SETTINGS.iter().map(|setting| near(setting.name)).min()?;
+    (distance <= name.len().div_ceil(4)).then_some(setting)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::distance;
+    use super::{is_service_link, near_miss};
 
     #[test]
-    fn distances_are_levenshteins() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("JWT_ISUER", "JWT_ISSUER"), 1);
-        assert_eq!(distance("same", "same"), 0);
+    fn service_links_of_kubernetes_are_no_settings() {
+        let links = [
+            "AUTHORITY_SERVICE_HOST",
+            "AUTHORITY_SERVICE_PORT",
+            "AUTHORITY_SERVICE_PORT_HTTP",
+            "AUTHORITY_PORT",
+            "AUTHORITY_PORT_8080_TCP",
+            "AUTHORITY_PORT_8080_TCP_ADDR",
+            "AUTHORITY_PORT_8080_TCP_PORT",
+            "AUTHORITY_PORT_8080_TCP_PROTO",
+            "AUTHORITY_GRPC_SERVICE_HOST",
+            "AUTHORITY_GRPC_SERVICE_PORT",
+        ];
+        let environment: Vec<_> = links.iter().map(ToString::to_string).collect();
+        for link in links {
+            assert!(is_service_link(link, &environment), "{link}");
+        }
+        for name in ["AUTHORITY_SECRETS", "AUTHORITY_PORTS", "JWT_PORT", "JWT_SERVICE_HOST"] {
+            assert!(!is_service_link(name, &environment), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_likely_typing_error_gets_a_suggestion() {
+        assert_eq!(near_miss("JWT_ISUER"), Some("JWT_ISSUER"));
+        assert_eq!(
+            near_miss("JWT_ACCESS_TOKEN_EXPIRY_MINUTES"),
+            Some("JWT_ACCESS_TOKEN_EXPIRE_MINUTES")
+        );
+        assert_eq!(near_miss("JWT_PUBLIC_KEY_URL"), None);
+        assert_eq!(near_miss("LEGACY_X"), None);
     }
 }

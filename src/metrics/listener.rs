@@ -1,4 +1,4 @@
-//! `GET /metrics`, on a listener of its own, so that the outside never sees it by mistake.
+//! `GET /metrics`, on a separate listener, so that it is never exposed to the public by mistake.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use http::{StatusCode, header};
 use super::Metrics;
 use crate::transport::callers::roles::METRICS;
 
-/// The route.
+/// Returns the router with the one route.
 pub fn routes(metrics: Arc<Metrics>) -> Router {
     Router::new().route(METRICS.path(), get(show)).with_state(metrics)
 }
@@ -20,7 +20,7 @@ async fn show(State(metrics): State<Arc<Metrics>>) -> Response {
     match metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, Metrics::content_type())], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "metrics");
+            tracing::error!(%error, "cannot render the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

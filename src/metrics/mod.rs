@@ -1,19 +1,20 @@
-//! Metrics: what an operator's Prometheus reads.
+//! The metrics that Prometheus scrapes.
 //!
-//! The rooms below know nothing of it. The authority tells an [`TokenEvents`](crate::authority::TokenEvents),
-//! the transport a [`RequestEvents`](crate::transport::observe::RequestEvents), and what stands rather than
-//! happens (connections, lanes, the roll-out, keys) is asked when somebody reads. Nothing that a
-//! validation touches takes a lock. Every name and its meaning: `docs/metrics.md`.
+//! The modules below do not depend on this one. The authority reports to a
+//! [`TokenEvents`](crate::authority::TokenEvents), the transport to a
+//! [`RequestEvents`](crate::transport::observe::RequestEvents). State (connections, shards, the
+//! roll-out, keys) is read at each scrape. A validation takes no lock here. `docs/metrics.md`
+//! explains every metric.
 //!
-//! * [`tokens`]: validations, refreshes, verdicts, the sweeper, the spread of revocations
+//! * [`tokens`]: validations, refreshes, verdicts, the sweeper, the propagation of revocations
 //! * [`requests`]: RPCs and HTTP requests
-//! * [`state`]: the database, its lanes and connections, the roll-out
-//! * [`trust`]: the revocations known here, the keys and the certificate that end one day
-//! * `process`: the process itself
+//! * [`state`]: the database, the store's shards and connections, the roll-out
+//! * [`trust`]: the revocations known here, and the expiry of keys and of the certificate
+//! * [`process`]: the process itself
 //! * [`listener`]: `GET /metrics`
 
 pub mod listener;
-mod process;
+pub mod process;
 mod register;
 pub mod requests;
 pub mod state;
@@ -21,7 +22,6 @@ pub mod tokens;
 pub mod trust;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use prometheus::{Encoder as _, Registry, TextEncoder};
 
@@ -31,18 +31,18 @@ use state::StateMetrics;
 use tokens::TokenMetrics;
 use trust::TrustMetrics;
 
-/// Metrics could not be made: two have one name. A test rules it out.
+/// The metrics could not be registered because two have the same name. A test rules this out.
 #[derive(Debug, thiserror::Error)]
-#[error("the metrics cannot be made: {0}")]
+#[error("cannot register the metrics: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// What the authority tells.
+    /// Metrics of the authority's events.
     pub tokens: Arc<TokenMetrics>,
-    /// What the transport tells.
+    /// Metrics of the transport's events.
     pub requests: Arc<RequestMetrics>,
     state: StateMetrics,
     trust: TrustMetrics,
@@ -50,45 +50,45 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of a process that has done nothing yet: all that is known beforehand is there,
-    /// and zero, so that a first event is seen as one. `lost_lines` counts those of the log.
+    /// Registers all metrics. Every series whose labels are known in advance starts at zero, so that
+    /// `rate()` sees its first event.
     ///
     /// # Errors
-    /// Where two metrics have one name.
+    /// Returns [`MetricsError`] if two metrics have the same name.
     pub fn new(
         sources: state::Sources,
         trust: trust::Sources,
-        lost_lines: Arc<AtomicU64>,
+        process: process::Sources,
     ) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let tokens = Arc::new(TokenMetrics::register(&registry)?);
         let requests = Arc::new(RequestMetrics::register(&registry)?);
         let state = StateMetrics::register(&registry, sources)?;
         let trust = TrustMetrics::register(&registry, trust)?;
-        let process = ProcessMetrics::register(&registry, lost_lines)?;
+        let process = ProcessMetrics::register(&registry, process)?;
         Ok(Self { registry, tokens, requests, state, trust, process })
     }
 
-    /// The metrics of state, to be kept up to date.
+    /// Returns the metrics of state, which a background task keeps up to date.
     #[must_use]
     pub const fn state(&self) -> &StateMetrics {
         &self.state
     }
 
-    /// All metrics as they stand now, in Prometheus's text format.
+    /// Renders all metrics in Prometheus's text format.
     ///
     /// # Errors
-    /// Where they cannot be written as text.
+    /// Returns [`MetricsError`] if a metric cannot be encoded.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
-        self.state.look();
-        self.trust.look();
-        self.process.look();
+        self.state.update();
+        self.trust.update();
+        self.process.update();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
 
-    /// The type of [`Self::render`]'s text.
+    /// Returns the media type of [`Self::render`]'s text.
     #[must_use]
     pub fn content_type() -> String {
         TextEncoder::new().format_type().to_owned()

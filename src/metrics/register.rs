@@ -1,4 +1,4 @@
-//! Making metrics and entering them in the registry, in one step; and counts that others keep.
+//! Helpers that create a metric and register it in one step, and that mirror counters kept elsewhere.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,28 +8,28 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, Result,
 };
 
-fn enter<M: Collector + Clone + 'static>(registry: &Registry, metric: Result<M>) -> Result<M> {
+fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: Result<M>) -> Result<M> {
     let metric = metric?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
 
 pub(super) fn counter(registry: &Registry, (name, help): (&str, &str)) -> Result<IntCounter> {
-    enter(registry, IntCounter::new(name, help))
+    register(registry, IntCounter::new(name, help))
 }
 
 pub(super) fn fraction_counter(registry: &Registry, (name, help): (&str, &str)) -> Result<Counter> {
-    enter(registry, Counter::new(name, help))
+    register(registry, Counter::new(name, help))
 }
 
-/// Counters, those of the known labels at zero.
+/// Registers counters with one label. Each known value of the label starts at zero.
 pub(super) fn counters(
     registry: &Registry,
     (name, help): (&str, &str),
     label: &str,
     known: &[&str],
 ) -> Result<IntCounterVec> {
-    let metric = enter(registry, IntCounterVec::new(Opts::new(name, help), &[label]))?;
+    let metric = register(registry, IntCounterVec::new(Opts::new(name, help), &[label]))?;
     for value in known {
         metric.with_label_values(&[value]);
     }
@@ -37,11 +37,11 @@ pub(super) fn counters(
 }
 
 pub(super) fn gauge(registry: &Registry, (name, help): (&str, &str)) -> Result<Gauge> {
-    enter(registry, Gauge::new(name, help))
+    register(registry, Gauge::new(name, help))
 }
 
 pub(super) fn whole_gauge(registry: &Registry, (name, help): (&str, &str)) -> Result<IntGauge> {
-    enter(registry, IntGauge::new(name, help))
+    register(registry, IntGauge::new(name, help))
 }
 
 pub(super) fn gauges(
@@ -49,7 +49,7 @@ pub(super) fn gauges(
     (name, help): (&str, &str),
     label: &str,
 ) -> Result<GaugeVec> {
-    enter(registry, GaugeVec::new(Opts::new(name, help), &[label]))
+    register(registry, GaugeVec::new(Opts::new(name, help), &[label]))
 }
 
 pub(super) fn whole_gauges(
@@ -57,7 +57,7 @@ pub(super) fn whole_gauges(
     (name, help): (&str, &str),
     label: &str,
 ) -> Result<IntGaugeVec> {
-    enter(registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
+    register(registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
 }
 
 pub(super) fn histogram(
@@ -66,7 +66,7 @@ pub(super) fn histogram(
     buckets: &[f64],
 ) -> Result<Histogram> {
     let about = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    enter(registry, Histogram::with_opts(about))
+    register(registry, Histogram::with_opts(about))
 }
 
 pub(super) fn histograms(
@@ -76,10 +76,10 @@ pub(super) fn histograms(
     buckets: &[f64],
 ) -> Result<HistogramVec> {
     let about = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    enter(registry, HistogramVec::new(about, labels))
+    register(registry, HistogramVec::new(about, labels))
 }
 
-/// How much a count that another keeps has grown since it was last looked at.
+/// Returns how much a counter that is kept elsewhere has grown since the last call.
 pub(super) fn since(seen: &AtomicU64, now: u64) -> u64 {
     now.saturating_sub(seen.fetch_max(now, Ordering::Relaxed))
 }

@@ -1,4 +1,4 @@
-//! RPCs and HTTP requests, as the transport tells of them.
+//! Metrics of RPCs and HTTP requests, which the transport reports.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -17,10 +17,10 @@ const BUCKETS: [f64; 16] = [
 ];
 /// The status codes of gRPC: 0 to 16.
 const CODES: usize = 17;
-/// What stands for all that is not known, so that nobody can make up labels.
+/// The label of every unknown method and path. Without it, a client could create unlimited series.
 const OTHER: &str = "other";
 
-/// An RPC's histograms, one a status code, each made at its first use.
+/// The histograms of one RPC, one for each status code. Each is created at its first use.
 #[derive(Debug)]
 struct Rpc {
     service: String,
@@ -28,7 +28,7 @@ struct Rpc {
     by_code: [OnceLock<Histogram>; CODES],
 }
 
-/// Measures requests.
+/// Metrics of requests.
 #[derive(Debug)]
 pub struct RequestMetrics {
     rpcs: HistogramVec,
@@ -42,13 +42,13 @@ impl RequestMetrics {
     pub(super) fn register(registry: &Registry) -> Result<Self> {
         let rpcs = histograms(
             registry,
-            ("rpc_server_duration_seconds", "How long RPCs took, to their last byte."),
+            ("rpc_server_duration_seconds", "Duration of RPCs, to the last byte of the response."),
             &["rpc_service", "rpc_method", "rpc_grpc_status_code"],
             &BUCKETS,
         )?;
         let http = histograms(
             registry,
-            ("http_server_request_duration_seconds", "How long HTTP requests took."),
+            ("http_server_request_duration_seconds", "Duration of HTTP requests."),
             &["http_request_method", "http_route", "http_response_status_code"],
             &BUCKETS,
         )?;
@@ -67,7 +67,7 @@ impl RequestMetrics {
             registry,
             (
                 "refresh_cookie_missing_total",
-                "Browsers' refreshes that came without a refresh cookie.",
+                "Refresh requests of browsers without a refresh cookie.",
             ),
         )?;
         Ok(Self { rpcs, known, other: Rpc::new(OTHER, OTHER), http, cookies_missing })

@@ -1,7 +1,7 @@
-//! What stands rather than happens: the database, its lanes and connections, the roll-out.
+//! Metrics of state: the database, the store's shards and connections, the roll-out.
 //!
-//! What the process knows is asked when somebody reads the metrics. What only the database knows
-//! is asked in the background, so that a slow database makes no slow page.
+//! State that the process knows is read at each scrape. State that only the database knows is read
+//! by a background task, so that a slow database does not slow down the scrape.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,34 +18,35 @@ use crate::authority::{AuthMethod, RolloutControl};
 use crate::clock::Clock;
 use crate::store::{Rows, Store, StoreError};
 
-/// How often the database is asked for its size and what is due.
+/// How often the database is asked for its size and its oldest row to sweep.
 const PERIOD: Duration = Duration::from_secs(15);
-/// Counting sessions reads the whole table, so it rests this many times as long as it took.
-const REST: u32 = 200;
-/// A megabyte, as the quickstart's alert counts it.
+/// Counting sessions reads the whole table. After a count that took one second, the next one starts
+/// this many seconds later, so that counting takes at most half a percent of the database's time.
+const COUNT_PAUSE_FACTOR: u32 = 200;
+/// Bytes in a megabyte, as the quickstart's alert counts it.
 const MEGABYTE: f64 = 1_048_576.0;
 
 const SESSIONS: (&str, &str) = (
     "live_sessions",
-    "Live sessions by the kind of their last access token; NaN: cannot be counted in time.",
+    "Live sessions by the kind of their last access token; NaN if they could not be counted in time.",
 );
 
-/// What the metrics are read from.
+/// The sources of these metrics.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// The store and its lanes.
+    /// The store and its shards.
     pub store: Arc<Store>,
     /// The database.
     pub rows: Arc<dyn Rows>,
     /// The roll-out.
     pub rollout: Arc<RolloutControl>,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// How long the sweeper leaves ended sessions.
+    /// How long the sweeper keeps ended sessions.
     pub retention: Duration,
 }
 
-/// Knows how things stand.
+/// Metrics of state.
 #[derive(Debug)]
 pub struct StateMetrics {
     sources: Sources,
@@ -54,7 +55,7 @@ pub struct StateMetrics {
     connections: IntGaugeVec,
     acquired: (IntCounter, AtomicU64),
     waited: (Counter, AtomicU64),
-    shards: Vec<Lane>,
+    shards: Vec<ShardMetrics>,
     reachable: IntGauge,
     size_bytes: Gauge,
     size_megabytes: Gauge,
@@ -69,17 +70,17 @@ impl StateMetrics {
         let decimal = |name, help| gauge(registry, (name, help));
         let users = "Users who have a live session whose last access token was a JWT";
         let made = Self {
-            shards: Lane::register(registry, &sources.store)?,
+            shards: ShardMetrics::register(registry, &sources.store)?,
             sources,
-            percentage: whole("rollout_percentage", "The share of users who are given JWTs.")?,
-            jwt_enabled: whole("rollout_jwt_enabled", "Whether JWTs are minted at all: 1 or 0.")?,
+            percentage: whole("rollout_percentage", "Percentage of users who receive JWTs.")?,
+            jwt_enabled: whole("rollout_jwt_enabled", "1 if JWTs are minted at all, otherwise 0.")?,
             connections: whole_gauges(
                 registry,
-                ("db_connections", "Connections to the database, by whether somebody uses them."),
+                ("db_connections", "Connections to the database by state, idle or busy."),
                 "state",
             )?,
             acquired: (
-                counter(registry, ("db_acquires_total", "How often a connection was asked for."))?,
+                counter(registry, ("db_acquires_total", "Connections requested from the pool."))?,
                 AtomicU64::new(0),
             ),
             waited: (
@@ -87,31 +88,34 @@ impl StateMetrics {
                     registry,
                     (
                         "db_acquire_wait_seconds_total",
-                        "How long was waited for connections, all waits added up.",
+                        "Total time that operations waited for a connection.",
                     ),
                 )?,
                 AtomicU64::new(0),
             ),
-            reachable: whole("store_reachable", "Whether the database answered last: 1 or 0.")?,
+            reachable: whole(
+                "store_reachable",
+                "1 if the database answered the last query of this metric, otherwise 0.",
+            )?,
             size_bytes: decimal(
                 "user_sessions_table_bytes",
-                "The size of the table of sessions with its indexes; on SQLite, of the file.",
+                "Size of the sessions table with its indexes; on SQLite, of the file.",
             )?,
             size_megabytes: decimal(
                 "user_sessions_table_size_mb",
-                "user_sessions_table_bytes in megabytes of 1,048,576 bytes.",
+                "Same as user_sessions_table_bytes, in megabytes of 1,048,576 bytes.",
             )?,
             sweeper_lag: decimal(
                 "sweeper_lag_seconds",
-                "For how long the row that is due first has been due to be swept.",
+                "How long the oldest row that should be swept has been overdue.",
             )?,
             sessions: gauges(registry, SESSIONS, "method")?,
             jwt_users: [
-                decimal("jwt_auth_users", &format!("{users}; NaN: cannot be counted in time."))?,
                 decimal(
-                    "jwt_auth_users_total",
-                    &format!("{users}: jwt_auth_users by another name."),
+                    "jwt_auth_users",
+                    &format!("{users}; NaN if they could not be counted in time."),
                 )?,
+                decimal("jwt_auth_users_total", &format!("{users}; the same as jwt_auth_users."))?,
             ],
         };
         for method in AuthMethod::ALL {
@@ -121,8 +125,8 @@ impl StateMetrics {
         Ok(made)
     }
 
-    /// Looks at what the process itself knows.
-    pub(super) fn look(&self) {
+    /// Updates what the process itself knows, before a scrape.
+    pub(super) fn update(&self) {
         let rollout = self.sources.rollout.current();
         self.percentage.set(rollout.percentage.number().into());
         self.jwt_enabled.set(rollout.jwt_enabled.into());
@@ -134,15 +138,15 @@ impl StateMetrics {
         self.acquired.0.inc_by(since(&self.acquired.1, now.asked));
         let micros = since(&self.waited.1, now.waited_micros);
         self.waited.0.inc_by(Duration::from_micros(micros).as_secs_f64());
-        for (lane, (_, figures)) in self.shards.iter().zip(self.sources.store.shards()) {
-            lane.batches.0.inc_by(since(&lane.batches.1, figures.batches));
-            lane.operations.0.inc_by(since(&lane.operations.1, figures.operations));
-            lane.failures.0.inc_by(since(&lane.failures.1, figures.failures));
-            lane.waiting.set(whole(figures.waiting));
+        for (shard, (_, figures)) in self.shards.iter().zip(self.sources.store.shards()) {
+            shard.batches.0.inc_by(since(&shard.batches.1, figures.batches));
+            shard.operations.0.inc_by(since(&shard.operations.1, figures.operations));
+            shard.failures.0.inc_by(since(&shard.failures.1, figures.failures));
+            shard.waiting.set(whole(figures.waiting));
         }
     }
 
-    /// Asks the database what only it knows, again and again, until it is dropped.
+    /// Asks the database periodically, until the future is dropped.
     pub async fn follow(&self) {
         let mut count_at = Instant::now();
         loop {
@@ -150,7 +154,7 @@ impl StateMetrics {
             if Instant::now() >= count_at {
                 let begun = Instant::now();
                 self.count().await;
-                count_at = Instant::now() + begun.elapsed() * REST;
+                count_at = Instant::now() + begun.elapsed() * COUNT_PAUSE_FACTOR;
             }
             tokio::time::sleep(PERIOD).await;
         }
@@ -182,34 +186,35 @@ impl StateMetrics {
     }
 }
 
-/// A lane of the store.
+/// Metrics of one shard of the store. The label is still called `lane`: metric names are stable.
 #[derive(Debug)]
-struct Lane {
+struct ShardMetrics {
     batches: (IntCounter, AtomicU64),
     operations: (IntCounter, AtomicU64),
     failures: (IntCounter, AtomicU64),
     waiting: IntGauge,
 }
 
-impl Lane {
+impl ShardMetrics {
     fn register(registry: &Registry, store: &Store) -> Result<Vec<Self>> {
         let count = |name, help| counters(registry, (name, help), "lane", &[]);
-        let batches = count("store_batches_total", "Statements that carried a lane's operations.")?;
+        let batches =
+            count("store_batches_total", "Statements that carried batched operations of a shard.")?;
         let operations = count(
             "store_operations_total",
-            "Operations that a lane carried; by store_batches_total, the mean size of a batch.",
+            "Operations of a shard; divided by store_batches_total, the mean size of a batch.",
         )?;
-        let failures = count("store_failures_total", "Operations that the database failed.")?;
-        let about = ("store_waiting", "Operations that wait in a lane.");
+        let failures = count("store_failures_total", "Operations that failed in the database.")?;
+        let about = ("store_waiting", "Operations that wait in a shard.");
         let waiting = whole_gauges(registry, about, "lane")?;
         let follow = |of: &IntCounterVec, name| (of.with_label_values(&[name]), AtomicU64::new(0));
-        let lane = |name| Self {
+        let shard = |name| Self {
             batches: follow(&batches, name),
             operations: follow(&operations, name),
             failures: follow(&failures, name),
             waiting: waiting.with_label_values(&[name]),
         };
-        Ok(store.shards().map(|(name, _)| lane(name)).into())
+        Ok(store.shards().map(|(name, _)| shard(name)).into())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of tokens, as the authority tells it.
+//! Metrics of tokens, which the authority reports.
 
 use std::time::Duration;
 
@@ -10,53 +10,56 @@ use crate::authority::{AuthMethod, RefreshRefusal};
 use crate::clock::Timestamp;
 use crate::token::rotation::Verdict;
 
-/// From five microseconds, in which a signature is checked, to the store's patience.
-const VALIDATION: [f64; 20] = [
+/// From five microseconds, about the time to check a signature, to the store's timeout.
+const VALIDATION_BUCKETS: [f64; 20] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_075, 0.000_1, 0.000_15, 0.000_25, 0.000_5,
     0.000_75, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0,
 ];
-const REFRESH: [f64; 14] =
+const REFRESH_BUCKETS: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-const PROPAGATION: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const PROPAGATION_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// A metric's name and meaning.
+/// A metric's name and help text.
 type About = (&'static str, &'static str);
 
 const VALIDATIONS: About =
-    ("auth_validation_seconds", "How long it took to judge an access token, by its kind.");
+    ("auth_validation_seconds", "Duration of validations of access tokens, by kind of token.");
 const QUERIES: About = (
     "auth_db_queries_total",
-    "How often a validation needed the database: to look a session up, or to record that a refreshed token was received.",
+    "Validations that needed the database: to look up a session, or to record the receipt of a refreshed token.",
 );
 const ISSUED: About =
-    ("token_issued_total", "Logins whose first tokens were handed out, by their kind.");
+    ("token_issued_total", "Logins for which first tokens were issued, by kind of token.");
 const REFRESH_DURATION: About =
-    ("token_refresh_duration_seconds", "How long it took to answer a presented refresh token.");
-const REFRESHES: About =
-    ("token_refresh_total", "Refresh tokens presented, whatever became of them.");
+    ("token_refresh_duration_seconds", "Duration of refreshes, whatever their outcome.");
+const REFRESHES: About = ("token_refresh_total", "Refresh requests, whatever their outcome.");
 const REFRESH_ERRORS: About = (
     "token_refresh_errors_total",
-    "Refresh tokens refused, by why. Failures of the database are not among them.",
+    "Refresh tokens refused, by reason. Failures of the database are not counted.",
 );
 const JUDGED: About = (
     "token_refresh_verdicts_total",
-    "Refresh tokens judged, by verdict; suspicious are those that no innocent client brings about.",
+    "Refresh tokens judged, by verdict and class; the class suspicious marks verdicts that a correct client does not cause.",
 );
-const COMPARISONS: About =
-    ("auth_shadow_comparisons_total", "Validations that were also made the other way.");
-const DISAGREEMENTS: About =
-    ("auth_shadow_disagreements_total", "Validations whose two ways disagreed, by in what.");
-const SWEPT: About = ("sweeper_rows_deleted_total", "Sessions deleted because they had ended.");
+const COMPARISONS: About = (
+    "auth_shadow_comparisons_total",
+    "Validations that were repeated with the other kind of token (shadow mode).",
+);
+const DISAGREEMENTS: About = (
+    "auth_shadow_disagreements_total",
+    "Validations whose two results disagreed in shadow mode, by kind of disagreement.",
+);
+const SWEPT: About = ("sweeper_rows_deleted_total", "Ended sessions that the sweeper deleted.");
 const LAST_SWEEP: About = (
     "sweeper_last_run_timestamp_seconds",
-    "When the sweeper last went through to the end; 0: not yet.",
+    "When the sweeper last completed a run; 0 if it has not yet.",
 );
 const PROPAGATED: About = (
     "revocation_propagation_seconds",
-    "How long a revocation made elsewhere took to come into force here.",
+    "Time from a revocation on another replica until it applied here.",
 );
 
-/// A metric for each kind of access token, to be had without a look-up.
+/// One metric for each kind of access token. Reading it needs no look-up by label.
 #[derive(Debug)]
 struct PerMethod<M> {
     jwt: M,
@@ -76,7 +79,7 @@ impl<M> PerMethod<M> {
     }
 }
 
-/// Counts what the authority tells.
+/// Metrics of tokens.
 #[derive(Debug)]
 pub struct TokenMetrics {
     validations: PerMethod<Histogram>,
@@ -95,7 +98,7 @@ pub struct TokenMetrics {
 
 impl TokenMetrics {
     pub(super) fn register(registry: &Registry) -> Result<Self> {
-        let validations = histograms(registry, VALIDATIONS, &["method"], &VALIDATION)?;
+        let validations = histograms(registry, VALIDATIONS, &["method"], &VALIDATION_BUCKETS)?;
         let methods = AuthMethod::ALL.map(AuthMethod::as_str);
         let by_method = |about| counters(registry, about, "method", &methods);
         let (queries, issued) = (by_method(QUERIES)?, by_method(ISSUED)?);
@@ -105,7 +108,7 @@ impl TokenMetrics {
             validations: PerMethod::of(|method| validations.with_label_values(&[method])),
             queries: PerMethod::of(|method| queries.with_label_values(&[method])),
             issued: PerMethod::of(|method| issued.with_label_values(&[method])),
-            refresh_duration: histogram(registry, REFRESH_DURATION, &REFRESH)?,
+            refresh_duration: histogram(registry, REFRESH_DURATION, &REFRESH_BUCKETS)?,
             refreshes: counter(registry, REFRESHES)?,
             refresh_errors: counters(registry, REFRESH_ERRORS, "reason", &reasons)?,
             verdicts: verdicts(registry)?,
@@ -113,12 +116,12 @@ impl TokenMetrics {
             disagreements: counters(registry, DISAGREEMENTS, "kind", &kinds)?,
             swept: counter(registry, SWEPT)?,
             last_sweep: whole_gauge(registry, LAST_SWEEP)?,
-            propagation: histogram(registry, PROPAGATED, &PROPAGATION)?,
+            propagation: histogram(registry, PROPAGATED, &PROPAGATION_BUCKETS)?,
         })
     }
 }
 
-/// Every verdict, its name, and whether it is what innocent clients bring about.
+/// Every verdict with its labels: `benign` if correct clients cause it, otherwise `suspicious`.
 const VERDICTS: [(Verdict, &str, &str); 9] = [
     (Verdict::Rotate, "rotate", "benign"),
     (Verdict::Keep, "keep", "benign"),

@@ -1,5 +1,5 @@
-//! What this replica's answers rest on: the revocations that it knows, and the keys and the
-//! certificate that end one day. Asked when somebody reads the metrics.
+//! Metrics of what this replica's answers depend on: the revocations that it knows, and the expiry of
+//! its keys and of its certificate. They are updated at each scrape.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use crate::clock::Timestamp;
 use crate::keys::KeyRing;
 use crate::transport::serve::tls::Tls;
 
-/// What the metrics are read from.
+/// The sources of these metrics.
 #[derive(Debug, Clone)]
 pub struct Sources {
     /// The revocations that are known here.
     pub revocations: Arc<Revocations>,
     /// The keys.
     pub keys: Arc<KeyRing>,
-    /// How long a key pair signs. `None`: until someone has it rotated.
+    /// How long a key pair signs. `None`: until an operator rotates it.
     pub rotate_every: Option<Duration>,
-    /// The server's certificate, if it shows one.
+    /// The server's certificate, if TLS is on.
     pub tls: Option<Arc<Tls>>,
 }
 
-/// Knows what the answers rest on.
+/// Metrics of revocations, keys and the certificate.
 #[derive(Debug)]
 pub struct TrustMetrics {
     sources: Sources,
@@ -45,28 +45,28 @@ impl TrustMetrics {
         let made = Self {
             staleness: decimal(
                 "revocation_staleness_seconds",
-                "How long ago it was last confirmed that all revocations are in force here.",
+                "Time since this replica last confirmed that it knows every revocation.",
             )?,
             held: whole(
                 "revocations_held",
-                "Revocations that are in force here and still matter.",
+                "Revocations held in memory that still apply to live tokens.",
             )?,
             limit: whole(
                 "revocations_held_limit",
-                "The most revocations that are held; beyond it, validations ask the database.",
+                "Limit of revocations_held; above it, validations ask the database.",
             )?,
             watchers: whole("revocation_watchers", "Open streams of WatchRevocations.")?,
             signing_ends: decimal(
                 "signing_key_expires_timestamp_seconds",
-                "When this replica has no key pair left to sign with; +Inf: not as far as is known.",
+                "When the last key pair that this replica can sign with expires; +Inf if none has an end.",
             )?,
             rotation_due: decimal(
                 "signing_key_rotation_due_timestamp_seconds",
-                "When the newest key pair ought to have a successor; +Inf: never by itself.",
+                "When the newest key pair is due for rotation; +Inf if rotation is manual.",
             )?,
             certificate_ends: decimal(
                 "tls_certificate_expires_timestamp_seconds",
-                "When the certificate of the service's own ports ends; +Inf: there is none.",
+                "When the TLS certificate of the service expires; +Inf if there is none.",
             )?,
             sources,
         };
@@ -75,8 +75,8 @@ impl TrustMetrics {
         Ok(made)
     }
 
-    /// Looks.
-    pub(super) fn look(&self) {
+    /// Updates the metrics before a scrape.
+    pub(super) fn update(&self) {
         let Sources { revocations, keys, rotate_every, tls } = &self.sources;
         self.staleness.set(revocations.staleness().as_secs_f64());
         self.held.set(i64::try_from(revocations.len()).unwrap_or(i64::MAX));
@@ -88,7 +88,7 @@ impl TrustMetrics {
     }
 }
 
-/// Seconds since 1970; infinite for what never is.
+/// Returns seconds since 1970, or infinity for `None`.
 fn moment(at: Option<Timestamp>) -> f64 {
     let seconds = |at: Timestamp| at.since(Timestamp::EPOCH).as_secs_f64();
     at.map_or(f64::INFINITY, seconds)

@@ -1,9 +1,9 @@
-//! Log lines on their way out, written by a thread of their own.
+//! A writer for log lines that never blocks a request.
 //!
-//! A request only adds its line to those that wait. Waking the writer for each would cost it more
-//! than the line itself, so the writer, once woken, lets lines gather for a moment. Warnings and
-//! errors, which may be the last words of a process, it writes at once with all before them. Where
-//! nobody reads what it writes, lines are lost, and counted, rather than requests.
+//! A request only appends its line to a buffer, which a separate thread writes out. Waking the thread
+//! for each line would cost more than the line itself, so the thread waits a moment for more lines.
+//! It writes warnings and errors at once, with all lines before them, because the process may be
+//! about to end. If standard error is blocked and the buffer is full, lines are dropped and counted.
 
 use std::io::{self, Write};
 use std::mem;
@@ -14,22 +14,23 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long lines gather.
-const GATHERING: Duration = Duration::from_millis(5);
-/// How many bytes may gather before they are written in any case.
+/// How long the thread waits for more lines. A longer wait saves wake-ups and delays the log.
+const COALESCE_DELAY: Duration = Duration::from_millis(5);
+/// A buffer of this many bytes is written without further delay.
 const WAKE_AT_BYTES: usize = 64 * 1024;
-/// How many bytes may wait at most.
+/// The size of the buffer. Lines beyond it are dropped.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
-/// How long the end waits for what is left to be written.
-const END: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the rest of the buffer. Without a limit, a blocked
+/// standard error would keep the process alive.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where lines are added.
+/// The writer to which log lines are appended.
 #[derive(Debug, Clone)]
 pub(super) struct NonBlockingWriter(Arc<Shared>);
 
-/// Writes what is left when it is dropped, if someone reads it.
+/// Writes the rest of the buffer when it is dropped.
 #[derive(Debug)]
-pub(super) struct Writing(Arc<Shared>);
+pub(super) struct FlushGuard(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -41,11 +42,11 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Whether something waits that is not to wait.
+    /// Whether the buffer holds a warning or an error, which is written without delay.
     urgent: bool,
-    /// Whether there will be no more.
+    /// Whether no more lines will be added.
     ending: bool,
-    /// Whether all is written.
+    /// Whether the thread has written everything.
     ended: bool,
 }
 
@@ -58,13 +59,15 @@ impl State {
 /// Starts the thread that writes to `out`.
 ///
 /// # Errors
-/// Where the operating system gives no thread.
-pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(NonBlockingWriter, Writing)> {
+/// Returns the operating system's error if no thread can be started.
+pub(super) fn start(
+    out: impl Write + Send + 'static,
+) -> io::Result<(NonBlockingWriter, FlushGuard)> {
     let shared = Arc::new(Shared::default());
     let thread = std::thread::Builder::new().name("log".into());
     let for_thread = Arc::clone(&shared);
     thread.spawn(move || for_thread.write_to(out))?;
-    Ok((NonBlockingWriter(Arc::clone(&shared)), Writing(shared)))
+    Ok((NonBlockingWriter(Arc::clone(&shared)), FlushGuard(shared)))
 }
 
 impl Shared {
@@ -95,14 +98,14 @@ impl Shared {
             let idle = |state: &mut State| state.waiting.is_empty() && !state.ending;
             let state =
                 self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-            let gathering = |state: &mut State| !state.is_due();
-            let gathered = self.changed.wait_timeout_while(state, GATHERING, gathering);
-            let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+            let not_due = |state: &mut State| !state.is_due();
+            let waited = self.changed.wait_timeout_while(state, COALESCE_DELAY, not_due);
+            let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             mem::swap(&mut state.waiting, &mut writing);
             state.urgent = false;
             let last = state.ending;
             drop(state);
-            // Whoever read it is gone: there is nobody left to tell.
+            // If standard error is closed, the error cannot be reported anywhere.
             let _ = out.write_all(&writing).and_then(|()| out.flush());
             writing.clear();
             writing.shrink_to(WAKE_AT_BYTES);
@@ -116,22 +119,22 @@ impl Shared {
 }
 
 impl NonBlockingWriter {
-    /// Counts the lines that were lost.
+    /// Returns the counter of dropped lines.
     pub(super) fn lost(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.0.lost)
     }
 }
 
-impl Drop for Writing {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.ending = true;
         self.0.changed.notify_all();
-        let _ = self.0.changed.wait_timeout_while(state, END, |state| !state.ended);
+        let _ = self.0.changed.wait_timeout_while(state, FLUSH_TIMEOUT, |state| !state.ended);
     }
 }
 
-/// One line.
+/// A single log line that is being appended.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     lines: &'a NonBlockingWriter,
@@ -166,10 +169,10 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// Hands on what is written, each time with its beginning.
-    struct Hand(mpsc::SyncSender<Vec<u8>>);
+    /// Sends each write to a channel.
+    struct ChannelWriter(mpsc::SyncSender<Vec<u8>>);
 
-    impl Write for Hand {
+    impl Write for ChannelWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
             Ok(bytes.len())
@@ -186,12 +189,12 @@ mod tests {
 
     #[test]
     fn lines_arrive_whole_in_order_and_together() {
-        let (hand, written) = mpsc::sync_channel(100);
-        let (lines, writing) = start(Hand(hand)).unwrap();
+        let (sender, written) = mpsc::sync_channel(100);
+        let (lines, guard) = start(ChannelWriter(sender)).unwrap();
         for n in 0..50 {
             add(&lines, format!("line {n}\n").as_bytes(), false);
         }
-        drop(writing);
+        drop(guard);
         let writes: Vec<Vec<u8>> = written.try_iter().collect();
         let expected: Vec<String> = (0..50).map(|n| format!("line {n}\n")).collect();
         assert_eq!(String::from_utf8(writes.concat()).unwrap(), expected.concat());
@@ -199,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_urgent_waits_for_nothing_and_takes_the_rest_along() {
-        let (hand, written) = mpsc::sync_channel(100);
-        let (lines, _writing) = start(Hand(hand)).unwrap();
+    fn an_error_is_written_at_once_with_the_lines_before_it() {
+        let (sender, written) = mpsc::sync_channel(100);
+        let (lines, _guard) = start(ChannelWriter(sender)).unwrap();
         add(&lines, b"before\n", false);
         add(&lines, b"error\n", true);
         let mut all = written.recv().unwrap();
@@ -212,15 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_reads_lines_are_lost_and_counted_and_the_end_comes() {
-        let (hand, unread) = mpsc::sync_channel(0);
-        let (lines, writing) = start(Hand(hand)).unwrap();
+    fn lines_are_dropped_and_counted_if_nobody_reads_and_the_end_does_not_block() {
+        let (sender, unread) = mpsc::sync_channel(0);
+        let (lines, guard) = start(ChannelWriter(sender)).unwrap();
         let line = vec![b'x'; MAX_BUFFERED_BYTES / 4];
         for _ in 0..20 {
             add(&lines, &line, false);
         }
         assert!(lines.lost().load(Ordering::Relaxed) >= 10);
-        drop(writing);
+        drop(guard);
         drop(unread);
     }
 }

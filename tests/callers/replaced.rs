@@ -194,7 +194,9 @@ async fn a_replaced_certificate_is_shown_and_no_call_fails() {
     let next = secured.servers.sign(&["authority.internal"]);
     let other = secured.servers.sign(&["authority.internal"]);
     secured.mount("broken", &Leaf { key: other.key, ..next.clone() });
-    until_blocking("the broken pair is told", || told(&authority, "will not do").then_some(()));
+    until_blocking("the broken pair is told", || {
+        told(&authority, "cannot load changed files").then_some(())
+    });
     load.go_on().await;
 
     secured.mount("two", &next);
@@ -242,7 +244,9 @@ async fn callers_come_and_go_without_a_restart() {
     eventually("the newcomer may call", async || answer(&key).await.is_empty()).await;
     let kept = std::fs::read(house.path("callers.json")).unwrap();
     replace(&house.path("callers.json"), b"{ not JSON");
-    until_blocking("the broken file is told", || told(&authority, "will not do").then_some(()));
+    until_blocking("the broken file is told", || {
+        told(&authority, "cannot load changed files").then_some(())
+    });
     assert_eq!(answer(&key).await, "", "the old file holds on");
     replace(&house.path("callers.json"), &kept);
     house.callers(&["remove", "newcomer"]);

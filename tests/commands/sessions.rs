@@ -104,7 +104,7 @@ async fn a_session_that_is_ended_is_over_on_every_replica() {
     assert_eq!(feed, [(ended.session_id.clone(), "admin".to_owned())]);
 
     let again = deployment.succeed(&["sessions", "revoke", &ended.session_id]);
-    assert_eq!(again, "there was no such live session\n");
+    assert_eq!(again, "no such live session\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

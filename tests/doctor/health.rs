@@ -31,7 +31,7 @@ fn it_says_whether_the_process_serves() {
     let report = installation.examine();
     report.assert_healthy();
     assert!(report.message("replica.version").ends_with(" runs"));
-    assert!(report.message("revocations.fresh").contains("known"));
+    assert!(report.message("revocations.fresh").contains("up to date"));
     server.kill();
     assert_eq!(answer().status.code(), Some(1));
     assert!(installation.path("token-authority.db-wal").exists(), "it was no crash");

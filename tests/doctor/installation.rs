@@ -64,6 +64,7 @@ impl Installation {
             .with("AUTHORITY_SECRET", AUTHORITY_SECRET)
             .with("ALLOWED_ORIGINS", "https://app.example.com")
             .with("TLS", "off")
+            .with("TRUSTED_PROXIES", "10.0.0.0/8")
             .with("CALLERS_FILE", CALLERS.path().to_str().unwrap())
             // Nobody's, unless a test starts a service.
             .with("METRICS_ADDR", &format!("127.0.0.1:{}", free_port()))

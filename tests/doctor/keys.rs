@@ -28,7 +28,7 @@ async fn a_pair_that_signs_and_one_that_is_prepared_are_no_fault() {
     let (installation, _) = signing(3).await;
     let report = installation.examine();
     report.assert_healthy();
-    assert!(report.message("keys.signing").ends_with("signs, by EdDSA"), "{:?}", report.all);
+    assert!(report.message("keys.signing").ends_with("signs with EdDSA"), "{:?}", report.all);
     rotate(&installation);
     installation.examine().assert_healthy();
     // Nor are pairs that are left over after a move back.

@@ -150,5 +150,5 @@ async fn one_that_nobody_sweeps() {
                      FROM generate_series(0, 4) AS days) AS sessions";
     let report = planted(row).await.examine();
     report.assert_only("warn", "database.swept");
-    assert!(report.message("database.swept").starts_with("3 rows"), "{:?}", report.all);
+    assert!(report.message("database.swept").starts_with("3 ended sessions"), "{:?}", report.all);
 }

@@ -100,6 +100,7 @@ impl Collector {
 #[derive(Debug)]
 pub(crate) struct Rotel {
     address: SocketAddr,
+    http: SocketAddr,
     _running: Supervised,
 }
 
@@ -132,7 +133,12 @@ impl Rotel {
         );
         let address: SocketAddr = grpc.parse().unwrap();
         await_port(address.port(), &running);
-        Self { address, _running: running }
+        Self { address, http: http.parse().unwrap(), _running: running }
+    }
+
+    /// As [`Collector::told_by`], over HTTP.
+    pub(crate) fn told_over_http_by(&self, setup: Setup) -> Setup {
+        telling(setup, self.http).set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     }
 
     /// As [`Collector::told_by`].

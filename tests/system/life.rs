@@ -141,7 +141,8 @@ async fn a_life_through_the_cookie(database: Database, setup: Setup) {
 async fn the_printed_quickstart_works_as_printed(database: Database, setup: Setup) {
     let service = start(&setup, &database).await;
     let printed = service.out();
-    let begin = printed.find("# Log in").unwrap_or_else(|| panic!("no quickstart: {printed}"));
+    let begin =
+        printed.find("# Run the whole life").unwrap_or_else(|| panic!("no quickstart: {printed}"));
     let grpcurl = tools::path("grpcurl");
     let path = format!("{}:/usr/bin:/bin", grpcurl.parent().unwrap().display());
     let mut bash = Command::new(tools::path("bash"));
@@ -150,13 +151,21 @@ async fn the_printed_quickstart_works_as_printed(database: Database, setup: Setu
 
     let mut rest = output.as_str();
     for part in [
+        "7. Somebody tries the refresh token again",
+        "refused, REFRESH_TOKEN_REVOKED",
+        "\"accessToken\":",
+        "\"refreshToken\":",
+        "\"active\":true",
+        "HTTP/1.1 200 OK",
+        "set-cookie: refreshToken=",
+        "{\"accessToken\":\"",
+        "HTTP/1.1 204 No Content",
+        "\"active\":false",
+        "\"revoked\"",
         "\"accessToken\":",
         "\"refreshToken\":",
         "\"active\": true",
         "\"userId\": \"alice\"",
-        "HTTP/1.1 200 OK",
-        "set-cookie: refreshToken=",
-        "{\"accessToken\":\"",
         "\"refreshToken\":",
         "{\n  \n}",
         "Code: Unauthenticated",
@@ -165,5 +174,5 @@ async fn the_printed_quickstart_works_as_printed(database: Database, setup: Setu
         let at = rest.find(part).unwrap_or_else(|| panic!("no {part} in {rest}\nof {output}"));
         rest = &rest[at + part.len()..];
     }
-    assert_eq!(database.count().await, 1);
+    assert_eq!(database.count().await, 3);
 }

@@ -9,6 +9,7 @@
 )]
 
 mod collector;
+mod command_line;
 mod database;
 mod needles;
 mod production;
@@ -43,6 +44,7 @@ mod kits;
 mod life;
 mod outage;
 mod races;
+mod running;
 mod secrecy;
 mod settings;
 mod shutdown;

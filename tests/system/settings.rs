@@ -38,7 +38,7 @@ fn problems(output: &Output) -> Vec<String> {
     assert_eq!(output.status.code(), Some(64), "{told}");
     assert!(output.stdout.is_empty() && !told.contains("cannot listen"), "{told}");
     let (head, problems) = told.split_once('\n').unwrap();
-    assert_eq!(head, "token-authority: the settings will not do:");
+    assert_eq!(head, "token-authority: invalid settings:");
     problems.lines().map(|line| line.strip_prefix("  - ").expect(line).to_owned()).collect()
 }
 
@@ -73,10 +73,12 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("GRPC_MAX_CONNECTION_AGE_SECONDS", "86401", "GRPC_MAX_CONNECTION_AGE_SECONDS must be"),
     ("MEMORY_LIMIT_MIB", "63", "MEMORY_LIMIT_MIB must be 0 or 64 to 1048576"),
     ("ALLOWED_ORIGINS", "*, https://ok.example", "ALLOWED_ORIGINS: `*` is no origin"),
-    ("REFRESH_COOKIE_NAME", "a cookie", "REFRESH_COOKIE_NAME must be a token"),
+    ("REFRESH_COOKIE_NAME", "a cookie", "REFRESH_COOKIE_NAME must be a cookie name"),
     ("COOKIE_SECURE", "false", "COOKIE_SECURE may be false only in development"),
     ("SHUTDOWN_GRACE_SECONDS", "0", "SHUTDOWN_GRACE_SECONDS must be"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "OTEL_EXPORTER_OTLP_ENDPOINT must be a URL"),
+    ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER must be one of otlp, none"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL must be one of grpc"),
     ("LOG_LEVEL", "a=b=c", "LOG_LEVEL must be"),
     ("LOG_FORMAT", "xml", "LOG_FORMAT must be one of json, text"),
 ];
@@ -212,7 +214,16 @@ const VALUES: &[(&str, &str, Pairs)] = &[
     ("COOKIE_SECURE", "false", &[]),
     ("SHUTDOWN_GRACE_SECONDS", "5", &[]),
     ("SHUTDOWN_DELAY_SECONDS", "5", &[]),
+    ("OTEL_SDK_DISABLED", "true", &[]),
+    ("OTEL_TRACES_EXPORTER", "none", &[]),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4", &[]),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:5", &[]),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", &[]),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", &[]),
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/null", &[]),
+    ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/dev/null", &[]),
+    ("OTEL_SERVICE_NAME", "tokens", &[]),
+    ("OTEL_RESOURCE_ATTRIBUTES", "team=identity", &[]),
     ("OTEL_TRACES_SAMPLER", "always_off", &[]),
     ("OTEL_TRACES_SAMPLER_ARG", "0.5", &[]),
     ("LOG_LEVEL", "debug", &[]),
@@ -267,12 +278,94 @@ fn what_is_no_flag_is_said_to_be_none() {
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
     }
-    let help = Setup::new().run(&["--help"]);
+    let help = Setup::new().run(&["--help-settings"]);
     assert!(help.status.success());
     let help = tools::text(&help.stdout);
     for setting in SETTINGS {
         let flag = format!("--{}", setting.name.to_lowercase().replace('_', "-"));
         assert!(help.contains(&format!("{flag} ")), "{flag}");
         assert_eq!(help.contains(&format!("{flag}-file ")), setting.secret, "{flag}-file");
+    }
+}
+
+/// Values that no secret may have, and what is said of each. None is ever quoted.
+const SPOILED: &[(&str, &str)] = &[
+    ("\u{feff}kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=", "a byte order mark"),
+    ("kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=\n", "a line break at its end"),
+    ("kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=\r", "a line break at its end"),
+    (" kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=", "a blank at its beginning"),
+    ("kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr= ", "a blank at its end"),
+    ("\"kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=\"", "quotes around it"),
+    ("'kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr='", "quotes around it"),
+    ("kJ8xv1Qn3mZ0tYb7\u{200b}RfW5sLc2HdPg9uEa4iTo6NwXyVr=", "an invisible character"),
+    ("<path:kv/data/production/authority#jwt-secret>", "a reference that nothing has resolved"),
+    ("${JWT_SECRET_OF_THE_PRODUCTION_CLUSTER}", "a reference that nothing has resolved"),
+    ("{{ .Values.secrets.jwtSecretOfProduction }}", "a reference that nothing has resolved"),
+    ("vault:secret/data/production/authority#jwt", "a reference that nothing has resolved"),
+    ("op://production/token-authority/jwt-secret", "a URL"),
+    ("/run/secrets/jwt", "set JWT_SECRET_FILE"),
+    ("abcdefghijklmnopqrstuvwxyz0123456789abcd", "is not random enough"),
+];
+
+#[test]
+fn a_spoiled_secret_is_refused_at_the_start_and_named_by_the_doctor() {
+    let ports = TakenPorts::new();
+    let setup = ports.given_to(Setup::new()).set("ENVIRONMENT", "production").set("TLS", "off");
+    let setup = setup.set("CALLERS_FILE", "callers.json");
+    let added = setup.run(&["callers", "add", "a", "--role", "issuer"]);
+    assert!(added.status.success(), "{}", tools::text(&added.stderr));
+    for (value, problem) in SPOILED {
+        let setup = setup.clone().set("JWT_SECRET", value);
+        let told = problems(&setup.run(&[]));
+        assert!(told.len() == 1 && told[0].contains(problem), "{value:?}: {told:?}");
+        assert!(told[0].starts_with("JWT_SECRET ") && !told[0].contains(value.trim()), "{told:?}");
+        let report = seen(&setup, &[]);
+        assert!(report.len() == 1 && report[0].contains(problem), "{value:?}: {report:?}");
+    }
+    // In a file, line breaks at the end are no part of the secret; anything else is.
+    for (content, problem) in [
+        (format!("{ONE}\r\n\n"), None),
+        (format!("{ONE} \n"), Some("a blank at its end")),
+        (format!("\u{feff}{ONE}\n"), Some("a byte order mark")),
+        (format!("{ONE}\n{TWO}\n"), Some("a line break")),
+    ] {
+        std::fs::write(setup.folder().join("secret"), content).unwrap();
+        let output = setup.clone().set("JWT_SECRET_FILE", "secret").run(&[]);
+        let text = tools::text(&output.stderr);
+        match problem {
+            None => assert!(text.contains("cannot listen"), "{text}"),
+            Some(problem) => assert!(problems(&output)[0].contains(problem), "{text}"),
+        }
+    }
+}
+
+#[test]
+fn the_auth_servers_secret_may_have_blanks_and_is_warned_of() {
+    let setup = Setup::new().bare().set("BETTER_AUTH_SECRET", &format!("{ONE} "));
+    let setup = setup.set("LEGACY_SESSIONS", "better-auth");
+    let output = setup.run(&["doctor", "--json"]);
+    let report = tools::text(&output.stdout);
+    assert!(
+        report.contains("secrets.invisible") && report.contains("a blank at its end"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_url_with_a_reference_or_a_raw_password_is_refused_and_not_quoted() {
+    let ports = TakenPorts::new();
+    for (name, url, problem) in [
+        ("DATABASE_URL", "postgres://app:${DB_PASSWORD}@db/app", "nothing has resolved"),
+        ("DATABASE_URL", "postgres://app:pw@db/app\n", "a line break"),
+        ("REDIS_URL", "redis://:$(REDIS_PASSWORD)@cache:6379", "nothing has resolved"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://app:hunt#er2@collector:4317", "percent-encode"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://app:hunt@er2@collector", "percent-encode"),
+    ] {
+        let output = ports.given_to(Setup::new()).set(name, url).run(&[]);
+        let told = problems(&output);
+        assert!(told.len() == 1 && told[0].contains(problem), "{url}: {told:?}");
+        for piece in ["hunt", "er2", "collector", "PASSWORD", "pw"] {
+            assert!(!told[0].contains(piece), "{piece}: {told:?}");
+        }
     }
 }

@@ -66,7 +66,7 @@ fn a_kept_secret_that_is_damaged_is_left_alone() {
         let told = tools::text(&served.stderr);
         assert_eq!(served.status.code(), Some(64), "{damaged:?}: {told}");
         assert!(
-            told.contains("data/jwt_secret: the kept JWT_SECRET must be at least 32"),
+            told.contains("data/jwt_secret: the generated JWT_SECRET must be at least 32"),
             "{told}"
         );
         assert!(told.contains("LOG_FORMAT") && !told.contains("cannot listen"), "{told}");
@@ -98,9 +98,8 @@ fn is_refused(served: &Output, why: &str) {
 }
 
 async fn production_wants_the_schema_migrated(database: Database, setup: Setup) {
-    let (setup, ports) = (in_production(&setup), TakenPorts::new());
-    let served = ports.given_to(setup.clone()).run(&[]);
-    is_refused(&served, "run `token-authority migrate`");
+    let setup = in_production(&setup);
+    is_refused(&setup.run(&[]), "run `token-authority migrate`");
     assert!(!database.has_schema().await, "it migrated all the same");
 
     let migrated = setup.run(&["migrate"]);
@@ -109,14 +108,14 @@ async fn production_wants_the_schema_migrated(database: Database, setup: Setup) 
 }
 
 async fn production_refuses_a_newer_schema(database: Database, setup: Setup) {
-    let (setup, ports) = (in_production(&setup), TakenPorts::new());
+    let setup = in_production(&setup);
     assert!(setup.run(&["migrate"]).status.success());
     database.enter_migration(998, "expand_more").await;
     database.enter_migration(999, "contract_less").await;
     let newer = "migrated by a newer version";
-    is_refused(&ports.given_to(setup.clone()).run(&[]), newer);
+    is_refused(&setup.run(&[]), newer);
     // Nor is it for development to work on.
-    let own = ports.given_to(setup.clone()).set("ENVIRONMENT", "development");
+    let own = setup.clone().set("ENVIRONMENT", "development");
     is_refused(&own.run(&[]), newer);
     let migrated = setup.run(&["migrate"]);
     let told = tools::text(&migrated.stderr);

@@ -28,6 +28,12 @@ impl TrustedProxies {
         texts.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Returns whether no proxy is trusted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns whether the address is a trusted proxy's.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {

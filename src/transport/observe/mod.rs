@@ -100,6 +100,9 @@ where
     }
 }
 
+/// Probes. Successful ones are logged at DEBUG only.
+const PROBES: [&str; 4] = ["GET /healthz", "GET /readyz", "HEAD /healthz", "HEAD /readyz"];
+
 /// The record of one request.
 #[derive(Debug)]
 struct Record {
@@ -173,7 +176,16 @@ impl Record {
                 if outcome >= 500 {
                     self.span.record("otel.status_code", "ERROR");
                 }
-                if logged {
+                if outcome < 400 && PROBES.contains(&&*self.name) {
+                    // Kubelets and load balancers ask every few seconds.
+                    tracing::debug!(
+                        request = &*self.name,
+                        status = outcome,
+                        micros,
+                        caller,
+                        "http"
+                    );
+                } else if logged {
                     tracing::info!(request = &*self.name, status = outcome, micros, caller, "http");
                 }
             }

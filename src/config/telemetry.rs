@@ -1,0 +1,364 @@
+//! Settings of logs and traces. The `OTEL_*` variables follow the OpenTelemetry specification
+//! ("Environment Variable Specification", "OpenTelemetry Protocol Exporter").
+
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::reader::Reader;
+use crate::keys::Secret;
+use crate::transport::observe::span::Sampling;
+
+/// The settings of logs and traces.
+#[derive(Debug, Clone)]
+pub struct TelemetrySettings {
+    /// The log level, or directives as in `RUST_LOG`.
+    pub level: String,
+    /// Whether log lines are JSON.
+    pub json: bool,
+    /// Where traces are exported. `None`: nowhere.
+    pub export: Option<TraceExport>,
+    /// The sampler.
+    pub sampling: Sampling,
+}
+
+/// Where and how traces are exported.
+#[derive(Debug, Clone)]
+pub struct TraceExport {
+    /// The URL, without credentials. For HTTP it includes the path.
+    pub endpoint: String,
+    /// The user name and password of the URL, as the value of an `Authorization` header.
+    pub authorization: Option<Secret>,
+    /// The transport.
+    pub protocol: OtlpProtocol,
+    /// The root certificates of the collector, a PEM file. `None`: the system's.
+    pub certificate: Option<PathBuf>,
+    /// The attributes of the resource, with `service.name`.
+    pub resource: Vec<(String, String)>,
+}
+
+/// The transport of OTLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// gRPC.
+    Grpc,
+    /// HTTP with protobuf bodies.
+    HttpProtobuf,
+}
+
+/// The default of the resource attribute `service.name`.
+const SERVICE_NAME: &str = "token-authority";
+
+pub(super) fn read(reader: &mut Reader<'_>, production: bool) -> TelemetrySettings {
+    let level = reader.text("LOG_LEVEL").unwrap_or("info").to_owned();
+    if tracing_subscriber::EnvFilter::try_new(&level).is_err() {
+        reader.problem("LOG_LEVEL", "LOG_LEVEL must be a level or directives as in RUST_LOG");
+    }
+    let json = reader.choice("LOG_FORMAT", &[("json", true), ("text", false)]);
+    let export = export(reader);
+    let disabled = reader.truth("OTEL_SDK_DISABLED");
+    TelemetrySettings {
+        level,
+        json: json.unwrap_or(production),
+        export: export.filter(|_| !disabled),
+        sampling: sampling(reader),
+    }
+}
+
+fn export(reader: &mut Reader<'_>) -> Option<TraceExport> {
+    let exporter = reader.choice("OTEL_TRACES_EXPORTER", &[("otlp", true), ("none", false)]);
+    let resource = resource(reader);
+    let protocols = [("grpc", OtlpProtocol::Grpc), ("http/protobuf", OtlpProtocol::HttpProtobuf)];
+    // The variables of the signal take precedence over the general ones.
+    let general = reader.choice("OTEL_EXPORTER_OTLP_PROTOCOL", &protocols);
+    let own = reader.choice("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", &protocols);
+    let protocol = own.or(general).unwrap_or(OtlpProtocol::Grpc);
+    let certificate = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]
+        .into_iter()
+        .find_map(|name| reader.text(name).map(|path| (name, PathBuf::from(path))));
+    if let Some((name, path)) = &certificate
+        && let Err(error) = std::fs::File::open(path)
+    {
+        reader.problem(name, format!("{name}: {}: {error}", path.display()));
+    }
+    let base = endpoint(reader, "OTEL_EXPORTER_OTLP_ENDPOINT").map(|mut url| {
+        // Over HTTP, the general endpoint is a base to which the signal's path is added.
+        if protocol == OtlpProtocol::HttpProtobuf {
+            let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+            url.set_path(&path);
+        }
+        url
+    });
+    let url = endpoint(reader, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or(base)?;
+    let (endpoint, authorization) = split_credentials(url);
+    let certificate = certificate.map(|(_, path)| path);
+    let export = TraceExport { endpoint, authorization, protocol, certificate, resource };
+    exporter.unwrap_or(false).then_some(export)
+}
+
+/// Reads the URL of a collector. No part of a URL that was not understood may be printed, because it may
+/// be a part of a password.
+fn endpoint(reader: &mut Reader<'_>, name: &'static str) -> Option<Url> {
+    let text = reader.text(name)?;
+    let url = Url::parse(text).ok().filter(|url| {
+        ["http", "https"].contains(&url.scheme()) && url.host_str().is_some_and(|h| !h.is_empty())
+    });
+    if has_raw_password(text) || (url.is_none() && text.contains('@')) {
+        let text = format!(
+            "{name} contains a user name or password with special characters: percent-encode them \
+             (`@` is %40, `/` is %2F, `:` is %3A, `#` is %23, `?` is %3F, `%` is %25)"
+        );
+        reader.problem(name, text);
+        return None;
+    }
+    if url.is_none() {
+        reader.problem(name, format!("{name} must be a URL, such as http://127.0.0.1:4317"));
+    }
+    url
+}
+
+/// Returns whether a URL contains a password that was not percent-encoded.
+fn has_raw_password(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return false };
+    if !rest.contains('@') {
+        return false;
+    }
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let Some((credentials, _)) = authority.rsplit_once('@') else { return true };
+    let is_encoded = |at: usize| {
+        let digits = credentials.as_bytes().get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let is_raw = |(at, byte): (usize, u8)| match byte {
+        b'%' => !is_encoded(at),
+        b'!' | b'$' | b'&'..=b'.' | b':' | b';' | b'=' | b'_' | b'~' => false,
+        _ => !byte.is_ascii_alphanumeric(),
+    };
+    credentials.matches(':').count() > 1 || credentials.bytes().enumerate().any(is_raw)
+}
+
+/// Removes the credentials from a URL and returns them for an `Authorization` header (RFC 7617).
+fn split_credentials(mut url: Url) -> (String, Option<Secret>) {
+    use base64::Engine as _;
+    let decode = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    let user = decode(url.username());
+    let password = url.password().map(decode);
+    let has_credentials = !user.is_empty() || password.is_some();
+    // Both fail only for URLs without a host.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    let authorization = has_credentials.then(|| {
+        let pair = [&user[..], b":", &password.unwrap_or_default()].concat();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+        Secret::new(format!("Basic {encoded}"))
+    });
+    (url.to_string(), authorization)
+}
+
+/// Reads the resource attributes: `key=value` pairs, separated by commas, with percent-encoded values.
+/// `service.name` comes from `OTEL_SERVICE_NAME`, then from the attributes, then from the default.
+fn resource(reader: &mut Reader<'_>) -> Vec<(String, String)> {
+    let pair = |part: &str| {
+        let (key, value) = part.split_once('=')?;
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        let key = key.trim();
+        (!key.is_empty()).then(|| (key.to_owned(), value.into_owned()))
+    };
+    let parts = reader.list("OTEL_RESOURCE_ATTRIBUTES");
+    let mut attributes: Vec<_> = parts.iter().filter_map(|part| pair(part)).collect();
+    if attributes.len() < parts.len() {
+        let text = "OTEL_RESOURCE_ATTRIBUTES must be pairs such as \
+                    deployment.environment.name=production,team=identity";
+        reader.problem("OTEL_RESOURCE_ATTRIBUTES", text);
+    }
+    let key = "service.name";
+    if let Some(name) = reader.text("OTEL_SERVICE_NAME") {
+        attributes.retain(|(known, _)| known != key);
+        attributes.push((key.to_owned(), name.to_owned()));
+    } else if !attributes.iter().any(|(known, _)| known == key) {
+        attributes.push((key.to_owned(), SERVICE_NAME.to_owned()));
+    }
+    attributes
+}
+
+/// Reads the sampler: those of the specification that need no vendor's service.
+fn sampling(reader: &mut Reader<'_>) -> Sampling {
+    let share = reader.text("OTEL_TRACES_SAMPLER_ARG").and_then(|text| text.parse::<f64>().ok());
+    let share = share.filter(|share| (0.0..=1.0).contains(share));
+    if share.is_none() {
+        let text = "OTEL_TRACES_SAMPLER_ARG must be a share from 0 to 1, such as 0.01";
+        reader.problem("OTEL_TRACES_SAMPLER_ARG", text);
+    }
+    let share = share.unwrap_or(0.0);
+    let of = |follows_parent, share| Sampling { follows_parent, share };
+    let choices = [
+        ("always_on", of(false, 1.0)),
+        ("always_off", of(false, 0.0)),
+        ("traceidratio", of(false, share)),
+        ("parentbased_always_on", of(true, 1.0)),
+        ("parentbased_always_off", of(true, 0.0)),
+        ("parentbased_traceidratio", of(true, share)),
+    ];
+    reader.choice("OTEL_TRACES_SAMPLER", &choices).unwrap_or_default()
+}
+
+/// Standard variables that this service cannot honour, with the values that mean the same as none, and
+/// what to do instead.
+const UNSUPPORTED: [(&str, &[&str], &str); 13] = [
+    ("OTEL_METRICS_EXPORTER", &["none", "prometheus"], "metrics are served at METRICS_ADDR"),
+    ("OTEL_LOGS_EXPORTER", &["none", "console"], "logs are written to standard error"),
+    (
+        "OTEL_PROPAGATORS",
+        &["tracecontext", "tracecontext,baggage", "baggage,tracecontext"],
+        "only tracecontext is read",
+    ),
+    ("OTEL_CONFIG_FILE", &[], "use the OTEL_* variables"),
+    ("OTEL_EXPERIMENTAL_CONFIG_FILE", &[], "use the OTEL_* variables"),
+    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &[], "send a header with OTEL_EXPORTER_OTLP_HEADERS"),
+    ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", &[], "send a header with OTEL_EXPORTER_OTLP_HEADERS"),
+    ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &[], "send a header with OTEL_EXPORTER_OTLP_HEADERS"),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+        &[],
+        "send a header with OTEL_EXPORTER_OTLP_HEADERS",
+    ),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", &["none"], "traces are sent uncompressed"),
+    ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", &["none"], "traces are sent uncompressed"),
+    (
+        "OTEL_EXPORTER_OTLP_INSECURE",
+        &["true", "false"],
+        "the scheme of the endpoint decides: http or https",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
+        &["true", "false"],
+        "the scheme of the endpoint decides: http or https",
+    ),
+];
+
+/// Returns a sentence for each standard variable in the environment that has no effect here.
+#[must_use]
+pub fn unsupported(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let found = UNSUPPORTED.iter().filter_map(|(name, harmless, instead)| {
+        let value = variable(name).filter(|value| !value.is_empty())?;
+        let value = value.to_ascii_lowercase().replace(' ', "");
+        let is_harmless = harmless.contains(&value.as_str());
+        (!is_harmless).then(|| format!("{name} is set, but not supported: {instead}"))
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::source::Given;
+    use crate::config::{Config, Problem};
+
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Option<TraceExport>, Vec<Problem>> {
+        Config::read(&Given::of(pairs)).map(|config| config.telemetry.export)
+    }
+
+    fn export(pairs: &[(&'static str, &str)]) -> TraceExport {
+        read(pairs).unwrap().unwrap()
+    }
+
+    const BASE: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
+
+    #[test]
+    fn traces_are_exported_only_if_asked_for() {
+        assert!(read(&[]).unwrap().is_none());
+        for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+            assert!(read(&[BASE, off]).unwrap().is_none(), "{off:?}");
+        }
+        assert_eq!(export(&[BASE]).endpoint, "http://collector:4317/");
+        for (name, value) in [
+            ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_TRACES_EXPORTER", "console,otlp"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "thrift"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "production"),
+            ("OTEL_SDK_DISABLED", "perhaps"),
+        ] {
+            let problems = read(&[BASE, (name, value)]).unwrap_err();
+            assert!(
+                problems.len() == 1 && problems[0].to_string().starts_with(name),
+                "{problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_variables_of_traces_take_precedence() {
+        let both = export(&[
+            BASE,
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+        ]);
+        assert_eq!(both.protocol, OtlpProtocol::HttpProtobuf);
+        assert_eq!(both.endpoint, "http://collector:4317/v1/traces");
+        let own = export(&[
+            BASE,
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://traces.example.com/in"),
+        ]);
+        assert_eq!(own.endpoint, "https://traces.example.com/in");
+    }
+
+    #[test]
+    fn the_service_name_follows_the_specification() {
+        let name = |pairs: &[(&'static str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().copied().chain([BASE]).collect();
+            let resource = export(&pairs).resource;
+            let mut names = resource.into_iter().filter(|(key, _)| key == "service.name");
+            let name = names.next().unwrap().1;
+            assert_eq!(names.next(), None);
+            name
+        };
+        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=by%20attribute,team=x");
+        assert_eq!(name(&[]), "token-authority");
+        assert_eq!(name(&[attributes]), "by attribute");
+        assert_eq!(name(&[attributes, ("OTEL_SERVICE_NAME", "by-name")]), "by-name");
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_refused_and_never_quoted() {
+        for url in [
+            "http://app:p@ss@collector:4317",
+            "http://app:pa/ss@collector:4317",
+            "http://app:pa#ss@collector:4317",
+            "http://app:pa?ss@collector:4317",
+            "http://app:pa ss@collector:4317",
+            "http://app:pa%ss@collector:4317",
+            "http://app:pa:ss@collector:4317",
+            "http://app:pa[ss@collector:4317",
+            "http://app:p\u{e4}ss@collector:4317",
+            "app:pass@collector:4317",
+        ] {
+            let problems = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).unwrap_err();
+            let text = problems[0].to_string();
+            assert!(text.contains("percent-encode"), "{url}: {text}");
+            assert!(
+                !text.contains("ss@") && !text.contains("pa/") && !text.contains("app"),
+                "{text}"
+            );
+        }
+        let encoded =
+            export(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://app:p%40ss@collector:4317")]);
+        assert_eq!(encoded.endpoint, "https://collector:4317/");
+        // printf 'app:p@ss' | base64
+        assert_eq!(encoded.authorization.unwrap().expose(), b"Basic YXBwOnBAc3M=");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_reported() {
+        let of = |name: &'static str, value: &'static str| {
+            unsupported(|asked| (asked == name).then(|| value.to_owned()))
+        };
+        assert_eq!(of("OTEL_METRICS_EXPORTER", "none"), [""; 0]);
+        assert_eq!(of("OTEL_METRICS_EXPORTER", ""), [""; 0]);
+        assert_eq!(of("OTEL_METRICS_EXPORTER", "otlp").len(), 1);
+        assert_eq!(of("OTEL_PROPAGATORS", "tracecontext, baggage"), [""; 0]);
+        assert!(of("OTEL_PROPAGATORS", "b3")[0].starts_with("OTEL_PROPAGATORS"));
+    }
+}

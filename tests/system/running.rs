@@ -1,0 +1,120 @@
+//! A running service: signals, probes in the log, and a start that fails.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use test_support::process::free_port;
+use test_support::replica::{Replica, Setup};
+use test_support::tools;
+use test_support::until::TIMEOUT;
+
+use crate::collector::{Collector, Rotel, telling};
+use crate::wire;
+
+async fn get(service: &Replica, path: &str) -> u16 {
+    service.http().get(path).await.status
+}
+
+/// Waits until the log has a line with a text.
+async fn until_logged(service: &Replica, text: &str) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !service.log().contains(text) {
+        assert!(Instant::now() < deadline, "no {text} in {}", service.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_that_end_other_programs_do_not_end_the_service() {
+    let service = Setup::new().start().await;
+    for signal in ["USR1", "USR2", "HUP"] {
+        service.signal(signal);
+    }
+    until_logged(&service, "SIGHUP: the callers file").await;
+    assert_eq!(get(&service, "/healthz").await, 200);
+    assert!(wire::issue(&service.tokens(), "alice").await.access_token.starts_with("eyJ"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn successful_probes_are_not_logged() {
+    let service = Setup::new().start().await;
+    service.ready().await;
+    assert_eq!(get(&service, "/healthz").await, 200);
+    assert_eq!(get(&service, "/.well-known/jwks.json").await, 200);
+    until_logged(&service, "/.well-known/jwks.json").await;
+    assert!(!service.log().contains("/healthz"), "{}", service.log());
+    let ready = service.log().lines().filter(|line| line.contains("/readyz")).count();
+    let refused = service.log().lines().filter(|line| line.contains("\"status\":503")).count();
+    assert_eq!(ready, refused, "only failed probes are logged: {}", service.log());
+    let verbose = Setup::new().set("LOG_LEVEL", "debug").start().await;
+    assert_eq!(get(&verbose, "/healthz").await, 200);
+    until_logged(&verbose, "/healthz").await;
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_flag_and_nothing_is_left_behind() {
+    for (name, flag) in [("GRPC_ADDR", "--grpc-addr"), ("HTTP_ADDR", "--http-addr")] {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let setup = Setup::new().set(name, &address);
+        let output = setup.run(&[]);
+        let text = tools::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        for part in [name, flag, address.as_str(), "another process uses this port"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let left: Vec<_> = std::fs::read_dir(setup.folder()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_go_over_http_too() {
+    let collector = Collector::start().await;
+    let rotel = Rotel::before(&collector);
+    let setup = rotel.told_over_http_by(Setup::new());
+    let setup = setup.set("OTEL_RESOURCE_ATTRIBUTES", "service.name=by%20attribute");
+    let service = setup.start().await;
+    wire::issue(&service.tokens(), "alice").await;
+    collector.until(|spans| spans.iter().any(|span| span.name.ends_with("IssueTokens"))).await;
+    let names: Vec<_> =
+        collector.senders().into_iter().filter(|one| one.key == "service.name").collect();
+    assert!(
+        !names.is_empty() && names.iter().all(|one| format!("{one:?}").contains("by attribute"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn switched_off_traces_go_nowhere() {
+    let collector = Collector::start().await;
+    for (name, value) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+        let service = collector.told_by(Setup::new()).set(name, value).start().await;
+        wire::issue(&service.tokens(), "alice").await;
+        service.signal("TERM");
+        until_logged(&service, "shut down").await;
+    }
+    // A service that ends exports what it has, so that nothing is on its way.
+    assert_eq!(collector.spans().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_exports_are_counted_and_logged_once_a_minute() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    for protocol in ["grpc", "http/protobuf"] {
+        let setup = telling(Setup::new(), nobody).set("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        let service = setup.start().await;
+        let deadline = Instant::now() + TIMEOUT;
+        let failures = |page: &str| {
+            let line =
+                page.lines().find_map(|line| line.strip_prefix("trace_export_failures_total "));
+            line.unwrap().parse::<u64>().unwrap()
+        };
+        while failures(&service.metrics()) < 2 {
+            assert!(Instant::now() < deadline, "{}", service.log());
+            wire::issue(&service.tokens(), "alice").await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        let lines = service.log().matches("cannot export traces").count();
+        assert_eq!(lines, 1, "{}", service.log());
+    }
+}
