@@ -27,6 +27,7 @@ use tonic_types::StatusExt as _;
 use super::channel;
 use crate::app::inspect::reachable;
 use crate::config::Config;
+use crate::transport::callers::roles::REFRESH;
 use crate::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use crate::transport::proto::v1::{
     InactiveReason, IssueTokensRequest, RefreshAccessTokenRequest, RevokeRefreshTokenRequest,
@@ -206,7 +207,7 @@ impl Life {
     async fn refresh_as_browser(&mut self, refresh_token: &str) -> Result<String, String> {
         let name = self.config.browser.cookie.name.clone();
         let call = "POST /api/auth/refresh";
-        let answer = self.post("/api/auth/refresh", &format!("{name}={refresh_token}")).await;
+        let answer = self.post(REFRESH.path(), &format!("{name}={refresh_token}")).await;
         let answer = answer.map_err(|error| format!("{call} failed: {error}"))?;
         let status = answer.status();
         let cookies = answer.headers().get_all(header::SET_COOKIE).iter();

@@ -195,8 +195,8 @@ fn address_problem(name: &str, text: &str) -> String {
         Some((host, number)) if port(number) && host.parse::<Ipv6Addr>().is_ok() => {
             format!("{rule}; write the IPv6 address in brackets: [{host}]:{number}")
         }
-        Some((_, number)) if port(number) => format!("{rule}; a host name cannot be used here"),
         _ if text.parse::<IpAddr>().is_ok() => format!("{rule}; the port is missing"),
+        Some((_, number)) if port(number) => format!("{rule}; a host name cannot be used here"),
         _ if port(text) => format!("{rule}; the IP address is missing: 127.0.0.1:{text}"),
         _ => rule,
     }
