@@ -35,10 +35,9 @@ use crate::shutdown::Signals;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{LegacyRows, Notifier, Rows, Store, StoreError, postgres, sqlite};
 use crate::telemetry::Dropped;
-use crate::transport::callers::gate::{AuthService, InProcess, RpcPort};
 use crate::transport::observe::refusal_log::RefusalLog;
 use crate::transport::observe::span::Spans;
-use crate::transport::observe::{Kind, Observe, ObserveLayer, RequestObservers};
+use crate::transport::observe::{Kind, ObserveLayer, RequestObservers};
 use crate::transport::{grpc, http};
 
 /// Why the service could not start or continue.
@@ -73,13 +72,10 @@ pub enum AppError {
     Server(String),
 }
 
-/// All RPCs, with observation and authentication of callers.
-type GrpcStack = Observe<AuthService<grpc::Rpcs, RpcPort>>;
-
 /// The service with open ports.
 #[derive(Debug)]
 pub struct App {
-    grpc: (TcpListener, GrpcStack),
+    grpc: (TcpListener, grpc::GrpcStack),
     http: (TcpListener, axum::Router),
     reloader: file_reloader::FileReloader,
     health: HealthReporter,
@@ -208,7 +204,7 @@ impl App {
             .map_err(|error| AppError::Server(error.to_string()))?;
         let grpc_routes = (observe, reloader.gate.before_rpcs()).layer(grpc_routes);
         let http_routes = http::routes(
-            InProcess(grpc_routes.clone()),
+            grpc_routes.clone(),
             http::HttpSettings { browser: config.browser, well_known },
             &authority,
             readiness.clone(),

@@ -36,6 +36,20 @@ pub enum RefreshRefusal {
 }
 
 impl RefreshRefusal {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Invalid, Self::Expired, Self::Revoked, Self::Reused];
+
+    /// The reason's name in metrics and in the browser's answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Reused => "reused",
+        }
+    }
+
     /// Returns the reason for which a verdict refuses the token; `None` if the verdict grants it.
     #[must_use]
     pub const fn of(verdict: Verdict) -> Option<Self> {

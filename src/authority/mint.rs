@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AuthMethod, Authority, Hybrid, Tokens};
+use super::{AuthMethod, Authority, Hybrid, Storing, Tokens};
 use crate::clock::{Timestamp, draw};
 use crate::store::StoreError;
 use crate::token::access::NewClaims;
@@ -90,6 +90,7 @@ impl Authority {
             user_id: session.user_id.clone(),
             auth_method: access.method,
             shadow: None,
+            storing: Storing::Due,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod error;
 pub mod events;
+mod examine;
 mod first_tokens;
 mod inactive_reason;
 mod issue;
@@ -34,6 +35,7 @@ use crate::token::rotation::Policy;
 pub use crate::token::method::AuthMethod;
 pub use error::{AuthorityError, RefreshRefusal};
 pub use events::TokenEvents;
+pub use examine::{Examined, Login};
 pub use inactive_reason::InactiveReason;
 pub use issue::Issue;
 pub use legacy::Legacy;
@@ -102,6 +104,23 @@ pub struct Tokens {
     pub auth_method: AuthMethod,
     /// In shadow mode, a JWT beside a session token. Secret.
     pub shadow: Option<String>,
+    /// Whether a browser should store the refresh token, even if it holds that very token already.
+    pub storing: Storing,
+}
+
+/// Whether a browser should store the refresh token of an answer.
+///
+/// Answers overtake each other. An unchanged token that is stored late could replace its own
+/// successor in the browser's jar, and presenting it later would look like a theft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storing {
+    /// Yes: the token is a new one, or the session's end has moved.
+    Due,
+    /// The token is unchanged and need not be stored, but storing it again is safe: it is not
+    /// rotated before this answer has arrived.
+    Safe,
+    /// No: the token is unchanged and may be rotated while this answer is under way.
+    Unsafe,
 }
 
 impl std::fmt::Debug for Tokens {

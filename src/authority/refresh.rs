@@ -1,12 +1,13 @@
 //! Refresh: exchange a refresh token for a new access token, and a successor where due.
 
 use super::events::Refreshing;
-use super::{Authority, AuthorityError, RefreshRefusal, Tokens};
+use super::{Authority, AuthorityError, RefreshRefusal, Storing, Tokens};
 use crate::clock::{Timestamp, draw};
 use crate::store::{Refresh, Refreshed, StoreError};
 use crate::token::field::InvalidField;
 use crate::token::refresh::RefreshToken;
-use crate::token::rotation::{SuccessorSeed, Verdict};
+use crate::token::rotation::{Policy, SuccessorSeed, Verdict};
+use crate::token::session::Session;
 
 impl Authority {
     /// Exchanges a refresh token. Its fate is the verdict of [`crate::token::rotation`].
@@ -37,12 +38,29 @@ impl Authority {
     ) -> Result<Tokens, AuthorityError> {
         let refreshed = refreshed.ok_or(RefreshRefusal::Invalid)?;
         RefreshRefusal::of(refreshed.verdict).map_or(Ok(()), Err)?;
-        let Refreshed { session: Some(session), token: Some(token), .. } = refreshed else {
+        let Refreshed { verdict, session: Some(session), token: Some(token) } = refreshed else {
             return Err(StoreError::Inconsistent("a successor cannot be opened".into()).into());
         };
         let access = self.mint(&session, now)?;
         let shadow = self.mint_shadow(&session, now);
-        Ok(Tokens { shadow, ..Self::hand_out(access, &token, &session, now) })
+        let storing = self.storing(verdict, &session, now);
+        Ok(Tokens { shadow, storing, ..Self::hand_out(access, &token, &session, now) })
+    }
+
+    /// Whether the browser should store the token that a verdict left it.
+    fn storing(&self, verdict: Verdict, session: &Session, now: Timestamp) -> Storing {
+        let Policy { window, .. } = self.policy.rotation;
+        // Extending a young token's life moves the session's last use to this moment.
+        if verdict != Verdict::Young || session.last_used_at >= now {
+            return Storing::Due;
+        }
+        // The window is at least twice the slowest round trip, and the token is not rotated before
+        // the window is over: an answer given in its first half has arrived by then.
+        if now.since(session.lineage.handed_out_at) * 2 <= window {
+            Storing::Safe
+        } else {
+            Storing::Unsafe
+        }
     }
 
     /// Has the store judge a presented text. `None`: it is no refresh token.

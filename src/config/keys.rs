@@ -65,6 +65,21 @@ impl Config {
         }
     }
 
+    /// Checks that documents which verifiers trust name a fixed address. Without an issuer they
+    /// would name whichever host a request asks for.
+    pub(super) fn check_issuer(&self, reader: &mut Reader<'_>) {
+        let production = self.environment == Environment::Production;
+        let algorithm = self.keys.algorithm;
+        if production && algorithm.is_asymmetric() && self.tokens.issuer.is_none() {
+            let text = format!(
+                "JWT_ISSUER is required in production with JWT_ALGORITHM={algorithm}, whose public \
+                 keys are published: set it to the service's public address, such as \
+                 https://auth.example.com"
+            );
+            reader.problem("JWT_ISSUER", text);
+        }
+    }
+
     /// Returns what the auth-server's secret contains beside its visible characters, in a sentence.
     #[must_use]
     pub fn suspicious_auth_server_secret(&self) -> Option<String> {
@@ -130,6 +145,24 @@ mod tests {
         assert!(read(&[("JWT_ALGORITHM", "none")]).is_err());
         let both = [("JWT_SECRET_PREVIOUS", ONE), ("AUTHORITY_SECRET", ONE)];
         assert!(read(&both).unwrap_err()[0].to_string().contains("must not equal"));
+    }
+
+    #[test]
+    fn published_keys_need_a_fixed_issuer_in_production() {
+        let problems = |more: &[(&'static str, &str)]| {
+            let common = [("ENVIRONMENT", "production"), ("AUTHORITY_SECRET", ONE)];
+            let given = Given::of(&[&common[..], more].concat());
+            let problems = Config::read_to_serve(&given).unwrap_err();
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        for algorithm in ["EdDSA", "ES256", "RS256"] {
+            let told = problems(&[("JWT_ALGORITHM", algorithm)]);
+            assert!(told.contains("JWT_ISSUER is required"), "{told}");
+            let issuer = ("JWT_ISSUER", "https://auth.example.com");
+            let told = problems(&[("JWT_ALGORITHM", algorithm), issuer]);
+            assert!(!told.contains("JWT_ISSUER"), "{told}");
+        }
+        assert!(!problems(&[("JWT_SECRET", TWO)]).contains("JWT_ISSUER"));
     }
 
     #[test]

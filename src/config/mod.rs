@@ -1,5 +1,6 @@
 //! The settings: read once, checked together, and never printed with a secret.
 
+mod browser;
 mod kept;
 mod keys;
 mod legacy;
@@ -23,7 +24,8 @@ use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
-use crate::transport::http::{AllowedOrigins, BrowserSettings, CookieSettings};
+use crate::transport::http::BrowserSettings;
+pub use crate::transport::http::SameSite;
 pub use kept::KeptSecretError;
 pub use legacy::LegacySettings;
 pub use network::NetworkSettings;
@@ -143,7 +145,7 @@ impl Config {
             http_addr: reader.address("HTTP_ADDR"),
             metrics_addr: reader.address("METRICS_ADDR"),
             network: network::read(&mut reader, production),
-            browser: browser(&mut reader, production),
+            browser: browser::read(&mut reader, production),
             shutdown: shutdown(&mut reader, production),
             telemetry: telemetry::read(&mut reader, production),
             data_dir,
@@ -152,6 +154,7 @@ impl Config {
         if to_serve {
             network::check(&config, &mut reader);
             config.check_kept_secret(&mut reader);
+            config.check_issuer(&mut reader);
         }
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
@@ -220,60 +223,6 @@ fn rollout(reader: &mut Reader<'_>) -> Rollout {
         percentage: Percentage::new(percentage).unwrap_or(Percentage::NOBODY),
         jwt_enabled: reader.truth("JWT_AUTH_ENABLED"),
     }
-}
-
-fn browser(reader: &mut Reader<'_>, production: bool) -> BrowserSettings {
-    let name = reader.text("REFRESH_COOKIE_NAME").unwrap_or_default().to_owned();
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        let text = "REFRESH_COOKIE_NAME must be a cookie name (a token of RFC 6265)";
-        reader.problem("REFRESH_COOKIE_NAME", text);
-    }
-    let secure = reader.truth("COOKIE_SECURE");
-    if production && !secure {
-        reader.problem("COOKIE_SECURE", "COOKIE_SECURE may be false only in development");
-    }
-    check_prefix(reader, &name, secure);
-    let origins: Vec<_> = reader.list("ALLOWED_ORIGINS").into_iter().map(str::to_owned).collect();
-    for origin in origins.iter().filter(|origin| !is_origin(origin)) {
-        let text =
-            format!("ALLOWED_ORIGINS: `{origin}` is no origin, such as https://app.example.com");
-        reader.problem("ALLOWED_ORIGINS", text);
-    }
-    BrowserSettings {
-        cookie: CookieSettings { name, secure },
-        origins: AllowedOrigins::new(origins),
-    }
-}
-
-/// Checks the cookie name's prefix. Browsers drop a cookie whose attributes contradict its prefix
-/// (RFC 6265bis section 4.1.3).
-fn check_prefix(reader: &mut Reader<'_>, name: &str, secure: bool) {
-    let name = name.to_ascii_lowercase();
-    if name.starts_with("__host-") {
-        reader.problem(
-            "REFRESH_COOKIE_NAME",
-            "REFRESH_COOKIE_NAME begins with `__Host-`, which browsers take only with Path=/, \
-             but this cookie's path is /api/auth; use `__Secure-`",
-        );
-    }
-    if name.starts_with("__secure-") && !secure {
-        reader.problem(
-            "REFRESH_COOKIE_NAME",
-            "REFRESH_COOKIE_NAME begins with `__Secure-`, but COOKIE_SECURE=false: browsers drop \
-             the cookie",
-        );
-    }
-}
-
-/// Returns whether a text is a serialised origin (RFC 6454 section 6.1) as browsers send it: in lower
-/// case and without a path.
-fn is_origin(text: &str) -> bool {
-    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    authority.is_some_and(|authority| {
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b);
-        !authority.is_empty() && authority.bytes().all(legal)
-    })
 }
 
 fn shutdown(reader: &mut Reader<'_>, production: bool) -> ShutdownSettings {

@@ -289,15 +289,38 @@ pub const SETTINGS: &[Setting] = &[
     ),
     optional(
         "ALLOWED_ORIGINS",
-        "Further origins whose pages may refresh and log out, separated by commas, such as \
-         `https://app.example.com`. Unset: only pages of the host that they call.",
+        "Other origins whose pages may refresh and log out, separated by commas: \
+         `https://app.example.com`, `https://*.preview.example.com` for all subdomains, or an \
+         app's `capacitor://localhost`. Unset: only pages of the host that they call.",
     ),
-    plain("REFRESH_COOKIE_NAME", "refreshToken", "The name of the refresh token's cookie."),
+    plain(
+        "REFRESH_COOKIE_NAME",
+        "refreshToken",
+        "The name of the refresh token's cookie. With a name that begins with `__Host-` no other \
+         host of the domain can set the cookie; its path is then `/`.",
+    ),
     plain(
         "COOKIE_SECURE",
         "true",
         "Whether browsers send the cookie over HTTPS only. `false` is allowed only in development \
          over plain HTTP.",
+    ),
+    optional(
+        "COOKIE_DOMAIN",
+        "The domain whose hosts all get the cookie, such as `example.com`. Unset: the host that \
+         sets it alone, which is safer.",
+    ),
+    plain(
+        "COOKIE_SAME_SITE",
+        "lax",
+        "Which pages make a browser send the cookie: `lax` or `strict`, those of the same site; \
+         `none`, those of any site, of which ALLOWED_ORIGINS may call.",
+    ),
+    plain(
+        "COOKIE_PARTITIONED",
+        "false",
+        "Whether a page that other sites embed has a cookie of its own within each of them (CHIPS). \
+         Needs COOKIE_SECURE, and COOKIE_SAME_SITE=none to be of use.",
     ),
     plain(
         "SHUTDOWN_GRACE_SECONDS",

@@ -1,18 +1,19 @@
 //! Checks of the cookie's attributes against the allowed origins.
 //!
-//! The cookie is `SameSite=Lax`, so a browser sends it with a page's `POST` only if the page and the
+//! Unless the cookie is `SameSite=None`, a browser sends it with a page's `POST` only if the page and the
 //! authority belong to one site (same scheme, same registrable domain). These checks compare the last
 //! two labels of the host names. If they differ, the sites differ. If they are equal, the sites may
 //! still differ (`a.co.uk`, `b.co.uk`); these checks do not notice that.
 
 use super::{Finding, Installation};
-use crate::config::Environment;
+use crate::config::{Environment, SameSite};
 
 struct Origin<'a> {
     text: &'a str,
+    /// Whether the page is one of the web, and no app's.
+    web: bool,
     https: bool,
     host: &'a str,
-    port: Option<&'a str>,
 }
 
 fn origins<'a>(installation: &'a Installation<'_>) -> Vec<Origin<'a>> {
@@ -22,11 +23,12 @@ fn origins<'a>(installation: &'a Installation<'_>) -> Vec<Origin<'a>> {
 fn parse(text: &str) -> Option<Origin<'_>> {
     let (scheme, authority) = text.split_once("://")?;
     let authority = authority.split('/').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host, Some(port)),
-        _ => (authority, None),
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
     };
-    Some(Origin { text, https: scheme == "https", host, port })
+    let web = matches!(scheme, "http" | "https");
+    Some(Origin { text, web, https: scheme == "https", host })
 }
 
 fn is_local(host: &str) -> bool {
@@ -39,7 +41,7 @@ pub(super) fn scheme(installation: &Installation<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for origin in origins(installation) {
         let text = origin.text;
-        if secure && !origin.https && !is_local(origin.host) {
+        if secure && origin.web && !origin.https && !is_local(origin.host) {
             let message = format!(
                 "browsers never send the cookie from pages of {text}, because it is for HTTPS only \
                  (COOKIE_SECURE=true): serve the pages over HTTPS"
@@ -60,6 +62,9 @@ pub(super) fn scheme(installation: &Installation<'_>) -> Vec<Finding> {
 /// Finds pages of more than one site, since only one of them can be the authority's.
 pub(super) fn site(installation: &Installation<'_>) -> Vec<Finding> {
     let issuer = installation.config.tokens.issuer.as_deref().and_then(parse);
+    if installation.config.browser.cookie.same_site == SameSite::None {
+        return Vec::new();
+    }
     let origins = origins(installation);
     let issuer = issuer.filter(|origin| origin.text.contains("://") && origin.host.contains('.'));
     let Some(own) = issuer.as_ref().or_else(|| origins.first()) else { return Vec::new() };
@@ -67,9 +72,12 @@ pub(super) fn site(installation: &Installation<'_>) -> Vec<Finding> {
     foreign
         .map(|origin| {
             let message = format!(
-                "{} and {} are two sites, and browsers send a SameSite=Lax cookie only from pages of \
-                 the authority's own site: serve all of them under one domain",
-                own.text, origin.text
+                "{} and {} are two sites, and browsers send a SameSite={} cookie for pages of the \
+                 authority's own site alone: serve them, and the authority, under one domain, or set \
+                 COOKIE_SAME_SITE=none",
+                own.text,
+                origin.text,
+                installation.config.browser.cookie.same_site.as_str()
             );
             Finding::warn("cookie.site", message)
         })
@@ -85,23 +93,6 @@ fn site_of(host: &str) -> &str {
     dots.nth(1).map_or(host, |at| &host[at + 1..])
 }
 
-/// Finds origins with a scheme's default port, which browsers leave out.
-pub(super) fn default_port(installation: &Installation<'_>) -> Vec<Finding> {
-    let never = origins(installation)
-        .into_iter()
-        .filter(|origin| origin.port == Some(if origin.https { "443" } else { "80" }));
-    never
-        .map(|origin| {
-            let message = format!(
-                "ALLOWED_ORIGINS: {} never matches, because browsers leave out the default port: \
-                 remove the port",
-                origin.text
-            );
-            Finding::error("cookie.origin", message)
-        })
-        .collect()
-}
-
 /// Reports that only pages of the authority's own host can refresh.
 pub(super) fn none_allowed(installation: &Installation<'_>) -> Vec<Finding> {
     let production = installation.config.environment == Environment::Production;
@@ -109,6 +100,20 @@ pub(super) fn none_allowed(installation: &Installation<'_>) -> Vec<Finding> {
         let message =
             "ALLOWED_ORIGINS is not set: only pages of the authority's own host can refresh";
         return vec![Finding::info("cookie.origin", message)];
+    }
+    Vec::new()
+}
+
+/// A cookie for embedded pages that embedding keeps away from them.
+pub(super) fn embedded(installation: &Installation<'_>) -> Vec<Finding> {
+    let cookie = &installation.config.browser.cookie;
+    if cookie.partitioned && cookie.same_site != SameSite::None {
+        let message = format!(
+            "COOKIE_PARTITIONED=true is for pages that other sites embed, and browsers send them no \
+             SameSite={} cookie: set COOKIE_SAME_SITE=none",
+            cookie.same_site.as_str()
+        );
+        return vec![Finding::warn("cookie.partitioned", message)];
     }
     Vec::new()
 }

@@ -87,8 +87,8 @@ pub const CHECKS: &[Check] = &[
     secrets::auth_server,
     cookies::scheme,
     cookies::site,
-    cookies::default_port,
     cookies::none_allowed,
+    cookies::embedded,
     lifetimes::window,
     lifetimes::access_token,
     lifetimes::leeway,
@@ -115,6 +115,7 @@ pub const CHECKS: &[Check] = &[
     replica::version,
     replica::revocations,
     replica::held,
+    replica::origins,
 ];
 
 /// Runs every check.

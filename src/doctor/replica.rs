@@ -97,9 +97,43 @@ pub(super) fn held(installation: &Installation<'_>) -> Vec<Finding> {
     vec![Finding::warn("revocations.held", message)]
 }
 
+/// Pages that it refused, with what mends it.
+pub(super) fn origins(installation: &Installation<'_>) -> Vec<Finding> {
+    let page = installation.replica.as_deref().unwrap_or_default();
+    let refused = page.lines().filter_map(refused_origin).filter(|(.., count)| *count > 0.0);
+    refused
+        .map(|(origin, host, count)| {
+            let message = format!(
+                "pages of the origin {origin} were refused {count} times by the host {host}: add \
+                 the origin to ALLOWED_ORIGINS if the pages are yours, or have the proxy in between \
+                 pass `Host` on unchanged"
+            );
+            Finding::warn("cookie.refused", message)
+        })
+        .collect()
+}
+
+/// Origin, host and count of a line that counts refused pages.
+fn refused_origin(line: &str) -> Option<(&str, &str, f64)> {
+    let (labels, count) = line.strip_prefix("refresh_origin_refused_total{")?.split_once("} ")?;
+    let label = |name: &str| {
+        let of = |label: &&str| label.strip_prefix(name).is_some_and(|l| l.starts_with("=\""));
+        labels.split(',').find(of)?.split('"').nth(1)
+    };
+    Some((label("origin")?, label("host")?, count.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::value;
+    use super::{refused_origin, value};
+
+    #[test]
+    fn a_refused_page_is_read() {
+        let line =
+            r#"refresh_origin_refused_total{host="auth.example",origin="https://a.example"} 3"#;
+        assert_eq!(refused_origin(line), Some(("https://a.example", "auth.example", 3.0)));
+        assert_eq!(refused_origin("refresh_origin_refused_total 3"), None);
+    }
 
     #[test]
     fn a_series_is_found_by_its_whole_name() {

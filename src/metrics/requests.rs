@@ -1,13 +1,13 @@
 //! Metrics of RPCs and HTTP requests, which the transport reports.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, Registry, Result};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, Result};
 
 use super::register::{counter, histograms};
-use crate::transport::http::ROUTES;
+use crate::transport::callers::roles::{ROUTES, Route};
 use crate::transport::observe::{Kind, RequestEvents};
 use crate::transport::proto;
 
@@ -19,6 +19,9 @@ const BUCKETS: [f64; 16] = [
 const CODES: usize = 17;
 /// The label of every unknown method and path. Without it, a client could create unlimited series.
 const OTHER: &str = "other";
+/// How many pairs of origin and host are counted by name. A proxy's mistake shows in one or two; all
+/// others that strangers make up count as [`OTHER`].
+const MAX_ORIGINS: usize = 16;
 
 /// The histograms of one RPC, one for each status code. Each is created at its first use.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct RequestMetrics {
     other: Rpc,
     http: HistogramVec,
     cookies_missing: IntCounter,
+    users_mixed: IntCounter,
+    origins_refused: OriginsRefused,
 }
 
 impl RequestMetrics {
@@ -70,7 +75,16 @@ impl RequestMetrics {
                 "Refresh requests of browsers without a refresh cookie.",
             ),
         )?;
-        Ok(Self { rpcs, known, other: Rpc::new(OTHER, OTHER), http, cookies_missing })
+        let users_mixed = counter(
+            registry,
+            (
+                "refresh_cookie_users_mixed_total",
+                "Browsers' refreshes that brought refresh cookies of different users.",
+            ),
+        )?;
+        let origins_refused = OriginsRefused::register(registry)?;
+        let other = Rpc::new(OTHER, OTHER);
+        Ok(Self { rpcs, known, other, http, cookies_missing, users_mixed, origins_refused })
     }
 
     fn rpc(&self, name: &str, code: i32, took: Duration) {
@@ -80,11 +94,10 @@ impl RequestMetrics {
 
     fn http(&self, name: &str, status: i32, took: Duration) {
         let (method, path) = name.split_once(' ').unwrap_or((OTHER, name));
-        let known = |all: &[&'static str], one: &str| {
-            all.iter().copied().find(|known| *known == one).unwrap_or(OTHER)
-        };
-        let method = known(&["GET", "POST", "HEAD", "OPTIONS"], method);
-        let labels = [method, known(ROUTES, path), &status.to_string()];
+        let methods = ["GET", "POST", "HEAD", "OPTIONS"];
+        let method = methods.into_iter().find(|known| *known == method).unwrap_or(OTHER);
+        let route = ROUTES.iter().map(Route::path).find(|known| *known == path).unwrap_or(OTHER);
+        let labels = [method, route, &status.to_string()];
         self.http.with_label_values(&labels).observe(took.as_secs_f64());
     }
 }
@@ -104,6 +117,35 @@ impl Rpc {
     }
 }
 
+/// Counts pages that were refused, by their origin and the host that they called.
+#[derive(Debug)]
+struct OriginsRefused {
+    counters: IntCounterVec,
+    known: Mutex<HashSet<(String, String)>>,
+}
+
+impl OriginsRefused {
+    fn register(registry: &Registry) -> Result<Self> {
+        let about = Opts::new(
+            "refresh_origin_refused_total",
+            "Requests of pages whose origin may not use the refresh cookie.",
+        );
+        let counters = IntCounterVec::new(about, &["origin", "host"])?;
+        registry.register(Box::new(counters.clone()))?;
+        counters.with_label_values(&[OTHER, OTHER]);
+        Ok(Self { counters, known: Mutex::default() })
+    }
+
+    fn count(&self, origin: &str, host: &str) {
+        let pair = (origin.to_owned(), host.to_owned());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_named = known.contains(&pair) || (known.len() < MAX_ORIGINS && known.insert(pair));
+        drop(known);
+        let labels = if is_named { [origin, host] } else { [OTHER, OTHER] };
+        self.counters.with_label_values(&labels).inc();
+    }
+}
+
 impl RequestEvents for RequestMetrics {
     fn request(&self, kind: Kind, name: &str, outcome: i32, took: Duration) {
         match kind {
@@ -114,5 +156,13 @@ impl RequestEvents for RequestMetrics {
 
     fn cookie_missing(&self) {
         self.cookies_missing.inc();
+    }
+
+    fn origin_refused(&self, origin: &str, host: &str) {
+        self.origins_refused.count(origin, host);
+    }
+
+    fn users_mixed(&self) {
+        self.users_mixed.inc();
     }
 }

@@ -103,7 +103,7 @@ impl TokenMetrics {
         let by_method = |about| counters(registry, about, "method", &methods);
         let (queries, issued) = (by_method(QUERIES)?, by_method(ISSUED)?);
         let kinds = Disagreement::ALL.map(Disagreement::as_str);
-        let reasons = ["expired", "invalid", "revoked", "reused"];
+        let reasons = RefreshRefusal::ALL.map(RefreshRefusal::as_str);
         Ok(Self {
             validations: PerMethod::of(|method| validations.with_label_values(&[method])),
             queries: PerMethod::of(|method| queries.with_label_values(&[method])),
@@ -144,15 +144,6 @@ fn verdicts(registry: &Registry) -> Result<IntCounterVec> {
     Ok(verdicts)
 }
 
-const fn reason(refusal: RefreshRefusal) -> &'static str {
-    match refusal {
-        RefreshRefusal::Expired => "expired",
-        RefreshRefusal::Invalid => "invalid",
-        RefreshRefusal::Revoked => "revoked",
-        RefreshRefusal::Reused => "reused",
-    }
-}
-
 impl TokenEvents for TokenMetrics {
     fn validated(&self, method: AuthMethod, took: Duration) {
         self.validations.get(method).observe(took.as_secs_f64());
@@ -170,7 +161,7 @@ impl TokenEvents for TokenMetrics {
         self.refreshes.inc();
         self.refresh_duration.observe(took.as_secs_f64());
         if let Some(refusal) = outcome.refusal() {
-            self.refresh_errors.with_label_values(&[reason(refusal)]).inc();
+            self.refresh_errors.with_label_values(&[refusal.as_str()]).inc();
         }
         let judged = match outcome {
             Refreshing::Judged(verdict) => verdict,

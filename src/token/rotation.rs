@@ -4,7 +4,7 @@
 //!
 //! | presented | condition | verdict |
 //! |---|---|---|
-//! | the current token | the login's own, or last handed out more than A ago | [`Verdict::Rotate`] |
+//! | the current token | the login's own, handed out once, or last handed out more than A ago | [`Verdict::Rotate`] |
 //! | | handed out within A | [`Verdict::Young`] |
 //! | its predecessor | unproven, handed out within A | [`Verdict::Replay`] |
 //! | | unproven, longer ago | [`Verdict::Remint`] |
@@ -88,7 +88,7 @@ pub fn judge(
     }
     let hash = presented.hash();
     if hash == lineage.current {
-        judge_current(lineage, now, policy)
+        judge_current(session, now, policy)
     } else if lineage.predecessor == Some(hash) {
         judge_predecessor(lineage, now, policy)
     } else if presented.generation() > lineage.generation {
@@ -100,8 +100,10 @@ pub fn judge(
     }
 }
 
-fn judge_current(lineage: &Lineage, now: Timestamp, policy: &Policy) -> Verdict {
-    let first = lineage.predecessor.is_none();
+fn judge_current(session: &Session, now: Timestamp, policy: &Policy) -> Verdict {
+    let lineage = &session.lineage;
+    // A first token that was handed out again without rotation may be under way once more.
+    let first = lineage.predecessor.is_none() && lineage.handed_out_at <= session.created_at;
     match (policy.rotation, first || now.since(lineage.handed_out_at) > policy.window) {
         (true, true) => Verdict::Rotate,
         (true, false) => Verdict::Young,
@@ -158,11 +160,16 @@ pub fn take_effect(
         }
         Verdict::Young => {
             session.lineage.proven_at.get_or_insert(now);
+            // A token that is replayed again and again stays young while its session's end draws
+            // near. Then its life is extended here, or its user would be logged out.
+            if policy.expiry(session.created_at, now) > session.expires_at + policy.window {
+                extend(session, now, policy);
+            }
             Some(presented.clone())
         }
         Verdict::Keep => {
             session.lineage.proven_at.get_or_insert(now);
-            touch(session, now, policy);
+            extend(session, now, policy);
             Some(presented.clone())
         }
         Verdict::Theft => {
@@ -182,7 +189,7 @@ pub struct Optimistic {
     pub presented: TokenHash,
     /// When it was presented. The session must be neither revoked nor expired by then.
     pub now: Timestamp,
-    /// The presented token must be the login's own, or last handed out before this.
+    /// The presented token must be the login's own, handed out once, or last handed out before this.
     pub handed_out_before: Timestamp,
     /// The successor that it is exchanged for, the session's next current token.
     pub successor: RefreshToken,
@@ -255,6 +262,15 @@ fn unseal_successor(lineage: &Lineage, presented: &RefreshToken) -> Option<Refre
     let secret = plain.try_into().ok()?;
     let successor = RefreshToken::mint(&lineage.key, id, lineage.generation, secret);
     (successor.hash() == lineage.current).then_some(successor)
+}
+
+/// Extends the life of an unchanged token. Its holder stores the token once more, so the window
+/// begins anew: if rotation is switched on meanwhile, no successor is overtaken by this answer.
+fn extend(session: &mut Session, now: Timestamp, policy: &Policy) {
+    // Later than the login even within its own moment, or the token would still count as a first one.
+    let after_login = session.created_at + Duration::from_micros(1);
+    session.lineage.handed_out_at = session.lineage.handed_out_at.max(now).max(after_login);
+    touch(session, now, policy);
 }
 
 fn touch(session: &mut Session, now: Timestamp, policy: &Policy) {

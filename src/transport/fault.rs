@@ -50,15 +50,29 @@ pub fn undecodable() -> Status {
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
+/// Returns the status of a batch whose answer would be larger than clients take. `fits` is the number
+/// of tokens that fits.
+pub(super) fn answer_too_large(fits: usize) -> Status {
+    let mut details = details(ErrorReason::InvalidField);
+    let rule = format!("make an answer above 4 MiB: send at most {fits} of these tokens at once");
+    details.add_bad_request_violation("tokens", rule.clone());
+    Status::with_error_details(Code::InvalidArgument, format!("tokens: {rule}"), details)
+}
+
 /// Returns the status of a refused refresh token.
 fn refused(refusal: RefreshRefusal) -> Status {
-    let reason = match refusal {
+    let details = details(reason_of(refusal));
+    Status::with_error_details(Code::Unauthenticated, refusal.to_string(), details)
+}
+
+/// Returns the name of a refusal on the wire.
+const fn reason_of(refusal: RefreshRefusal) -> ErrorReason {
+    match refusal {
         RefreshRefusal::Invalid => ErrorReason::RefreshTokenInvalid,
         RefreshRefusal::Expired => ErrorReason::RefreshTokenExpired,
         RefreshRefusal::Revoked => ErrorReason::RefreshTokenRevoked,
         RefreshRefusal::Reused => ErrorReason::RefreshTokenReused,
-    };
-    Status::with_error_details(Code::Unauthenticated, refusal.to_string(), details(reason))
+    }
 }
 
 /// Returns the status of a failure of the store. The cause goes to the log, never to the caller.
@@ -196,15 +210,8 @@ pub struct HttpFault {
 pub fn to_http(error: &Status) -> HttpFault {
     let details = error.get_error_details();
     let name = details.error_info().map(|info| info.reason.as_str());
-    let is = |reason| name == Some(wire_name(reason));
-    let reason = [
-        (ErrorReason::RefreshTokenInvalid, RefreshRefusal::Invalid),
-        (ErrorReason::RefreshTokenExpired, RefreshRefusal::Expired),
-        (ErrorReason::RefreshTokenRevoked, RefreshRefusal::Revoked),
-        (ErrorReason::RefreshTokenReused, RefreshRefusal::Reused),
-    ]
-    .into_iter()
-    .find_map(|(reason, refusal)| is(reason).then_some(refusal));
+    let is = |refusal: &RefreshRefusal| name == Some(wire_name(reason_of(*refusal)));
+    let reason = RefreshRefusal::ALL.into_iter().find(is);
     let status = match error.code() {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,

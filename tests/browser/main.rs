@@ -22,5 +22,6 @@ mod login;
 mod logout;
 mod lost_replies;
 mod many_tabs;
+mod neighbours;
 mod refusals;
 mod stolen;

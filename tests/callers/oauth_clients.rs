@@ -37,8 +37,9 @@ async function oauth4webapi(tokens) {
 }
 
 async function openidClient(tokens) {
-  const options = { algorithm: "oauth2", execute: [openid.allowInsecureRequests] };
-  const proof = openid.ClientSecretBasic(secret);
+  const options = { execute: [openid.allowInsecureRequests] };
+  // This one sends its key in the form.
+  const proof = openid.ClientSecretPost(secret);
   const config = await openid.discovery(issuer, id, undefined, proof, options);
   const look = (token) => openid.tokenIntrospection(config, token);
   const end = (token) => openid.tokenRevocation(config, token);
@@ -89,7 +90,7 @@ async fn they_find_the_service_ask_about_tokens_and_revoke_them() {
         assert_eq!(found["revocation_endpoint"], format!("{address}/oauth2/revoke"));
         for of in ["introspection", "revocation"] {
             let methods = &found[format!("{of}_endpoint_auth_methods_supported")];
-            assert_eq!(*methods, json!(["client_secret_basic"]));
+            assert_eq!(*methods, json!(["client_secret_basic", "client_secret_post"]));
         }
         assert_eq!(found["response_types_supported"], json!([]));
         for token in before.as_array().unwrap() {

@@ -63,6 +63,7 @@ impl Installation {
             .with("JWT_SECRET", JWT_SECRET)
             .with("AUTHORITY_SECRET", AUTHORITY_SECRET)
             .with("ALLOWED_ORIGINS", "https://app.example.com")
+            .with("JWT_ISSUER", "https://auth.example.com")
             .with("TLS", "off")
             .with("TRUSTED_PROXIES", "10.0.0.0/8")
             .with("CALLERS_FILE", CALLERS.path().to_str().unwrap())

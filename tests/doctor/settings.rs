@@ -26,7 +26,11 @@ const FAULTS: &[Fault] = &[
     (&[("TRUSTED_PROXIES", "")], "warn", "settings.proxy"),
     (&[("OTEL_METRICS_EXPORTER", "otlp")], "warn", "settings.telemetry"),
     (&[("OTEL_PROPAGATORS", "b3")], "warn", "settings.telemetry"),
-    (&[("REFRESH_COOKIE_NAME", "__Host-refresh")], "error", "settings"),
+    (
+        &[("REFRESH_COOKIE_NAME", "__Host-refresh"), ("COOKIE_DOMAIN", "example.com")],
+        "error",
+        "settings",
+    ),
     (
         &[
             ("REFRESH_COOKIE_NAME", "__Secure-refresh"),
@@ -45,7 +49,8 @@ const FAULTS: &[Fault] = &[
         "cookie.site",
     ),
     (&[("JWT_ISSUER", "https://auth.example.net")], "warn", "cookie.site"),
-    (&[("ALLOWED_ORIGINS", "https://app.example.com:443")], "error", "cookie.origin"),
+    (&[("ALLOWED_ORIGINS", "https://app.example.com/path")], "error", "settings"),
+    (&[("COOKIE_PARTITIONED", "true")], "warn", "cookie.partitioned"),
     (&[("REFRESH_CONCURRENCY_WINDOW_SECONDS", "5")], "error", "lifetimes.window"),
     (
         &[("REFRESH_CONCURRENCY_WINDOW_SECONDS", "60"), ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "1")],

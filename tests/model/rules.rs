@@ -92,8 +92,13 @@ impl Rules {
         }
     }
 
-    /// Whether a reply sets the cookie.
-    pub(crate) fn sets_cookie(self, presented: &RefreshToken, successor: &RefreshToken) -> bool {
-        self == Self::CookieAlways || presented != successor
+    /// Whether a reply sets the cookie: if the token is a new one, and without rotation always.
+    pub(crate) fn sets_cookie(
+        self,
+        verdict: Verdict,
+        presented: &RefreshToken,
+        successor: &RefreshToken,
+    ) -> bool {
+        self == Self::CookieAlways || verdict == Verdict::Keep || presented != successor
     }
 }

@@ -268,7 +268,7 @@ impl System {
         };
         if !decision.again {
             let generation = self.session.lineage.generation;
-            let set = scenario.rules.sets_cookie(presented.token(), successor.token());
+            let set = scenario.rules.sets_cookie(verdict, presented.token(), successor.token());
             self.client.answer(tab, Reply { cookie: set.then_some(successor), generation });
         }
         Ok(())

@@ -57,6 +57,12 @@ impl Case {
         Self { presented, ..self.clone() }
     }
 
+    /// Whether the current token is the login's own and was handed out once.
+    fn is_first(&self) -> bool {
+        let lineage = &self.session.lineage;
+        lineage.predecessor.is_none() && lineage.handed_out_at <= self.session.created_at
+    }
+
     /// The rules' table once more, from what the token is known to be.
     fn expected(&self) -> Verdict {
         let lineage = &self.session.lineage;
@@ -66,7 +72,7 @@ impl Case {
             _ if self.session.revoked.is_some() => Verdict::Revoked,
             _ if self.now >= self.session.expires_at => Verdict::Expired,
             Kind::Current if !self.policy.rotation => Verdict::Keep,
-            Kind::Current if lineage.predecessor.is_none() => Verdict::Rotate,
+            Kind::Current if self.is_first() => Verdict::Rotate,
             Kind::Current if within(lineage.handed_out_at) => Verdict::Young,
             Kind::Current => Verdict::Rotate,
             Kind::Predecessor => match lineage.proven_at {
@@ -269,9 +275,14 @@ proptest! {
         let (after, _) = case.settle(verdict);
         let mut expected = case.session.clone();
         expected.lineage.proven_at.get_or_insert(case.now);
-        if verdict == Verdict::Keep {
+        // A young token whose session's end was left behind is extended as one that is kept.
+        let end = case.policy.expiry(expected.created_at, case.now);
+        if verdict == Verdict::Keep || end > expected.expires_at + case.policy.window {
             expected.last_used_at = expected.last_used_at.max(case.now);
-            expected.expires_at = case.policy.expiry(expected.created_at, case.now);
+            let after_login = expected.created_at + Duration::from_micros(1);
+            let handed_out_at = expected.lineage.handed_out_at.max(case.now).max(after_login);
+            expected.lineage.handed_out_at = handed_out_at;
+            expected.expires_at = end;
         }
         prop_assert_eq!(after, expected);
     }

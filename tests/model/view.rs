@@ -72,11 +72,12 @@ impl View<'_> {
 
     fn of_row(&self, row: &Session) -> [u8; 6] {
         let Lineage { generation, predecessor, handed_out_at, proven_at, .. } = &row.lineage;
+        let is_first = predecessor.is_none() && *handed_out_at <= row.created_at;
         let minted_since = self.system.session.lineage.generation.number() - generation.number();
         let proof = self.system.proof.as_ref();
         [
             u8::try_from(minted_since).unwrap(),
-            u8::from(predecessor.is_none()),
+            u8::from(is_first),
             self.age(Some(*handed_out_at)),
             self.age(*proven_at),
             u8::from(*generation == self.system.client.heard),

@@ -13,7 +13,7 @@ use test_support::postgres::Cluster;
 use test_support::process::free_port;
 use test_support::replica::{Replica, Setup};
 use test_support::tools;
-use token_authority::transport::http::ROUTES;
+use token_authority::transport::callers::roles::{ROUTES, Route};
 use token_authority::transport::proto;
 use token_authority::transport::proto::v1::{
     ClientInfo, IssueTokensRequest, IssueTokensResponse, RefreshAccessTokenRequest,
@@ -183,7 +183,7 @@ impl<'a> Busybody<'a> {
         let basic = format!("Basic {}", STANDARD.encode(format!("{secret}:{secret}")));
         let own = format!("Bearer {}", self.key);
         let form = [("content-type", "application/x-www-form-urlencoded")];
-        for path in ROUTES.iter().copied().chain(["/metrics", "/"]) {
+        for path in ROUTES.iter().map(Route::path).chain(["/"]) {
             for headers in [
                 vec![("cookie", cookie.as_str())],
                 vec![("authorization", bearer.as_str())],

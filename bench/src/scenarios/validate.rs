@@ -19,7 +19,8 @@ type Done = BoxFuture<'static, Result<(), String>>;
 
 pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
     for algorithm in ["HS256", "EdDSA"] {
-        let server = bench.server(&[("JWT_ALGORITHM", algorithm)]).await;
+        let issuer = ("JWT_ISSUER", "https://auth.example.com");
+        let server = bench.server(&[("JWT_ALGORITHM", algorithm), issuer]).await;
         let ours = bench.clients(&server).await;
         let issued = log_in(&ours, TOKENS).await;
         let tokens: Arc<[String]> = issued.into_iter().map(|one| one.access_token).collect();

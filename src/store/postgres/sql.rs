@@ -110,7 +110,8 @@ pub(super) static ROTATE: Batch = Batch::of(concat!(
                   unnest($8::bigint[]) AS longest, unnest($9::text[]) AS method) AS n
      WHERE s.id = n.session_id AND s.token = n.presented
        AND s.revoked_at IS NULL AND s.expires_at > n.presented_at
-       AND (s.predecessor IS NULL OR s.handed_out_at < n.handed_out_before)
+       AND ((s.predecessor IS NULL AND s.handed_out_at <= s.created_at)
+            OR s.handed_out_at < n.handed_out_before)
      RETURNING ",
     session_columns!()
 ));

@@ -59,7 +59,8 @@ pub(super) const ROTATE: &str = concat!(
     FROM n
     WHERE s.id = n.id AND s.token = n.presented
       AND s.revoked_at IS NULL AND s.expires_at > n.now
-      AND (s.predecessor IS NULL OR s.handed_out_at < n.handed_out_before)
+      AND ((s.predecessor IS NULL AND s.handed_out_at <= s.created_at)
+            OR s.handed_out_at < n.handed_out_before)
     RETURNING ",
     session_columns!()
 );

@@ -116,7 +116,7 @@ impl AuthGate {
             Access::Role(_) | Access::SessionsOrAdmin => {
                 Some(self.known(access, headers, extensions)?)
             }
-            Access::Public | Access::Browser => {
+            Access::Public | Access::Browser | Access::Holder => {
                 self.count_client(headers, extensions)?;
                 None
             }

@@ -1,7 +1,7 @@
 //! Callers: how they authenticate, which roles they hold, and the check before every RPC and route.
 //!
 //! * [`roles`]: the one table of the access that each RPC and route requires
-//! * [`credential`]: API keys; [`certificate_name`]: names in client certificates
+//! * [`credential`]: API keys, which `client_secret` also takes out of a form; [`certificate_name`]: names in client certificates
 //! * [`mod@file`]: the callers' file
 //! * [`gate`]: admits or rejects a request
 //! * [`open_ended`]: ends streams that may not go on
@@ -9,6 +9,7 @@
 //! * [`denied`]: why a request is rejected
 
 pub mod certificate_name;
+mod client_secret;
 pub mod credential;
 pub mod denied;
 pub mod file;

@@ -99,6 +99,9 @@ pub enum Access {
     /// Nothing of the caller: the user's cookie is the credential. The rate is limited by client
     /// address.
     Browser,
+    /// Nothing of the caller: the refresh token in the form is the credential. The rate is limited by
+    /// client address.
+    Holder,
     /// Nothing: the operator's probes ask for the state of the process. The rate is never limited.
     Probe,
 }
@@ -124,6 +127,7 @@ impl fmt::Display for Access {
             Self::SessionsOrAdmin => f.write_str("sessions or admin"),
             Self::Public => f.write_str("open: public"),
             Self::Browser => f.write_str("open: browser"),
+            Self::Holder => f.write_str("open: token holder"),
             Self::Probe => f.write_str("open: probe"),
         }
     }
@@ -204,6 +208,12 @@ impl Route {
         self.access
     }
 
+    /// The same path with a slash at its end, under which the route is served too. `None`: the
+    /// path ends with whatever is asked for.
+    pub(super) fn path_with_slash(&self) -> Option<String> {
+        (!self.path.ends_with('}')).then(|| format!("{}/", self.path))
+    }
+
     pub(super) fn filter(&self) -> MethodFilter {
         if self.method == "POST" { MethodFilter::POST } else { MethodFilter::GET }
     }
@@ -220,6 +230,13 @@ pub const METADATA: Route = Route::get("/.well-known/oauth-authorization-server"
 /// The metadata of an issuer with a path (RFC 8414 section 3.1).
 pub const METADATA_OF_PATH: Route =
     Route::get("/.well-known/oauth-authorization-server/{*path}", Access::Public);
+/// The metadata, where OIDC clients look for it (Discovery 1.0, section 4).
+pub const OPENID_METADATA: Route = Route::get("/.well-known/openid-configuration", Access::Public);
+/// The same of an issuer with a path (RFC 8414 section 5).
+pub const OPENID_METADATA_OF_PATH: Route =
+    Route::get("/.well-known/openid-configuration/{*path}", Access::Public);
+/// The token endpoint for native apps (RFC 6749 section 6).
+pub const TOKEN: Route = Route::post("/oauth2/token", Access::Holder);
 /// Token introspection (RFC 7662).
 pub const INTROSPECT: Route = Route::post("/oauth2/introspect", Access::Role(Role::Verifier));
 /// Token revocation (RFC 7009). It does what `RevokeRefreshToken` does, so it requires the same role.
@@ -231,6 +248,12 @@ pub const READYZ: Route = Route::get("/readyz", Access::Probe);
 /// The metrics, on their own listener.
 pub const METRICS: Route = Route::get("/metrics", Access::Probe);
 
+/// A route's path without the slash that a client may have put at its end.
+#[must_use]
+pub fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
 /// Every HTTP route.
 pub const ROUTES: &[Route] = &[
     REFRESH,
@@ -238,6 +261,9 @@ pub const ROUTES: &[Route] = &[
     JWKS,
     METADATA,
     METADATA_OF_PATH,
+    OPENID_METADATA,
+    OPENID_METADATA_OF_PATH,
+    TOKEN,
     INTROSPECT,
     REVOKE,
     HEALTHZ,

@@ -1,20 +1,19 @@
-//! The only way to serve an HTTP route: by its entry in the table, behind the gate.
+//! The only way to serve an HTTP route: by its entry in the table and behind the gate.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, on};
-use http::header::CONNECTION;
-use http::{HeaderValue, StatusCode, Version};
+use http::StatusCode;
 use tower_http::cors::CorsLayer;
 
+use super::client_secret;
 use super::gate::AuthGate;
 use super::roles::{Access, ROUTES, Route};
-use crate::transport::limits::BODY_BYTES;
+use crate::transport::limits::{BODY_BYTES, unread_body};
 
 /// Builds a router whose routes are all behind the gate.
 #[derive(Debug)]
@@ -45,11 +44,18 @@ impl RouteBuilder {
     }
 
     fn add(mut self, route: &Route, handler: MethodRouter) -> Self {
-        let limited = handler.layer(DefaultBodyLimit::max(BODY_BYTES)).layer(from_fn(say_the_end));
+        let limited = handler.layer(DefaultBodyLimit::max(BODY_BYTES));
         let mut guarded = limited.layer(self.gate.before_route(route.access()));
+        if matches!(route.access(), Access::Role(_)) {
+            // Outside the gate, which looks for the credential in the headers.
+            guarded = guarded.layer(from_fn(client_secret::as_header));
+        }
         if route.access() == Access::Browser {
             // CORS is outside the gate, so that a page of another origin can read a rejection too.
             guarded = guarded.layer(self.cors.clone());
+        }
+        if let Some(path) = route.path_with_slash() {
+            self.router = self.router.route(&path, guarded.clone());
         }
         self.router = self.router.route(route.path(), guarded);
         self
@@ -61,19 +67,9 @@ impl RouteBuilder {
         let served = std::mem::take(&mut self.served);
         let absent = ROUTES.iter().filter(|route| !served.contains(&route.path()));
         let not_found = || std::future::ready(StatusCode::NOT_FOUND);
-        absent.fold(self, |all, route| all.add(route, on(route.filter(), not_found))).router
+        let all = absent.fold(self, |all, route| all.add(route, on(route.filter(), not_found)));
+        all.router.layer(from_fn(unread_body::finish))
     }
-}
-
-/// Announces the end of an HTTP/1 connection whose request body was too large. The rest of the body is
-/// not read, so a client that is not told would send its next request into it. HTTP/2 resets the stream.
-async fn say_the_end(request: Request, next: Next) -> Response {
-    let version = request.version();
-    let mut answer = next.run(request).await;
-    if answer.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    answer
 }
 
 #[cfg(test)]
@@ -81,7 +77,10 @@ mod tests {
     use std::time::Duration;
 
     use axum::body::Body;
+    use axum::extract::Request;
+    use axum::response::Response;
     use bytes::Bytes;
+    use http::HeaderValue;
     use tower::ServiceExt as _;
 
     use super::*;

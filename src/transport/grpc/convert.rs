@@ -45,7 +45,7 @@ pub(super) fn validation(validation: &Validation) -> v1::ValidateTokenResponse {
     }
 }
 
-fn good(claims: &Claims, method: AuthMethod) -> v1::ValidateTokenResponse {
+pub(super) fn good(claims: &Claims, method: AuthMethod) -> v1::ValidateTokenResponse {
     let seconds = |seconds| timestamp(Timestamp::from_seconds(seconds));
     v1::ValidateTokenResponse {
         active: true,

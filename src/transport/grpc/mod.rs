@@ -1,9 +1,11 @@
 //! The gRPC services. Each RPC is decode → authority → encode.
 
+mod answer_size;
 mod convert;
 mod dispatch;
 mod rollout;
 mod sessions;
+mod stack;
 mod tokens;
 mod watch;
 
@@ -24,6 +26,7 @@ pub(in crate::transport) use convert::claims;
 pub use dispatch::Rpcs;
 pub use rollout::Rollouts;
 pub use sessions::Sessions;
+pub use stack::{GrpcStack, TokensInProcess};
 pub use tokens::TokenAuthority;
 pub(in crate::transport) use tokens::{MAX_TOKENS, SHADOW, too_many_tokens};
 

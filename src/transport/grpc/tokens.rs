@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::{answer_size, convert};
 use crate::authority::{AuthMethod, Authority, Compared, Tokens};
 use crate::token::field::InvalidField;
 use crate::transport::callers::Caller;
@@ -144,7 +144,11 @@ impl TokenAuthorityService for TokenAuthority {
         request: Request<RefreshAccessTokenRequest>,
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
         let tokens = self.authority.refresh(&request.into_inner().refresh_token).await?;
-        Ok(handed_out!(RefreshAccessTokenResponse, tokens))
+        let storing = tokens.storing;
+        let mut response = handed_out!(RefreshAccessTokenResponse, tokens);
+        // For the browser's adapter in this process. No extension goes over the wire.
+        response.extensions_mut().insert(storing);
+        Ok(response)
     }
 
     async fn revoke_refresh_token(
@@ -179,7 +183,9 @@ impl TokenAuthorityService for TokenAuthority {
         if tokens.is_empty() || tokens.len() > MAX_TOKENS {
             return Err(too_many_tokens());
         }
+        answer_size::check(&tokens)?;
         let results = self.validate_batch(&tokens, &audience).await?;
+        answer_size::check_made(&results)?;
         Ok(Response::new(ValidateTokensResponse { results }))
     }
 }

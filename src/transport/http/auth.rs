@@ -1,4 +1,5 @@
-//! `POST /api/auth/refresh` and `POST /api/auth/logout`: cookie ↔ field.
+//! `POST /api/auth/refresh` and `POST /api/auth/logout`: the browser's cookie in, the gRPC
+//! service's answer out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,104 +7,262 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_body::Body;
 use serde_json::json;
 use tonic::Status;
-use tonic::body::Body as GrpcBody;
-use tonic::client::GrpcService;
 
-use super::Adapter;
-use crate::authority::RefreshRefusal;
+use super::choice::{self, Others};
+use super::cookie::{CookieSettings, Cookies};
+use super::origin::{self, Refused};
+use super::{BrowserSettings, SESSION_ID};
+use crate::authority::{Authority, Examined, RefreshRefusal, Storing};
+use crate::token::id::SessionId;
+use crate::token::refresh::RefreshToken;
 use crate::transport::fault;
-use crate::transport::grpc::SHADOW;
+use crate::transport::grpc::{SHADOW, TokensInProcess};
+use crate::transport::limits::rate::{Limiter, Rate};
+use crate::transport::observe::RequestEvents;
 use crate::transport::proto::v1::{
     RefreshAccessTokenRequest, RefreshAccessTokenResponse, RevokeRefreshTokenRequest,
 };
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
 const NO_STORE: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
-/// Renews the access token of the session whose refresh token is in the cookie.
-pub(super) async fn refresh<C>(
-    State(adapter): State<Arc<Adapter<C>>>,
-    headers: HeaderMap,
-) -> Response
-where
-    C: GrpcService<GrpcBody> + Clone,
-    C::Error: Into<BoxError>,
-    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as Body>::Error: Into<BoxError> + Send,
-{
-    if !adapter.settings.origins.admits(&headers) {
-        return foreign();
-    }
-    let Some(token) = adapter.settings.cookie.read(&headers) else {
-        adapter.meter.cookie_missing();
-        return refusal(StatusCode::UNAUTHORIZED, "no refresh token cookie", Some("invalid"));
-    };
-    let ask = RefreshAccessTokenRequest { refresh_token: token.clone() };
-    match adapter.client.clone().refresh_access_token(ask).await {
-        Ok(answer) => {
-            let shadow = answer.metadata().as_ref().get(SHADOW).cloned();
-            with_shadow(shadow, renewed(&adapter, &token, &answer.into_inner()))
-        }
-        Err(error) => failed(&adapter, &error),
+/// What the browser's routes share.
+#[derive(Debug)]
+pub(super) struct Adapter {
+    client: TokensInProcess,
+    authority: Arc<Authority>,
+    settings: BrowserSettings,
+    events: Arc<dyn RequestEvents>,
+    /// Bounds the log's lines about refused pages, since anybody can cause them.
+    log_limit: Option<Limiter>,
+}
+
+impl Adapter {
+    pub(super) fn new(
+        client: TokensInProcess,
+        authority: Arc<Authority>,
+        settings: BrowserSettings,
+        events: Arc<dyn RequestEvents>,
+    ) -> Arc<Self> {
+        let log_limit = Rate::new(1, 10).map(Limiter::new);
+        Arc::new(Self { client, authority, settings, events, log_limit })
     }
 }
 
-/// Ends the session whose refresh token is in the cookie; with several cookies of that name each
-/// of theirs, so that none which a later request would send stays good.
-pub(super) async fn logout<C>(
-    State(adapter): State<Arc<Adapter<C>>>,
-    headers: HeaderMap,
-) -> Response
-where
-    C: GrpcService<GrpcBody> + Clone,
-    C::Error: Into<BoxError>,
-    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as Body>::Error: Into<BoxError> + Send,
-{
-    if !adapter.settings.origins.admits(&headers) {
-        return foreign();
+/// A refresh token out of a request's cookies.
+struct Presented {
+    token: String,
+    others: Others,
+}
+
+/// Renews the access token of the session whose refresh token is in the cookie.
+pub(super) async fn refresh(State(adapter): State<Arc<Adapter>>, headers: HeaderMap) -> Response {
+    if let Err(refused) = origin::check(&adapter.settings.origins, &headers) {
+        return adapter.foreign(&refused);
     }
-    for refresh_token in adapter.settings.cookie.read_all(&headers) {
+    let cookies = adapter.settings.cookie.read(&headers);
+    if cookies.count == 0 {
+        adapter.events.cookie_missing();
+    }
+    let presented = match adapter.pick(cookies, &headers).await {
+        Ok(Some(presented)) => presented,
+        Ok(None) => {
+            let reason = Some(RefreshRefusal::Invalid);
+            return refusal(StatusCode::UNAUTHORIZED, "there is no refresh token cookie", reason);
+        }
+        Err(error) => return failed(&error, None),
+    };
+    let ask = RefreshAccessTokenRequest { refresh_token: presented.token };
+    match adapter.client.clone().refresh_access_token(ask).await {
+        Ok(answer) => {
+            let storing = answer.extensions().get::<Storing>().copied().unwrap_or(Storing::Due);
+            let shadow = answer.metadata().as_ref().get(SHADOW).cloned();
+            let jar = Jar { settings: &adapter.settings.cookie, headers: &headers };
+            let response = jar.renewed(&answer.into_inner(), storing, presented.others);
+            with_shadow(shadow, response)
+        }
+        Err(error) => {
+            let jar = Jar { settings: &adapter.settings.cookie, headers: &headers };
+            failed(&error, Some((jar, presented.others)))
+        }
+    }
+}
+
+/// Ends the session whose refresh token is in the cookie. If several cookies of the name come, the
+/// sessions of all that are looked at end, so that none which a later request sends stays good.
+pub(super) async fn logout(State(adapter): State<Arc<Adapter>>, headers: HeaderMap) -> Response {
+    if let Err(refused) = origin::check(&adapter.settings.origins, &headers) {
+        return adapter.foreign(&refused);
+    }
+    let settings = &adapter.settings.cookie;
+    let cookies = settings.read(&headers);
+    if cookies.count > 0 && cookies.count == cookies.unreadable {
+        // The session behind it may live on, so this is no success.
+        let error = "the refresh token cookie holds bytes that are no token";
+        return with_cookie(refusal(StatusCode::BAD_REQUEST, error, None), settings.clear());
+    }
+    let (count, mut tokens) = (cookies.values.len() + cookies.unreadable, parse(cookies.values));
+    let all_tokens = tokens.len() == count;
+    let cut = choice::shortlist(&mut tokens, wanted(&headers));
+    let all_known = match adapter.examine(&tokens).await {
+        Ok(examined) => all_tokens && !cut && examined.iter().all(|one| one.login.is_some()),
+        Err(error) => return failed(&error, None),
+    };
+    for (refresh_token, _) in tokens {
         let ask = RevokeRefreshTokenRequest { refresh_token };
         if let Err(error) = adapter.client.clone().revoke_refresh_token(ask).await {
             // The cookie stays, so that trying again can still end the session.
-            return failed(&adapter, &error);
+            return failed(&error, None);
         }
     }
     let answer = (StatusCode::NO_CONTENT, [NO_STORE]).into_response();
-    with_cookie(answer, adapter.settings.cookie.clear())
+    let jar = Jar { settings, headers: &headers };
+    if all_known { jar.clear_everywhere(answer) } else { with_cookie(answer, settings.clear()) }
 }
 
-fn renewed<C>(
-    adapter: &Adapter<C>,
-    presented: &str,
-    answer: &RefreshAccessTokenResponse,
-) -> Response {
-    let seconds = |duration: Option<prost_types::Duration>| {
-        duration.and_then(|duration| u64::try_from(duration.seconds).ok()).unwrap_or(0)
-    };
-    let body = json!({
-        "accessToken": answer.access_token,
-        "expiresIn": seconds(answer.expires_in),
-        "userId": answer.user_id,
-    });
-    let response = ([NO_STORE], Json(body)).into_response();
-    if answer.refresh_token == presented {
-        // Setting an unchanged cookie again could overwrite a newer one that another tab got.
-        return response;
+impl Adapter {
+    /// Takes the token to present out of a request's cookies. `None`: there is no cookie that can
+    /// be read.
+    async fn pick(
+        &self,
+        cookies: Cookies,
+        headers: &HeaderMap,
+    ) -> Result<Option<Presented>, Status> {
+        let Cookies { mut values, count, unreadable } = cookies;
+        if let [_] = values.as_slice() {
+            // Nearly always. Whether it is a token is for the service to say.
+            let others = match (count, unreadable) {
+                (1, _) => Others::None,
+                (_, 0) => Others::Over,
+                _ => Others::Foreign,
+            };
+            return Ok(values.pop().map(|token| Presented { token, others }));
+        }
+        let Some(first) = values.first().cloned() else { return Ok(None) };
+        let distinct = values.len() + unreadable;
+        let mut tokens = parse(values);
+        let foreign = tokens.len() < distinct;
+        if tokens.is_empty() {
+            return Ok(Some(Presented { token: first, others: Others::Foreign }));
+        }
+        let wanted = wanted(headers);
+        let cut = choice::shortlist(&mut tokens, wanted);
+        let examined = self.examine(&tokens).await?;
+        let choice = choice::choose(&examined, wanted);
+        if choice.mixes_users {
+            self.events.users_mixed();
+            let chosen = examined[choice.chosen].session_id().map(|id| id.to_string());
+            tracing::warn!(
+                session_id = chosen,
+                "a browser sent refresh cookies of different users: another host of the domain may \
+                 have set one; a cookie name that begins with __Host- prevents that"
+            );
+        }
+        let others = match choice.others {
+            Others::None | Others::Over if foreign || cut => Others::Foreign,
+            others => others,
+        };
+        let token = tokens.swap_remove(choice.chosen).0;
+        Ok(Some(Presented { token, others }))
     }
-    let lifetime = Duration::from_secs(seconds(answer.refresh_expires_in));
-    with_cookie(response, adapter.settings.cookie.set(&answer.refresh_token, lifetime))
+
+    async fn examine(&self, tokens: &[(String, RefreshToken)]) -> Result<Vec<Examined>, Status> {
+        let tokens: Vec<_> = tokens.iter().map(|(_, token)| token.clone()).collect();
+        Ok(self.authority.examine(&tokens).await?)
+    }
+
+    /// Refuses a page of an origin that may not use the cookie, and says what mends it wherever an
+    /// operator may look: in the answer, the log and a metric.
+    fn foreign(&self, refused: &Refused) -> Response {
+        let Refused { origin, host } = refused;
+        self.events.origin_refused(origin, host);
+        if self.log_limit.as_ref().is_none_or(|limit| limit.check().is_ok()) {
+            tracing::warn!(origin, host, setting = "ALLOWED_ORIGINS", "a page was refused");
+        }
+        let body = json!({
+            "error": refused.explain(),
+            "origin": origin,
+            "host": host,
+            "setting": "ALLOWED_ORIGINS",
+        });
+        (StatusCode::FORBIDDEN, [NO_STORE], Json(body)).into_response()
+    }
 }
 
-/// In shadow mode, the token that the page sends along with its access token.
+/// The cookie jar that an answer goes to.
+#[derive(Clone, Copy)]
+struct Jar<'a> {
+    settings: &'a CookieSettings,
+    headers: &'a HeaderMap,
+}
+
+impl Jar<'_> {
+    fn renewed(
+        self,
+        answer: &RefreshAccessTokenResponse,
+        storing: Storing,
+        others: Others,
+    ) -> Response {
+        let body = json!({
+            "accessToken": answer.access_token,
+            "expiresIn": seconds(answer.expires_in),
+            "userId": answer.user_id,
+        });
+        let response = ([NO_STORE], Json(body)).into_response();
+        let is_stored = match storing {
+            Storing::Due => true,
+            // Storing it at its own place allows to clear all other places.
+            Storing::Safe => others == Others::Over,
+            Storing::Unsafe => false,
+        };
+        if !is_stored {
+            return response;
+        }
+        let lifetime = Duration::from_secs(seconds(answer.refresh_expires_in));
+        let response = with_cookie(response, self.settings.set(&answer.refresh_token, lifetime));
+        if others == Others::Over { self.clear_elsewhere(response) } else { response }
+    }
+
+    /// Clears the cookies of a session that is certainly over.
+    fn clear_over(self, response: Response, others: Others) -> Response {
+        match others {
+            Others::None | Others::Over => self.clear_everywhere(response),
+            Others::Foreign => with_cookie(response, self.settings.clear()),
+            // The live session's cookie may be the one at the own place.
+            Others::Alive => response,
+        }
+    }
+
+    fn clear_everywhere(self, response: Response) -> Response {
+        self.clear_elsewhere(with_cookie(response, self.settings.clear()))
+    }
+
+    fn clear_elsewhere(self, response: Response) -> Response {
+        let host = origin::host_of(self.headers);
+        let cookies = self.settings.clear_elsewhere(host.as_deref());
+        cookies.into_iter().fold(response, |response, cookie| with_cookie(response, Some(cookie)))
+    }
+}
+
+/// The session that the page says is its own.
+fn wanted(headers: &HeaderMap) -> Option<SessionId> {
+    headers.get(SESSION_ID)?.to_str().ok()?.parse().ok()
+}
+
+/// Those values that are refresh tokens by their form.
+fn parse(values: Vec<String>) -> Vec<(String, RefreshToken)> {
+    let parsed = values.into_iter().map(|text| (RefreshToken::parse(&text), text));
+    parsed.filter_map(|(token, text)| Some((text, token?))).collect()
+}
+
+fn seconds(duration: Option<prost_types::Duration>) -> u64 {
+    duration.and_then(|duration| u64::try_from(duration.seconds).ok()).unwrap_or(0)
+}
+
+/// In shadow mode, adds the token that the page sends along with its access token.
 fn with_shadow(shadow: Option<HeaderValue>, mut response: Response) -> Response {
     if let Some(shadow) = shadow {
         response.headers_mut().insert(HeaderName::from_static(SHADOW), shadow);
@@ -111,7 +270,7 @@ fn with_shadow(shadow: Option<HeaderValue>, mut response: Response) -> Response 
     response
 }
 
-fn failed<C>(adapter: &Adapter<C>, error: &Status) -> Response {
+fn failed(error: &Status, jar: Option<(Jar<'_>, Others)>) -> Response {
     let mut fault = fault::to_http(error);
     if fault.reason.is_none()
         && matches!(fault.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
@@ -120,37 +279,24 @@ fn failed<C>(adapter: &Adapter<C>, error: &Status) -> Response {
         fault.status = StatusCode::SERVICE_UNAVAILABLE;
         fault.retry_after = Some(1);
     }
-    let mut response = refusal(fault.status, error.message(), fault.reason.map(reason_name));
+    let mut response = refusal(fault.status, error.message(), fault.reason);
     if let Some(seconds) = fault.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    match fault.reason {
-        // The session is certainly over, so the cookie is of no more use.
-        Some(RefreshRefusal::Expired | RefreshRefusal::Revoked | RefreshRefusal::Reused) => {
-            with_cookie(response, adapter.settings.cookie.clear())
-        }
-        // Of an unknown token's session nothing is certain: it may be alive and its token newer.
-        Some(RefreshRefusal::Invalid) | None => response,
+    match (fault.reason, jar) {
+        (
+            Some(RefreshRefusal::Expired | RefreshRefusal::Revoked | RefreshRefusal::Reused),
+            Some((jar, others)),
+        ) => jar.clear_over(response, others),
+        // An unknown token says nothing about a session: it may be alive and its token newer.
+        _ => response,
     }
 }
 
-const fn reason_name(refusal: RefreshRefusal) -> &'static str {
-    match refusal {
-        RefreshRefusal::Invalid => "invalid",
-        RefreshRefusal::Expired => "expired",
-        RefreshRefusal::Revoked => "revoked",
-        RefreshRefusal::Reused => "reused",
-    }
-}
-
-fn foreign() -> Response {
-    refusal(StatusCode::FORBIDDEN, "this origin may not use the cookie", None)
-}
-
-fn refusal(status: StatusCode, error: &str, reason: Option<&str>) -> Response {
+fn refusal(status: StatusCode, error: &str, reason: Option<RefreshRefusal>) -> Response {
     let mut body = json!({ "error": error });
     if let Some(reason) = reason {
-        body["reason"] = reason.into();
+        body["reason"] = reason.as_str().into();
     }
     (status, [NO_STORE], Json(body)).into_response()
 }

@@ -1,59 +1,173 @@
-//! The refresh token's cookie (RFC 6265).
+//! The refresh token's cookie (RFC 6265bis): how it is read, set and cleared.
+//!
+//! A browser keeps cookies of one name apart by domain, path and partition, and sends all that fit
+//! without saying which is which. So a request may bring several, and clearing one of them means
+//! naming each combination under which it may be kept.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::token::refresh::RefreshToken;
-
 /// The path of every route that needs the cookie, and of no other.
 const PATH: &str = "/api/auth";
+/// The path that a browser demands of a cookie whose name begins with [`HOST_PREFIX`].
+const ROOT: &str = "/";
+/// A name that begins so keeps other hosts of the domain from setting the cookie.
+const HOST_PREFIX: &str = "__host-";
+/// How many parents of the host are named when cookies are cleared. A deeper host is rare, and
+/// each parent costs four headers.
+const MAX_DOMAINS: usize = 4;
 
 /// How the cookie is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookieSettings {
     /// Its name.
     pub name: String,
-    /// Whether it is for HTTPS alone. Off only in development.
+    /// Whether browsers send it over HTTPS alone. Off only in development.
     pub secure: bool,
+    /// The domain whose hosts all get it. `None`: the host that set it alone.
+    pub domain: Option<String>,
+    /// Which sites' pages make a browser send it.
+    pub same_site: SameSite,
+    /// Whether each top-level site that embeds the page has a cookie of its own (CHIPS).
+    pub partitioned: bool,
+}
+
+/// Which sites' pages make a browser send the cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// Pages of the same site, and links from anywhere.
+    Lax,
+    /// Pages of the same site alone.
+    Strict,
+    /// Pages of any site; which of them may call is up to `ALLOWED_ORIGINS`.
+    None,
+}
+
+impl SameSite {
+    /// The attribute's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lax => "Lax",
+            Self::Strict => "Strict",
+            Self::None => "None",
+        }
+    }
+}
+
+/// The refresh cookies of one request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Cookies {
+    /// Each different value that is plain text, in the browser's order.
+    pub(super) values: Vec<String>,
+    /// How many cookies of the name there are.
+    pub(super) count: usize,
+    /// How many of them hold bytes that no token holds.
+    pub(super) unreadable: usize,
+}
+
+/// Where a browser keeps a cookie, beside its name. Setting or clearing one at another place leaves
+/// it alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place<'a> {
+    domain: Option<&'a str>,
+    path: &'a str,
+    partitioned: bool,
 }
 
 impl CookieSettings {
-    /// Reads the cookie. Of several by that name the first counts, whose path is the most
-    /// specific (RFC 6265 section 5.4); but one that is no refresh token, as somebody else's
-    /// that a browser still holds under the same name, only where there is no other.
-    pub(super) fn read(&self, headers: &HeaderMap) -> Option<String> {
-        let is_token = |value: &String| RefreshToken::parse(value).is_some();
-        self.read_all(headers).find(is_token).or_else(|| self.read_all(headers).next())
+    /// Reads each cookie of the name. Every cookie is read by itself and as bytes: a neighbour's
+    /// cookie may hold anything, and must not hide ours.
+    pub(super) fn read(&self, headers: &HeaderMap) -> Cookies {
+        let mut cookies = Cookies::default();
+        let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+        for value in pairs.filter_map(|pair| self.value_of(pair)) {
+            cookies.count += 1;
+            match std::str::from_utf8(value) {
+                Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                    if !cookies.values.iter().any(|known| known == text) {
+                        cookies.values.push(text.to_owned());
+                    }
+                }
+                _ => cookies.unreadable += 1,
+            }
+        }
+        cookies
     }
 
-    /// Reads each cookie of that name.
-    pub(super) fn read_all(&self, headers: &HeaderMap) -> impl Iterator<Item = String> {
-        headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(name, value)| *name == self.name && !value.is_empty())
-            .map(|(_, value)| value.trim_matches('"').to_owned())
+    fn value_of<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
+        let pair = pair.trim_ascii();
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&pair[..at], &pair[at + 1..]);
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        let value = value.strip_suffix(b"\"").unwrap_or(value);
+        (name == self.name.as_bytes() && !value.is_empty()).then_some(value)
     }
 
-    /// The header that sets it.
+    /// Returns the header that sets the cookie.
     pub(super) fn set(&self, token: &str, lifetime: Duration) -> Option<HeaderValue> {
-        self.header(token, lifetime.as_secs())
+        self.header(self.own_place(), token, lifetime.as_secs())
     }
 
-    /// The header that deletes it.
+    /// Returns the header that deletes the cookie.
     pub(super) fn clear(&self) -> Option<HeaderValue> {
-        self.header("", 0)
+        self.header(self.own_place(), "", 0)
     }
 
-    fn header(&self, value: &str, max_age: u64) -> Option<HeaderValue> {
+    /// Returns the headers that delete cookies of the name wherever else a browser may keep one
+    /// that was set under `host`: by the auth-server, or by this service under other settings.
+    pub(super) fn clear_elsewhere(&self, host: Option<&str>) -> Vec<HeaderValue> {
+        let own = self.own_place();
+        let mut domains = vec![None];
+        let paths = if self.is_host_bound() {
+            &[ROOT][..]
+        } else {
+            domains.extend(self.domain.as_deref().map(Some));
+            domains.extend(host.map(parents).unwrap_or_default().into_iter().map(Some));
+            &[PATH, ROOT][..]
+        };
+        domains.dedup();
+        let partitions = if self.secure { &[false, true][..] } else { &[false][..] };
+        let mut headers = Vec::new();
+        for domain in domains {
+            for path in paths {
+                for &partitioned in partitions {
+                    let place = Place { domain, path, partitioned };
+                    if place != own {
+                        headers.extend(self.header(place, "", 0));
+                    }
+                }
+            }
+        }
+        headers
+    }
+
+    /// Whether the name keeps other hosts from setting the cookie, which fixes its place.
+    fn is_host_bound(&self) -> bool {
+        let prefix = self.name.get(..HOST_PREFIX.len());
+        prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(HOST_PREFIX))
+    }
+
+    fn own_place(&self) -> Place<'_> {
+        if self.is_host_bound() {
+            return Place { domain: None, path: ROOT, partitioned: self.partitioned };
+        }
+        Place { domain: self.domain.as_deref(), path: PATH, partitioned: self.partitioned }
+    }
+
+    fn header(&self, place: Place<'_>, value: &str, max_age: u64) -> Option<HeaderValue> {
+        let Place { domain, path, partitioned } = place;
+        let (name, same_site) = (&self.name, self.same_site.as_str());
         let secure = if self.secure { "; Secure" } else { "" };
-        let name = &self.name;
+        let domain = Optional("; Domain=", domain);
+        let partitioned = if partitioned { "; Partitioned" } else { "" };
         let text = format!(
-            "{name}={value}; HttpOnly{secure}; SameSite=Lax; Path={PATH}; Max-Age={max_age}"
+            "{name}={value}; HttpOnly{secure}; SameSite={same_site}; Path={path}; \
+             Max-Age={max_age}{domain}{partitioned}"
         );
         let mut header = HeaderValue::from_str(&text).ok()?;
         header.set_sensitive(true);
@@ -61,51 +175,158 @@ impl CookieSettings {
     }
 }
 
+/// An attribute and its value, if there is one.
+struct Optional<'a>(&'static str, Option<&'a str>);
+
+impl fmt::Display for Optional<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.1.map_or(Ok(()), |value| write!(f, "{}{value}", self.0))
+    }
+}
+
+/// The domains for which a page of `host` can set cookies: the host's and its parents', down to two
+/// labels. An address and a name of one label have none.
+fn parents(host: &str) -> Vec<&str> {
+    let is_plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if !is_plain || host.parse::<IpAddr>().is_ok() {
+        return Vec::new();
+    }
+    let hosts = std::iter::successors(Some(host), |host| Some(host.split_once('.')?.1));
+    hosts.take_while(|host| host.contains('.')).take(MAX_DOMAINS).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn settings() -> CookieSettings {
-        CookieSettings { name: "refreshToken".into(), secure: true }
+        CookieSettings {
+            name: "refreshToken".into(),
+            secure: true,
+            domain: None,
+            same_site: SameSite::Lax,
+            partitioned: false,
+        }
     }
 
-    fn read(cookies: &[&str]) -> Option<String> {
+    fn read(cookies: &[&[u8]]) -> Cookies {
         let mut headers = HeaderMap::new();
         for cookie in cookies {
-            headers.append(header::COOKIE, HeaderValue::from_bytes(cookie.as_bytes()).unwrap());
+            headers.append(header::COOKIE, HeaderValue::from_bytes(cookie).unwrap());
         }
         settings().read(&headers)
     }
 
+    fn places(settings: &CookieSettings, host: Option<&str>) -> Vec<String> {
+        let place = |header: HeaderValue| {
+            let text = header.to_str().unwrap();
+            assert!(text.contains("; Max-Age=0"), "{text}");
+            let attributes = text.split("; ").filter(|attribute| {
+                ["Path=", "Domain=", "Partitioned"].iter().any(|of| attribute.starts_with(of))
+            });
+            attributes.collect::<Vec<_>>().join(" ")
+        };
+        settings.clear_elsewhere(host).into_iter().map(place).collect()
+    }
+
     #[test]
-    fn finds_its_own_among_others() {
-        assert_eq!(read(&["a=1; refreshToken=t; b=2"]).as_deref(), Some("t"));
-        assert_eq!(read(&["a=1", "refreshToken=\"t\""]).as_deref(), Some("t"));
-        assert_eq!(read(&["refreshToken=first; refreshToken=second"]).as_deref(), Some("first"));
-        // One of the two that have the form of tokens, whatever comes before.
-        let token = |letter: &str| format!("tar_{}", letter.repeat(112));
-        let cookies =
-            format!("refreshToken=t; refreshToken={}; refreshToken={}", token("A"), token("B"));
-        assert_eq!(read(&[&cookies]), Some(token("A")));
+    fn its_own_cookie_is_found_among_others() {
+        for (header, value) in [
+            (&b"a=1; refreshToken=t; b=2"[..], "t"),
+            (b"refreshToken=\"t\"", "t"),
+            (b" refreshToken=t ;b", "t"),
+            (b"refreshToken=a=b", "a=b"),
+        ] {
+            assert_eq!(read(&[header]).values, [value]);
+        }
+        let two = read(&[b"refreshToken=t; refreshToken=u", b"x=1; refreshToken=t"]);
+        assert_eq!((two.values.as_slice(), two.count), (&["t".to_owned(), "u".into()][..], 3));
         for none in
             ["", "refreshToken", "refreshToken=", "refreshtoken=t", "xrefreshToken=t", ";;="]
         {
-            assert_eq!(read(&[none]), None, "{none}");
+            assert_eq!(read(&[none.as_bytes()]), Cookies::default(), "{none}");
         }
     }
 
     #[test]
+    fn a_neighbour_s_bytes_hide_nothing() {
+        for neighbour in [
+            &b"city=\xc3\x85rhus"[..],
+            b"city=\xc5rhus",
+            b"a=\x80",
+            b"m=\xf0\x9f\x8d\xaa",
+            b"q=\"\xff",
+        ] {
+            let (before, after) =
+                ([neighbour, b"; refreshToken=t"], [b"refreshToken=t; ", neighbour]);
+            for header in [before.concat(), after.concat()] {
+                let cookies = read(&[&header]);
+                assert_eq!((cookies.values, cookies.unreadable), (vec!["t".to_owned()], 0));
+            }
+        }
+        let own = read(&[b"refreshToken=\xff\xfe"]);
+        assert_eq!((own.values.len(), own.count, own.unreadable), (0, 1, 1));
+    }
+
+    #[test]
     fn its_attributes_are_the_contract_s() {
-        let set = settings().set("t", Duration::from_hours(168)).unwrap();
+        let set = |settings: &CookieSettings| {
+            let header = settings.set("t", Duration::from_hours(168)).unwrap();
+            assert!(header.is_sensitive());
+            header.to_str().unwrap().to_owned()
+        };
         assert_eq!(
-            set.to_str().unwrap(),
+            set(&settings()),
             "refreshToken=t; HttpOnly; Secure; SameSite=Lax; Path=/api/auth; Max-Age=604800"
         );
-        assert!(set.is_sensitive());
         let plain = CookieSettings { secure: false, ..settings() };
         assert_eq!(
             plain.clear().unwrap().to_str().unwrap(),
             "refreshToken=; HttpOnly; SameSite=Lax; Path=/api/auth; Max-Age=0"
         );
+        let embedded = CookieSettings {
+            domain: Some("example.com".into()),
+            same_site: SameSite::None,
+            partitioned: true,
+            ..settings()
+        };
+        assert_eq!(
+            set(&embedded),
+            "refreshToken=t; HttpOnly; Secure; SameSite=None; Path=/api/auth; Max-Age=604800; \
+             Domain=example.com; Partitioned"
+        );
+        let bound = CookieSettings { name: "__Host-r".into(), ..settings() };
+        assert_eq!(
+            set(&CookieSettings { same_site: SameSite::Strict, ..bound }),
+            "__Host-r=t; HttpOnly; Secure; SameSite=Strict; Path=/; Max-Age=604800"
+        );
+    }
+
+    #[test]
+    fn every_other_place_is_cleared_and_its_own_is_not() {
+        let all = places(&settings(), Some("app.example.com"));
+        for place in [
+            "Path=/",
+            "Path=/ Partitioned",
+            "Path=/api/auth Partitioned",
+            "Path=/api/auth Domain=app.example.com",
+            "Path=/api/auth Domain=example.com",
+            "Path=/ Domain=example.com Partitioned",
+        ] {
+            assert!(all.iter().any(|one| one == place), "{place}: {all:?}");
+        }
+        assert!(!all.iter().any(|one| one == "Path=/api/auth"), "{all:?}");
+        assert_eq!(all.len(), 3 * 2 * 2 - 1);
+
+        let wide = CookieSettings { domain: Some("example.com".into()), ..settings() };
+        let all = places(&wide, None);
+        assert!(all.contains(&"Path=/api/auth".to_owned()), "{all:?}");
+        assert!(!all.contains(&"Path=/api/auth Domain=example.com".to_owned()), "{all:?}");
+
+        let bound = CookieSettings { name: "__Host-r".into(), ..settings() };
+        assert_eq!(places(&bound, Some("app.example.com")), ["Path=/ Partitioned"]);
+        for host in ["localhost", "127.0.0.1", "::1", "a b", ""] {
+            assert_eq!(places(&settings(), Some(host)).len(), 3, "{host}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`, for whoever runs the process.
+//! `/healthz` and `/readyz`, for the probes of whatever runs the process.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::json;
 /// Tells whether this process may be sent requests.
 #[tonic::async_trait]
 pub trait Readiness: fmt::Debug + Send + Sync {
-    /// As it stands now.
+    /// Checks it now.
     async fn check(&self) -> Ready;
 }
 
@@ -25,12 +25,12 @@ pub enum Ready {
     No(&'static str),
 }
 
-/// The process is alive: it answers.
+/// The process is alive, since it answers.
 pub(super) async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// The process is ready: the store is reachable and its schema is known.
+/// The process is ready: the store is reachable and its schema is one that this version knows.
 pub(super) async fn ready(State(readiness): State<Arc<dyn Readiness>>) -> Response {
     match readiness.check().await {
         Ready::Yes => Json(json!({ "status": "ok" })).into_response(),

@@ -1,38 +1,48 @@
-//! The HTTP port: the browser's adapter, and health.
+//! The HTTP port: the browser's adapter, OAuth 2's endpoints, public documents, and health.
 //!
-//! The adapter is a client of the gRPC service, in this process or over a channel: it only moves
-//! cookie ↔ field and status ↔ status, so HTTP cannot drift from gRPC.
+//! The adapter is a client of the gRPC service in this process. It moves cookie ↔ field and
+//! status ↔ status, so HTTP cannot drift from gRPC.
+//!
+//! * `auth`: refresh and logout by cookie; `cookie`, `choice`, `origin` and `allowed_origins` are
+//!   its parts
+//! * `token`, `oauth`: the token endpoint, introspection and revocation; `form` is what they share
+//! * `well_known`: the public keys and the metadata
+//! * `health`: liveness and readiness
 
+mod allowed_origins;
 mod auth;
+mod choice;
 mod cookie;
+mod form;
 mod health;
 mod oauth;
 mod origin;
+mod token;
 mod well_known;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, header};
-use http_body::Body;
-use tonic::body::Body as GrpcBody;
-use tonic::client::GrpcService;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use http::{HeaderValue, Method, header};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::callers::gate::AuthGate;
+use super::callers::gate::{AuthGate, InProcess};
 use super::callers::roles;
 use super::callers::route_builder::RouteBuilder;
-use super::observe::{Kind, ObserveLayer, RequestEvents, RequestObservers};
-use super::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
+use super::grpc::{GrpcStack, TokensInProcess};
+use super::observe::{Kind, ObserveLayer, RequestObservers};
 
 use crate::authority::Authority;
 
-pub use cookie::CookieSettings;
+pub use allowed_origins::{AllowedOrigins, NoOrigin, OriginPattern};
+pub use cookie::{CookieSettings, SameSite};
 pub use health::{Readiness, Ready};
-pub use origin::AllowedOrigins;
 pub use well_known::WellKnownSettings;
+
+/// The header in which a page names its session: the `sid` of its last access token. If a browser
+/// sends several refresh cookies, that session's is used.
+const SESSION_ID: &str = "x-session-id";
 
 /// How the HTTP port is set up.
 #[derive(Debug, Clone)]
@@ -43,18 +53,6 @@ pub struct HttpSettings {
     pub well_known: WellKnownSettings,
 }
 
-/// Every path of the HTTP port, for those who count by path.
-pub const ROUTES: &[&str] = &[
-    "/api/auth/refresh",
-    "/api/auth/logout",
-    "/.well-known/jwks.json",
-    "/.well-known/oauth-authorization-server",
-    "/oauth2/introspect",
-    "/oauth2/revoke",
-    "/healthz",
-    "/readyz",
-];
-
 /// How the adapter treats browsers.
 #[derive(Debug, Clone)]
 pub struct BrowserSettings {
@@ -64,62 +62,52 @@ pub struct BrowserSettings {
     pub origins: AllowedOrigins,
 }
 
-/// What the handlers share.
-#[derive(Debug)]
-struct Adapter<C> {
-    client: TokenAuthorityServiceClient<C>,
-    settings: BrowserSettings,
-    meter: Arc<dyn RequestEvents>,
-}
-
-/// All routes of the HTTP port, behind the gate. `client` is where the gRPC service is reached.
-pub fn routes<C>(
-    client: C,
+/// Builds all routes of the HTTP port, behind the gate. `rpcs` is the gRPC service.
+pub fn routes(
+    rpcs: GrpcStack,
     settings: HttpSettings,
     authority: &Arc<Authority>,
     readiness: Arc<dyn Readiness>,
     gate: Arc<AuthGate>,
     observers: Arc<RequestObservers>,
-) -> Router
-where
-    C: GrpcService<GrpcBody> + Clone + Send + Sync + 'static,
-    C::Future: Send,
-    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
-{
-    let HttpSettings { browser: settings, well_known } = settings;
-    let cors = cors(&settings.origins);
-    let client = TokenAuthorityServiceClient::new(client);
-    let endpoints = oauth::Endpoints::new(client.clone(), Arc::<Authority>::clone(authority));
+) -> Router {
+    let HttpSettings { browser, well_known } = settings;
+    let cors = cors(&browser.origins);
+    let client = TokensInProcess::new(InProcess(rpcs));
+    let endpoints = oauth::Endpoints::new(client.clone(), Arc::clone(authority));
     let documents = well_known::Documents::new(Arc::clone(authority), well_known);
-    let adapter = Arc::new(Adapter { client, settings, meter: Arc::clone(&observers.meter) });
+    let events = Arc::clone(&observers.meter);
+    let adapter = auth::Adapter::new(client, Arc::clone(authority), browser, events);
     RouteBuilder::new(gate, cors)
-        .route(&roles::REFRESH, auth::refresh::<C>, Arc::clone(&adapter))
-        .route(&roles::LOGOUT, auth::logout::<C>, adapter)
+        .route(&roles::REFRESH, auth::refresh, Arc::clone(&adapter))
+        .route(&roles::LOGOUT, auth::logout, adapter)
         .route(&roles::JWKS, well_known::key_set, Arc::clone(&documents))
         .route(&roles::METADATA, well_known::metadata, Arc::clone(&documents))
-        .route(&roles::METADATA_OF_PATH, well_known::metadata_of_path, documents)
-        .route(&roles::INTROSPECT, oauth::introspect::<C>, Arc::clone(&endpoints))
-        .route(&roles::REVOKE, oauth::revoke::<C>, endpoints)
+        .route(&roles::METADATA_OF_PATH, well_known::metadata_of_path, Arc::clone(&documents))
+        .route(&roles::OPENID_METADATA, well_known::metadata, Arc::clone(&documents))
+        .route(&roles::OPENID_METADATA_OF_PATH, well_known::metadata_of_path, documents)
+        .route(&roles::TOKEN, token::exchange, Arc::clone(&endpoints))
+        .route(&roles::INTROSPECT, oauth::introspect, Arc::clone(&endpoints))
+        .route(&roles::REVOKE, oauth::revoke, endpoints)
         .route(&roles::HEALTHZ, health::live, ())
         .route(&roles::READYZ, health::ready, readiness)
         .into_router()
         .layer(ObserveLayer(Kind::Http, observers))
 }
 
+/// Lets pages of the allowed origins call with credentials. Whichever headers their libraries add
+/// (tracing, cache control) are accepted: a page that is allowed to use the cookie gains nothing
+/// by them, and a page that is not gets no permission at all.
 fn cors(origins: &AllowedOrigins) -> CorsLayer {
-    let allowed = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let allowed = origins.clone();
+    let is_allowed = move |origin: &HeaderValue, _: &http::request::Parts| {
+        origin.to_str().is_ok_and(|origin| allowed.allows(origin))
+    };
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(allowed))
+        .allow_origin(AllowOrigin::predicate(is_allowed))
         .allow_credentials(true)
         .allow_methods([Method::POST])
-        .allow_headers([
-            header::CONTENT_TYPE,
-            header::AUTHORIZATION,
-            HeaderName::from_static("traceparent"),
-            HeaderName::from_static("tracestate"),
-        ])
+        .allow_headers(AllowHeaders::mirror_request())
         // Or a page of another origin would not know when to try again.
         .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_mins(10))

@@ -2,10 +2,9 @@
 //! and refresh tokens alike. `token_type_hint` is accepted and not needed: a refresh token says
 //! by its prefix what it is.
 //!
-//! Where there is an RPC these routes are its client, as the browser's adapter is. Two things
-//! have none, because the gRPC contract does not offer them: what a refresh token is worth
-//! without using it, and ending a session by its access token. For these there is
-//! [`TokenOffice`], which the authority is.
+//! Where there is an RPC, these routes are its client, as the browser's adapter is. Two things have
+//! none, because the gRPC contract does not offer them: what a refresh token is worth without using
+//! it, and ending a session by its access token. For these the routes ask the authority.
 
 use std::sync::Arc;
 
@@ -13,114 +12,67 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_body::Body;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use tonic::body::Body as GrpcBody;
-use tonic::client::GrpcService;
 use tonic::{Code, Status};
 
+use super::form::{self, Form, NO_STORE};
 use crate::authority::Authority;
 use crate::token::refresh;
 use crate::token::session::Session;
-use crate::transport::fault;
-use crate::transport::grpc::claims;
-use crate::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
+use crate::transport::grpc::{TokensInProcess, claims};
 use crate::transport::proto::v1::{
     RevokeRefreshTokenRequest, ValidateTokenRequest, ValidateTokenResponse,
 };
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-const NO_STORE: [(HeaderName, HeaderValue); 2] = [
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::PRAGMA, HeaderValue::from_static("no-cache")),
-];
-
-/// What these routes need beyond the RPCs.
-#[tonic::async_trait]
-pub(super) trait TokenOffice: Send + Sync + 'static {
-    /// The session of a refresh token that is good. Changes nothing.
-    async fn introspect_refresh_token(&self, token: &str) -> Result<Option<Session>, Status>;
-
-    /// Ends the session of an access token, if the token is good.
-    async fn revoke_access_token(&self, token: &str) -> Result<(), Status>;
+/// What the OAuth 2 endpoints share.
+#[derive(Debug)]
+pub(super) struct Endpoints {
+    pub(super) client: TokensInProcess,
+    pub(super) authority: Arc<Authority>,
 }
 
-#[tonic::async_trait]
-impl TokenOffice for Authority {
-    async fn introspect_refresh_token(&self, token: &str) -> Result<Option<Session>, Status> {
-        Ok(self.introspect_refresh_token(token).await?)
-    }
-
-    async fn revoke_access_token(&self, token: &str) -> Result<(), Status> {
-        Ok(self.revoke_access_token(token).await?)
-    }
-}
-
-/// What both routes share.
-pub(super) struct Endpoints<C> {
-    client: TokenAuthorityServiceClient<C>,
-    office: Arc<dyn TokenOffice>,
-}
-
-impl<C> Endpoints<C> {
-    /// `client` is where the gRPC service is reached.
-    pub(super) fn new(
-        client: TokenAuthorityServiceClient<C>,
-        office: Arc<dyn TokenOffice>,
-    ) -> Arc<Self> {
-        Arc::new(Self { client, office })
+impl Endpoints {
+    pub(super) fn new(client: TokensInProcess, authority: Arc<Authority>) -> Arc<Self> {
+        Arc::new(Self { client, authority })
     }
 }
 
 /// `POST /oauth2/introspect`.
-pub(super) async fn introspect<C>(
-    State(endpoints): State<Arc<Endpoints<C>>>,
+pub(super) async fn introspect(
+    State(endpoints): State<Arc<Endpoints>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response
-where
-    C: GrpcService<GrpcBody> + Clone,
-    C::Error: Into<BoxError>,
-    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as Body>::Error: Into<BoxError> + Send,
-{
+) -> Response {
     let Some(token) = token(&headers, &body) else { return invalid_request() };
-    let answer =
-        if is_refresh_token(&token) {
-            endpoints.office.introspect_refresh_token(&token).await.map(|session| {
-                session.map_or_else(inactive, |session| refresh_token_answer(&session))
-            })
-        } else {
-            let ask = ValidateTokenRequest { token, audience: String::new() };
-            let answer = endpoints.client.clone().validate_token(ask).await;
-            answer.map(|answer| access_token_answer(answer.into_inner()))
-        };
+    let answer = if is_refresh_token(&token) {
+        let session = endpoints.authority.introspect_refresh_token(&token).await;
+        session
+            .map(|session| session.as_ref().map_or_else(inactive, refresh_token_answer))
+            .map_err(Status::from)
+    } else {
+        let ask = ValidateTokenRequest { token, ..Default::default() };
+        let answer = endpoints.client.clone().validate_token(ask).await;
+        answer.map(|answer| access_token_answer(answer.into_inner()))
+    };
     match answer {
         Ok(answer) => (NO_STORE, Json(answer)).into_response(),
-        Err(error) => failed(&error),
+        Err(error) => form::failed(&error),
     }
 }
 
 /// `POST /oauth2/revoke`.
-pub(super) async fn revoke<C>(
-    State(endpoints): State<Arc<Endpoints<C>>>,
+pub(super) async fn revoke(
+    State(endpoints): State<Arc<Endpoints>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response
-where
-    C: GrpcService<GrpcBody> + Clone,
-    C::Error: Into<BoxError>,
-    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
-    <C::ResponseBody as Body>::Error: Into<BoxError> + Send,
-{
+) -> Response {
     let Some(token) = token(&headers, &body) else { return invalid_request() };
     let done = if is_refresh_token(&token) {
         let ask = RevokeRefreshTokenRequest { refresh_token: token };
         endpoints.client.clone().revoke_refresh_token(ask).await.map(drop)
     } else {
-        endpoints.office.revoke_access_token(&token).await
+        endpoints.authority.revoke_access_token(&token).await.map_err(Status::from)
     };
     match done {
         // RFC 7009 section 2.2: a token that is none of ours is over as well.
@@ -129,7 +81,7 @@ where
         Err(error) if error.code() == Code::InvalidArgument => {
             bad_request("unsupported_token_type", error.message())
         }
-        Err(error) => failed(&error),
+        Err(error) => form::failed(&error),
     }
 }
 
@@ -139,16 +91,7 @@ fn is_refresh_token(token: &str) -> bool {
 
 /// The form's one `token`.
 fn token(headers: &HeaderMap, body: &[u8]) -> Option<String> {
-    let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return None;
-    }
-    let mut tokens =
-        form_urlencoded::parse(body).filter(|(name, _)| name == "token").map(|(_, value)| value);
-    let token = tokens.next().filter(|token| !token.is_empty())?;
-    // RFC 6749 section 3.2: no parameter more than once.
-    tokens.next().is_none().then(|| token.into_owned())
+    Form::read(headers, body)?.one("token").map(str::to_owned)
 }
 
 fn inactive() -> Value {
@@ -170,7 +113,7 @@ fn access_token_answer(token: ValidateTokenResponse) -> Value {
     if !token.active {
         return inactive();
     }
-    // What we say of a token is not to be overwritten by what it carries.
+    // Our own words come last, so that no claim of the token's can replace them.
     let mut answer: Map<String, Value> = token.claims.map(claims).unwrap_or_default();
     let mut say = |name: &str, value: Value| answer.insert(name.to_owned(), value);
     say("active", true.into());
@@ -203,23 +146,5 @@ fn invalid_request() -> Response {
 }
 
 fn bad_request(error: &str, description: &str) -> Response {
-    let body = json!({ "error": error, "error_description": description });
-    (StatusCode::BAD_REQUEST, NO_STORE, Json(body)).into_response()
-}
-
-fn failed(error: &Status) -> Response {
-    let fault = fault::to_http(error);
-    let name = match fault.status {
-        StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
-        StatusCode::UNAUTHORIZED => "invalid_client",
-        StatusCode::FORBIDDEN => "access_denied",
-        StatusCode::BAD_REQUEST => "invalid_request",
-        _ => "server_error",
-    };
-    let body = json!({ "error": name, "error_description": error.message() });
-    let mut response = (fault.status, NO_STORE, Json(body)).into_response();
-    if let Some(seconds) = fault.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    form::refusal(StatusCode::BAD_REQUEST, error, description)
 }

@@ -1,5 +1,5 @@
-//! What verifiers and OAuth 2 clients look for: the public keys (RFC 7517) and the service's
-//! metadata (RFC 8414).
+//! The documents that verifiers and OAuth 2 clients look for: the public keys (RFC 7517) and the
+//! service's metadata (RFC 8414), which OIDC clients find under their own path too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,25 @@ use http::uri::{Authority as HostAndPort, Uri};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::token::GRANT_TYPE;
 use crate::authority::Authority;
 use crate::transport::serve::peer::Peer;
 
-/// How long anyone may keep the public keys, at most.
-const MOST_CACHED: Duration = Duration::from_mins(5);
+/// How long a cache may keep the public keys at most. Longer, and a verifier would go on accepting
+/// tokens of a key that was withdrawn.
+const MAX_CACHED: Duration = Duration::from_mins(5);
 
-/// What the documents say beside the keys.
+/// What the documents tell beside the keys.
 #[derive(Debug, Clone)]
 pub struct WellKnownSettings {
     /// `JWT_ISSUER`.
     pub issuer: Option<String>,
-    /// How long a key is published before it signs. Caches may keep a key set half as long, so
-    /// that none misses a key when it is needed.
+    /// How long a key is published before it signs. A cache may keep a key set half as long, so
+    /// that no verifier lacks a key when the first token under it arrives.
     pub publish: Duration,
 }
 
-/// What the documents are made from.
+/// The sources of the documents.
 #[derive(Debug)]
 pub(super) struct Documents {
     authority: Arc<Authority>,
@@ -35,7 +37,7 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// What the documents are made from.
+    /// Joins the keys' owner and the settings.
     pub(super) fn new(authority: Arc<Authority>, settings: WellKnownSettings) -> Arc<Self> {
         Arc::new(Self { authority, settings })
     }
@@ -43,7 +45,7 @@ impl Documents {
 
 /// The public keys. Any page may read them.
 pub(super) async fn key_set(State(documents): State<Arc<Documents>>) -> Response {
-    let max_age = MOST_CACHED.min(documents.settings.publish / 2);
+    let max_age = MAX_CACHED.min(documents.settings.publish / 2);
     public(&documents.authority.published_keys(), max_age)
 }
 
@@ -56,16 +58,18 @@ pub(super) async fn metadata(
     let encrypted = peer.as_ref().is_some_and(|peer| peer.is_encrypted());
     let issuer = documents.settings.issuer.as_deref();
     if let Some(base) = issuer.and_then(base_of) {
-        return public(&describe(issuer.unwrap_or(base), base), MOST_CACHED);
+        return public(&describe(issuer.unwrap_or(base), base), MAX_CACHED);
     }
-    // Without a fixed address it is the one that was asked for, which no cache may keep.
+    // Without a fixed issuer the address is the one that the client asked for, and no cache may keep
+    // the answer for others.
     match asked_for(&headers, encrypted) {
         Some(base) => public(&describe(issuer.unwrap_or(&base), &base), Duration::ZERO),
         None => StatusCode::BAD_REQUEST.into_response(),
     }
 }
 
-/// An issuer with a path has its metadata at the path's end (RFC 8414 section 3.1).
+/// The metadata of an issuer with a path, which stands behind the well-known path (RFC 8414
+/// section 3.1).
 pub(super) async fn metadata_of_path(
     state: State<Arc<Documents>>,
     Path(path): Path<String>,
@@ -75,7 +79,7 @@ pub(super) async fn metadata_of_path(
     let issuer = state.settings.issuer.as_deref();
     let issuer: Option<Uri> = issuer.and_then(base_of).and_then(|base| base.parse().ok());
     match issuer {
-        Some(issuer) if issuer.path().trim_start_matches('/') == path => {
+        Some(issuer) if issuer.path().trim_matches('/') == path.trim_end_matches('/') => {
             metadata(state, peer, headers).await
         }
         _ => StatusCode::NOT_FOUND.into_response(),
@@ -97,10 +101,10 @@ fn asked_for(headers: &HeaderMap, encrypted: bool) -> Option<String> {
     (!host.as_str().contains('@')).then(|| format!("{scheme}://{host}"))
 }
 
-/// Authorization server metadata (RFC 8414 section 2). There is no authorization endpoint and no
-/// token endpoint: the auth-server logs users in and has tokens issued over gRPC.
+/// Authorization server metadata (RFC 8414 section 2). There is no authorization endpoint: the
+/// auth-server logs users in and has tokens issued over gRPC.
 fn describe(issuer: &str, base: &str) -> Value {
-    let callers = ["client_secret_basic"];
+    let callers = ["client_secret_basic", "client_secret_post"];
     json!({
         "issuer": issuer,
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
@@ -108,8 +112,10 @@ fn describe(issuer: &str, base: &str) -> Value {
         "introspection_endpoint_auth_methods_supported": callers,
         "revocation_endpoint": format!("{base}/oauth2/revoke"),
         "revocation_endpoint_auth_methods_supported": callers,
+        "token_endpoint": format!("{base}/oauth2/token"),
+        "token_endpoint_auth_methods_supported": ["none"],
         "response_types_supported": [],
-        "grant_types_supported": [],
+        "grant_types_supported": [GRANT_TYPE],
     })
 }
 
@@ -129,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_issuer_that_is_an_address_is_where_the_endpoints_are() {
+    fn the_endpoints_are_under_an_issuer_that_is_an_address() {
         assert_eq!(base_of("https://auth.example.com"), Some("https://auth.example.com"));
         assert_eq!(base_of("https://example.com/auth/"), Some("https://example.com/auth"));
         for other in ["my-product", "urn:example:issuer", "https://a.example/?q=1", "", "https://"]
@@ -139,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn otherwise_they_are_where_they_were_asked_for() {
+    fn without_such_an_issuer_they_are_where_the_client_asked() {
         let asked = |pairs: &[(&'static str, &'static str)]| {
             let pair = |(name, value): &(&'static str, &'static str)| {
                 (http::HeaderName::from_static(name), HeaderValue::from_static(value))

@@ -6,6 +6,7 @@
 //! * [`budget`]: how many bytes may be held
 //! * [`memory`]: the memory of the process
 //! * [`deadline`]: how long a request may take
+//! * [`unread_body`]: the rest of a request body that no handler has read
 
 pub mod budget;
 pub mod client_address;
@@ -13,6 +14,7 @@ pub mod deadline;
 pub mod load;
 pub mod memory;
 pub mod rate;
+pub mod unread_body;
 
 use std::time::Duration;
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use axum::extract::MatchedPath;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -46,6 +47,13 @@ pub trait RequestEvents: fmt::Debug + Send + Sync + 'static {
 
     /// A browser asked for a refresh without a refresh cookie.
     fn cookie_missing(&self);
+
+    /// A page was refused because its origin may not use the cookie. Both texts are an origin's and
+    /// a host's by their form, or say that there was none.
+    fn origin_refused(&self, origin: &str, host: &str);
+
+    /// A browser sent refresh cookies of live sessions of different users.
+    fn users_mixed(&self);
 }
 
 /// The parts that observe requests.
@@ -120,7 +128,7 @@ struct Record {
 
 impl Record {
     fn begin<B>(kind: Kind, observers: &Arc<RequestObservers>, request: &Request<B>) -> Self {
-        let path = known(kind, request.uri().path());
+        let path = known(kind, request);
         let span = observers.spans.begin(kind, path, request);
         let name = match kind {
             Kind::Grpc => Cow::Borrowed(path.trim_start_matches('/')),
@@ -215,11 +223,17 @@ fn method_of<B>(request: &Request<B>) -> &'static str {
     KNOWN.into_iter().find(|known| *known == request.method().as_str()).unwrap_or(OTHER)
 }
 
-/// Returns the path if it is one of ours. Any other text could hold a secret.
-fn known(kind: Kind, path: &str) -> &'static str {
+/// Returns the path of the RPC or of the route, if it is one of ours. Any other path could hold a secret.
+fn known<B>(kind: Kind, request: &Request<B>) -> &'static str {
     let known = match kind {
-        Kind::Grpc => roles::RPCS.iter().map(|(known, _)| *known).find(|known| *known == path),
-        Kind::Http => roles::ROUTES.iter().map(Route::path).find(|known| *known == path),
+        Kind::Grpc => {
+            let path = request.uri().path();
+            roles::RPCS.iter().map(|(known, _)| *known).find(|known| *known == path)
+        }
+        Kind::Http => request.extensions().get::<MatchedPath>().and_then(|matched| {
+            let path = roles::without_slash(matched.as_str());
+            roles::ROUTES.iter().map(Route::path).find(|known| *known == path)
+        }),
     };
     known.unwrap_or("/unknown")
 }

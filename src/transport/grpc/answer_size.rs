@@ -1,0 +1,144 @@
+//! Whether the answer to a batch of tokens fits into the message that clients take, told before any
+//! token is judged.
+//!
+//! A JWT's answer repeats its claims, so its size can be read off the token. A session token's
+//! claims are in the database; the answer is measured again once it is made.
+
+use prost::Message as _;
+use tonic::Status;
+
+use super::convert;
+use crate::token::access::Claims;
+use crate::token::jws::Unverified;
+use crate::token::method::AuthMethod;
+use crate::transport::fault;
+use crate::transport::proto::v1::{ValidateTokenResponse, ValidateTokensResponse};
+
+/// The largest message that clients take unless they are told otherwise. A larger answer would fail
+/// the whole batch at the client, after the work was done.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many bytes a byte of a token's text can become at most. The shortest JSON of a number is two
+/// bytes (`0,`), which base64url makes three; as a protobuf value it takes eleven.
+const MAX_GROWTH: usize = 5;
+
+/// What an answer takes beside the claims of a JWT.
+const FIXED_BYTES: usize = 128;
+
+/// What a session token's answer takes at most: its grant's bounds, as protobuf.
+const SESSION_BYTES: usize = 48 * 1024;
+
+/// Checks that the answer to these tokens fits.
+///
+/// # Errors
+/// Returns `INVALID_ARGUMENT` with the number of tokens that fits if the answer would be too large.
+pub(super) fn check(tokens: &[String]) -> Result<(), Status> {
+    if tokens.iter().map(|token| upper_bound(token)).sum::<usize>() <= MAX_ANSWER_BYTES {
+        return Ok(());
+    }
+    let sizes = tokens.iter().map(|token| in_batch(size_of(token)));
+    verdict(sizes)
+}
+
+/// Checks that an answer fits, once it is made.
+///
+/// # Errors
+/// Returns the same as [`check`].
+pub(super) fn check_made(results: &[ValidateTokenResponse]) -> Result<(), Status> {
+    verdict(results.iter().map(|result| in_batch(result.encoded_len())))
+}
+
+fn verdict(sizes: impl Iterator<Item = usize>) -> Result<(), Status> {
+    let (total, largest) =
+        sizes.fold((0, 1), |(total, largest), size| (total + size, usize::max(largest, size)));
+    if total <= MAX_ANSWER_BYTES {
+        return Ok(());
+    }
+    // So many fit however the caller splits the batch.
+    Err(fault::answer_too_large(usize::max(1, MAX_ANSWER_BYTES / largest)))
+}
+
+fn is_jwt(token: &str) -> bool {
+    token.contains('.')
+}
+
+fn upper_bound(token: &str) -> usize {
+    if is_jwt(token) { FIXED_BYTES + MAX_GROWTH * token.len() } else { SESSION_BYTES }
+}
+
+/// The size of a token's answer if the token is good. Nothing of the token is trusted: one that is
+/// not good gets a smaller answer.
+fn size_of(token: &str) -> usize {
+    if !is_jwt(token) {
+        return FIXED_BYTES;
+    }
+    let payload = Unverified::parse(token).and_then(|token| token.payload());
+    let claims = payload.and_then(|payload| Claims::parse(&payload));
+    claims.map_or(FIXED_BYTES, |claims| convert::good(&claims, AuthMethod::Jwt).encoded_len())
+}
+
+/// An answer's size with the tag and the length before it.
+fn in_batch(size: usize) -> usize {
+    let one = ValidateTokensResponse { results: vec![ValidateTokenResponse::default()] };
+    size + prost::length_delimiter_len(size) + one.encoded_len() - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use tonic::Code;
+
+    fn token(claim: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let payload = format!(r#"{{"sub":"u","exp":4000000000,"c":{claim}}}"#);
+        format!("{}.{}.c2ln", part(r#"{"alg":"HS256"}"#), part(&payload))
+    }
+
+    #[test]
+    fn no_claims_grow_beyond_the_bound() {
+        let many = |one: &str| format!("[{}]", vec![one; 3000].join(","));
+        for claim in [
+            many("0"),
+            many("1.5"),
+            many("null"),
+            many("[]"),
+            many("{}"),
+            many("\"\""),
+            many("true"),
+            many("[0]"),
+            many("{\"\":0}"),
+            many("{\"a\":[]}"),
+            format!("\"{}\"", "x".repeat(9000)),
+        ] {
+            let token = token(&claim);
+            let (size, most) = (size_of(&token), upper_bound(&token));
+            assert!(size > FIXED_BYTES && size <= most, "{size} of {most}: {}", &claim[..20]);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_fits_passes_and_the_number_that_fits_is_told() {
+        let small = vec![token("1"); 1000];
+        assert!(check(&small).is_ok());
+        let large = token(&format!("[{}]", vec!["0"; 2000].join(",")));
+        let fits = MAX_ANSWER_BYTES / in_batch(size_of(&large));
+        assert!(fits > 100 && fits < 1000, "{fits}");
+        assert!(check(&vec![large.clone(); fits]).is_ok());
+        let refused = check(&vec![large; fits + 1]).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(&format!("at most {fits} ")), "{}", refused.message());
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_message() {
+        let answers =
+            vec![ValidateTokenResponse { user_id: "u".repeat(300), ..Default::default() }; 7];
+        let sizes: usize = answers.iter().map(|one| in_batch(one.encoded_len())).sum();
+        assert_eq!(sizes, ValidateTokensResponse { results: answers.clone() }.encoded_len());
+        assert!(check_made(&answers).is_ok());
+        let large = ValidateTokenResponse { user_id: "u".repeat(5000), ..Default::default() };
+        assert!(check_made(&vec![large; 1000]).is_err());
+    }
+}

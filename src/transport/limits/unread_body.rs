@@ -1,0 +1,126 @@
+//! What becomes of a request's body that no handler has read, as where the request was refused early.
+//!
+//! Over HTTP/1 the answer may leave before the client has sent its whole body. If the connection is
+//! closed then without a word, the client sees a broken pipe instead of the answer, and a proxy
+//! makes it a 502. So a small rest is read and thrown away, and the connection goes on. A larger
+//! body ends the connection, and the answer says so (`Connection: close`). HTTP/2 ends the stream
+//! alone.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, StatusCode, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+
+use super::BODY_BYTES;
+
+/// How much of a body that is too large is still read before the answer is given. A proxy with its
+/// usual bound of 1 MiB has then sent all of it, and passes the answer on.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// How long the rest of a body may take. A slower client finds its connection closed.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Runs a request, then reads the rest of its body or announces the connection's end.
+pub async fn finish(request: Request, next: Next) -> Response {
+    if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let waits_for_word = request.headers().contains_key(EXPECT);
+    let rest = Rest::default();
+    let (parts, body) = request.into_parts();
+    let body = Watched { inner: Some(body), rest: Arc::clone(&rest), is_begun: false };
+    let mut response = next.run(Request::from_parts(parts, Body::new(body))).await;
+    let left = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let may_go_on = match left {
+        None => true,
+        // The client waits to be told to send its body, and is not told.
+        Some(Unread { is_begun: false, .. }) if waits_for_word => false,
+        Some(Unread { body, .. }) => drain(body).await,
+    };
+    // A client whose body is too large is always told that the connection ends, however much of the
+    // body was read.
+    if !may_go_on || response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Reads the rest of a body. Returns whether it was small enough for the connection to go on.
+async fn drain(mut body: Body) -> bool {
+    let too_large = |length: u64| length > BODY_BYTES as u64;
+    let announced = too_large(body.size_hint().lower());
+    let mut read = 0;
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > LINGER_BYTES {
+                return false;
+            }
+        }
+        true
+    };
+    let ended = tokio::time::timeout(LINGER, all).await.unwrap_or(false);
+    ended && !announced && read <= BODY_BYTES
+}
+
+/// Where a body is put back that was not read to its end.
+type Rest = Arc<Mutex<Option<Unread>>>;
+
+struct Unread {
+    body: Body,
+    /// Whether some of it was read.
+    is_begun: bool,
+}
+
+/// A body that is put back when its reader drops it.
+struct Watched {
+    inner: Option<Body>,
+    rest: Rest,
+    is_begun: bool,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.is_begun = true;
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let polled = Pin::new(inner).poll_frame(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.inner = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(body) = self.inner.take().filter(|body| !body.is_end_stream()) {
+            let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            *rest = Some(Unread { body, is_begun: self.is_begun });
+        }
+    }
+}

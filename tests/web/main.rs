@@ -1,0 +1,19 @@
+//! The HTTP port as browsers, native apps and OAuth 2 clients use it, behind proxies too.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may fail by a panic"
+)]
+
+mod nginx;
+mod raw;
+mod tokens;
+
+mod batches;
+mod bodies;
+mod cookies;
+mod documents;
+mod native_apps;
+mod origins;
