@@ -176,6 +176,7 @@ fn refresh_tokens(criterion: &mut Criterion) {
         created_at: at,
         last_used_at: at,
         expires_at: POLICY.expiry(at, at),
+        access_ends_at: at,
         revoked: None,
         lineage: Lineage::begin(key, &token, at),
         auth_method: AuthMethod::Jwt,

@@ -151,7 +151,7 @@ impl App {
         for warning in config.shared_with_auth_server().into_iter().chain(suspicious) {
             tracing::warn!("{warning}");
         }
-        let keys::Keys { ring: keys, mut key_rotator, session_tokens } =
+        let keys::Keys { ring: keys, mut key_rotator, session_tokens, first_tokens } =
             keys::open(&config, &rows)?;
         key_rotator.start().await?;
         let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
@@ -182,6 +182,7 @@ impl App {
             config.tokens,
             Arc::clone(&revocations),
         )
+        .with_first_token_keys(first_tokens)
         .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
         .with_legacy(legacy)
         .in_shadow(config.shadow)

@@ -1,7 +1,7 @@
 //! Time and randomness, injected everywhere.
 //!
-//! No other module asks the operating system what time it is or for random bytes, so every
-//! decision of this service can be replayed in a test. `clippy.toml` bans the alternatives.
+//! Only this module asks the operating system for the time or for random bytes, so a test can
+//! replay every decision of this service. `clippy.toml` bans the alternatives.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -11,6 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+
+/// How far the clock of any replica may differ from the database's. If a clock differs more, a revoked
+/// access token may be accepted again for the excess.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_hours(1);
 
 /// A moment, in whole microseconds since the Unix epoch: the resolution of both databases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +48,8 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
-    /// How long after `earlier` this is; zero where it is not after it, as when two machines'
-    /// clocks differ.
+    /// Returns the time from `earlier` to this moment. Returns zero if `earlier` is later, which
+    /// happens when the clocks of two machines differ.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -77,9 +81,9 @@ pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The moment it is now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -100,15 +104,20 @@ impl Clock for SystemClock {
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// Creates a clock that shows `start`.
     #[must_use]
     pub fn at(start: Timestamp) -> Self {
         Self(Arc::new(AtomicI64::new(start.0)))
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(micros(by), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, also backward.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::SeqCst);
     }
 }
 
@@ -118,7 +127,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Gives random bytes fit for secrets.
+/// A source of random bytes that are fit for secrets.
 pub trait Entropy: fmt::Debug + Send + Sync {
     /// Fills `bytes` with random bytes.
     fn fill(&self, bytes: &mut [u8]);
@@ -138,7 +147,7 @@ pub struct OsEntropy;
 impl Entropy for OsEntropy {
     #[expect(
         clippy::expect_used,
-        reason = "an operating system without randomness cannot mint a secret; stopping is the only safe answer"
+        reason = "without randomness no secret can be generated, so the process has to stop"
     )]
     fn fill(&self, bytes: &mut [u8]) {
         SysRng
@@ -152,7 +161,7 @@ impl Entropy for OsEntropy {
 pub struct SeededEntropy(std::sync::atomic::AtomicU64);
 
 impl SeededEntropy {
-    /// A sequence that `seed` determines.
+    /// Creates the sequence that `seed` determines.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(std::sync::atomic::AtomicU64::new(seed))
@@ -178,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_went_back_measures_no_time() {
+    fn since_is_zero_if_the_clock_went_back() {
         let earlier = Timestamp::from_seconds(10);
         let later = Timestamp::from_seconds(12);
         assert_eq!(later.since(earlier), Duration::from_secs(2));

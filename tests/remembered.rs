@@ -9,8 +9,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use token_authority::authority::revocations::follow::follow;
 use token_authority::authority::{
-    Authority, InactiveReason, Issue, RevocationSettings, Revocations, TokenPolicy, Tokens,
-    Validation,
+    Authority, AuthorityError, InactiveReason, Issue, RefreshRefusal, RevocationSettings,
+    Revocations, TokenPolicy, Tokens, Validation,
 };
 use token_authority::clock::{Clock as _, ManualClock, SeededEntropy, Timestamp};
 use token_authority::keys::key::NewPair;
@@ -19,8 +19,9 @@ use token_authority::keys::{KeyRing, Secret};
 use token_authority::store::{Rows as _, Store, sqlite};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
-use token_authority::token::id::UserId;
+use token_authority::token::id::{Generation, SessionId, UserId};
 use token_authority::token::key::{Algorithm, StoredKey};
+use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rotation::Policy;
 
 const START: Timestamp = Timestamp::from_seconds(1_750_000_000);
@@ -90,7 +91,7 @@ impl Scene {
                 assert_eq!(active.claims().subject, "alice");
                 Ok(())
             }
-            Validation::Inactive(reason) => Err(reason),
+            Validation::Inactive { reason, .. } => Err(reason),
         }
     }
 }
@@ -169,4 +170,33 @@ async fn without_memory_the_verdicts_are_the_same() {
     }
     scene.authority.revoke_refresh_token(&tokens.refresh_token).await.unwrap();
     assert_eq!(scene.judge(&tokens.access_token, None).await, Err(InactiveReason::Revoked));
+}
+
+/// The sweeper has deleted such sessions, so only their ids tell their age.
+#[tokio::test]
+async fn a_refresh_token_of_a_session_that_is_gone_has_expired_if_it_is_old_enough() {
+    const DAY: Duration = Duration::from_hours(24);
+    let scene = Scene::new(0).await;
+    let refusal = async |id: SessionId| {
+        let key = LineageKey::new([1; 32]);
+        let token = RefreshToken::mint(&key, id, Generation::FIRST, [2; 32]);
+        match scene.authority.refresh(&token.expose()).await.unwrap_err() {
+            AuthorityError::Refresh(refusal) => Some(refusal),
+            _ => None,
+        }
+    };
+    for days in [31, 32, 365] {
+        let id = SessionId::new(START - DAY * days, [3; 10]);
+        assert_eq!(refusal(id).await, Some(RefreshRefusal::Expired), "{days} days");
+    }
+    for days in [0, 1, 29, 30] {
+        let id = SessionId::new(START - DAY * days, [3; 10]);
+        assert_eq!(refusal(id).await, Some(RefreshRefusal::Invalid), "{days} days");
+    }
+    for bytes in [[0; 16], [0xFF; 16], [0x40; 16]] {
+        let id = SessionId::from(uuid::Uuid::from_bytes(bytes));
+        assert_eq!(refusal(id).await, Some(RefreshRefusal::Invalid), "{bytes:?} is no id of ours");
+    }
+    let future = SessionId::new(START + DAY * 400, [3; 10]);
+    assert_eq!(refusal(future).await, Some(RefreshRefusal::Invalid));
 }

@@ -1,16 +1,16 @@
-//! Why the authority refuses, by kind. The transport maps each to its code in one place.
+//! The errors of the authority by kind. The transport maps each kind to its code in one place.
 
 use crate::store::StoreError;
 use crate::token::field::InvalidField;
 use crate::token::rotation::Verdict;
 
-/// Why an operation was not done.
+/// Why an operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AuthorityError {
     /// A field is missing or out of bounds.
     #[error(transparent)]
     InvalidField(#[from] InvalidField),
-    /// The refresh token is good for nothing.
+    /// The refresh token was refused.
     #[error(transparent)]
     Refresh(#[from] RefreshRefusal),
     /// The store failed.
@@ -18,19 +18,19 @@ pub enum AuthorityError {
     Store(#[from] StoreError),
 }
 
-/// Why a refresh token is good for nothing.
+/// Why a refresh token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RefreshRefusal {
-    /// Unknown, malformed or forged. Nothing was changed.
+    /// It is unknown, malformed or forged. Nothing was changed.
     #[error("the refresh token is unknown, malformed or forged")]
     Invalid,
-    /// Past its expiry.
+    /// It has expired.
     #[error("the refresh token has expired")]
     Expired,
     /// Its session was revoked.
     #[error("the refresh token's session was revoked")]
     Revoked,
-    /// An earlier or displaced token was presented; its session is now revoked.
+    /// It is an earlier or displaced token. Its session is now revoked.
     #[error("the refresh token was used before; its session is now revoked")]
     Reused,
 }

@@ -1,4 +1,4 @@
-//! What an observer is told, such as one that counts. The authority knows no more of it than this.
+//! The events that the authority reports, for example to metrics.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,44 +8,44 @@ use crate::clock::Timestamp;
 use crate::token::method::AuthMethod;
 use crate::token::rotation::Verdict;
 
-/// Is told what happens, at once and on the way: it has to be quick, and may not wait.
+/// Receives the authority's events. The calls happen inside requests, so implementations must be
+/// quick and must not block.
 pub trait TokenEvents: fmt::Debug + Send + Sync + 'static {
-    /// An access token was judged.
+    /// An access token was validated.
     fn validated(&self, _method: AuthMethod, _took: Duration) {}
 
-    /// The database was asked for the sake of a validation: a session was looked up, or a proof
-    /// of receipt recorded.
+    /// A validation used the database: it looked up a session, or recorded a receipt.
     fn asked_database(&self, _method: AuthMethod) {}
 
-    /// A login's tokens were handed out.
+    /// Tokens were issued for a login.
     fn issued(&self, _method: AuthMethod) {}
 
-    /// A refresh token was presented, and what became of it.
+    /// A refresh token was presented.
     fn refreshed(&self, _outcome: Refreshing, _took: Duration) {}
 
-    /// The sweeper went through, from beginning to end.
+    /// The sweeper completed a pass.
     fn swept(&self, _deleted: u64, _at: Timestamp) {}
 
-    /// Two ways to judge a request were compared; in what they disagree.
+    /// Shadow mode compared two tokens of a request. `None`: the verdicts agree.
     fn compared(&self, _disagreement: Option<Disagreement>) {}
 
-    /// A revocation made elsewhere came into force here, so long after it was made.
+    /// Another replica's revocation took effect here, `after` it was made.
     fn revocation_arrived(&self, _after: Duration) {}
 }
 
-/// What became of a presented refresh token.
+/// The outcome for a presented refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refreshing {
     /// It was judged.
     Judged(Verdict),
-    /// It was no token of ours at all.
+    /// It does not have the form of a refresh token.
     Malformed,
     /// The store failed.
     Failed,
 }
 
 impl Refreshing {
-    /// Why it was refused, if it was.
+    /// Returns why it was refused. `None`: it was not refused.
     #[must_use]
     pub const fn refusal(self) -> Option<RefreshRefusal> {
         match self {
@@ -56,18 +56,18 @@ impl Refreshing {
     }
 }
 
-/// In what two ways to judge one request disagree.
+/// How the verdicts on two tokens of one request differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Disagreement {
-    /// Only the token that answered is good.
+    /// Only the token that decided the answer is active.
     OnlyPrimary,
-    /// Only the other one is good.
+    /// Only the other token is active.
     OnlyShadow,
-    /// Both are good, for different users.
+    /// Both are active, for different users.
     User,
-    /// Both are good for the same user, but not for the same audience, scopes and claims.
+    /// Both are active for the same user, but audience, scopes or claims differ.
     Grant,
-    /// The other one could not be judged.
+    /// The other token could not be judged.
     Failed,
 }
 
@@ -89,7 +89,7 @@ impl Disagreement {
     }
 }
 
-/// Looks away.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoEvents;
 

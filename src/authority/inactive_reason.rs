@@ -3,26 +3,26 @@
 use crate::keys::VerifyError;
 use crate::token::jws::Malformed;
 
-/// Why a token is not good.
+/// Why a token is not active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InactiveReason {
-    /// Not a token at all, or one that says nothing we can rely on.
+    /// It is not a token, or its claims cannot be used.
     Malformed,
-    /// The token names a key that we do not have.
+    /// The token names a key that this service does not have.
     UnknownKey,
     /// The signature does not fit, or its algorithm is not the key's own.
     BadSignature,
-    /// The token's time is over.
+    /// The token has expired.
     Expired,
-    /// The token's time has not come yet.
+    /// The token's validity period begins later.
     NotYetValid,
-    /// The token is sound but not an access token.
+    /// The token's signature fits, but it is not an access token.
     WrongType,
-    /// The token is not meant for the audience that was asked for.
+    /// The token's `aud` does not name the required audience.
     WrongAudience,
     /// The token's session was revoked.
     Revoked,
-    /// The session token belongs to no session.
+    /// There is no session for the session token.
     NotFound,
 }
 

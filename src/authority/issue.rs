@@ -1,4 +1,4 @@
-//! Issue: open a session for a user who has just proven who they are.
+//! Issue: open a session for a user who has just logged in.
 
 use super::first_tokens::Retryable;
 use super::{Authority, AuthorityError, Tokens};
@@ -13,25 +13,25 @@ use crate::token::session::{Lineage, Session};
 /// A login.
 #[derive(Debug)]
 pub struct Issue {
-    /// Who logged in.
+    /// The user who logged in.
     pub user_id: UserId,
-    /// What their access tokens shall carry.
+    /// The audience, scopes and claims of the session's access tokens.
     pub grant: Grant,
-    /// On which device.
+    /// The device.
     pub client: ClientInfo,
-    /// Under which id the caller may retry. `None`: every call opens a new session.
+    /// The id under which the caller may retry. `None`: every call opens a new session.
     pub request_id: Option<RequestId>,
-    /// Who calls.
+    /// The caller's name.
     pub caller: String,
 }
 
 impl Authority {
-    /// Opens a session and hands out its first tokens. A retry under the same request id, by the
-    /// same caller, for the same user, gets the first call's.
+    /// Opens a session and returns its first tokens. A retry by the same caller, for the same user
+    /// and with the same request id gets the tokens of the first call.
     ///
     /// # Errors
-    /// Where the request id was used more than ten minutes ago, its session has ended since, or
-    /// the store fails.
+    /// Returns [`AuthorityError`] if the request id was used more than ten minutes ago, its session
+    /// has ended since, or the store fails.
     pub async fn issue(&self, issue: Issue) -> Result<Tokens, AuthorityError> {
         let now = self.clock.now();
         let retryable =
@@ -48,15 +48,17 @@ impl Authority {
             created_at: now,
             last_used_at: now,
             expires_at: self.policy.rotation.expiry(now, now),
+            access_ends_at: now + self.policy.revocation_retention(),
             revoked: None,
             lineage: Lineage::begin(key, &refresh, now),
         };
         let access = self.mint(&session, now)?;
+        let keys = self.first_token_keys.as_ref();
         let request =
-            retryable.as_ref().map(|r| r.seal(id, &refresh, &access, draw(&*self.entropy)));
+            retryable.as_ref().map(|r| r.seal(keys, id, (&refresh, &access), draw(&*self.entropy)));
         let opened = self.store.open(Open { session: session.clone(), request }).await?;
         let tokens = if let (Opened::Before(before), Some(retryable)) = (opened, retryable) {
-            retryable.replay(*before, now)?
+            retryable.replay(keys, *before, now)?
         } else {
             let shadow = self.mint_shadow(&session, now);
             Tokens { shadow, ..Self::hand_out(access, &refresh, &session, now) }

@@ -1,5 +1,5 @@
-//! The tokens of sessions that were there before: looked up in the auth-server's own table, so
-//! that whoever was logged in stays so.
+//! Validation of the existing auth-server's session tokens. They are looked up in the auth-server's
+//! own table, so users who are logged in when this service is introduced stay logged in.
 
 use super::inactive_reason::InactiveReason;
 use super::validate::Question;
@@ -10,21 +10,21 @@ use crate::token::access::{self, Claims};
 use crate::token::legacy::{CookieKey, LegacySession, UnverifiedLegacyToken};
 use crate::token::method::AuthMethod;
 
-/// What an authority needs to accept them.
+/// The settings for the auth-server's session tokens.
 #[derive(Debug)]
 pub struct Legacy {
-    /// Where they are looked up.
+    /// The auth-server's sessions.
     pub sessions: LegacySessions,
-    /// The key of the auth-server's cookies. `None`: signed tokens cannot be judged.
+    /// The key of the auth-server's cookies. `None`: signed tokens cannot be verified.
     pub key: Option<CookieKey>,
 }
 
 impl Authority {
-    /// Judges a token of the auth-server's. The database is asked only for what can be one and,
-    /// if it is signed, is signed rightly.
+    /// Judges a session token of the auth-server. A text of the wrong form or with a wrong signature
+    /// does not reach the database.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns [`AuthorityError::Store`] if the database fails.
     pub(super) async fn judge_legacy_token(
         legacy: &Legacy,
         asked: Question<'_>,
@@ -46,7 +46,8 @@ impl Authority {
     }
 }
 
-/// Such a session has no id of ours, no audience and no scopes: it says who, and until when.
+/// Judges a session of the auth-server. It has no session id of this service, no audience and no
+/// scopes, only a user and an end.
 fn judge(
     session: Option<LegacySession>,
     audience: Option<&str>,
@@ -73,7 +74,7 @@ mod tests {
     use crate::token::id::UserId;
 
     #[test]
-    fn it_ends_at_its_end_and_is_meant_for_no_audience() {
+    fn a_session_expires_at_its_end_and_has_no_audience() {
         let end = Timestamp::from_seconds(100);
         let session =
             || Some(LegacySession { user_id: UserId::new("u").unwrap(), expires_at: end });

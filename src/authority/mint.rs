@@ -1,4 +1,4 @@
-//! Minting an access token for a session.
+//! Mint: create an access token for a session.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::token::refresh::RefreshToken;
 use crate::token::session::Session;
 use crate::token::session_token::SessionClaims;
 
-/// An access token and the moment it ends.
+/// A new access token and its end.
 pub(super) struct Access {
     pub(super) token: String,
     pub(super) expires_at: Timestamp,
@@ -19,9 +19,9 @@ pub(super) struct Access {
 }
 
 impl Authority {
-    /// Mints an access token of the session's kind beside its current refresh token. It never
-    /// outlives its session or its key, and its `iat` is rounded down, so that it lies in no
-    /// verifier's future.
+    /// Mints an access token of the session's kind, to be issued with the current refresh token. It
+    /// never outlives its session or its key. Its `iat` is rounded down, so that no verifier finds it
+    /// in the future.
     pub(super) fn mint(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
         match (session.auth_method, &self.hybrid) {
             (AuthMethod::Session, Some(hybrid)) => {
@@ -31,7 +31,7 @@ impl Authority {
         }
     }
 
-    /// A new token's id, its `iat`, and when it ends unless something else ends before.
+    /// Draws a new token's id and computes its `iat` and its end by the access lifetime.
     fn begin(&self, session: &Session, now: Timestamp) -> (AccessTokenId, i64, Timestamp) {
         let id = AccessTokenId::new(session.lineage.generation, draw(&*self.entropy));
         let issued_at = now.as_seconds();
@@ -49,7 +49,7 @@ impl Authority {
         }
     }
 
-    /// Mints a JWT, whatever the session's kind is.
+    /// Mints a JWT even if the session's kind is another one.
     pub(super) fn mint_jwt(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
         let (id, issued_at, wanted) = self.begin(session, now);
         let no_key = || StoreError::Unavailable("there is no key to sign with".into());
@@ -74,7 +74,7 @@ impl Authority {
         })
     }
 
-    /// What a client is handed.
+    /// Assembles the tokens for the client.
     pub(super) fn hand_out(
         access: Access,
         refresh_token: &RefreshToken,
@@ -95,8 +95,8 @@ impl Authority {
     }
 }
 
-/// From now until then, rounded to the second: `iat` was rounded down, so that the difference is
-/// a fraction less than what was granted.
+/// Computes the time from `now` to `then` in whole seconds, rounded up: `iat` was rounded down, so
+/// the exact difference is a fraction of a second less than the lifetime.
 fn whole_seconds(then: Timestamp, now: Timestamp) -> Duration {
     Duration::from_secs((then.since(now) + Duration::from_micros(999_999)).as_secs())
 }

@@ -1,7 +1,7 @@
-//! The authority: issue, refresh, revoke, validate; and the revocations that a replica knows.
+//! The authority: issue, refresh, revoke and validate, and the revocations that a replica knows.
 //!
-//! One file an operation. Each takes and gives the vocabulary of [`crate::token`]; none knows how
-//! it is called, where sessions are kept, what time it is or where randomness comes from.
+//! Each operation has its own file. Operations use the types of [`crate::token`]. They know neither
+//! the transport nor the database, and they get time and randomness from injected sources.
 
 mod error;
 pub mod events;
@@ -27,10 +27,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Entropy};
-use crate::keys::KeyRing;
+use crate::keys::{FirstTokenKeys, KeyRing};
 use crate::store::Store;
 use crate::token::id::{SessionId, UserId};
 use crate::token::rotation::Policy;
+use crate::token::session::MAX_LEEWAY;
 
 pub use crate::token::method::AuthMethod;
 pub use error::{AuthorityError, RefreshRefusal};
@@ -45,31 +46,30 @@ pub use session_tokens::Hybrid;
 pub use shadow::Compared;
 pub use validate::{Active, Validation};
 
-/// What the operator decides about tokens.
+/// The operator's settings for tokens.
 #[derive(Debug, Clone)]
 pub struct TokenPolicy {
     /// How refresh tokens are rotated, and how long sessions live.
     pub rotation: Policy,
     /// How long an access token lives.
     pub access_lifetime: Duration,
-    /// The access token's `iss`; `None`: no such claim.
+    /// The access token's `iss`. `None`: no such claim.
     pub issuer: Option<String>,
-    /// How far a verifier's clock may differ from the minter's.
+    /// How far the clocks of the minter and the verifier may differ.
     pub leeway: Duration,
 }
 
 impl TokenPolicy {
-    /// How long after a session's revocation an access token of it can still be in use: its
-    /// lifetime, the verifiers' leeway, and a little for a refresh that was under way, on a
-    /// replica whose clock is ahead.
+    /// Returns how long an access token that is issued now can be accepted: its lifetime, the longest
+    /// leeway of any verifier, and a few seconds for a request that is under way.
     #[must_use]
     pub fn revocation_retention(&self) -> Duration {
         const UNDER_WAY: Duration = Duration::from_secs(10);
-        self.access_lifetime + self.leeway + UNDER_WAY
+        self.access_lifetime + MAX_LEEWAY + UNDER_WAY
     }
 }
 
-/// The one that mints, renews, revokes and checks.
+/// Mints, renews, revokes and validates tokens.
 #[derive(Debug)]
 pub struct Authority {
     store: Arc<Store>,
@@ -80,29 +80,30 @@ pub struct Authority {
     receipts: receipts::Seen,
     verified: verified_token::VerificationCache,
     revocations: Arc<Revocations>,
+    first_token_keys: Option<FirstTokenKeys>,
     hybrid: Option<Hybrid>,
     legacy: Option<Legacy>,
     shadow: Option<shadow::Shadow>,
     events: Arc<dyn TokenEvents>,
 }
 
-/// Tokens to hand to a client. Does not print.
+/// The tokens for a client. Does not print.
 pub struct Tokens {
     /// The access token. Secret.
     pub access_token: String,
-    /// How long the access token lives from now.
+    /// The access token's remaining lifetime.
     pub expires_in: Duration,
     /// The refresh token's text. Secret.
     pub refresh_token: String,
-    /// How long the refresh token lives from now if it is not used.
+    /// The refresh token's remaining lifetime if it is not used.
     pub refresh_expires_in: Duration,
-    /// Their session.
+    /// The session.
     pub session_id: SessionId,
     /// The session's user.
     pub user_id: UserId,
-    /// What kind of access token it is.
+    /// The kind of access token.
     pub auth_method: AuthMethod,
-    /// In shadow mode, a JWT beside a session token. Secret.
+    /// In shadow mode, a JWT in addition to the session token. Secret.
     pub shadow: Option<String>,
     /// Whether a browser should store the refresh token, even if it holds that very token already.
     pub storing: Storing,
@@ -130,7 +131,7 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Authority {
-    /// An authority over these sessions and keys.
+    /// Creates an authority.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
@@ -142,7 +143,7 @@ impl Authority {
     ) -> Self {
         let receipts = receipts::Seen::default();
         let verified = verified_token::VerificationCache::within(0);
-        let (hybrid, legacy, shadow) = (None, None, None);
+        let (first_token_keys, hybrid, legacy, shadow) = (None, None, None, None);
         let events = Arc::new(events::NoEvents);
         Self {
             store,
@@ -153,6 +154,7 @@ impl Authority {
             receipts,
             verified,
             revocations,
+            first_token_keys,
             hybrid,
             legacy,
             shadow,
@@ -160,32 +162,39 @@ impl Authority {
         }
     }
 
-    /// The same, remembering in about so many bytes which JWTs it has verified. Without, each is
-    /// verified anew every time.
+    /// Caches verified JWTs in about `bytes` of memory. Without the cache, the signature of a token is
+    /// verified each time.
     #[must_use]
     pub fn with_verification_cache(self, bytes: u64) -> Self {
         Self { verified: verified_token::VerificationCache::within(bytes), ..self }
     }
 
-    /// The same, handing out both kinds of access token. Without, everybody is given JWTs.
+    /// Seals the first tokens of a login under the service's secret, too. Without this, only the
+    /// request's id seals them.
+    #[must_use]
+    pub fn with_first_token_keys(self, keys: FirstTokenKeys) -> Self {
+        Self { first_token_keys: Some(keys), ..self }
+    }
+
+    /// Issues both kinds of access token. Without this, every user gets JWTs.
     #[must_use]
     pub fn with_session_tokens(self, hybrid: Hybrid) -> Self {
         Self { hybrid: Some(hybrid), ..self }
     }
 
-    /// The same, accepting sessions that were there before, if there are any.
+    /// Accepts the session tokens of an existing auth-server, if there is one.
     #[must_use]
     pub fn with_legacy(self, legacy: Option<Legacy>) -> Self {
         Self { legacy, ..self }
     }
 
-    /// The same, in shadow mode if `wanted`.
+    /// Switches shadow mode on if `wanted`.
     #[must_use]
     pub fn in_shadow(self, wanted: bool) -> Self {
         Self { shadow: wanted.then(shadow::Shadow::new), ..self }
     }
 
-    /// The same, telling `events` what happens.
+    /// Reports events to `events`.
     #[must_use]
     pub fn with_events(self, events: Arc<dyn TokenEvents>) -> Self {
         Self { events, ..self }
@@ -197,7 +206,7 @@ impl Authority {
         &self.revocations
     }
 
-    /// The public keys that verify its tokens now, as a JWK Set (RFC 7517 section 5).
+    /// Returns the public keys that verify its tokens now, as a JWK Set (RFC 7517 section 5).
     #[must_use]
     pub fn published_keys(&self) -> serde_json::Value {
         self.keys.published(self.clock.now())

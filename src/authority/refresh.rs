@@ -1,20 +1,27 @@
-//! Refresh: exchange a refresh token for a new access token, and a successor where due.
+//! Refresh: exchange a refresh token for a new access token and, if the rules say so, a successor.
+//!
+//! 1. Parse the token. Another text is refused as invalid.
+//! 2. Draw the random bytes that a successor may need.
+//! 3. The store judges the token (`token/rotation.rs`) and writes the result.
+//! 4. If the session was revoked, apply the revocation on this replica.
+//! 5. Mint the access token. The response is sent only after the write was committed.
 
 use super::events::Refreshing;
 use super::{Authority, AuthorityError, RefreshRefusal, Storing, Tokens};
 use crate::clock::{Timestamp, draw};
 use crate::store::{Refresh, Refreshed, StoreError};
 use crate::token::field::InvalidField;
+use crate::token::id::SessionId;
 use crate::token::refresh::RefreshToken;
 use crate::token::rotation::{Policy, SuccessorSeed, Verdict};
 use crate::token::session::Session;
 
 impl Authority {
-    /// Exchanges a refresh token. Its fate is the verdict of [`crate::token::rotation`].
+    /// Exchanges a refresh token. [`crate::token::rotation`] decides the outcome.
     ///
     /// # Errors
-    /// Where the text is empty, the token is refused, or the store fails. A theft's revocation is
-    /// durable though its caller gets an error.
+    /// Returns [`AuthorityError`] if the text is empty, the token is refused, or the store fails. If
+    /// the token was stolen, the session's revocation is committed although the caller gets an error.
     pub async fn refresh(&self, token: &str) -> Result<Tokens, AuthorityError> {
         if token.is_empty() {
             return Err(InvalidField::new("refresh_token", "is required").into());
@@ -63,14 +70,25 @@ impl Authority {
         }
     }
 
-    /// Has the store judge a presented text. `None`: it is no refresh token.
+    /// Returns whether a session that is not stored is so old that the sweeper has deleted it. Its MAC
+    /// can no longer be verified, but a forger gains nothing from being told that it has expired.
+    fn has_outlived(&self, session_id: SessionId, now: Timestamp) -> bool {
+        let longest = self.policy.rotation.session_max_lifetime;
+        session_id.created_at().is_some_and(|created_at| now.since(created_at) > longest)
+    }
+
+    /// Lets the store judge a presented text. Returns `None` if it is not a refresh token.
     async fn exchange(&self, text: &str, now: Timestamp) -> Result<Option<Refreshed>, StoreError> {
         let Some(presented) = RefreshToken::parse(text) else { return Ok(None) };
         let seed = SuccessorSeed { secret: draw(&*self.entropy), nonce: draw(&*self.entropy) };
         let rollout = self.rollout();
         let refresh = Refresh { presented, seed, now, rollout };
-        let refreshed = self.store.refresh(refresh).await?;
-        // A theft that was just found, or a revocation that others made.
+        let session_id = refresh.presented.session_id();
+        let mut refreshed = self.store.refresh(refresh).await?;
+        if refreshed.session.is_none() && self.has_outlived(session_id, now) {
+            refreshed.verdict = Verdict::Expired;
+        }
+        // The theft was found just now, or another replica revoked the session.
         if let Some(session) = &refreshed.session {
             if refreshed.verdict == Verdict::Theft {
                 let session_id = session.id;

@@ -1,4 +1,4 @@
-//! Revoke: end sessions, and see which there are.
+//! Revoke: end sessions, and list them.
 
 use super::{AuthMethod, Authority, AuthorityError, Validation};
 use crate::store::Revoke;
@@ -8,11 +8,11 @@ use crate::token::refresh::RefreshToken;
 use crate::token::session::Session;
 
 impl Authority {
-    /// Ends the session of a refresh token, the current one or any earlier one of it (RFC 7009).
-    /// A token that is none of ours is no error.
+    /// Ends the session of its current or any earlier refresh token (RFC 7009). An unknown token is
+    /// not an error.
     ///
     /// # Errors
-    /// Where the text is empty, or the store fails.
+    /// Returns [`AuthorityError`] if the text is empty, or the store fails.
     pub async fn revoke_refresh_token(&self, token: &str) -> Result<(), AuthorityError> {
         if token.is_empty() {
             return Err(InvalidField::new("refresh_token", "is required").into());
@@ -23,10 +23,10 @@ impl Authority {
         Ok(())
     }
 
-    /// Ends the session of an access token (RFC 7009). A token that is not good is no error.
+    /// Ends the session of an access token (RFC 7009). An inactive token is not an error.
     ///
     /// # Errors
-    /// Where the session is the auth-server's own, which alone can end it, or the store fails.
+    /// Returns [`AuthorityError`] if only the auth-server can end the session, or the store fails.
     pub async fn revoke_access_token(&self, token: &str) -> Result<(), AuthorityError> {
         let Validation::Active(active) = self.validate(token, None).await? else { return Ok(()) };
         match active.session_id() {
@@ -39,11 +39,11 @@ impl Authority {
         }
     }
 
-    /// The session of a refresh token, if the token is its current one and the session is live
-    /// (RFC 7662). Changes nothing: an earlier token is no theft here.
+    /// Finds the session of a refresh token if the token is the current one and the session is live
+    /// (RFC 7662). This changes nothing: an earlier token does not count as a theft here.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns [`AuthorityError::Store`] if the store fails.
     pub async fn introspect_refresh_token(
         &self,
         token: &str,
@@ -57,30 +57,33 @@ impl Authority {
         }))
     }
 
-    /// Ends a session. One that is unknown or over is no error.
+    /// Ends a session. A session that is unknown or has ended is not an error.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns [`AuthorityError::Store`] if the store fails.
     pub async fn revoke_session(&self, id: SessionId) -> Result<(), AuthorityError> {
         self.end(Revoke::Session(id)).await.map(drop)
     }
 
-    /// Ends all live sessions of a user but one; how many.
+    /// Ends all live sessions of a user except one. Returns how many it ended.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns [`AuthorityError::Store`] if the store fails.
     pub async fn revoke_user_sessions(
         &self,
         user_id: UserId,
         except: Option<SessionId>,
     ) -> Result<usize, AuthorityError> {
-        Ok(self.end(Revoke::User { user_id, except }).await?.len())
+        let ended = self.end(Revoke::User { user_id, except }).await?;
+        // Sessions that expired lately were revoked too, because they may be live by another clock.
+        let now = self.clock.now();
+        Ok(ended.iter().filter(|session| now < session.expires_at).count())
     }
 
-    /// A user's live sessions, newest first, older than `before`, at most `most`.
+    /// Lists a user's live sessions, newest first: at most `most`, all of them older than `before`.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns [`AuthorityError::Store`] if the store fails.
     pub async fn list_sessions(
         &self,
         user_id: &UserId,
@@ -90,7 +93,8 @@ impl Authority {
         Ok(self.store.list(user_id, before, most, self.clock.now()).await?)
     }
 
-    /// Ends sessions durably, and has that in force here before it is answered.
+    /// Ends sessions durably and applies the revocations on this replica before the caller gets its
+    /// answer.
     async fn end(&self, revoke: Revoke) -> Result<Vec<Session>, AuthorityError> {
         let one = match &revoke {
             Revoke::ByToken(token) => Some(token.session_id()),
@@ -102,8 +106,8 @@ impl Authority {
             self.apply_revocation(session);
         }
         if let (Some(id), true) = (one, ended.is_empty()) {
-            // Perhaps another call has just ended it, here or elsewhere: whoever is told that it
-            // is over may rely on it.
+            // Another call may have ended it, perhaps on another replica. This caller relies on the
+            // answer too, so the revocation has to be applied here.
             if let Some(session) = self.store.find(id).await? {
                 self.apply_revocation(&session);
             }
@@ -111,10 +115,10 @@ impl Authority {
         Ok(ended)
     }
 
-    /// Puts the session's revocation in force on this replica, if it is revoked.
+    /// Applies the session's revocation on this replica, if it is revoked.
     pub(super) fn apply_revocation(&self, session: &Session) {
         if let Some(revocation) = session.revocation(self.store.revocation_retention())
-            && revocation.expires_at > self.clock.now()
+            && self.revocations.matters(&revocation)
         {
             self.revocations.apply(revocation);
         }

@@ -1,8 +1,8 @@
-//! The roll-out as it stands: changed while the service runs, on every replica within a second.
+//! The current roll-out. It changes while the service runs, on every replica within a second.
 //!
-//! The last change in the database holds; while there is none, the settings' initial values do.
-//! Each replica reads it several times a second and keeps what it read last while the database
-//! is out of reach.
+//! The last change in the database applies. Before the first change, the settings apply. Each replica
+//! reads the change several times a second. While the database is unreachable, the replica keeps
+//! what it read last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,72 +18,72 @@ use crate::token::rollout::{Percentage, Rollout};
 
 /// How often a replica reads the roll-out.
 pub const POLL: Duration = Duration::from_millis(250);
-/// How often a change is tried that others come before.
-const ATTEMPTS: u32 = 8;
+/// How often a change is tried again after another one was stored first.
+const MAX_ATTEMPTS: u32 = 8;
 
-/// What is to be changed of the roll-out. `None`: it stays.
+/// A requested change of the roll-out. `None`: the value stays.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RolloutOrder {
-    /// The share of users who are given JWTs.
+    /// The share of users who get JWTs.
     pub percentage: Option<Percentage>,
     /// Whether JWTs are minted at all.
     pub jwt_enabled: Option<bool>,
 }
 
-/// The roll-out as it stands.
+/// The current roll-out and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutStatus {
-    /// What holds.
+    /// The rule that applies.
     pub rollout: Rollout,
-    /// The change that made it so. `None`: there was none, the settings hold.
+    /// The stored change. `None`: there was none, so the settings apply.
     pub change: Option<RolloutChange>,
 }
 
-/// Knows the roll-out, and changes it.
+/// Reads and changes the roll-out.
 #[derive(Debug)]
 pub struct RolloutControl {
     log: Arc<dyn Rollouts>,
     clock: Arc<dyn Clock>,
     initial: Rollout,
     status: ArcSwap<RolloutStatus>,
-    /// One at a time, so that what was read earlier never overwrites what was read later.
+    /// Serializes reads and changes, so that an earlier read never overwrites a later one.
     turn: Mutex<()>,
 }
 
 impl RolloutControl {
-    /// Knows the settings' initial values, until it has read what holds.
+    /// Creates the control. The settings apply until the first read.
     #[must_use]
     pub fn new(log: Arc<dyn Rollouts>, clock: Arc<dyn Clock>, initial: Rollout) -> Self {
         let status = ArcSwap::from_pointee(RolloutStatus { rollout: initial, change: None });
         Self { log, clock, initial, status, turn: Mutex::new(()) }
     }
 
-    /// What holds here, as far as is known.
+    /// Returns the rule that this replica applies.
     #[must_use]
     pub fn current(&self) -> Rollout {
         self.status.load().rollout
     }
 
-    /// As [`Self::current`], and which change made it so.
+    /// Returns the rule that this replica applies, and its origin.
     #[must_use]
     pub fn status(&self) -> Arc<RolloutStatus> {
         self.status.load_full()
     }
 
-    /// Reads what holds.
+    /// Reads the last change.
     ///
     /// # Errors
-    /// Where the database fails. What was known stays known.
+    /// Returns [`StoreError`] if the database fails. The last known rule stays in force.
     pub async fn read(&self) -> Result<Arc<RolloutStatus>, StoreError> {
         let _turn = self.turn.lock().await;
         let change = self.log.last_change().await?;
         Ok(self.adopt(change))
     }
 
-    /// Changes the roll-out. In force here at once, and on all other replicas when they read it.
+    /// Changes the roll-out: here at once, on other replicas with their next read.
     ///
     /// # Errors
-    /// Where nothing is to be changed, or the database fails.
+    /// Returns [`AuthorityError`] if the order changes nothing, or the database fails.
     pub async fn set(
         &self,
         order: RolloutOrder,
@@ -94,7 +94,7 @@ impl RolloutControl {
             return Err(InvalidField::new("percentage", rule).into());
         }
         let _turn = self.turn.lock().await;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let last = self.log.last_change().await?;
             let before = last.as_ref().map_or(self.initial, |last| last.rollout);
             let change = RolloutChange {
@@ -113,7 +113,7 @@ impl RolloutControl {
         Err(StoreError::Unavailable("the roll-out is changed too often".into()).into())
     }
 
-    /// Keeps up with changes until it is dropped.
+    /// Reads changes until it is dropped.
     pub async fn follow(self: Arc<Self>) {
         let mut blind = false;
         loop {
@@ -121,7 +121,7 @@ impl RolloutControl {
             match self.read().await {
                 Ok(_) if blind => tracing::info!("the roll-out can be read again"),
                 Err(error) if !blind => {
-                    tracing::warn!(%error, "the roll-out cannot be read: what was known holds");
+                    tracing::warn!(%error, "the roll-out cannot be read: the last known one stays in force");
                     blind = true;
                     continue;
                 }
@@ -148,8 +148,8 @@ impl RolloutControl {
     }
 }
 
-/// What to tell an operator whose settings say something else than what holds. `None`: they agree,
-/// or nothing was ever stored.
+/// Returns a message if the stored roll-out differs from the settings. `None`: they agree, or no
+/// change is stored.
 #[must_use]
 pub fn deviation(initial: Rollout, stored: Option<&RolloutChange>) -> Option<String> {
     let stored = stored.filter(|stored| stored.rollout != initial)?;
@@ -162,10 +162,11 @@ pub fn deviation(initial: Rollout, stored: Option<&RolloutChange>) -> Option<Str
         )
     };
     Some(format!(
-        "JWT_ROLLOUT_PERCENTAGE and JWT_AUTH_ENABLED say {}, but {} was set by {}, and that holds",
-        say(initial),
+        "The stored roll-out ({}, set by {}) overrides JWT_ROLLOUT_PERCENTAGE and JWT_AUTH_ENABLED \
+         ({})",
         say(stored.rollout),
         stored.by,
+        say(initial),
     ))
 }
 
@@ -175,7 +176,7 @@ mod tests {
     use crate::clock::Timestamp;
 
     #[test]
-    fn settings_that_do_not_hold_are_told() {
+    fn overridden_settings_are_reported() {
         let initial = Rollout::COMPLETE;
         let rollout = Rollout { percentage: Percentage::new(25).unwrap(), jwt_enabled: true };
         let stored = RolloutChange { seq: 1, rollout, at: Timestamp::EPOCH, by: "ops".into() };

@@ -1,4 +1,4 @@
-//! The other kind of access token: opaque, and looked up in the database.
+//! Validation of session tokens: opaque access tokens that are looked up in the database.
 
 use std::sync::Arc;
 
@@ -15,32 +15,31 @@ use crate::token::rollout::Rollout;
 use crate::token::session::Session;
 use crate::token::session_token::{SessionClaims, UnverifiedSessionToken};
 
-/// What an authority needs to hand out both kinds of access token.
+/// The settings for issuing both kinds of access token.
 #[derive(Debug)]
 pub struct Hybrid {
-    /// Who is given which.
+    /// The rule for which user gets which kind.
     pub rollout: Arc<RolloutControl>,
-    /// The keys of the opaque kind.
+    /// The keys of session tokens.
     pub keys: SessionTokenKeys,
 }
 
 impl Authority {
-    /// Who is given which kind now.
+    /// Returns the roll-out that applies now.
     pub(super) fn rollout(&self) -> Rollout {
         self.hybrid.as_ref().map_or(Rollout::COMPLETE, |hybrid| hybrid.rollout.current())
     }
 
-    /// The kind that a user is given now.
+    /// Returns the kind of access token that a user gets now.
     pub(super) fn method_for(&self, user_id: &UserId) -> AuthMethod {
         self.rollout().method_for(user_id)
     }
 
-    /// Judges a session token. The database is asked only for one that we made and whose time is
-    /// not over. Its own clock is all that counts, so there is no "not yet": an `iat` in the
-    /// future is a replica whose clock is ahead.
+    /// Judges a session token. Only a token that this service made and that has not expired reaches
+    /// the database. An `iat` in the future is accepted: it comes from a replica whose clock is ahead.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns [`AuthorityError::Store`] if the database fails.
     pub(super) async fn judge_session_token(
         &self,
         hybrid: &Hybrid,

@@ -1,8 +1,8 @@
-//! Shadow mode: a request that carries tokens of both kinds is answered by one of them, and the
-//! other one is judged, too, to see whether it would have said the same.
+//! Shadow mode: a request carries tokens of both kinds. One token decides the answer. The other one
+//! is judged too, and the verdicts are compared.
 //!
-//! The other one is judged after the answer, beside it, and nothing comes of it but a count: no
-//! proof of receipt, no figure of how long a validation takes or what it asks of the database.
+//! The comparison runs after the answer and changes nothing except a counter: it records no receipt
+//! and does not count as a validation in the metrics.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::token::session::Session;
 
-/// How many comparisons may be under way. What comes on top is not compared: a database that is
-/// behind is not to be asked for more.
+/// The most comparisons that run at the same time. Further requests are not compared, because a slow
+/// database must not get additional load.
 const MAX_CONCURRENT_COMPARISONS: usize = 256;
 
-/// What an authority needs to compare.
+/// The state of shadow mode.
 #[derive(Debug)]
 pub(super) struct Shadow {
     places: Arc<Semaphore>,
@@ -31,17 +31,17 @@ impl Shadow {
 }
 
 impl Authority {
-    /// Whether tokens of the other kind are judged, too, and handed out for that.
+    /// Returns whether shadow mode is on.
     #[must_use]
     pub const fn has_shadow(&self) -> bool {
         self.shadow.is_some()
     }
 
-    /// Judges the other token of a request that `answered` has answered, if it is of the other
-    /// kind, and tells the observer in what the two disagree. Returns at once.
+    /// Judges the other token of a request if it is of the other kind, and reports how the verdict
+    /// differs from `answered`. Returns immediately.
     pub fn compare(self: &Arc<Self>, answered: Compared, other: String) {
         let Some(shadow) = &self.shadow else { return };
-        if self.method_of(&other) == answered.method {
+        if self.method_of(&other) == answered.validation.auth_method() {
             return;
         }
         let Ok(place) = Arc::clone(&shadow.places).try_acquire_owned() else { return };
@@ -53,7 +53,7 @@ impl Authority {
         });
     }
 
-    /// In no trace: the request's has ended, or is about to.
+    /// Judges the other token outside of any trace, because the request's span ends independently.
     async fn judge_in_shadow(
         &self,
         answered: &Compared,
@@ -63,8 +63,8 @@ impl Authority {
         self.judge(Question { token: other, audience, now, events: &NoEvents }).await
     }
 
-    /// A JWT beside the session token that a user is given, so that there is something to compare
-    /// before anybody is given JWTs. None where no JWT may be minted at all.
+    /// Mints a JWT in addition to a session token, so that the kinds can be compared before users get
+    /// JWTs. Returns `None` if JWTs are switched off.
     pub(super) fn mint_shadow(&self, session: &Session, now: Timestamp) -> Option<String> {
         let wanted = self.shadow.is_some()
             && session.auth_method == AuthMethod::Session
@@ -74,25 +74,27 @@ impl Authority {
     }
 }
 
-/// An answer, to be compared.
+/// A given answer that is to be compared.
 #[derive(Debug)]
 pub struct Compared {
     /// The answer.
     pub validation: Validation,
-    /// The kind of the token that it is about.
-    pub method: AuthMethod,
-    /// The audience that was asked for.
+    /// The required audience.
     pub audience: Option<String>,
 }
 
-/// In what the two disagree. `None` of the second: it could not be judged.
+/// Compares two verdicts. `other` is `None` if the other token could not be judged.
 fn disagreement(answered: &Validation, other: Option<&Validation>) -> Option<Disagreement> {
     match (answered, other) {
         (_, None) => Some(Disagreement::Failed),
         (Validation::Active(one), Some(Validation::Active(other))) => apart(one, other),
-        (Validation::Active(_), Some(Validation::Inactive(_))) => Some(Disagreement::OnlyPrimary),
-        (Validation::Inactive(_), Some(Validation::Active(_))) => Some(Disagreement::OnlyShadow),
-        (Validation::Inactive(_), Some(Validation::Inactive(_))) => None,
+        (Validation::Active(_), Some(Validation::Inactive { .. })) => {
+            Some(Disagreement::OnlyPrimary)
+        }
+        (Validation::Inactive { .. }, Some(Validation::Active(_))) => {
+            Some(Disagreement::OnlyShadow)
+        }
+        (Validation::Inactive { .. }, Some(Validation::Inactive { .. })) => None,
     }
 }
 
@@ -101,7 +103,7 @@ fn apart(one: &Active, other: &Active) -> Option<Disagreement> {
     if first.subject != second.subject {
         return Some(Disagreement::User);
     }
-    // A session that was there before has none to compare.
+    // A session of the auth-server has no audience, scopes or claims to compare.
     let both_ours = one.session_id().is_some() && other.session_id().is_some();
     let alike = first.audience == second.audience
         && first.scopes == second.scopes

@@ -1,28 +1,29 @@
-//! The sweeper: deletes sessions that have ended, and revocations that matter no more, a few at
-//! a time.
+//! The sweeper: deletes sessions that have ended and revocations that no longer matter, in small
+//! batches.
 //!
-//! Every replica runs one; they pass over each other's rows, so none has to lead.
+//! Every replica runs a sweeper. They skip rows that another one has locked, so no leader is needed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{TokenEvents, first_tokens};
-use crate::clock::Clock;
+use crate::clock::{Clock, MAX_CLOCK_SKEW};
 use crate::store::{Store, StoreError};
 
-/// How long a revocation stays in the feed after it has stopped to matter, so that no replica
-/// whose clock is behind misses it.
-const FEED_KEPT: Duration = Duration::from_mins(1);
+/// How long a revocation stays in the feed after its end. The clocks of this replica and of another
+/// one may differ in opposite directions. With a lower value, the other replica could miss a revocation
+/// whose access tokens it still accepts.
+const FEED_RETENTION: Duration = Duration::from_secs(2 * MAX_CLOCK_SKEW.as_secs() + 60);
 
-/// How the sweeper works.
+/// The sweeper's settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// How long to rest once nothing is left.
+    /// The pause after a complete pass.
     pub rest: Duration,
-    /// The most rows a step looks at.
+    /// The most rows that one step examines.
     pub batch: u32,
-    /// How long a session is kept after its end, so that its token is still told that it has
-    /// expired rather than that nobody knows it.
+    /// How long a session is kept after its end. During that time, its refresh token is refused as
+    /// expired, not as unknown.
     pub retention: Duration,
 }
 
@@ -53,16 +54,18 @@ pub async fn run(
     }
 }
 
-/// Deletes all that has ended, in small steps; how many sessions.
+/// Deletes everything that has ended, in small steps. Returns the number of deleted sessions.
 ///
 /// # Errors
-/// Where the database fails. What was deleted until then stays deleted.
+/// Returns [`StoreError`] if the database fails. The steps before the failure stay done.
 pub async fn sweep(store: &Store, clock: &dyn Clock, pace: Pace) -> Result<u64, StoreError> {
     let now = clock.now();
     while store.forget_first_tokens(now - first_tokens::KEPT, pace.batch).await?
         >= u64::from(pace.batch)
     {}
-    while store.purge_revocations(now - FEED_KEPT, pace.batch).await? >= u64::from(pace.batch) {}
+    while store.purge_revocations(now - FEED_RETENTION, pace.batch).await? >= u64::from(pace.batch)
+    {
+    }
     let mut deleted = 0;
     loop {
         let purged = store.purge(now - pace.retention, pace.batch).await?;

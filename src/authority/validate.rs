@@ -1,5 +1,12 @@
-//! Validate: is this access token good now, and whose is it? A JWT touches no database; a session
-//! token is looked up.
+//! Validate: decide whether an access token is active, and whose it is.
+//!
+//! A JWT is judged without the database, in this order:
+//! 1. Parse the token and verify its signature (RFC 7515), or find it in the verification cache.
+//! 2. Check `exp`, `nbf` and `iat` (RFC 7519 section 4.1), the type and the audience.
+//! 3. Check whether its session was revoked.
+//! 4. Record the receipt of the refresh token from the same response.
+//!
+//! A session token is looked up in the database.
 
 use std::sync::Arc;
 
@@ -8,44 +15,62 @@ use super::inactive_reason::InactiveReason;
 use super::verified_token::VerifiedToken;
 use super::{AuthMethod, Authority, AuthorityError, Hybrid, Legacy};
 use crate::clock::Timestamp;
+use crate::keys::key::Key;
 use crate::store::{Receipt, StoreError};
 use crate::token::access::Claims;
 use crate::token::id::SessionId;
 use crate::token::jws::Unverified;
 use crate::token::{legacy, session_token};
 
-/// The answer on a token. A token that is not good is an answer, not an error.
+/// The verdict on a token. An inactive token is a verdict, not an error.
 #[derive(Debug)]
 pub enum Validation {
-    /// It is good.
+    /// The token is active.
     Active(Active),
-    /// It is not.
-    Inactive(InactiveReason),
+    /// The token is not active.
+    Inactive {
+        /// Why.
+        reason: InactiveReason,
+        /// The kind of token that it appears to be.
+        auth_method: AuthMethod,
+    },
 }
 
-/// A good token.
+impl Validation {
+    /// The kind of the token.
+    #[must_use]
+    pub const fn auth_method(&self) -> AuthMethod {
+        match self {
+            Self::Active(Active { auth_method, .. }) | Self::Inactive { auth_method, .. } => {
+                *auth_method
+            }
+        }
+    }
+}
+
+/// An active token.
 #[derive(Debug)]
 pub struct Active {
     verified: Arc<VerifiedToken>,
-    /// What kind of token it is.
+    /// The kind of the token.
     pub auth_method: AuthMethod,
 }
 
 impl Active {
-    /// What it says.
+    /// The token's claims.
     #[must_use]
     pub fn claims(&self) -> &Claims {
         &self.verified.claims
     }
 
-    /// Its session, where it names one.
+    /// The token's session. `None`: it names none.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
         self.verified.session_id
     }
 }
 
-/// What a text claims to be, and what judges it.
+/// The kind of token that a text appears to be, with what is needed to judge it.
 enum Kind<'a> {
     Jwt,
     SessionToken(&'a Hybrid),
@@ -56,18 +81,18 @@ enum Kind<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) token: &'a str,
-    /// For whom it has to be meant.
+    /// The required audience. `None`: any.
     pub(super) audience: Option<&'a str>,
     pub(super) now: Timestamp,
-    /// Who is told what it takes to judge it.
+    /// Receives the events of the validation.
     pub(super) events: &'a dyn TokenEvents,
 }
 
 impl Authority {
-    /// Judges an access token, and whether it is meant for `audience` where one is asked for.
+    /// Judges an access token. If `audience` is given, the token's `aud` must name it.
     ///
     /// # Errors
-    /// Where a look-up is needed and the store fails.
+    /// Returns [`AuthorityError::Store`] if a look-up is needed and the store fails.
     pub async fn validate(
         &self,
         token: &str,
@@ -82,7 +107,7 @@ impl Authority {
         Ok(validation)
     }
 
-    /// The kind of token that a text claims to be.
+    /// Returns the kind of token that a text appears to be.
     #[must_use]
     pub fn method_of(&self, token: &str) -> AuthMethod {
         match self.kind_of(token) {
@@ -110,19 +135,21 @@ impl Authority {
             Err(InactiveReason::UnknownKey)
                 if auth_method == AuthMethod::Jwt && !self.keys.is_loaded() =>
             {
-                // The database was not there yet: the key may be in it.
+                // The keys could not be loaded yet. The token's key may be among them.
                 return Err(StoreError::Unavailable("the keys are not loaded yet".into()).into());
             }
-            Err(reason) => return Ok(Validation::Inactive(reason)),
+            Err(reason) => return Ok(Validation::Inactive { reason, auth_method }),
         };
-        // Of a session token the look-up has told it already.
+        // Session tokens need no revocation check here: `judge_session_token` has just read the
+        // session's row.
         if auth_method == AuthMethod::Jwt && self.is_revoked(&verified, asked.events).await? {
-            return Ok(Validation::Inactive(InactiveReason::Revoked));
+            let reason = InactiveReason::Revoked;
+            return Ok(Validation::Inactive { reason, auth_method });
         }
         Ok(Validation::Active(Active { verified, auth_method }))
     }
 
-    /// What a text claims to be.
+    /// Returns the kind of token that a text appears to be.
     fn kind_of(&self, token: &str) -> Kind<'_> {
         match (&self.hybrid, &self.legacy) {
             (Some(hybrid), _) if session_token::is_named(token) => Kind::SessionToken(hybrid),
@@ -131,8 +158,8 @@ impl Authority {
         }
     }
 
-    /// Whether the token's session is over, from memory. Only where more revocations matter than
-    /// may be held there is the store asked.
+    /// Returns whether the token's session was revoked. The answer comes from memory. The store is
+    /// asked only if more revocations matter than memory may hold.
     async fn is_revoked(
         &self,
         verified: &VerifiedToken,
@@ -152,28 +179,33 @@ impl Authority {
         Ok(false)
     }
 
-    /// The order of the reasons, of which a revocation is the last: what cannot be trusted is not
-    /// looked at any further.
+    /// Judges a JWT except for its revocation. A token whose signature is wrong is not examined any
+    /// further. Its key is looked up once.
     fn judge_jwt(&self, asked: Question<'_>) -> Result<Arc<VerifiedToken>, InactiveReason> {
         let Question { token, audience, now, .. } = asked;
-        let known = self.verified.find(token);
-        let verified = if let Some(verified) = &known {
-            self.keys.is_in_force(verified.kid(), now)?;
-            Arc::clone(verified)
-        } else {
-            let unverified = Unverified::parse(token)?;
-            self.keys.verify(&unverified, now)?;
-            Arc::new(VerifiedToken::read(unverified)?)
+        let accept = |key: &Key, verified: &VerifiedToken| -> Result<(), InactiveReason> {
+            verified.judge(now, self.policy.leeway, audience)?;
+            key.note_use(now);
+            Ok(())
         };
-        verified.judge(now, self.policy.leeway, audience)?;
-        self.keys.note_use(verified.kid(), now);
-        if known.is_none() {
-            self.verified.keep(token, &verified);
+        if let Some(verified) = self.verified.find(token) {
+            self.keys.with_key(verified.kid(), now, |key| accept(key, &verified))?;
+            return Ok(verified);
         }
+        let mut unverified = Unverified::parse(token)?;
+        let kid = unverified.header.kid.take();
+        let verified = self.keys.with_key(kid.as_deref(), now, |key| {
+            key.verify(&unverified)?;
+            let verified = VerifiedToken::read(&unverified)?;
+            accept(key, &verified).map(|()| verified)
+        })?;
+        let verified = Arc::new(verified.with_kid(kid));
+        self.verified.keep(token, &verified);
         Ok(verified)
     }
 
-    /// Whoever shows this token has received the refresh token that was handed out beside it.
+    /// Records a receipt. A client that presents this access token also received the refresh token
+    /// from the same response, so the previous refresh token can no longer be replayed.
     fn record_receipt(&self, active: &Active, now: Timestamp) {
         if let Some((session_id, generation)) = active.verified.record_receipts()
             && self.receipts.is_new(session_id, generation)

@@ -1,9 +1,9 @@
-//! Access tokens found sound: signed by a key of ours, and read. Those seen lately are remembered,
-//! since a product checks one token hundreds of times in its half hour.
+//! Verified access tokens, and the cache of recently verified ones. A product validates the same
+//! token hundreds of times during its lifetime.
 //!
-//! Remembered is only what can never change about a token: that its signature fits, and what it
-//! says. What can change is judged anew each time: the time, whether its key is still in force,
-//! the audience that is asked for, and whether its session was revoked.
+//! The cache holds only facts that never change: the signature fits, and the claims. Everything that
+//! can change is checked each time: the validity period, whether the key still verifies, the
+//! required audience, and whether the session was revoked.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -19,44 +19,50 @@ use super::inactive_reason::InactiveReason;
 use crate::clock::Timestamp;
 use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Generation, SessionId};
-use crate::token::jws::{Header, Unverified};
+use crate::token::jws::{Header, Typ, Unverified};
+use crate::token::key::Algorithm;
 
-/// A longer token is not remembered: few are, and each would take the room of many.
+/// The longest token that is cached. Longer tokens are rare, and each would displace many others.
 const MAX_CACHED_TOKEN_BYTES: usize = 4096;
 
-/// What a remembered token takes beside its text: its claims' strings, the map's slot.
+/// The memory of a cached token in addition to its text: the claims' strings and the map's slot.
 const OVERHEAD: usize = 640;
 
-/// A token whose signature was verified, and what follows from its text alone.
+/// A token whose signature was verified, and the facts that follow from its text alone.
 #[derive(Debug)]
 pub(super) struct VerifiedToken {
-    /// What it says.
+    /// The claims.
     pub(super) claims: Claims,
-    /// Its session, where it names one as ours do.
+    /// The session. `None`: the token names none, or not in our form.
     pub(super) session_id: Option<SessionId>,
-    /// The generation of the refresh token that it was minted beside.
+    /// The generation of the refresh token from the same response.
     generation: Option<Generation>,
-    /// The key that it names.
+    /// The name of its key.
     kid: Option<String>,
-    /// Whether `typ` and `type` say access token.
+    /// Whether `typ` and `type` identify an access token.
     is_access_token: bool,
-    /// Whether it was taken as a proof of receipt.
+    /// Whether its receipt was recorded.
     receipt_recorded: AtomicBool,
 }
 
 impl VerifiedToken {
-    /// Reads a token whose signature was verified.
+    /// Reads the claims of a token whose signature was verified.
     ///
     /// # Errors
-    /// Where its claims cannot be read.
-    pub(super) fn read(token: Unverified<'_>) -> Result<Self, InactiveReason> {
+    /// Returns [`InactiveReason::Malformed`] if the claims cannot be read.
+    pub(super) fn read(token: &Unverified<'_>) -> Result<Self, InactiveReason> {
         let claims = Claims::parse(&token.payload()?)?;
-        let Header { is_access_token, kid, .. } = token.header;
-        let is_access_token = is_access_token && claims.kind.as_deref() == Some(access::TYPE);
-        Ok(Self { kid, is_access_token, ..Self::of(claims) })
+        let is_access_token =
+            may_be_access_token(&token.header) && claims.kind.as_deref() == Some(access::TYPE);
+        Ok(Self { is_access_token, ..Self::of(claims) })
     }
 
-    /// What a session token stands for.
+    /// Adds the name of the key that verified the token.
+    pub(super) fn with_kid(self, kid: Option<String>) -> Self {
+        Self { kid, ..self }
+    }
+
+    /// Wraps the claims of a session token.
     pub(super) fn of(claims: Claims) -> Self {
         Self {
             session_id: claims.session_id.as_deref().and_then(|id| id.parse().ok()),
@@ -68,16 +74,16 @@ impl VerifiedToken {
         }
     }
 
-    /// The key that it names.
+    /// The name of its key.
     pub(super) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// Judges what its text alone does not decide. The order of the reasons: a token whose time
-    /// is over says so whatever else it is.
+    /// Checks the validity period, the type and the audience, in this order: an expired token is
+    /// reported as expired even if its type is wrong too.
     ///
     /// # Errors
-    /// Why it is not good.
+    /// Returns the [`InactiveReason`] of the first check that fails.
     pub(super) fn judge(
         &self,
         now: Timestamp,
@@ -98,8 +104,8 @@ impl VerifiedToken {
         Ok(())
     }
 
-    /// What its first use proves: that the refresh token of that generation was received. `None`
-    /// where it proves nothing, or has done so already.
+    /// Returns the receipt that the token's first use proves: the client received the refresh token of
+    /// that generation. Returns `None` if it proves nothing, or was used before.
     pub(super) fn record_receipts(&self) -> Option<(SessionId, Generation)> {
         let (session_id, generation) = (self.session_id?, self.generation?);
         let proves = generation != Generation::FIRST
@@ -109,24 +115,35 @@ impl VerifiedToken {
     }
 }
 
-/// The sound tokens seen lately, within a bound of memory.
+/// Returns whether the header allows an access token. Backends that share the secret have their own
+/// tokens with `typ: JWT` or none, for example those of the quickstart, and every verifier accepts
+/// them. Only the claim `type` tells those apart. Key pairs sign nothing but tokens of this service.
+fn may_be_access_token(header: &Header) -> bool {
+    match header.typ {
+        Typ::AccessToken => true,
+        Typ::Jwt | Typ::Absent => header.alg == Some(Algorithm::Hs256),
+        Typ::Other => false,
+    }
+}
+
+/// The recently verified tokens, in bounded memory.
 pub(super) struct VerificationCache(Option<Cache<Text, Arc<VerifiedToken>, ByBytes>>);
 
 impl VerificationCache {
-    /// Up to about `bytes` of memory. 0: nothing is remembered.
+    /// Creates a cache of about `bytes`. 0: nothing is cached.
     pub(super) fn within(bytes: u64) -> Self {
         let typical = u64::try_from(MAX_CACHED_TOKEN_BYTES / 4).unwrap_or(u64::MAX);
         let items = usize::try_from(bytes / typical).unwrap_or(usize::MAX);
         Self((bytes > 0).then(|| Cache::with_weighter(items, bytes, ByBytes)))
     }
 
-    /// What is remembered of exactly this token.
+    /// Finds exactly this token.
     pub(super) fn find(&self, token: &str) -> Option<Arc<VerifiedToken>> {
         self.0.as_ref()?.get(&Presented(token))
     }
 
-    /// Remembers a good token. One that names no key is not: which key it would be held against
-    /// changes with time.
+    /// Caches a verified token. A token without `kid` is not cached, because the key that verifies it
+    /// changes over time.
     pub(super) fn keep(&self, token: &str, verified: &Arc<VerifiedToken>) {
         if let Some(cache) = &self.0
             && verified.kid.is_some()
@@ -136,7 +153,7 @@ impl VerificationCache {
         }
     }
 
-    /// About how much memory is in use, in bytes.
+    /// The approximate memory in use, in bytes.
     #[cfg(test)]
     fn weight(&self) -> u64 {
         self.0.as_ref().map_or(0, Cache::weight)
@@ -145,16 +162,16 @@ impl VerificationCache {
 
 impl fmt::Debug for VerificationCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remembered")
+        f.debug_struct("VerificationCache")
             .field("tokens", &self.0.as_ref().map_or(0, Cache::len))
             .finish_non_exhaustive()
     }
 }
 
-/// A remembered token's text. Does not print.
+/// A cached token's text. Does not print.
 struct Text(Box<str>);
 
-/// A token to be looked for.
+/// A presented token, to be looked up.
 struct Presented<'a>(&'a str);
 
 impl Hash for Text {
@@ -183,12 +200,12 @@ impl Equivalent<Text> for Presented<'_> {
     }
 }
 
-/// Compares whole tokens, in a time that does not tell how much of them is alike.
+/// Compares whole tokens in constant time.
 fn is_same(one: &str, other: &str) -> bool {
     verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
-/// Counts a token's text, and its claims, which are as long again.
+/// Weighs a token by its text and by its claims, which are about as long as the text.
 #[derive(Debug, Clone)]
 struct ByBytes;
 
@@ -222,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_what_names_no_key_or_is_long_is_left_out() {
+    fn memory_is_bounded_and_long_tokens_or_tokens_without_kid_are_not_cached() {
         let cache = VerificationCache::within(100_000);
         for n in 0..10_000 {
             cache.keep(&format!("{n:0400}"), &verified(Some("k")));
@@ -240,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remembered_token_takes_about_what_is_reckoned() {
+    fn the_weight_of_a_token_is_about_its_memory() {
         const TOKENS: u64 = 10_000;
         let text = |n: u64| format!("{n:043}.{}.{}", "p".repeat(350), "s".repeat(43));
         let of = |n: u64| {
@@ -270,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn time_is_judged_before_the_kind_and_the_kind_before_the_audience() {
+    fn time_is_checked_before_the_type_and_the_type_before_the_audience() {
         let claims = Claims { subject: "u".into(), expires_at: 100, ..Claims::default() };
         let other = VerifiedToken { is_access_token: false, ..VerifiedToken::of(claims) };
         let judge = |verified: &VerifiedToken, now, audience| {
@@ -283,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_proves_once_that_its_refresh_token_was_received() {
+    fn a_token_proves_its_receipt_once() {
         let of = |generation| {
             let session_id = SessionId::new(Timestamp::from_seconds(1), [7; 10]);
             let id = AccessTokenId::new(Generation::new(generation), [0; 12]);
@@ -293,7 +310,7 @@ mod tests {
                 ..Claims::default()
             })
         };
-        assert_eq!(of(0).record_receipts(), None, "the login's own proves nothing");
+        assert_eq!(of(0).record_receipts(), None, "the first access token proves nothing");
         let later = of(3);
         assert_eq!(later.record_receipts().map(|(_, generation)| generation.number()), Some(3));
         assert_eq!(later.record_receipts(), None);

@@ -1,4 +1,4 @@
-//! HMAC-SHA256 (RFC 7518 section 3.2): one secret that signs and verifies, which backends embed.
+//! HMAC-SHA256 (RFC 7518 section 3.2): one secret signs and verifies. Backends hold it too.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Secret;
 
-/// A key made of a shared secret.
+/// A key that is derived from a shared secret.
 #[derive(Debug)]
 pub struct Hs256 {
     kid: String,
@@ -14,8 +14,8 @@ pub struct Hs256 {
 }
 
 impl Hs256 {
-    /// The key of a secret. Its `kid` follows from the secret, so that every replica and every
-    /// restart gives it the same name.
+    /// Creates the key of a secret. Its `kid` is derived from the secret, so every replica uses the
+    /// same name, also after a restart.
     #[must_use]
     pub fn new(secret: &Secret) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
@@ -24,19 +24,19 @@ impl Hs256 {
         Self { kid, key }
     }
 
-    /// Its name.
+    /// Its name (`kid`).
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// Signs.
+    /// Signs a message.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         hmac::sign(&self.key, message).as_ref().to_vec()
     }
 
-    /// Whether `signature` is this key's over `message`, in constant time.
+    /// Returns whether `signature` is this key's signature of `message`. Compares in constant time.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         hmac::verify(&self.key, message, signature).is_ok()

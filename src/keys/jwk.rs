@@ -1,4 +1,5 @@
-//! The public half of a key pair as JSON (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
+//! The public half of a key pair as a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037
+//! section 2).
 
 use std::collections::BTreeMap;
 
@@ -13,29 +14,30 @@ use serde_json::{Map, Value};
 
 use crate::token::key::Algorithm;
 
-/// How long a coordinate of P-256 is, and a public key of Ed25519.
+/// The length of a P-256 coordinate and of an Ed25519 public key, in bytes.
 const COORDINATE: usize = 32;
-/// The shortest RSA modulus that RFC 7518 section 3.3 allows.
-const LEAST_MODULUS: usize = 256;
+/// The shortest RSA modulus that RFC 7518 section 3.3 allows, in bytes.
+const MIN_MODULUS_BYTES: usize = 256;
 
-/// A public key's required members, in the order of their names: what its thumbprint covers.
+/// The required members of a public key in the order of their names. The thumbprint covers
+/// exactly these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicJwk(BTreeMap<String, String>);
 
 impl PublicJwk {
-    /// An Ed25519 key.
+    /// Creates an Ed25519 key.
     #[must_use]
     pub fn ed25519(x: &[u8]) -> Self {
         Self::of(&[("kty", "OKP"), ("crv", "Ed25519"), ("x", &encode(x))])
     }
 
-    /// A P-256 key, of its two coordinates.
+    /// Creates a P-256 key from its two coordinates.
     #[must_use]
     pub fn p256(x: &[u8], y: &[u8]) -> Self {
         Self::of(&[("kty", "EC"), ("crv", "P-256"), ("x", &encode(x)), ("y", &encode(y))])
     }
 
-    /// An RSA key, of its modulus and exponent.
+    /// Creates an RSA key from its modulus and exponent.
     #[must_use]
     pub fn rsa(n: &[u8], e: &[u8]) -> Self {
         Self::of(&[("kty", "RSA"), ("n", &encode(n)), ("e", &encode(e))])
@@ -46,26 +48,26 @@ impl PublicJwk {
         Self(members.iter().map(owned).collect())
     }
 
-    /// Reads what [`Self::canonical`] wrote.
+    /// Parses the text that [`Self::canonical`] returns.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// The text whose SHA-256 is the thumbprint (RFC 7638 section 3).
+    /// Returns the text whose SHA-256 is the thumbprint (RFC 7638 section 3).
     #[must_use]
     pub fn canonical(&self) -> String {
         let quoted = self.0.iter().map(|(name, value)| format!("\"{name}\":\"{value}\""));
         format!("{{{}}}", quoted.collect::<Vec<_>>().join(","))
     }
 
-    /// The key's name: its thumbprint.
+    /// Returns the key's name (`kid`): its thumbprint.
     #[must_use]
     pub fn kid(&self) -> String {
         encode(digest(&SHA256, self.canonical().as_bytes()).as_ref())
     }
 
-    /// The key as a set publishes it.
+    /// Returns the key as a member of the published JWK Set.
     #[must_use]
     pub fn published(&self, algorithm: Algorithm, kid: &str) -> Value {
         let members = self.0.iter().map(|(name, value)| (name.clone(), value.clone().into()));
@@ -76,8 +78,8 @@ impl PublicJwk {
         Value::Object(jwk)
     }
 
-    /// The key, ready to verify with that algorithm and no other. `None` where it is no sound key
-    /// for it.
+    /// Prepares the key to verify with that algorithm only. Returns `None` if it is not a valid key
+    /// for the algorithm.
     #[must_use]
     pub fn verifier(&self, algorithm: Algorithm) -> Option<ParsedPublicKey> {
         match (algorithm, self.member("kty")?) {
@@ -91,7 +93,7 @@ impl PublicJwk {
             }
             (Algorithm::Rs256, "RSA") => {
                 let (n, e) = (self.bytes("n")?, self.bytes("e")?);
-                if n.len() < LEAST_MODULUS {
+                if n.len() < MIN_MODULUS_BYTES {
                     return None;
                 }
                 let components = RsaPublicKeyComponents { n, e };
@@ -122,7 +124,7 @@ fn encode(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// Verifies a compact token by hand.
+    /// Verifies a compact token without the token module.
     fn verifies(jwk: &str, algorithm: Algorithm, token: &str) -> bool {
         let key = PublicJwk::parse(jwk).unwrap().verifier(algorithm).unwrap();
         let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_serves_its_own_algorithm_alone() {
+    fn a_key_verifies_its_own_algorithm_only() {
         let key = PublicJwk::parse(ED25519).unwrap();
         for other in [Algorithm::Hs256, Algorithm::Es256, Algorithm::Rs256] {
             assert!(key.verifier(other).is_none(), "{other}");

@@ -1,4 +1,4 @@
-//! One key at work: it signs, or verifies, or both, always with its own algorithm.
+//! One loaded key. It signs, verifies, or both, always with its own algorithm.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -16,17 +16,18 @@ use crate::token::jws::{self, Unverified};
 use crate::token::key::{Algorithm, KeyUse, StoredKey};
 use crate::token::seal::Sealed;
 
-/// How much later a use has to be to be remembered: so that the hot path seldom writes.
+/// The resolution of the last use. With a lower value, validations would write the atomic more
+/// often.
 const RESOLUTION: Duration = Duration::from_secs(1);
 
-/// A key.
+/// A loaded key.
 #[derive(Debug)]
 pub struct Key {
     kid: String,
     algorithm: Algorithm,
     header: String,
     material: Material,
-    /// When a good token of its was last seen, in microseconds; 0: not since the start.
+    /// When it last verified a valid token, in microseconds. 0: not since the start.
     last_verified: AtomicI64,
 }
 
@@ -36,22 +37,23 @@ enum Material {
     Pair { public: PublicJwk, verifier: ParsedPublicKey, signer: Option<KeyPair> },
 }
 
-/// A stored key that cannot be used: another version wrote it, or someone tampered with it.
+/// A stored key is unusable: another version wrote it, or someone tampered with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
 
 impl Key {
-    /// The key of a shared secret.
+    /// Creates the key of a shared secret.
     #[must_use]
     pub fn shared(secret: &Secret) -> Self {
         let key = Hs256::new(secret);
         Self::of(key.kid().to_owned(), Algorithm::Hs256, Material::Shared(Box::new(key)))
     }
 
-    /// A stored key pair. It signs if `sealing_secret` opens it.
+    /// Loads a stored key pair. It can sign if `sealing_secret` opens its private half.
     ///
     /// # Errors
-    /// Where its public half is not that of its name, or none of an algorithm that we know.
+    /// Returns [`Unreadable`] if the public half does not match the key's name, or this version does
+    /// not know the algorithm.
     pub fn stored(stored: &StoredKey, sealing_secret: Option<&Secret>) -> Result<Self, Unreadable> {
         let algorithm = Algorithm::named(&stored.algorithm).ok_or(Unreadable)?;
         let public = PublicJwk::parse(&stored.public_jwk).ok_or(Unreadable)?;
@@ -71,7 +73,7 @@ impl Key {
         Self { kid, algorithm, header, material, last_verified: AtomicI64::new(0) }
     }
 
-    /// Its name.
+    /// Its name (`kid`).
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
@@ -83,16 +85,16 @@ impl Key {
         self.algorithm
     }
 
-    /// Whether it can sign.
+    /// Returns whether it can sign.
     #[must_use]
     pub const fn can_sign(&self) -> bool {
         !matches!(&self.material, Material::Pair { signer: None, .. })
     }
 
-    /// Signs a payload as an access token.
+    /// Signs a payload and returns the access token.
     ///
     /// # Errors
-    /// Where it cannot sign, or the cryptographic library fails.
+    /// Returns [`CryptoError`] if the key cannot sign, or the cryptographic library fails.
     pub fn sign(&self, payload: &[u8]) -> Result<String, CryptoError> {
         jws::assemble(&self.header, payload, |signed| match &self.material {
             Material::Shared(key) => Ok(key.sign(signed)),
@@ -100,11 +102,11 @@ impl Key {
         })
     }
 
-    /// Verifies a token's signature. A token that says another algorithm than the key's own is
-    /// not even tried.
+    /// Verifies a token's signature. A token whose `alg` is not the key's algorithm is refused
+    /// without a computation.
     ///
     /// # Errors
-    /// Where the signature is not this key's.
+    /// Returns [`VerifyError::BadSignature`] if this key did not make the signature.
     pub fn verify(&self, token: &Unverified<'_>) -> Result<(), VerifyError> {
         if token.header.alg != Some(self.algorithm) {
             return Err(VerifyError::BadSignature);
@@ -118,7 +120,7 @@ impl Key {
         if fits { Ok(()) } else { Err(VerifyError::BadSignature) }
     }
 
-    /// As a key set publishes it. `None` for a shared secret.
+    /// Returns the key for the published JWK Set. `None`: it is a shared secret.
     #[must_use]
     pub fn published(&self) -> Option<Value> {
         match &self.material {
@@ -127,7 +129,7 @@ impl Key {
         }
     }
 
-    /// Remembers that a good token of its was seen.
+    /// Records that it verified a valid token.
     pub fn note_use(&self, now: Timestamp) {
         let last = Timestamp::from_micros(self.last_verified.load(Ordering::Relaxed));
         if now > last + RESOLUTION {
@@ -135,7 +137,7 @@ impl Key {
         }
     }
 
-    /// When a good token of its was last seen, if any was.
+    /// Returns when it last verified a valid token. `None`: not since the start.
     #[must_use]
     pub fn last_use(&self) -> Option<KeyUse> {
         let micros = self.last_verified.load(Ordering::Relaxed);
@@ -144,26 +146,27 @@ impl Key {
     }
 }
 
-/// A key pair made to be stored.
+/// A new key pair, ready to be stored.
 #[derive(Debug)]
 pub struct NewPair {
-    /// Its name.
+    /// Its name (`kid`).
     pub kid: String,
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// Its public half, canonical.
+    /// Its public half as canonical JSON.
     pub public_jwk: String,
-    /// Its private half, sealed.
+    /// Its sealed private half.
     pub private: Sealed,
-    /// The fingerprint of what opens it.
+    /// The fingerprint of the secret that opens it.
     pub sealed_with: String,
 }
 
 impl NewPair {
-    /// Makes and seals one. Not on a runtime's thread: see [`KeyPair::generate`].
+    /// Generates and seals a key pair. Do not call it on a thread of the async runtime: see
+    /// [`KeyPair::generate`].
     ///
     /// # Errors
-    /// As [`KeyPair::generate`].
+    /// Returns [`CryptoError`] like [`KeyPair::generate`].
     pub fn make(
         algorithm: Algorithm,
         sealing_secret: &Secret,
@@ -180,7 +183,7 @@ impl NewPair {
         })
     }
 
-    /// As it is stored.
+    /// Converts it to the stored form.
     #[must_use]
     pub fn stored(self, due: super::life::Due, now: Timestamp, token_life: Duration) -> StoredKey {
         StoredKey {

@@ -1,37 +1,38 @@
-//! The life of stored keys, as pure functions of the line of keys and the clock:
+//! The life cycle of stored keys as pure functions of the sequence of keys and the time:
 //! prepared → active → retiring → gone.
 //!
-//! A key is published when it is made, signs from `activates_at` until a later key does, and
-//! verifies until the last token that it can have signed has expired.
+//! A key is published when it is created. It signs from `activates_at` until a later key takes
+//! over, and it verifies until the last token that it can have signed has expired.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::token::key::{Algorithm, StoredKey};
 
-/// How long a key verifies beyond its last token: the most leeway that a verifier may grant (five
-/// minutes), and a minute for clocks that differ.
+/// How long a key verifies after its last token has expired: the longest leeway of a verifier (five
+/// minutes) and one minute for clocks that differ. With a lower value, valid tokens could name an
+/// unknown key.
 pub const GRACE: Duration = Duration::from_mins(6);
 
-/// How long it takes at most until every replica knows a new key: twice the pause between two
-/// looks at the database, and a second for clocks that differ.
+/// The longest time until every replica knows a new key: twice the interval between two reads of
+/// the database, and one second for clocks that differ.
 pub const SETTLE: Duration = Duration::from_secs(3);
 
-/// Where a key stands.
+/// A key's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Published, and not signing yet.
+    /// Published, but not signing yet.
     Prepared,
-    /// Signing.
+    /// Signing new tokens.
     Active,
-    /// Verifying what it signed.
+    /// Verifying the tokens that it signed earlier.
     Retiring,
-    /// Of no more use.
+    /// Neither signing nor verifying.
     Gone,
 }
 
 impl State {
-    /// Its name.
+    /// The state's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,21 +44,21 @@ impl State {
     }
 }
 
-/// A key's times.
+/// The moments at which a key changes its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// From when on it signs.
+    /// When it begins to sign.
     pub signs_from: Timestamp,
-    /// When a later key takes over. `None`: not as far as is known.
+    /// When a later key takes over. `None`: there is no later key yet.
     pub signs_until: Option<Timestamp>,
-    /// When it verifies no more. `None`: not as far as is known.
+    /// When it stops verifying. `None`: not yet known.
     pub ends: Option<Timestamp>,
-    /// How long the longest token lives that it may sign.
+    /// The longest lifetime of a token that it may sign.
     pub token_life: Duration,
 }
 
 impl Span {
-    /// The state at `now`.
+    /// Returns the state at `now`.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> State {
         if self.is_over(now) {
@@ -71,14 +72,14 @@ impl Span {
         }
     }
 
-    /// Whether it verifies no more.
+    /// Returns whether it no longer verifies.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.ends.is_some_and(|ends| ends <= now)
     }
 }
 
-/// The times of the `position`th of `keys`, which are in the order of their numbers.
+/// Computes the times of `keys[position]`. The keys are in the order of their numbers.
 #[must_use]
 pub fn span(keys: &[StoredKey], position: usize) -> Span {
     let key = &keys[position];
@@ -88,40 +89,40 @@ pub fn span(keys: &[StoredKey], position: usize) -> Span {
     Span { signs_from: key.activates_at, signs_until, ends, token_life: key.token_life }
 }
 
-/// What the operator decides about stored keys.
+/// The operator's settings for stored keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     /// The algorithm of new keys.
     pub algorithm: Algorithm,
-    /// How long a key signs. `None`: until someone has it rotated.
+    /// How long a key signs. `None`: until an operator rotates it.
     pub rotate_every: Option<Duration>,
     /// How long a key is published before it signs.
     pub publish: Duration,
-    /// Whether a secret signs as long as no key does (HS256): then other replicas may have been
-    /// at work with it, and are to know the first key before it signs.
+    /// Whether a shared secret (HS256) signs until the first key does. If so, other replicas may be
+    /// running already, and the first key must not sign before they know it.
     pub has_secret: bool,
 }
 
-/// Why one looks for a key to be made.
+/// Why [`due`] is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
-    /// The service starts: its settings may have changed.
+    /// The service starts. Its settings may have changed.
     Start,
-    /// Time goes by. Another replica's settings are respected, or the two would make keys in
-    /// turn for ever.
+    /// The periodic check. It accepts a key of another replica's settings. Otherwise two replicas
+    /// with different settings would replace each other's keys for ever.
     Tick,
 }
 
-/// A key to be made.
+/// A key that has to be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// Its number.
     pub number: i64,
-    /// From when on it is to sign.
+    /// When it is to begin to sign.
     pub activates_at: Timestamp,
 }
 
-/// Whether a key is to be made now.
+/// Returns the key that has to be created now. `None`: no key is due.
 #[must_use]
 pub fn due(
     keys: &[StoredKey],
@@ -139,19 +140,19 @@ pub fn due(
     let (number, published) = (newest.number + 1, now + schedule.publish);
     let is_ours = newest.algorithm == schedule.algorithm.as_str();
     if newest.ends_at.is_some() || (occasion == Occasion::Start && !is_ours) {
-        // At once, unless there is a key to sign with until verifiers know the new one.
+        // At once, unless another key can sign until verifiers know the new one.
         let bridged = signs_at(keys, now) && signs_at(keys, published);
         return Some(Due { number, activates_at: if bridged { published } else { now } });
     }
     if !schedule.has_secret && !signs_at(keys, now) {
-        // Somebody prepared a key before the service ever ran.
+        // An operator prepared a key before the service ran for the first time.
         return Some(Due { number, activates_at: now });
     }
     let aged = newest.activates_at + schedule.rotate_every.filter(|_| is_ours)?;
     (published >= aged).then(|| Due { number, activates_at: published.max(aged) })
 }
 
-/// Whether one of the keys can sign then.
+/// Returns whether one of the keys can sign at that moment.
 #[must_use]
 pub fn signs_at(keys: &[StoredKey], then: Timestamp) -> bool {
     (0..keys.len())
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_ended_is_taken_up_again() {
+    fn a_new_key_follows_keys_that_were_ended() {
         let mut keys = [key(1, at(0))];
         keys[0].ends_at = Some(at(100));
         let due = |now| due(&keys, &SCHEDULE, Occasion::Tick, now).unwrap().activates_at;
@@ -268,8 +269,8 @@ mod tests {
     }
 
     proptest! {
-        /// However a line of keys came about: at every moment from the first activation on, a
-        /// key is active, just one is, and whatever was signed verifies as long as it lives.
+        /// For any sequence of keys: from the first activation on, exactly one key is active, and
+        /// every signed token verifies until it expires.
         #[test]
         fn one_key_signs_and_its_tokens_outlive_no_key(
             activations in prop::collection::vec(0_u64..500, 1..6),

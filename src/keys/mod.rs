@@ -1,14 +1,17 @@
 //! The keys that sign access tokens, and those that still verify them.
 //!
-//! A token names its key by `kid`; the key, never the token, decides the algorithm
-//! (RFC 8725 section 3.1).
+//! A token names its key by `kid`. The key decides the algorithm, never the token (RFC 8725
+//! section 3.1).
 //!
-//! * [`ring`]: the keys at work: sign, verify by `kid`, publish
-//! * [`life`]: prepared → active → retiring → gone, as a function of the clock
-//! * [`key`]: one key at work
+//! * [`ring`]: all loaded keys: sign, verify by `kid`, publish
+//! * [`life`]: prepared → active → retiring → gone, as a function of the time
+//! * [`key`]: one loaded key
 //! * [`pair`], [`jwk`]: key pairs and their public halves; [`hs256`]: shared secrets
+//! * [`session_tokens`]: the keys of session tokens
+//! * [`first_tokens`]: the keys that seal the first tokens of a login
 //! * [`secret`]: bytes that do not print
 
+pub mod first_tokens;
 pub mod hs256;
 pub mod jwk;
 pub mod key;
@@ -19,6 +22,7 @@ pub mod secret;
 pub mod session_tokens;
 mod verify_error;
 
+pub use first_tokens::FirstTokenKeys;
 pub use ring::KeyRing;
 pub use secret::Secret;
 pub use session_tokens::SessionTokenKeys;

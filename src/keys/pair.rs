@@ -1,7 +1,7 @@
-//! Key pairs: made, sealed, opened, and signing.
+//! Key pairs: generate, seal, open and sign.
 //!
-//! Parsed once. Their randomness is the library's own: an Ed25519 signature needs none, and the
-//! others' must not be one that a caller can choose.
+//! A pair is parsed once and then reused. Signatures use the library's own randomness instead of
+//! [`crate::clock::Entropy`]: Ed25519 needs none, and a predictable nonce would reveal an ECDSA key.
 
 use std::fmt;
 
@@ -41,11 +41,11 @@ impl fmt::Debug for KeyPair {
 }
 
 impl KeyPair {
-    /// Makes a new one. For RSA that takes up to seconds of a processor: not on a runtime's
-    /// thread.
+    /// Generates a pair. RSA takes up to a few seconds of CPU time, so do not call it on a thread of
+    /// the async runtime.
     ///
     /// # Errors
-    /// For HS256, whose keys are no pairs, or where the library fails.
+    /// Returns [`CryptoError`] for HS256, whose keys are not pairs, or if the library fails.
     pub fn generate(algorithm: Algorithm) -> Result<Self, CryptoError> {
         match algorithm {
             Algorithm::Hs256 => Err(CryptoError),
@@ -69,10 +69,10 @@ impl KeyPair {
         }
     }
 
-    /// Signs.
+    /// Signs a message.
     ///
     /// # Errors
-    /// Where the library fails.
+    /// Returns [`CryptoError`] if the library fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         match self {
             Self::Ed25519(key) => {
@@ -97,7 +97,7 @@ impl KeyPair {
         match self {
             Self::Ed25519(key) => PublicJwk::ed25519(key.public_key().as_ref()),
             Self::P256(key) => {
-                // An uncompressed point: a byte that says so, and two coordinates.
+                // An uncompressed point: one byte for the format, then two coordinates.
                 let (x, y) = key.public_key().as_ref()[1..].split_at(32);
                 PublicJwk::p256(x, y)
             }
@@ -111,10 +111,10 @@ impl KeyPair {
         }
     }
 
-    /// Its private half, sealed so that only `sealing_secret` opens it, and only under its own name.
+    /// Seals its private half. Only `sealing_secret` opens it, and only under the pair's own name.
     ///
     /// # Errors
-    /// Where the library fails.
+    /// Returns [`CryptoError`] if the library fails.
     pub fn seal(&self, sealing_secret: &Secret, nonce: [u8; 12]) -> Result<Sealed, CryptoError> {
         let plain = self.to_pkcs8()?;
         let kid = self.public().kid();
@@ -122,8 +122,8 @@ impl KeyPair {
         Ok(seal::seal_for(purpose, sealing_secret.expose(), kid.as_bytes(), &plain, nonce))
     }
 
-    /// Opens what [`Self::seal`] sealed. `None` where `sealing_secret` is another one, or it is not the
-    /// key of that name and algorithm.
+    /// Opens a private half that [`Self::seal`] sealed. Returns `None` if it was sealed under another
+    /// secret, or if it is not the key of that name and algorithm.
     #[must_use]
     pub fn open(
         algorithm: Algorithm,
@@ -172,7 +172,7 @@ mod tests {
     const PAIRS: [Algorithm; 3] = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256];
 
     #[test]
-    fn what_it_signs_its_public_half_verifies() {
+    fn its_public_half_verifies_its_signatures() {
         for algorithm in PAIRS {
             let pair = KeyPair::generate(algorithm).unwrap();
             let public = PublicJwk::parse(&pair.public().canonical()).unwrap();

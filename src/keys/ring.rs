@@ -1,7 +1,7 @@
-//! The key ring: the one key that signs, and all that verify.
+//! The key ring: the one key that signs, and all keys that verify.
 //!
-//! Shared secrets are there from the start; stored key pairs are loaded and replaced as a whole,
-//! so that a request reads one consistent line of them without a lock.
+//! Shared secrets are known from the start. Stored key pairs are loaded and replaced as a whole, so
+//! a request reads a consistent set of them without a lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::token::key::{KeyUse, StoredKey};
 /// The keys of the service.
 #[derive(Debug)]
 pub struct KeyRing {
-    /// The secrets, the one that signs first.
+    /// The shared secrets. The first one signs.
     secrets: Vec<Arc<Key>>,
-    /// What opens private halves; `None`: stored keys do not sign here.
+    /// The secret that opens private halves. `None`: stored keys do not sign here.
     sealing_secret: Option<Secret>,
-    /// By number. `None`: not loaded yet.
+    /// The stored keys in the order of their numbers. `None`: not loaded yet.
     stored: ArcSwapOption<Vec<Placed>>,
 }
 
-/// A stored key in its place.
+/// A stored key and its times.
 #[derive(Debug)]
 struct Placed {
     key: Arc<Key>,
@@ -44,7 +44,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// When a token that is issued then may end at the latest.
+    /// Returns the latest end of a token that is issued at that moment. `None`: there is no limit.
     #[must_use]
     pub fn latest_end(&self, issued_at: Timestamp) -> Option<Timestamp> {
         let span = self.span?;
@@ -52,33 +52,33 @@ impl Signer {
         Some(span.ends.map_or(latest, |ends| ends.min(latest)))
     }
 
-    /// Signs a payload as an access token.
+    /// Signs a payload and returns the access token.
     ///
     /// # Errors
-    /// Where the cryptographic library fails.
+    /// Returns [`CryptoError`] if the cryptographic library fails.
     pub fn sign(&self, payload: &[u8]) -> Result<String, CryptoError> {
         self.key.sign(payload)
     }
 
-    /// The key's name.
+    /// The key's name (`kid`).
     #[must_use]
     pub fn kid(&self) -> &str {
         self.key.kid()
     }
 }
 
-/// What did not come of loading stored keys.
+/// The stored keys that could not be loaded completely.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Problems {
-    /// Names of keys that cannot be read at all.
+    /// The names of keys that this version cannot use at all.
     pub unreadable: Vec<String>,
-    /// Names of keys whose private half was not opened, and the fingerprint of what opens it.
+    /// The names of keys whose private half was not opened, with the fingerprint of the secret that
+    /// opens it.
     pub unopened: Vec<(String, String)>,
 }
 
 impl KeyRing {
-    /// A ring without stored keys, that signs with `active` and verifies with `previous` secrets
-    /// too.
+    /// Creates a ring without stored keys. It signs with `active` and also verifies with `previous`.
     #[must_use]
     pub fn hs256(active: &Secret, previous: &[Secret]) -> Self {
         let secrets: Vec<_> = std::iter::once(active).chain(previous).cloned().collect();
@@ -87,15 +87,15 @@ impl KeyRing {
         ring
     }
 
-    /// A ring that verifies with these secrets and with stored keys. It signs with the stored
-    /// keys that `sealing_secret` opens; with the first secret where it opens none, or there is none.
+    /// Creates a ring that verifies with these secrets and with stored keys. It signs with the stored
+    /// keys that `sealing_secret` opens. If it opens none, or there is none, the first secret signs.
     #[must_use]
     pub fn new(secrets: &[Secret], sealing_secret: Option<Secret>) -> Self {
         let secrets = secrets.iter().map(|secret| Arc::new(Key::shared(secret))).collect();
         Self { secrets, sealing_secret, stored: ArcSwapOption::empty() }
     }
 
-    /// Replaces the stored keys by `keys`, which are in the order of their numbers.
+    /// Replaces the stored keys. `keys` are in the order of their numbers.
     pub fn load(&self, keys: &[StoredKey]) -> Problems {
         let (known, mut problems) = (self.stored.load_full(), Problems::default());
         let mut placed = Vec::with_capacity(keys.len());
@@ -117,13 +117,13 @@ impl KeyRing {
         problems
     }
 
-    /// Whether the stored keys were loaded. Until then an unknown key may be one of them.
+    /// Returns whether the stored keys were loaded. Before that, an unknown key may be one of them.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.stored.load().is_some()
     }
 
-    /// The key that signs now. `None`: there is none.
+    /// Returns the key that signs now. `None`: no key can sign.
     #[must_use]
     pub fn signer(&self, now: Timestamp) -> Option<Signer> {
         let stored = self.stored.load();
@@ -134,7 +134,7 @@ impl KeyRing {
         of_stored.map(signer).or_else(secret)
     }
 
-    /// How long until a stored key signs, where none does yet but one is about to.
+    /// Returns the time until a stored key begins to sign. `None`: one signs already, or none will.
     #[must_use]
     pub fn activates_in(&self, now: Timestamp) -> Option<Duration> {
         let stored = self.stored.load();
@@ -146,8 +146,8 @@ impl KeyRing {
         able.map(|placed| placed.span.signs_from.since(now)).min()
     }
 
-    /// When this ring has no stored key left to sign with. `None`: not as far as is known, or none
-    /// signs here; the epoch: there is none already.
+    /// Returns when this ring has no stored key left that can sign. `None`: no end is known, or
+    /// stored keys do not sign here. The epoch: there is no such key now.
     #[must_use]
     pub fn signing_ends(&self) -> Option<Timestamp> {
         self.sealing_secret.as_ref()?;
@@ -157,7 +157,8 @@ impl KeyRing {
             .try_fold(Timestamp::EPOCH, |latest, ends| Some(latest.max(ends?)))
     }
 
-    /// From when on the newest stored key signs. `None`: there is none, or none signs here.
+    /// Returns when the newest stored key begins to sign. `None`: there is none, or stored keys do not
+    /// sign here.
     #[must_use]
     pub fn newest_signs_from(&self) -> Option<Timestamp> {
         self.sealing_secret.as_ref()?;
@@ -165,36 +166,33 @@ impl KeyRing {
         stored.as_deref()?.last().map(|newest| newest.span.signs_from)
     }
 
-    /// Verifies a token's signature with the key that it names; with the active key where it
-    /// names none, as tokens do that other tools made from the same secret.
+    /// Lets `work` use the key of that name. Without a name, as in tokens that other tools made with the
+    /// same secret, it gets the active key. A name is derived from its key and never names another
+    /// one.
     ///
     /// # Errors
-    /// Where we have no such key, or the signature is not that key's.
+    /// Returns [`VerifyError::UnknownKey`] if the ring has no such key, or the key no longer verifies.
+    /// Returns the error of `work` otherwise.
+    pub fn with_key<T, E: From<VerifyError>>(
+        &self,
+        kid: Option<&str>,
+        now: Timestamp,
+        work: impl FnOnce(&Key) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let stored = self.stored.load();
+        let key = self.find(stored.as_deref().map(Vec::as_slice), kid, now)?;
+        work(key)
+    }
+
+    /// Verifies a token's signature with the key that it names.
+    ///
+    /// # Errors
+    /// Returns [`VerifyError`] if the ring has no such key, or that key did not make the signature.
     pub fn verify(&self, token: &Unverified<'_>, now: Timestamp) -> Result<(), VerifyError> {
-        let stored = self.stored.load();
-        let stored = stored.as_deref().map(Vec::as_slice);
-        self.find(stored, token.header.kid.as_deref(), now)?.verify(token)
+        self.with_key(token.header.kid.as_deref(), now, |key| key.verify(token))
     }
 
-    /// Whether tokens of the key of that name are good now, as one was that it has verified
-    /// before: a name stands for one key for ever, since it follows from the key.
-    ///
-    /// # Errors
-    /// Where we have no such key, or not any more.
-    pub fn is_in_force(&self, kid: Option<&str>, now: Timestamp) -> Result<(), VerifyError> {
-        let stored = self.stored.load();
-        self.find(stored.as_deref().map(Vec::as_slice), kid, now).map(drop)
-    }
-
-    /// Remembers that a good token of the key of that name was seen.
-    pub fn note_use(&self, kid: Option<&str>, now: Timestamp) {
-        let stored = self.stored.load();
-        if let Ok(key) = self.find(stored.as_deref().map(Vec::as_slice), kid, now) {
-            key.note_use(now);
-        }
-    }
-
-    /// When each key was last seen at work, since the start of this process.
+    /// Returns when each key was last used since the start of this process.
     #[must_use]
     pub fn uses(&self) -> Vec<KeyUse> {
         let stored = self.stored.load();
@@ -202,7 +200,7 @@ impl KeyRing {
         self.secrets.iter().chain(of_stored).filter_map(|key| key.last_use()).collect()
     }
 
-    /// The public halves of all keys that are not gone (RFC 7517 section 5).
+    /// Returns the public halves of all keys that still verify, as a JWK Set (RFC 7517 section 5).
     #[must_use]
     pub fn published(&self, now: Timestamp) -> Value {
         let stored = self.stored.load();
@@ -212,12 +210,12 @@ impl KeyRing {
         serde_json::json!({ "keys": keys })
     }
 
-    /// The names of the secrets' keys, the one that signs (or signed last) first.
+    /// Returns the names of the shared secrets' keys. The first one signs, or signed last.
     pub fn secret_kids(&self) -> impl Iterator<Item = &str> {
         self.secrets.iter().map(|key| key.kid())
     }
 
-    /// The newest that has begun to sign and that we can sign with.
+    /// Finds the newest stored key that has begun to sign and whose private half is open.
     fn active<'a>(&self, stored: &'a [Placed], now: Timestamp) -> Option<&'a Placed> {
         self.sealing_secret.as_ref()?;
         stored.iter().rev().find(|placed| {

@@ -1,4 +1,4 @@
-//! A secret from the settings. Does not print.
+//! A secret from the settings.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq as _;
 use zeroize::ZeroizeOnDrop;
 
-/// The bytes of a secret.
+/// The bytes of a secret. Does not print.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// Takes a secret's bytes.
+    /// Wraps a secret's bytes.
     #[must_use]
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes, for a cryptographic function alone.
+    /// Returns the bytes. Pass them only to cryptographic functions.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// Eight hex digits that tell secrets apart and nothing about them, for logs and messages.
+    /// Returns eight hex digits that identify the secret in logs and messages without revealing it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
@@ -51,7 +51,7 @@ mod tests {
     use super::Secret;
 
     #[test]
-    fn a_fingerprint_tells_secrets_apart() {
+    fn a_fingerprint_identifies_a_secret() {
         let print = Secret::new([1; 32]).fingerprint();
         assert_eq!(print, Secret::new([1; 32]).fingerprint());
         assert_ne!(print, Secret::new([2; 32]).fingerprint());

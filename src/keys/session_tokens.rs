@@ -1,11 +1,11 @@
-//! The keys of session tokens: one that mints, and all that verify.
+//! The keys of session tokens: one mints, and all verify.
 
 use super::Secret;
 use crate::token::session_token::{
     self, SessionClaims, SessionTokenKey, UnverifiedSessionToken as Unverified,
 };
 
-/// The keys of session tokens. Each follows from a secret of the settings.
+/// The keys of session tokens. Each is derived from a secret of the settings.
 #[derive(Debug)]
 pub struct SessionTokenKeys {
     active: SessionTokenKey,
@@ -13,8 +13,8 @@ pub struct SessionTokenKeys {
 }
 
 impl SessionTokenKeys {
-    /// Mints with the key of `active`, and verifies with those of `others` too, so that a secret
-    /// can be swapped without logging anybody out.
+    /// Creates the keys. The key of `active` mints. The keys of `others` also verify, so changing a
+    /// secret logs nobody out.
     #[must_use]
     pub fn new<'a>(active: &Secret, others: impl IntoIterator<Item = &'a Secret>) -> Self {
         let derive = |secret: &Secret| SessionTokenKey::derive(secret.expose());
@@ -27,7 +27,7 @@ impl SessionTokenKeys {
         session_token::mint(&self.active, claims)
     }
 
-    /// What a token says, if it is ours.
+    /// Returns a token's contents if one of the keys made it.
     #[must_use]
     pub fn verify(&self, token: &Unverified) -> Option<SessionClaims> {
         token.verify(std::iter::once(&self.active).chain(&self.others))
@@ -41,7 +41,7 @@ mod tests {
     use crate::token::id::{AccessTokenId, Generation, SessionId};
 
     #[test]
-    fn a_swapped_secret_logs_nobody_out() {
+    fn changing_a_secret_logs_nobody_out() {
         let secrets = [[1; 32], [2; 32], [3; 32]].map(Secret::new);
         let claims = SessionClaims {
             session_id: SessionId::new(Timestamp::EPOCH, [0; 10]),

@@ -38,6 +38,25 @@ pub(super) struct Rules {
     pub(super) revocation_retention: Duration,
 }
 
+impl Rules {
+    /// Returns until when an access token can be accepted that is issued with a refresh token handed
+    /// out at `now`. Within the concurrency window, the refresh token is returned unchanged with
+    /// further access tokens. The window is included, so that these need no write.
+    fn access_ends_at(&self, now: Timestamp) -> Timestamp {
+        now + self.revocation_retention + self.policy.window
+    }
+
+    /// Records that the session gets an access token at `now`. The answer to a young token writes
+    /// nothing unless the token can be accepted for longer than is recorded, for example after a
+    /// restart with a longer lifetime.
+    fn record_access_token(&self, verdict: Verdict, session: &mut Session, now: Timestamp) {
+        let is_recorded = now + self.revocation_retention <= session.access_ends_at;
+        if verdict != Verdict::Young || !is_recorded {
+            session.access_ends_at = session.access_ends_at.max(self.access_ends_at(now));
+        }
+    }
+}
+
 /// A change to one session.
 #[derive(Debug)]
 pub(super) enum SessionChange {
@@ -81,39 +100,42 @@ impl SessionChange {
     }
 
     /// Returns the rotation that this change most likely is, if everything that it needs is known.
-    fn try_optimistic(&self, policy: &Policy, lineages: &Lineages) -> Option<OptimisticRotation> {
+    fn try_optimistic(&self, rules: &Rules, lineages: &Lineages) -> Option<OptimisticRotation> {
         let Self::Refresh(Refresh { presented, seed, now, rollout }) = self else {
             return None;
         };
         let auth_method = rollout.method_for_all()?;
         let key = lineages.find(presented.session_id())?;
-        let optimistic = rotation::try_optimistic(&key, presented, seed, *now, policy)?;
-        Some(OptimisticRotation { optimistic, auth_method })
+        let optimistic = rotation::try_optimistic(&key, presented, seed, *now, &rules.policy)?;
+        let access_ends_at = rules.access_ends_at(*now);
+        Some(OptimisticRotation { optimistic, auth_method, access_ends_at })
     }
 
-    fn apply(&self, session: Option<&mut Session>, policy: &Policy) -> Changed {
+    fn apply(&self, session: Option<&mut Session>, rules: &Rules) -> Changed {
         match self {
-            Self::Refresh(refresh) => Changed::Refreshed(apply_refresh(refresh, session, policy)),
+            Self::Refresh(refresh) => Changed::Refreshed(apply_refresh(refresh, session, rules)),
             Self::Revoke(ending) => Changed::Revoked(apply_ending(ending, session)),
         }
     }
 }
 
-fn apply_refresh(ask: &Refresh, session: Option<&mut Session>, policy: &Policy) -> Refreshed {
+fn apply_refresh(ask: &Refresh, session: Option<&mut Session>, rules: &Rules) -> Refreshed {
     let Some(session) = session else {
         return Refreshed { verdict: Verdict::Invalid, session: None, token: None };
     };
+    let policy = &rules.policy;
     let verdict = rotation::judge(session, &ask.presented, ask.now, policy);
     let token = rotation::take_effect(verdict, session, &ask.presented, &ask.seed, ask.now, policy);
     if token.is_some() {
         session.auth_method = ask.rollout.method_for(&session.user_id);
+        rules.record_access_token(verdict, session, ask.now);
     }
     Refreshed { verdict, session: Some(session.clone()), token }
 }
 
 fn apply_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session> {
     let session = session.filter(|session| {
-        let live = session.revoked.is_none() && ending.now < session.expires_at;
+        let live = session.revoked.is_none() && session.is_revocable(ending.now);
         let named = ending.token.as_ref();
         live && named.is_none_or(|token| token.is_authentic(&session.lineage.key))
     })?;
@@ -182,7 +204,7 @@ async fn try_optimistic(
     let (alone, rotations): (Vec<usize>, Vec<OptimisticRotation>) = by_session(changes, &all)
         .into_values()
         .filter_map(|indexes| <[usize; 1]>::try_from(indexes).ok())
-        .filter_map(|[i]| Some((i, changes[i].try_optimistic(&rules.policy, lineages)?)))
+        .filter_map(|[i]| Some((i, changes[i].try_optimistic(rules, lineages)?)))
         .unzip();
     if rotations.is_empty() {
         return results;
@@ -256,11 +278,11 @@ fn fold_session(
     row: Option<Row>,
 ) -> (Folded, Option<CompareAndSwap>) {
     let Some(Row { mut session, revision }) = row else {
-        let unknown = |i: usize| (i, changes[i].apply(None, &rules.policy));
+        let unknown = |i: usize| (i, changes[i].apply(None, rules));
         return (indexes.into_iter().map(unknown).collect(), None);
     };
     let before = session.clone();
-    let apply = |i: usize| (i, changes[i].apply(Some(&mut session), &rules.policy));
+    let apply = |i: usize| (i, changes[i].apply(Some(&mut session), rules));
     let applied = indexes.into_iter().map(apply).collect();
     let swap = (session != before).then(|| {
         let ends_now = before.revoked.is_none();

@@ -11,14 +11,16 @@ use crate::token::method::AuthMethod;
 use crate::token::refresh::{LineageKey, TokenHash};
 use crate::token::rollout::Percentage;
 use crate::token::seal::Sealed;
-use crate::token::session::{Lineage, Revocation, RevocationReason, Revoked, Session};
+use crate::token::session::{
+    Lineage, MAX_ACCESS_RETENTION, Revocation, RevocationReason, Revoked, Session,
+};
 
 /// The columns of a session, in the order in which both adapters read them.
 macro_rules! session_columns {
     () => {
         "id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key, \
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason, \
-         granted, user_agent, ip_address, device_name, revision, auth_method"
+         granted, user_agent, ip_address, device_name, revision, auth_method, access_ends_at"
     };
 }
 pub(super) use session_columns;
@@ -46,6 +48,7 @@ pub(super) struct Columns {
     pub(super) device_name: String,
     pub(super) revision: i64,
     pub(super) auth_method: Option<String>,
+    pub(super) access_ends_at: Option<Timestamp>,
 }
 
 impl Columns {
@@ -57,6 +60,7 @@ impl Columns {
     pub(super) fn into_row(self) -> Result<Row, StoreError> {
         let revoked = self.revoked()?;
         let auth_method = self.auth_method()?;
+        let access_ends_at = self.access_ends_at();
         let session = Session {
             id: self.id,
             revoked,
@@ -64,11 +68,11 @@ impl Columns {
             lineage: self.lineage()?,
             user_id: UserId::new(self.user_id).map_err(|_| undecodable("user_id"))?,
             grant: serde_json::from_str(&self.granted).map_err(|_| undecodable("granted"))?,
-            client: ClientInfo::new(&self.user_agent, &self.ip_address, &self.device_name)
-                .map_err(|_| undecodable("the client's columns"))?,
+            client: ClientInfo::new(&self.user_agent, &self.ip_address, &self.device_name),
             created_at: self.created_at,
             last_used_at: self.last_used_at,
             expires_at: self.expires_at,
+            access_ends_at,
         };
         Ok(Row { session, revision: self.revision })
     }
@@ -85,6 +89,13 @@ impl Columns {
     /// Returns JWT for sessions that are older than the column `auth_method`.
     fn auth_method(&self) -> Result<AuthMethod, StoreError> {
         self.auth_method.as_deref().map_or(Ok(AuthMethod::Jwt), method)
+    }
+
+    /// A version that did not record the end of access tokens wrote the row. Its last token was
+    /// issued when the row was last written, and may have the longest lifetime ever allowed.
+    fn access_ends_at(&self) -> Timestamp {
+        let last_issued_at = self.handed_out_at.max(self.last_used_at);
+        self.access_ends_at.unwrap_or(last_issued_at + MAX_ACCESS_RETENTION)
     }
 
     fn lineage(&self) -> Result<Lineage, StoreError> {

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::StoreError;
 use super::coalesce::{Coalescer, ShardSettings};
@@ -20,6 +23,9 @@ const FIND: Operation = Operation { name: "find", table: "legacy_sessions" };
 
 const SHARDS: ShardSettings =
     ShardSettings { shards: 2, max_batch: 512, waiting: 4096, timeout: STATEMENT_TIMEOUT };
+
+/// The last second of the year 9999, the latest time of the contract.
+const END_OF_TIME: Timestamp = Timestamp::from_seconds(253_402_300_799);
 
 /// The legacy table and its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +88,6 @@ impl fmt::Debug for Identifier {
     }
 }
 
-/// The result of a look-up: nothing, a session, or an error because the row cannot be read.
-pub type Found = Result<Option<LegacySession>, StoreError>;
-
 /// A database with a legacy table. Never writes.
 #[async_trait]
 pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
@@ -96,7 +99,7 @@ pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
         &self,
         table: &LegacyTable,
         tokens: &[String],
-    ) -> Result<Vec<Found>, StoreError>;
+    ) -> Result<Vec<Option<LegacySession>>, StoreError>;
 }
 
 /// Looks up legacy sessions.
@@ -115,7 +118,7 @@ impl LegacySessions {
             let (rows, table) = (Arc::clone(&rows), Arc::clone(&table));
             async move {
                 match rows.find_legacy(&table, &batch).await {
-                    Ok(found) => found,
+                    Ok(found) => found.into_iter().map(Ok).collect(),
                     Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
                 }
             }
@@ -126,31 +129,60 @@ impl LegacySessions {
     /// Looks up the session of a token. Concurrent look-ups share a statement.
     ///
     /// # Errors
-    /// Returns an error if the database fails, or if the row does not describe a session.
-    pub async fn find(&self, token: String) -> Found {
+    /// Returns an error if the database fails.
+    pub async fn find(&self, token: String) -> Result<Option<LegacySession>, StoreError> {
         // Any byte spreads the tokens evenly. The last one is as random as the others.
         let shard = token.bytes().next_back().map_or(0, usize::from);
         spanned(self.system, FIND, self.loads.ask(shard, token)).await
     }
 }
 
-/// Converts a row's columns to a session.
-///
-/// # Errors
-/// Returns [`StoreError::Inconsistent`] if a column is null, or if the user's id is invalid.
-pub(super) fn session(user_id: Option<String>, expires_at: Option<Timestamp>) -> Found {
-    let unreadable = |what| StoreError::Inconsistent(format!("a legacy session {what}"));
+/// Converts a row's columns to a session. A row without a valid user or end is data of another
+/// application: only the token of that row is inactive.
+pub(super) fn session(
+    user_id: Option<String>,
+    expires_at: Option<Timestamp>,
+) -> Option<LegacySession> {
     let user_id = user_id.and_then(|id| UserId::new(id).ok());
-    let user_id = user_id.ok_or_else(|| unreadable("has no valid user id"))?;
-    let expires_at = expires_at.ok_or_else(|| unreadable("has no valid end"))?;
-    Ok(Some(LegacySession { user_id, expires_at }))
+    if user_id.is_none() || expires_at.is_none() {
+        tracing::debug!("a row of the legacy table has no valid user id or no valid end");
+    }
+    Some(LegacySession { user_id: user_id?, expires_at: expires_at? })
+}
+
+/// Reads a session's end from the text of a column of any type: a time in ISO 8601, which is in UTC
+/// unless it has an offset, or a number of seconds or, beyond the year 5138, of milliseconds.
+pub(super) fn end(text: &str) -> Option<Timestamp> {
+    const FIRST_MILLISECONDS: f64 = 100_000_000_000.0;
+    match text {
+        "infinity" => return Some(END_OF_TIME),
+        "-infinity" => return Some(Timestamp::EPOCH),
+        _ => {}
+    }
+    if let Ok(number) = text.parse::<f64>() {
+        let seconds = if number < FIRST_MILLISECONDS { number } else { number / 1000.0 };
+        let latest = END_OF_TIME.since(Timestamp::EPOCH);
+        let since_epoch = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(latest);
+        // A double is exact to less than a millisecond only, so it is rounded to one.
+        let millis = (since_epoch.min(latest).as_micros() + 500) / 1000;
+        let since_epoch = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        return (!number.is_nan()).then(|| Timestamp::EPOCH + since_epoch);
+    }
+    let text = text.replacen(' ', "T", 1);
+    let day = || format!("{text}T00:00:00Z");
+    let candidates = [text.clone(), format!("{text}Z"), format!("{text}:00"), day()];
+    let at = candidates.iter().find_map(|one| OffsetDateTime::parse(one, &Rfc3339).ok())?;
+    i64::try_from(at.unix_timestamp_nanos() / 1000).ok().map(Timestamp::from_micros)
 }
 
 /// Orders the rows of an answer like the tokens of the query. The comparison is exact, because the
 /// column's collation may match other tokens as well.
-pub(super) fn in_order(tokens: &[String], rows: Vec<(String, Found)>) -> Vec<Found> {
-    let rows: HashMap<String, Found> = rows.into_iter().collect();
-    tokens.iter().map(|token| rows.get(token).cloned().unwrap_or(Ok(None))).collect()
+pub(super) fn in_order(
+    tokens: &[String],
+    rows: Vec<(String, Option<LegacySession>)>,
+) -> Vec<Option<LegacySession>> {
+    let rows: HashMap<String, Option<LegacySession>> = rows.into_iter().collect();
+    tokens.iter().map(|token| rows.get(token).cloned().flatten()).collect()
 }
 
 #[cfg(test)]
@@ -184,8 +216,44 @@ mod tests {
     #[test]
     fn a_row_is_only_the_answer_for_exactly_its_token() {
         let tokens = ["b", "A", "a"].map(str::to_owned);
-        let failed = || Err(StoreError::Inconsistent("x".into()));
-        let found = in_order(&tokens, vec![("a".into(), failed()), ("b".into(), Ok(None))]);
-        assert!(matches!(&found[..], [Ok(None), Ok(None), Err(_)]), "{found:?}");
+        let alice = session(Some("alice".into()), Some(Timestamp::EPOCH));
+        let found = in_order(&tokens, vec![("a".into(), alice.clone()), ("b".into(), None)]);
+        assert_eq!(found, [None, None, alice]);
+    }
+
+    #[test]
+    fn a_row_without_a_user_or_an_end_is_no_session() {
+        let at = Some(Timestamp::EPOCH);
+        for user in [None, Some(String::new()), Some("x".repeat(256)), Some("a\0".into())] {
+            assert_eq!(session(user, at), None);
+        }
+        assert_eq!(session(Some("alice".into()), None), None);
+        assert!(session(Some("alice".into()), at).is_some());
+    }
+
+    #[test]
+    fn an_end_is_read_from_any_type() {
+        let at = Some(Timestamp::from_micros(1_893_553_445_678_000));
+        for text in [
+            "2030-01-02T03:04:05.678Z",
+            "2030-01-02T03:04:05.678",
+            "2030-01-02 03:04:05.678+00",
+            "2030-01-02T04:04:05.678+01:00",
+            "1893553445.678",
+            "1893553445678",
+        ] {
+            assert_eq!(end(text), at, "{text}");
+        }
+        assert_eq!(end("2030-01-02"), Some(Timestamp::from_seconds(1_893_542_400)));
+        assert_eq!(end("1893553445"), Some(Timestamp::from_seconds(1_893_553_445)));
+        for (text, expected) in [("infinity", END_OF_TIME), ("1e300", END_OF_TIME)] {
+            assert_eq!(end(text), Some(expected), "{text}");
+        }
+        for text in ["-infinity", "-1", "0"] {
+            assert_eq!(end(text), Some(Timestamp::EPOCH), "{text}");
+        }
+        for text in ["", "never", "NaN", "2030-13-01", "{}", "true"] {
+            assert_eq!(end(text), None, "{text}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::rows::Schema;
 /// A migration in the sources: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 4] = [
+const POSTGRES: [Source; 5] = [
     (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
     (
         2,
@@ -31,9 +31,14 @@ const POSTGRES: [Source; 4] = [
         include_str!("../../migrations/postgres/0003_expand_revocations.sql"),
     ),
     (4, "expand_rollout", include_str!("../../migrations/postgres/0004_expand_rollout.sql")),
+    (
+        5,
+        "expand_access_ends",
+        include_str!("../../migrations/postgres/0005_expand_access_ends.sql"),
+    ),
 ];
 
-const SQLITE: [Source; 4] = [
+const SQLITE: [Source; 5] = [
     (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
     (
         2,
@@ -42,6 +47,7 @@ const SQLITE: [Source; 4] = [
     ),
     (3, "expand_revocations", include_str!("../../migrations/sqlite/0003_expand_revocations.sql")),
     (4, "expand_rollout", include_str!("../../migrations/sqlite/0004_expand_rollout.sql")),
+    (5, "expand_access_ends", include_str!("../../migrations/sqlite/0005_expand_access_ends.sql")),
 ];
 
 /// The prefix of migrations that leave the previous version working.

@@ -42,6 +42,9 @@ pub struct OptimisticRotation {
     pub optimistic: Optimistic,
     /// The kind of access token that is issued beside the new refresh token.
     pub auth_method: AuthMethod,
+    /// The session's access tokens may be accepted until then ([`Session::access_ends_at`]), if they
+    /// are not accepted even longer already.
+    pub access_ends_at: Timestamp,
 }
 
 impl OptimisticRotation {

@@ -8,11 +8,13 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
-use super::grant::Grant;
+use super::grant::{Grant, is_too_deep};
 use super::id::{AccessTokenId, SessionId, UserId};
 use super::jws::Text;
+use super::lenient::Lenient;
 
-/// The `type` claim of an access token, which tells it from any other token under the same key.
+/// The `type` claim of an access token. It tells an access token from any other token that is
+/// signed with the same key.
 pub const TYPE: &str = "access";
 
 /// The claims of an access token to be minted.
@@ -28,7 +30,7 @@ pub struct NewClaims<'a> {
     pub issued_at: i64,
     /// `exp`, in seconds.
     pub expires_at: i64,
-    /// `iss`; `None`: no such claim.
+    /// `iss`. `None`: the token has no such claim.
     pub issuer: Option<&'a str>,
     /// `aud`, `scope` and further claims.
     pub grant: &'a Grant,
@@ -64,9 +66,9 @@ impl Serialize for NewClaims<'_> {
 /// The claims of a token whose signature was verified.
 #[derive(Debug, Default, PartialEq)]
 pub struct Claims {
-    /// `sub`: always there.
+    /// `sub`. A token without it is malformed.
     pub subject: String,
-    /// `exp`, in seconds: always there.
+    /// `exp`, in seconds. A token without it is malformed.
     pub expires_at: i64,
     /// `iat`, in seconds.
     pub issued_at: Option<i64>,
@@ -80,22 +82,22 @@ pub struct Claims {
     pub session_id: Option<String>,
     /// `iss`.
     pub issuer: Option<String>,
-    /// `aud`, one or many.
+    /// `aud`, as a list.
     pub audience: Vec<String>,
-    /// `scope`, taken apart at the spaces.
+    /// `scope`, split at the spaces.
     pub scopes: Vec<String>,
-    /// All others.
+    /// All other claims.
     pub further: Map<String, Value>,
 }
 
-/// Where a token's time stands.
+/// The position of a moment relative to a token's validity period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Window {
-    /// Its time is now.
+    /// The token is valid at that moment.
     Open,
-    /// Its time has not come.
+    /// The validity period begins later.
     NotYet,
-    /// Its time is over.
+    /// The validity period has ended.
     Over,
 }
 
@@ -103,14 +105,15 @@ impl Claims {
     /// Reads the payload of a token whose signature was verified.
     ///
     /// # Errors
-    /// Where it is no JSON object, `sub` or `exp` is missing, or a claim that we know has
-    /// another type than its RFC gives it.
+    /// Returns [`Malformed`](super::jws::Malformed) if the payload is not a JSON object, `sub` or
+    /// `exp` is missing, or a claim that we read has a type that its RFC does not allow.
     pub fn parse(payload: &[u8]) -> Result<Self, super::jws::Malformed> {
         serde_json::from_slice(payload).map_err(|_| super::jws::Malformed)
     }
 
-    /// Holds the token's time against `now` in seconds, exactly as PyJWT, jose and jsonwebtoken
-    /// do: over *at* `exp`, not before `nbf`, never from the future.
+    /// Compares the token's validity period with `now`, in seconds, exactly as PyJWT, jose and
+    /// jsonwebtoken do: the token has expired *at* `exp`, and `nbf` and `iat` must not lie in the
+    /// future.
     #[must_use]
     pub fn window(&self, now: i64, leeway: Duration) -> Window {
         let leeway = i64::try_from(leeway.as_secs()).unwrap_or(i64::MAX);
@@ -125,7 +128,7 @@ impl Claims {
         Window::Open
     }
 
-    /// Whether the token is meant for `audience`.
+    /// Returns whether `aud` names `audience`.
     #[must_use]
     pub fn is_meant_for(&self, audience: &str) -> bool {
         self.audience.iter().any(|one| one == audience)
@@ -147,8 +150,8 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
         f.write_str("a JWT claims set")
     }
 
-    // Of a claim that comes twice the last one counts (RFC 7519 section 4 allows it), because
-    // that is what PyJWT and JavaScript's JSON.parse make of it.
+    // If a claim occurs twice, the last one counts (RFC 7519 section 4 allows it), because PyJWT
+    // and JavaScript's JSON.parse do the same.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
         let mut claims = Claims::default();
         let (mut subject, mut expires_at) = (None, None);
@@ -160,12 +163,19 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
                 "nbf" => claims.not_before = Some(map.next_value::<NumericDate>()?.0),
                 "type" => claims.kind = Some(map.next_value()?),
                 "jti" => claims.id = Some(map.next_value()?),
-                "sid" => claims.session_id = Some(map.next_value()?),
-                "iss" => claims.issuer = Some(map.next_value()?),
-                "aud" => claims.audience = map.next_value::<OneOrMany>()?.into(),
-                "scope" => claims.scopes = split_scope(&map.next_value::<Text<'de>>()?.0),
+                "sid" => claims.session_id = map.next_value::<Lenient<'de>>()?.text(),
+                "iss" => claims.issuer = map.next_value::<Lenient<'de>>()?.text(),
+                "aud" => {
+                    let audience = map.next_value::<Option<OneOrMany>>()?;
+                    claims.audience = audience.map(Into::into).unwrap_or_default();
+                }
+                "scope" => claims.scopes = map.next_value::<Lenient<'de>>()?.scopes(),
                 _ => {
-                    claims.further.insert(name.into_owned(), map.next_value()?);
+                    let claim = map.next_value()?;
+                    if is_too_deep(&claim) {
+                        return Err(de::Error::custom("claims are nested too deep"));
+                    }
+                    claims.further.insert(name.into_owned(), claim);
                 }
             }
         }
@@ -175,11 +185,7 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
     }
 }
 
-fn split_scope(scope: &str) -> Vec<String> {
-    scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect()
-}
-
-/// Seconds since the Unix epoch, possibly with a fraction (RFC 7519 section 2), which is cut off.
+/// Seconds since the Unix epoch (RFC 7519 section 2). A fraction is cut off.
 struct NumericDate(i64);
 
 impl<'de> Deserialize<'de> for NumericDate {
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_nobody_asked_for_are_left_out() {
+    fn optional_claims_are_left_out() {
         let claims = NewClaims {
             user_id: &UserId::new("u").unwrap(),
             session_id: SessionId::new(Timestamp::from_seconds(1), [0; 10]),
@@ -264,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn its_time_is_over_at_exp_and_begins_at_nbf() {
+    fn a_token_expires_at_exp_and_begins_at_nbf() {
         let claims = parse(r#"{"sub":"u","exp":200,"iat":100,"nbf":110}"#).unwrap();
         let window = |now, leeway| claims.window(now, Duration::from_secs(leeway));
         assert_eq!(window(109, 0), Window::NotYet);
@@ -274,6 +280,35 @@ mod tests {
         assert_eq!(window(200, 1), Window::Open);
         assert_eq!(window(105, 5), Window::Open);
         assert_eq!(window(50, 0), Window::NotYet);
+    }
+
+    #[test]
+    fn claims_that_no_verifier_checks_may_have_any_type() {
+        let parse = |claims: &str| parse(&format!(r#"{{"sub":"u","exp":1,{claims}}}"#)).unwrap();
+        assert_eq!(parse(r#""aud":null"#).audience, Vec::<String>::new());
+        assert_eq!(parse(r#""scope":["a","b c",7,null]"#).scopes, ["a", "b", "c"]);
+        assert_eq!(parse(r#""scope":" a  b ""#).scopes, ["a", "b"]);
+        for other in ["null", "true", "7", "1.5", "{}", "[]", r#"{"a":["b"]}"#] {
+            let claims = parse(&format!(r#""scope":{other},"iss":{other},"sid":{other}"#));
+            let number = (other == "7").then(|| "7".to_owned());
+            assert_eq!(claims.issuer, number, "{other}");
+            assert_eq!(claims.session_id, number, "{other}");
+        }
+        assert_eq!(parse(r#""sid":-3"#).session_id.as_deref(), Some("-3"));
+    }
+
+    #[test]
+    fn claims_that_a_client_cannot_decode_are_malformed() {
+        let nested = |open: &str, close: &str, levels: usize| {
+            let x = format!("{}1{}", open.repeat(levels), close.repeat(levels));
+            parse(&format!(r#"{{"sub":"u","exp":1,"x":{x}}}"#)).is_ok()
+        };
+        for (open, close) in [("[", "]"), (r#"{"y":"#, "}"), (r#"[{"y":"#, "}]")] {
+            let levels = open.matches(['[', '{']).count();
+            assert!(nested(open, close, 31 / levels), "{open}");
+            assert!(!nested(open, close, 40 / levels), "{open}");
+            assert!(!nested(open, close, 60), "{open}");
+        }
     }
 
     #[test]

@@ -1,8 +1,14 @@
-//! The device that logged in, for people to read in a list of sessions. It decides nothing.
+//! A description of the device that logged in, for people who read a list of sessions. No decision
+//! depends on it.
 
-use super::field::InvalidField;
+/// The longest `User-Agent` that is stored, in bytes.
+const MAX_USER_AGENT: usize = 512;
+/// The longest IP address that is stored, in bytes.
+const MAX_IP_ADDRESS: usize = 64;
+/// The longest device name that is stored, in bytes.
+const MAX_DEVICE_NAME: usize = 128;
 
-/// What is known of a session's device. Empty texts are unknown.
+/// The description of a session's device. An empty text is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientInfo {
     user_agent: String,
@@ -11,31 +17,16 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Takes a device's description. Control characters are dropped, since browsers send what
-    /// they like and none of it is worth refusing a login for.
-    ///
-    /// # Errors
-    /// Where a text is longer than its field allows: 512, 64 and 128 bytes.
-    pub fn new(
-        user_agent: &str,
-        ip_address: &str,
-        device_name: &str,
-    ) -> Result<Self, InvalidField> {
-        Ok(Self {
-            user_agent: printable(
-                "client.user_agent",
-                user_agent,
-                512,
-                "must be at most 512 bytes",
-            )?,
-            ip_address: printable("client.ip_address", ip_address, 64, "must be at most 64 bytes")?,
-            device_name: printable(
-                "client.device_name",
-                device_name,
-                128,
-                "must be at most 128 bytes",
-            )?,
-        })
+    /// Takes a device's description. Control characters are dropped, and a text that is longer than
+    /// 512, 64 or 128 bytes is cut at a character's boundary. Browsers and proxies send what they
+    /// like, and none of it is a reason to refuse a login.
+    #[must_use]
+    pub fn new(user_agent: &str, ip_address: &str, device_name: &str) -> Self {
+        Self {
+            user_agent: printable(user_agent, MAX_USER_AGENT),
+            ip_address: printable(first_address(ip_address), MAX_IP_ADDRESS),
+            device_name: printable(device_name, MAX_DEVICE_NAME),
+        }
     }
 
     /// The `User-Agent` header at login.
@@ -50,21 +41,59 @@ impl ClientInfo {
         &self.ip_address
     }
 
-    /// The device's name as its user knows it.
+    /// The name that the user gave the device.
     #[must_use]
     pub fn device_name(&self) -> &str {
         &self.device_name
     }
 }
 
-fn printable(
-    field: &'static str,
-    text: &str,
-    most: usize,
-    rule: &'static str,
-) -> Result<String, InvalidField> {
-    if text.len() > most {
-        return Err(InvalidField::new(field, rule));
+/// The first of several addresses. Callers often pass on a whole `X-Forwarded-For`, which begins with
+/// the client and goes on with the proxies.
+fn first_address(addresses: &str) -> &str {
+    addresses.split(',').map(str::trim).find(|one| !one.is_empty()).unwrap_or_default()
+}
+
+/// Drops control characters and keeps as many whole characters as fit into `max` bytes.
+fn printable(text: &str, max: usize) -> String {
+    let mut kept = String::with_capacity(text.len().min(max));
+    for character in text.chars().filter(|character| !character.is_control()) {
+        if kept.len() + character.len_utf8() > max {
+            break;
+        }
+        kept.push(character);
     }
-    Ok(text.chars().filter(|c| !c.is_control()).collect())
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_at_a_characters_boundary() {
+        let long = "é".repeat(600);
+        let client = ClientInfo::new(&long, &"x".repeat(65), &format!("a{long}"));
+        assert_eq!(client.user_agent(), "é".repeat(256));
+        assert_eq!(client.ip_address().len(), 64);
+        assert_eq!(client.device_name(), format!("a{}", "é".repeat(63)));
+        let emoji = ClientInfo::new("", "", &"🦀".repeat(33));
+        assert_eq!(emoji.device_name(), "🦀".repeat(32));
+    }
+
+    #[test]
+    fn control_characters_are_dropped_before_the_length_counts() {
+        let client = ClientInfo::new("a\r\n\0b", "\u{7f}::1", &"\n".repeat(500));
+        assert_eq!((client.user_agent(), client.ip_address()), ("ab", "::1"));
+        assert_eq!(client.device_name(), "");
+    }
+
+    #[test]
+    fn a_chain_of_addresses_is_reduced_to_the_client() {
+        let address = |chain: &str| ClientInfo::new("", chain, "").ip_address().to_owned();
+        assert_eq!(address("203.0.113.7, 10.0.0.1, 10.0.0.2"), "203.0.113.7");
+        assert_eq!(address(" , 2001:db8::1,10.0.0.1"), "2001:db8::1");
+        assert_eq!(address("203.0.113.7"), "203.0.113.7");
+        assert_eq!(address(" ,"), "");
+    }
 }

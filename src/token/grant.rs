@@ -1,23 +1,26 @@
-//! What a login asked to be carried in its access tokens.
+//! The audience, scopes and claims that a login asked for, which its access tokens carry.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::field::{InvalidField, bounded};
 
-/// The claims that this service sets or gives a meaning to; a caller may not name them
-/// (RFC 7519 section 4.1, RFC 9068 section 2.2), or by which a token would be bound to a key or
-/// speak for another user (RFC 7800 section 3, RFC 8693 section 4).
+/// The claims that a caller may not set. This service sets them or gives them a meaning (RFC 7519
+/// section 4.1, RFC 9068 section 2.2), or they bind a token to a key or let it act for another
+/// user (RFC 7800 section 3, RFC 8693 section 4).
 pub const REGISTERED_CLAIMS: [&str; 13] = [
     "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "scope", "type", "cnf", "act",
     "may_act",
 ];
 
-const MOST_AUDIENCES: usize = 16;
-const MOST_SCOPES: usize = 64;
-const MOST_CLAIM_BYTES: usize = 4096;
+const MAX_AUDIENCES: usize = 16;
+const MAX_SCOPES: usize = 64;
+/// How deep claims may be nested. Protobuf decoders stop at 100 nested messages, and each level takes
+/// three. With a higher value, clients could not read the answer to a validation.
+pub const MAX_CLAIM_DEPTH: usize = 32;
+const MAX_CLAIM_BYTES: usize = 4096;
 
-/// What every access token of a session carries beside the claims that this service sets.
+/// The audience, scopes and further claims of a session's access tokens.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grant {
     #[serde(default, rename = "aud", skip_serializing_if = "Vec::is_empty")]
@@ -29,25 +32,25 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Takes what a login asks for.
+    /// Checks the values that a login asks for.
     ///
     /// # Errors
-    /// Where there are more than 16 audiences or 64 scopes, one of them is not 1 to 255 bytes
-    /// (scopes: RFC 6749 section 3.3), a claim's name is taken, or the claims' JSON is longer
-    /// than 4,096 bytes.
+    /// Returns [`InvalidField`] if there are more than 16 audiences or 64 scopes, one of them is
+    /// not 1 to 255 bytes (scopes: RFC 6749 section 3.3), a claim's name is registered, or the
+    /// claims' JSON is longer than 4,096 bytes.
     pub fn new(
         audience: Vec<String>,
         scopes: Vec<String>,
         claims: Map<String, Value>,
     ) -> Result<Self, InvalidField> {
         let rule = "must be at most 16 values of 1 to 255 bytes without control characters";
-        if audience.len() > MOST_AUDIENCES {
+        if audience.len() > MAX_AUDIENCES {
             return Err(InvalidField::new("audience", rule));
         }
         for one in &audience {
             bounded("audience", one, 255, rule)?;
         }
-        if scopes.len() > MOST_SCOPES || !scopes.iter().all(|scope| is_scope_token(scope)) {
+        if scopes.len() > MAX_SCOPES || !scopes.iter().all(|scope| is_scope_token(scope)) {
             return Err(InvalidField::new(
                 "scopes",
                 "must be at most 64 scope tokens (RFC 6749 section 3.3) of 1 to 255 bytes",
@@ -57,19 +60,19 @@ impl Grant {
         Ok(Self { audience, scopes, claims })
     }
 
-    /// The access token's `aud`; empty: none.
+    /// The access token's `aud`. Empty: no such claim.
     #[must_use]
     pub fn audience(&self) -> &[String] {
         &self.audience
     }
 
-    /// The access token's `scope`; empty: none.
+    /// The access token's `scope`. Empty: no such claim.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.scopes
     }
 
-    /// Further claims.
+    /// The further claims.
     #[must_use]
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims
@@ -81,6 +84,21 @@ fn is_scope_token(scope: &str) -> bool {
         && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
+/// Returns whether a claim is nested deeper than [`MAX_CLAIM_DEPTH`].
+#[must_use]
+pub fn is_too_deep(claim: &Value) -> bool {
+    exceeds(claim, MAX_CLAIM_DEPTH)
+}
+
+fn exceeds(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return true };
+    match value {
+        Value::Array(values) => values.iter().any(|one| exceeds(one, below)),
+        Value::Object(fields) => fields.values().any(|one| exceeds(one, below)),
+        _ => false,
+    }
+}
+
 fn check_claims(claims: &Map<String, Value>) -> Result<(), InvalidField> {
     if claims.keys().any(|name| REGISTERED_CLAIMS.contains(&name.as_str())) {
         return Err(InvalidField::new("claims", "may not name a registered claim"));
@@ -88,8 +106,11 @@ fn check_claims(claims: &Map<String, Value>) -> Result<(), InvalidField> {
     if claims.keys().any(String::is_empty) {
         return Err(InvalidField::new("claims", "may not have an empty name"));
     }
+    if claims.values().any(is_too_deep) {
+        return Err(InvalidField::new("claims", "must be at most 32 levels deep"));
+    }
     let size = serde_json::to_vec(claims).map_or(usize::MAX, |json| json.len());
-    if size > MOST_CLAIM_BYTES {
+    if size > MAX_CLAIM_BYTES {
         return Err(InvalidField::new("claims", "must be at most 4,096 bytes as JSON"));
     }
     Ok(())
@@ -120,6 +141,18 @@ mod tests {
         assert!(Grant::new(vec![String::new()], vec![], Map::new()).is_err());
         assert!(Grant::new(vec![], vec!["a b".into()], Map::new()).is_err());
         assert!(Grant::new(vec![], vec!["read:all".into()], Map::new()).is_ok());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |open: &str, close: &str, levels: usize| {
+            let json = format!(r#"{{"x":{}1{}}}"#, open.repeat(levels), close.repeat(levels));
+            Grant::new(vec![], vec![], claims(&json))
+        };
+        for (open, close) in [("[", "]"), (r#"{"y":"#, "}")] {
+            assert!(nested(open, close, MAX_CLAIM_DEPTH - 1).is_ok(), "{open}");
+            assert!(nested(open, close, MAX_CLAIM_DEPTH).is_err(), "{open}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Names: of a user, a session, an access token, a retried request.
+//! Identifiers of users, sessions, access tokens and retried requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,16 +8,17 @@ use uuid::Uuid;
 use super::field::{InvalidField, bounded};
 use crate::clock::Timestamp;
 
-/// A user's id as the product knows it: 1 to 255 bytes of UTF-8 without control characters. It
-/// is the access token's `sub`.
+/// A user's id as the product defines it: 1 to 255 bytes of UTF-8 without control characters. It
+/// becomes the access token's `sub`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UserId(String);
 
 impl UserId {
-    /// Reads a user's id.
+    /// Checks a user's id.
     ///
     /// # Errors
-    /// Where it is empty, longer than 255 bytes, or holds a control character.
+    /// Returns [`InvalidField`] if it is empty, longer than 255 bytes, or contains a control
+    /// character.
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidField> {
         let id = id.into();
         bounded("user_id", &id, 255, "must be 1 to 255 bytes without control characters")?;
@@ -31,19 +32,31 @@ impl UserId {
     }
 }
 
-/// A session's id: a version 7 UUID (RFC 9562), so that new rows lie side by side in the index.
+/// A session's id: a version 7 UUID (RFC 9562). New rows are therefore adjacent in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(Uuid);
 
 impl SessionId {
-    /// The id before every other; no session has it.
+    /// The smallest id. No session has it.
     pub const NIL: Self = Self(Uuid::nil());
 
-    /// A new id, from the moment and ten random bytes.
+    /// Creates an id from the current time and ten random bytes.
     #[must_use]
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// When the id was created, by the clock of the replica that did. `None`: the id is not one of this
+    /// service.
+    #[must_use]
+    pub fn created_at(self) -> Option<Timestamp> {
+        let (bytes, is_ours) = (self.0.as_bytes(), self.0.get_version_num() == 7);
+        let mut millis = [0; 8];
+        millis[2..].copy_from_slice(&bytes[..6]);
+        // 48 bits of milliseconds are far below the limit of microseconds in 64 bits.
+        let micros = i64::from_be_bytes(millis).saturating_mul(1000);
+        is_ours.then_some(Timestamp::from_micros(micros))
     }
 
     /// The id as a UUID.
@@ -74,28 +87,28 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// How many refresh tokens a session had minted before one: 0 for its first. Counts displaced
-/// ones too, so that no two tokens of a session share a generation.
+/// The number of refresh tokens that were minted for the session before this one: 0 for the
+/// first. Displaced tokens count too, so no two tokens of a session share a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(u32);
 
 impl Generation {
-    /// A session's first.
+    /// The generation of a session's first token.
     pub const FIRST: Self = Self(0);
 
-    /// The generation of that number.
+    /// Creates a generation from its number.
     #[must_use]
     pub const fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The number.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// The one after it.
+    /// The next generation.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -103,14 +116,14 @@ impl Generation {
 }
 
 /// An access token's `jti`: a version 8 UUID (RFC 9562 section 5.8) of 90 random bits whose last
-/// 32 bits are the generation of the refresh token it was minted beside.
+/// 32 bits are the generation of the refresh token that was issued with it.
 ///
-/// Seeing one therefore proves that the reply which carried that refresh token arrived.
+/// A client that presents it has therefore received the response with that refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessTokenId(Uuid);
 
 impl AccessTokenId {
-    /// A new id, from the generation and twelve random bytes.
+    /// Creates an id from the generation and twelve random bytes.
     #[must_use]
     pub fn new(generation: Generation, random: [u8; 12]) -> Self {
         let mut bytes = [0; 16];
@@ -119,19 +132,19 @@ impl AccessTokenId {
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
-    /// The id of these bytes.
+    /// Creates an id from its bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// Its sixteen bytes.
+    /// The sixteen bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// Reads the generation out of a `jti` of ours; `None` for any other text.
+    /// Reads the generation from a `jti` of this service. Returns `None` for any other text.
     #[must_use]
     pub fn generation_of(jti: &str) -> Option<Generation> {
         let uuid = Uuid::try_parse(jti).ok()?;
@@ -149,13 +162,13 @@ impl fmt::Display for AccessTokenId {
     }
 }
 
-/// The id under which a caller may retry a login. Opens the first tokens that were sealed under
-/// it, so it does not print.
+/// The id under which a caller may retry a login. It decrypts the login's stored first tokens, so
+/// it does not print.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(Uuid);
 
 impl RequestId {
-    /// Its sixteen bytes.
+    /// The sixteen bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
@@ -192,7 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_id_tells_its_generation() {
+    fn a_session_id_contains_its_creation() {
+        let at = Timestamp::from_micros(1_750_000_000_123_000);
+        assert_eq!(SessionId::new(at, [0xFF; 10]).created_at(), Some(at));
+        assert_eq!(SessionId::NIL.created_at(), None);
+        assert_eq!(SessionId(Uuid::from_bytes([0xFF; 16])).created_at(), None);
+    }
+
+    #[test]
+    fn an_access_token_id_contains_its_generation() {
         for number in [0, 1, 77, u32::MAX] {
             let id = AccessTokenId::new(Generation::new(number), [0xFF; 12]);
             assert_eq!(

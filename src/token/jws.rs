@@ -1,5 +1,5 @@
-//! The compact form of a signed token (RFC 7515 section 3.1): taking it apart and putting it
-//! together. Signing and verifying are the key ring's.
+//! The compact serialization of a signed token (RFC 7515 section 3.1): parsing and assembly. The
+//! key ring signs and verifies.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,24 +12,25 @@ use serde::{Deserialize, Deserializer};
 
 use super::key::Algorithm;
 
-/// The longest text that is looked at: above any token that we mint (every audience, scope and
-/// claim at its bound make 40 KiB), and so short that a flood of the longest ones costs little.
-pub const MOST_BYTES: usize = 64 * 1024;
+/// The longest text that is parsed as a token. A token with every audience, scope and claim at its
+/// limit has 40 KiB; a lower value would refuse such tokens. A higher value makes a flood of long
+/// texts more expensive.
+pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
-/// A longer signature is none of ours: RSA's are 256 bytes, the others' shorter.
-const LONGEST_SIGNATURE: usize = 512;
+/// The longest signature that is decoded. Our RSA signatures have 256 bytes, the others fewer.
+const MAX_SIGNATURE_BYTES: usize = 512;
 
-/// A longer header is decoded on the heap: ours are some 80 bytes.
-const USUAL_HEADER: usize = 256;
+/// A header up to this size is decoded on the stack. Our headers have about 80 bytes.
+const STACK_HEADER_BYTES: usize = 256;
 
-/// Not a signed token in compact form, or one whose header asks for what we do not do.
+/// The text is not a signed token in compact form, or its header demands an unknown extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A token taken apart. Nothing in it is to be trusted until its signature was verified.
+/// A parsed token. Do not trust any part of it before its signature was verified.
 #[derive(Debug)]
 pub struct Unverified<'a> {
-    /// What the signature covers: the first two parts and the dot between them.
+    /// The signed text: the first two parts and the dot between them.
     pub signed: &'a str,
     payload: &'a str,
     signature: &'a str,
@@ -38,13 +39,14 @@ pub struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart.
+    /// Parses a token.
     ///
     /// # Errors
-    /// Where it is not three parts of base64url, its header is no JSON object, or the header
-    /// names a critical extension (RFC 7515 section 4.1.11: none is known here).
+    /// Returns [`Malformed`] if the text is not three parts of base64url, its header is not a JSON
+    /// object, or the header names a critical extension (RFC 7515 section 4.1.11), of which this
+    /// service supports none.
     pub fn parse(token: &'a str) -> Result<Self, Malformed> {
-        if token.len() > MOST_BYTES {
+        if token.len() > MAX_TOKEN_BYTES {
             return Err(Malformed);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Malformed)?;
@@ -59,20 +61,20 @@ impl<'a> Unverified<'a> {
         Ok(Self { signed, payload, signature, header })
     }
 
-    /// The signature's bytes.
+    /// Decodes the signature.
     ///
     /// # Errors
-    /// Where the part is no base64url, or longer than any signature.
+    /// Returns [`Malformed`] if the part is not base64url, or longer than any signature.
     pub fn signature(&self) -> Result<Signature, Malformed> {
-        let mut bytes = [0; LONGEST_SIGNATURE];
+        let mut bytes = [0; MAX_SIGNATURE_BYTES];
         let length = URL_SAFE_NO_PAD.decode_slice(self.signature, &mut bytes);
         Ok(Signature { bytes, length: length.map_err(|_| Malformed)? })
     }
 
-    /// The payload's bytes, to be read once the signature was verified.
+    /// Decodes the payload. Read it only after the signature was verified.
     ///
     /// # Errors
-    /// Where the part is no base64url.
+    /// Returns [`Malformed`] if the part is not base64url.
     pub fn payload(&self) -> Result<Vec<u8>, Malformed> {
         URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| Malformed)
     }
@@ -81,7 +83,7 @@ impl<'a> Unverified<'a> {
 /// A signature's bytes.
 #[derive(Debug)]
 pub struct Signature {
-    bytes: [u8; LONGEST_SIGNATURE],
+    bytes: [u8; MAX_SIGNATURE_BYTES],
     length: usize,
 }
 
@@ -92,23 +94,28 @@ impl Deref for Signature {
     }
 }
 
-/// The part of a token's header that decides anything.
+/// The fields of a token's header that matter for the verdict.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// `alg`, if it is one that we know: compared with the key's own algorithm, never choosing it.
+    /// `alg`, if this service knows it. It is compared with the key's algorithm and never selects
+    /// one.
     pub alg: Option<Algorithm>,
-    /// `kid`: which key signed.
+    /// `kid`: the name of the key that signed.
     pub kid: Option<String>,
-    /// Whether `typ` says access token (RFC 9068 section 4).
-    pub is_access_token: bool,
-    /// Names a critical extension.
+    /// `typ`: what kind of token it says it is.
+    pub typ: Typ,
+    /// Whether the header names a critical extension.
     critical: bool,
 }
 
 impl Header {
     fn decode(part: &str) -> Result<Self, Malformed> {
-        let mut usual = [0; USUAL_HEADER];
-        let read = |json: &[u8]| serde_json::from_slice(json).map_err(|_| Malformed);
+        let mut usual = [0; STACK_HEADER_BYTES];
+        // Ignored values are not decoded, so the text is checked as a whole.
+        let read = |json: &[u8]| {
+            let json = std::str::from_utf8(json).map_err(|_| Malformed)?;
+            serde_json::from_str(json).map_err(|_| Malformed)
+        };
         match URL_SAFE_NO_PAD.decode_slice(part, &mut usual) {
             Ok(length) => read(usual.get(..length).unwrap_or_default()),
             Err(DecodeSliceError::OutputSliceTooSmall) => {
@@ -119,11 +126,36 @@ impl Header {
     }
 }
 
-fn says_access_token(typ: &str) -> bool {
-    typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+/// The media type that a token's header names (RFC 7515 section 4.1.9).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Typ {
+    /// None.
+    #[default]
+    Absent,
+    /// `JWT`, which says nothing about the token's use.
+    Jwt,
+    /// `at+jwt`, an access token (RFC 9068 section 4).
+    AccessToken,
+    /// Another one.
+    Other,
 }
 
-/// A text of a JSON document, copied only where it has escapes.
+impl Typ {
+    fn named(name: &str) -> Self {
+        const MEDIA_TYPE: &str = "application/";
+        let (prefix, rest) = name.split_at_checked(MEDIA_TYPE.len()).unwrap_or_default();
+        let name = if prefix.eq_ignore_ascii_case(MEDIA_TYPE) { rest } else { name };
+        if name.eq_ignore_ascii_case("at+jwt") {
+            Self::AccessToken
+        } else if name.eq_ignore_ascii_case("JWT") {
+            Self::Jwt
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// A string of a JSON document. It is copied only if it contains escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
@@ -143,23 +175,21 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         f.write_str("a JOSE header")
     }
 
-    // Of a name that comes twice the last one counts, as in the verifiers that backends use
-    // (RFC 7515 section 4 allows it): the same verdict matters more than either choice.
+    // If a name occurs twice, the last one counts (RFC 7515 section 4 allows it), because the
+    // verifiers that backends use do the same. Equal verdicts matter more than either choice.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
         let mut header = Header::default();
         while let Some(Text(name)) = map.next_key()? {
             match &*name {
                 "alg" => header.alg = Algorithm::named(&map.next_value::<Text<'de>>()?.0),
                 "kid" => header.kid = Some(map.next_value()?),
-                "typ" => {
-                    header.is_access_token = says_access_token(&map.next_value::<Text<'de>>()?.0);
-                }
+                "typ" => header.typ = Typ::named(&map.next_value::<Text<'de>>()?.0),
                 "crit" => {
                     header.critical = true;
                     map.next_value::<IgnoredAny>()?;
                 }
-                // Also a key that the token brings along (`jwk`, `jku`, `x5c`, `x5u`): nobody
-                // looks at it, as with the verifiers that backends use.
+                // This includes a key that the token itself brings (`jwk`, `jku`, `x5c`, `x5u`):
+                // trusting it would let anyone sign tokens.
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -169,17 +199,17 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 }
 
-/// The first part of every access token that one key signs.
+/// Encodes the header of the access tokens that one key signs.
 #[must_use]
 pub fn encode_header(alg: &str, kid: &str) -> String {
     let header = serde_json::json!({ "alg": alg, "typ": "at+jwt", "kid": kid });
     URL_SAFE_NO_PAD.encode(header.to_string())
 }
 
-/// Puts a token together: `sign` signs the first two parts.
+/// Assembles a token. `sign` signs the first two parts.
 ///
 /// # Errors
-/// What `sign` answers.
+/// Returns the error of `sign`.
 pub fn assemble<E>(
     encoded_header: &str,
     payload: &[u8],
@@ -205,19 +235,19 @@ mod tests {
     }
 
     #[test]
-    fn takes_apart_what_it_put_together() {
+    fn parses_what_it_assembled() {
         let header = encode_header("HS256", "k1");
         let token = assemble(&header, b"{}", |signed| Ok::<_, Malformed>(signed.to_vec())).unwrap();
         let parts = Unverified::parse(&token).unwrap();
         assert_eq!(parts.header.alg, Some(Algorithm::Hs256));
         assert_eq!(parts.header.kid.as_deref(), Some("k1"));
-        assert!(parts.header.is_access_token);
+        assert_eq!(parts.header.typ, Typ::AccessToken);
         assert_eq!(parts.payload().unwrap(), b"{}");
         assert_eq!(*parts.signature().unwrap(), *parts.signed.as_bytes());
     }
 
     #[test]
-    fn what_is_no_signed_token_is_malformed() {
+    fn other_texts_are_malformed() {
         let jwe = "a.b.c.d.e";
         for bad in ["", ".", "..", "e30", "e30.e30", jwe, "=.e30.e30", "bm8.e30.e30"] {
             assert!(Unverified::parse(bad).is_err(), "{bad}");
@@ -227,7 +257,7 @@ mod tests {
         }
         let deep = format!(r#"{{"alg":"HS256","x":{}{}}}"#, "[".repeat(2000), "]".repeat(2000));
         assert!(Unverified::parse(&with_header(&deep)).is_ok(), "skipped without recursion");
-        assert!(Unverified::parse(&"x".repeat(MOST_BYTES + 1)).is_err());
+        assert!(Unverified::parse(&"x".repeat(MAX_TOKEN_BYTES + 1)).is_err());
     }
 
     #[test]
@@ -244,11 +274,44 @@ mod tests {
     }
 
     #[test]
-    fn of_a_name_that_comes_twice_the_last_counts() {
+    fn the_last_of_two_equal_names_counts() {
         let token = with_header(r#"{"alg":"none","alg":"HS256","typ":"JWT","typ":"AT+jwt"}"#);
         let parts = Unverified::parse(&token).unwrap();
         assert_eq!(parts.header.alg, Some(Algorithm::Hs256));
-        assert!(parts.header.is_access_token);
+        assert_eq!(parts.header.typ, Typ::AccessToken);
+    }
+
+    #[test]
+    fn the_type_is_compared_without_case_and_prefix() {
+        let typ = |typ: &str| {
+            let token = with_header(&format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#));
+            Unverified::parse(&token).unwrap().header.typ
+        };
+        for name in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"] {
+            assert_eq!(typ(name), Typ::AccessToken, "{name}");
+        }
+        for name in ["JWT", "jwt", "application/jwt"] {
+            assert_eq!(typ(name), Typ::Jwt, "{name}");
+        }
+        for name in ["", "rt+jwt", "secevent+jwt", "at+jwt ", "application/", "JOSE"] {
+            assert_eq!(typ(name), Typ::Other, "{name}");
+        }
+        let without = with_header(r#"{"alg":"HS256"}"#);
+        assert_eq!(Unverified::parse(&without).unwrap().header.typ, Typ::Absent);
+    }
+
+    #[test]
+    fn a_header_that_is_no_utf_8_is_malformed_even_where_nobody_reads_it() {
+        for bad in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf5\x80\x80\x80"] {
+            for filler in [0, 300] {
+                let mut header = br#"{"alg":"HS256","x":""#.to_vec();
+                header.extend(std::iter::repeat_n(b'y', filler));
+                header.extend_from_slice(bad);
+                header.extend_from_slice(br#""}"#);
+                let token = format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(&header));
+                assert!(Unverified::parse(&token).is_err(), "{bad:?}, {filler}");
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A signing key, as it is kept.
+//! A signing key as it is stored.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,10 +20,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// Every algorithm.
     pub const ALL: [Self; 4] = [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256];
 
-    /// Its name in a token's header.
+    /// The name in a token's header.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,13 +34,13 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name, letter by letter.
+    /// Finds an algorithm by its exact name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// Whether its keys have a public half that verifies and a private one that signs.
+    /// Returns whether its keys are pairs: a private half signs, and a public half verifies.
     #[must_use]
     pub const fn is_asymmetric(self) -> bool {
         !matches!(self, Self::Hs256)
@@ -53,39 +53,39 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// A key pair as the database keeps it. Its state follows from the clock and from the keys after
-/// it, so nobody has to write it down.
+/// A key pair as the database stores it. Its state is not stored: it follows from the clock and
+/// from the keys after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Its place in the line of keys, from 1. Taken once only: of two that make the next key at
-    /// the same time, one does.
+    /// Its position in the sequence of keys, from 1. It is unique, so if two replicas create the
+    /// next key at the same time, only one of them succeeds.
     pub number: i64,
-    /// Its name: the thumbprint of its public half (RFC 7638).
+    /// Its name (`kid`): the thumbprint of its public half (RFC 7638).
     pub kid: String,
-    /// Its algorithm's name, possibly one that only a newer version knows.
+    /// The name of its algorithm. Only a newer version may know it.
     pub algorithm: String,
-    /// Its public half, as the JSON text whose SHA-256 is the thumbprint.
+    /// Its public half as the JSON text whose SHA-256 is the thumbprint.
     pub public_jwk: String,
-    /// Its private half (PKCS #8), sealed.
+    /// Its encrypted private half (PKCS #8).
     pub private: Sealed,
-    /// The fingerprint of the secret that opens it.
+    /// The fingerprint of the secret that decrypts the private half.
     pub sealed_with: String,
-    /// From when on it is published.
+    /// When it was published.
     pub created_at: Timestamp,
-    /// From when on it signs.
+    /// When it begins to sign.
     pub activates_at: Timestamp,
-    /// How long the longest token lives that it may sign.
+    /// The longest lifetime of a token that it may sign.
     pub token_life: Duration,
-    /// When it verifies no more, whatever it has signed. `None`: when the last token that it
-    /// signed has expired.
+    /// When it stops verifying, even if its tokens have not expired. `None`: it stops when the
+    /// last token that it signed has expired.
     pub ends_at: Option<Timestamp>,
 }
 
-/// A key seen at work.
+/// The last use of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUse {
     /// Its name.
     pub kid: String,
-    /// When a good token of its was last seen.
+    /// When it last verified a valid token.
     pub last_verified_at: Timestamp,
 }

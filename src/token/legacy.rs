@@ -1,9 +1,9 @@
-//! The token of a session that was there before: one that the product's auth-server keeps in a
-//! table of its own, as Better Auth does.
+//! The session token of the product's existing auth-server, which keeps its sessions in a table of
+//! its own, as Better Auth does.
 //!
-//! It comes plain, as the table has it, or as the auth-server's cookie has it: `<token>.<signature>`,
-//! the signature being the base64 of an HMAC-SHA256 of the token, and the whole perhaps
-//! percent-encoded, as browsers keep it.
+//! Clients present it in one of two forms: plain, as it is in the table, or as it is in the
+//! auth-server's cookie, `<token>.<signature>`. The signature is the base64 of an HMAC-SHA256 of
+//! the token. A browser may percent-encode the cookie's value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,25 +19,25 @@ use super::{refresh, session_token};
 use crate::clock::Timestamp;
 
 const SIGNATURE: usize = 32;
-/// What has fewer characters can be guessed, and is not worth a look-up.
-const SHORTEST: usize = 16;
+/// The shortest token that is looked up. A shorter one can be guessed.
+const MIN_TOKEN_BYTES: usize = 16;
 const MAX_TOKEN_BYTES: usize = 255;
 
-/// A session of the auth-server's table.
+/// A session in the auth-server's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LegacySession {
-    /// Whose it is.
+    /// The user who logged in.
     pub user_id: UserId,
-    /// When it ends: good before this moment, expired at it.
+    /// When it ends. It has expired at this moment.
     pub expires_at: Timestamp,
 }
 
-/// The key of the auth-server's cookie signatures. Does not print.
+/// The key that signs the auth-server's cookies. Does not print.
 #[derive(Clone)]
 pub struct CookieKey(hmac::Key);
 
 impl CookieKey {
-    /// The key is the secret itself.
+    /// Creates the key from the auth-server's secret.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
@@ -50,8 +50,8 @@ impl fmt::Debug for CookieKey {
     }
 }
 
-/// Whether a text can be such a token at all: a JWT has two dots and no percent sign, and tokens
-/// of ours say by their beginning that they are.
+/// Returns whether a text can be such a token. A JWT has two dots, and the tokens of this service
+/// have prefixes.
 #[must_use]
 pub fn is_candidate(text: &str) -> bool {
     let ours = [session_token::PREFIX, refresh::PREFIX];
@@ -59,7 +59,7 @@ pub fn is_candidate(text: &str) -> bool {
         && !ours.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// A presented token taken apart. Whether it is one, only the table knows.
+/// A parsed token. Only the table knows whether it belongs to a session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UnverifiedLegacyToken<'a> {
     token: Cow<'a, str>,
@@ -67,34 +67,35 @@ pub struct UnverifiedLegacyToken<'a> {
 }
 
 impl<'a> UnverifiedLegacyToken<'a> {
-    /// Reads a presented text, in either form.
+    /// Parses a presented text in either form. Returns `None` if it is neither.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        // No token holds a percent sign of its own.
+        // A token contains no percent sign, so decoding a plain token changes nothing.
         let text = percent_decode_str(text).decode_utf8().ok()?;
         let (token, signature) = match text.split_once('.') {
             Some((token, signature)) => (Cow::Owned(token.to_owned()), Some(read(signature)?)),
             None => (text, None),
         };
         let legal = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && byte != b'.';
-        let sound = (SHORTEST..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(legal);
+        let sound =
+            (MIN_TOKEN_BYTES..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(legal);
         sound.then_some(Self { token, signature })
     }
 
-    /// Whether it carries a signature.
+    /// Returns whether it carries a signature.
     #[must_use]
     pub const fn is_signed(&self) -> bool {
         self.signature.is_some()
     }
 
-    /// Whether its signature was made with that key. Takes the same time wherever they differ.
+    /// Returns whether `key` made its signature. Compares in constant time.
     #[must_use]
     pub fn verify(&self, key: &CookieKey) -> bool {
         let made = hmac::sign(&key.0, self.token.as_bytes());
         self.signature.is_some_and(|signature| made.as_ref().ct_eq(&signature).into())
     }
 
-    /// What the table knows it by. Secret.
+    /// Returns the token as the table stores it. Secret.
     #[must_use]
     pub fn into_token(self) -> String {
         self.token.into_owned()
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_read_plain_and_encoded_and_its_signature_counts() {
+    fn a_cookie_is_parsed_plain_and_encoded_and_its_signature_is_verified() {
         let encoded = COOKIE.replace('+', "%2B").replace('/', "%2f").replace('=', "%3D");
         for text in [COOKIE, &encoded] {
             assert!(is_candidate(text));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_not_read() {
+    fn other_texts_are_not_parsed() {
         let (token, signature) = COOKIE.split_once('.').unwrap();
         let long = "x".repeat(256);
         for bad in [
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn jwts_and_tokens_of_ours_are_none() {
+    fn jwts_and_our_own_tokens_are_no_candidates() {
         for other in ["eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "tas_AAAA", "tar_AAAA"] {
             assert!(!is_candidate(other), "{other}");
         }

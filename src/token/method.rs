@@ -3,9 +3,9 @@
 /// A kind of access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuthMethod {
-    /// A signed JWT, which a verifier checks by itself.
+    /// A signed JWT. A verifier checks it without the database.
     Jwt,
-    /// An opaque session token, which is looked up in the database.
+    /// An opaque session token. It is looked up in the database.
     Session,
 }
 
@@ -13,7 +13,7 @@ impl AuthMethod {
     /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Jwt, Self::Session];
 
-    /// Its name, as it is stored and as metrics say it.
+    /// Its name in the database and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl AuthMethod {
         }
     }
 
-    /// Reads a stored name.
+    /// Parses a stored name.
     #[must_use]
     pub fn from_stored(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str() == name)

@@ -1,21 +1,22 @@
-//! The vocabulary: what a token is, and what may become of it. Pure.
+//! The vocabulary: what a token is, and the rules that decide what happens to it.
 //!
-//! Nothing here does I/O, reads a clock or draws a random byte: each comes in as an argument.
+//! All of it is pure: nothing here does I/O, reads a clock or draws random bytes. Callers pass
+//! them in as arguments.
 //!
-//! * [`id`]: users, sessions, access tokens by name
-//! * [`grant`]: what a login asked to be carried in its access tokens
-//! * [`client`]: the device that logged in, for people to read
+//! * [`id`]: identifiers of users, sessions, access tokens and requests
+//! * [`grant`]: the audience, scopes and claims that a login asked for
+//! * [`client`]: a description of the device that logged in
 //! * [`access`]: the access token's claims (RFC 9068)
 //! * [`jws`]: the compact form that carries them (RFC 7515)
-//! * [`key`]: a signing key, as it is kept
-//! * [`refresh`]: the refresh token, its hash and its proof of origin
+//! * [`key`]: a signing key as it is stored
+//! * [`refresh`]: the refresh token, its hash and its MAC
 //! * [`session_token`]: the opaque access token
-//! * [`legacy`]: the tokens of sessions that were there before
-//! * [`method`], [`rollout`]: the kinds of access token, and who is given which
-//! * [`seal`]: keeping a token so that only its predecessor opens it
-//! * [`session`]: one login, as stored
+//! * [`legacy`]: the session tokens of the product's existing auth-server
+//! * [`method`], [`rollout`]: the kinds of access token, and which user gets which
+//! * [`seal`]: encryption of a stored token under a secret that is not stored
+//! * [`session`]: one login as it is stored
 //! * [`rotation`]: the verdict on a presented refresh token
-//! * [`field`]: what a caller got wrong
+//! * [`field`]: the error for an invalid request field
 
 pub mod access;
 pub mod client;
@@ -25,6 +26,7 @@ pub mod id;
 pub mod jws;
 pub mod key;
 pub mod legacy;
+mod lenient;
 pub mod method;
 pub mod refresh;
 pub mod rollout;

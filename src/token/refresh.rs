@@ -1,11 +1,11 @@
-//! The refresh token: opaque to whoever holds it, recognisable to us over its session's whole
-//! history, and stored only as a hash.
+//! The refresh token. It is opaque to its holder, this service recognizes it for the whole life of
+//! its session, and only its hash is stored.
 //!
 //! Its text is `tar_` and 112 characters of base64url: the session's id (16 bytes), the token's
-//! generation (4, big-endian), 32 random bytes, and an HMAC-SHA256 over all of these under a key
-//! of the session's own. A token whose MAC is right was minted by us for that session, even if
-//! its hash is long forgotten; a token whose MAC is wrong says nothing about anyone, however well
-//! it names a session.
+//! generation (4, big-endian), 32 random bytes, and an HMAC-SHA256 over all of these under the
+//! session's own key. If the MAC is right, this service minted the token for that session, even if
+//! its hash is no longer stored. If the MAC is wrong, the token is a forgery, and the session that
+//! it names must not be touched.
 
 use std::fmt;
 
@@ -14,24 +14,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use zeroize::{Zeroize as _, ZeroizeOnDrop};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use super::id::{Generation, SessionId};
 
-/// What every refresh token's text begins with, so that scanners for leaked secrets know it.
+/// The prefix of every refresh token. Scanners for leaked secrets recognize it.
 pub const PREFIX: &str = "tar_";
 
 const BODY: usize = 16 + 4 + 32 + 32;
 const ENCODED_BODY: usize = BODY / 3 * 4;
+const TEXT: usize = PREFIX.len() + ENCODED_BODY;
 const MAC_CONTEXT: &[u8] = b"token-authority/refresh-token/v1";
 
-/// The key under which a session's refresh tokens are authenticated. Kept in the session's row:
-/// it lets its reader recognise tokens and forge the alarm of a theft, but mint none that works.
+/// The key that authenticates a session's refresh tokens. It is stored in the session's row. A
+/// reader of the database can recognize tokens with it and cause a false theft alarm, but cannot
+/// mint a token that works, because the current token's hash is stored too.
 #[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct LineageKey([u8; 32]);
 
 impl LineageKey {
-    /// A key of these random bytes.
+    /// Creates a key from random bytes.
     #[must_use]
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -69,10 +71,13 @@ pub struct RefreshToken {
     generation: Generation,
     secret: [u8; 32],
     mac: [u8; 32],
+    /// Computed once, because a refresh needs it several times.
+    #[zeroize(skip)]
+    hash: TokenHash,
 }
 
 impl RefreshToken {
-    /// Mints the token of that generation from 32 random bytes.
+    /// Mints the token of a generation from 32 random bytes.
     #[must_use]
     pub fn mint(
         key: &LineageKey,
@@ -82,10 +87,11 @@ impl RefreshToken {
     ) -> Self {
         let mut mac = [0; 32];
         mac.copy_from_slice(key.mac(session_id, generation, &secret).as_ref());
-        Self { session_id, generation, secret, mac }
+        let hash = TokenHash::of(&*encode(session_id, generation, &secret, &mac));
+        Self { session_id, generation, secret, mac, hash }
     }
 
-    /// Reads a presented text. Only the exact text that [`Self::expose`] gives is a token.
+    /// Parses a presented text. Only the exact text that [`Self::expose`] returns is a token.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let encoded = text.strip_prefix(PREFIX)?;
@@ -94,12 +100,14 @@ impl RefreshToken {
         }
         let mut body = [0; BODY];
         let read = URL_SAFE_NO_PAD.decode_slice_unchecked(encoded, &mut body).ok()?;
-        let token = (read == BODY).then(|| Self::from_body(&body))?;
+        // Equal bytes have one encoding only, so `text` is what `expose` would return.
+        let token =
+            (read == BODY).then(|| Self::from_body(&body, TokenHash::of(text.as_bytes())))?;
         body.zeroize();
         token
     }
 
-    fn from_body(body: &[u8; BODY]) -> Option<Self> {
+    fn from_body(body: &[u8; BODY], hash: TokenHash) -> Option<Self> {
         let (id, rest) = body.split_first_chunk::<16>()?;
         let (generation, rest) = rest.split_first_chunk::<4>()?;
         let (secret, rest) = rest.split_first_chunk::<32>()?;
@@ -108,57 +116,66 @@ impl RefreshToken {
             generation: Generation::new(u32::from_be_bytes(*generation)),
             secret: *secret,
             mac: *rest.first_chunk::<32>()?,
+            hash,
         })
     }
 
-    /// The text to hand to its holder. Secret.
+    /// Returns the text for the client. Secret.
     #[must_use]
     pub fn expose(&self) -> String {
-        let mut body = [0; BODY];
-        body[..16].copy_from_slice(self.session_id.as_uuid().as_bytes());
-        body[16..20].copy_from_slice(&self.generation.number().to_be_bytes());
-        body[20..52].copy_from_slice(&self.secret);
-        body[52..].copy_from_slice(&self.mac);
-        let mut text = String::with_capacity(PREFIX.len() + ENCODED_BODY);
-        text.push_str(PREFIX);
-        URL_SAFE_NO_PAD.encode_string(body, &mut text);
-        body.zeroize();
-        text
+        let text = encode(self.session_id, self.generation, &self.secret, &self.mac);
+        String::from_utf8_lossy(&*text).into_owned()
     }
 
-    /// Whether we minted this token for that session, at whatever time.
+    /// Returns whether this service minted the token for the session of that key, at any time.
     #[must_use]
     pub fn is_authentic(&self, key: &LineageKey) -> bool {
         let expected = key.mac(self.session_id, self.generation, &self.secret);
         expected.as_ref().ct_eq(&self.mac).into()
     }
 
-    /// The session that it names.
+    /// The session that the token names.
     #[must_use]
     pub const fn session_id(&self) -> SessionId {
         self.session_id
     }
 
-    /// Its place in the session's history.
+    /// Its generation in the session.
     #[must_use]
     pub const fn generation(&self) -> Generation {
         self.generation
     }
 
-    /// The random bytes that only its holder knows. Secret.
+    /// The random bytes, which only the client knows. Secret.
     #[must_use]
     pub const fn secret(&self) -> &[u8; 32] {
         &self.secret
     }
 
-    /// What is stored of it.
+    /// The hash that is stored.
     #[must_use]
-    pub fn hash(&self) -> TokenHash {
-        let mut text = self.expose();
-        let hash = TokenHash(Sha256::digest(text.as_bytes()).into());
-        text.zeroize();
-        hash
+    pub const fn hash(&self) -> TokenHash {
+        self.hash
     }
+}
+
+/// Encodes a token's text.
+fn encode(
+    id: SessionId,
+    generation: Generation,
+    secret: &[u8; 32],
+    mac: &[u8; 32],
+) -> Zeroizing<[u8; TEXT]> {
+    let mut body = Zeroizing::new([0; BODY]);
+    body[..16].copy_from_slice(id.as_uuid().as_bytes());
+    body[16..20].copy_from_slice(&generation.number().to_be_bytes());
+    body[20..52].copy_from_slice(secret);
+    body[52..].copy_from_slice(mac);
+    let mut text = Zeroizing::new([0; TEXT]);
+    text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
+    // The text has exactly the length of the encoded body.
+    let _ = URL_SAFE_NO_PAD.encode_slice(*body, &mut text[PREFIX.len()..]);
+    text
 }
 
 impl fmt::Debug for RefreshToken {
@@ -172,13 +189,17 @@ impl fmt::Debug for RefreshToken {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// The 64 lower-case hex digits to store.
+    fn of(text: &[u8]) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
+    /// Returns the 64 lower-case hex digits to store.
     #[must_use]
     pub fn to_hex(self) -> String {
         hex::encode(self.0)
     }
 
-    /// Reads what was stored.
+    /// Parses a stored hash.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut hash = [0; 32];
@@ -222,7 +243,7 @@ mod tests {
 
     // The expected text was computed with Python's hmac module.
     #[test]
-    fn its_text_is_fixed() {
+    fn the_text_form_is_fixed() {
         let (_, token) = token(5);
         assert_eq!(
             token.expose(),

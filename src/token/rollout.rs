@@ -1,8 +1,8 @@
-//! The roll-out: which users are given a JWT and which a session token. Pure.
+//! The roll-out: the rule that decides which users get JWTs and which get session tokens. Pure.
 //!
-//! A user's bucket follows from the user's id alone, so every replica, every restart and every
-//! other service that reads `docs/rollout.md` puts the user into the same one. A user is in the
-//! roll-out if the bucket is below the percentage; raising the percentage takes nobody out of it.
+//! A user's bucket depends only on the user's id, so every replica, also after a restart, and every
+//! service that follows `docs/rollout.md` computes the same bucket. A user is in the roll-out if the
+//! bucket is below the percentage. Raising the percentage therefore removes nobody.
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,33 +10,33 @@ use super::field::InvalidField;
 use super::id::UserId;
 use super::method::AuthMethod;
 
-/// How many buckets there are.
+/// The number of buckets.
 pub const BUCKETS: u8 = 100;
 
-/// The bucket of a user, 0 to 99: the first eight bytes of the SHA-256 of the user's id, as a
+/// Computes a user's bucket, 0 to 99: the first eight bytes of the SHA-256 of the user's id, as a
 /// big-endian number, modulo 100.
 #[must_use]
 pub fn bucket(user_id: &UserId) -> u8 {
     let hash: [u8; 32] = Sha256::digest(user_id.as_str().as_bytes()).into();
     let (first, _) = hash.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
-    // Below 100 by the modulus.
+    // The modulus keeps it below 100.
     u8::try_from(u64::from_be_bytes(*first) % u64::from(BUCKETS)).unwrap_or(0)
 }
 
-/// A share of users, 0 to 100.
+/// A share of users in percent, 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percentage(u8);
 
 impl Percentage {
-    /// Nobody.
+    /// No user.
     pub const NOBODY: Self = Self(0);
-    /// Everybody.
+    /// Every user.
     pub const EVERYBODY: Self = Self(100);
 
-    /// Reads a share.
+    /// Checks a share.
     ///
     /// # Errors
-    /// Where it is not 0 to 100.
+    /// Returns [`InvalidField`] if it is not 0 to 100.
     pub fn new(number: i64) -> Result<Self, InvalidField> {
         match u8::try_from(number) {
             Ok(number) if number <= 100 => Ok(Self(number)),
@@ -44,27 +44,27 @@ impl Percentage {
         }
     }
 
-    /// Its number.
+    /// The number of percent.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 }
 
-/// Who is given a JWT.
+/// The rule for which users get JWTs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rollout {
-    /// The share of users who are.
+    /// The share of users who get JWTs.
     pub percentage: Percentage,
-    /// Whether anybody is. `false`: everybody is given session tokens.
+    /// Whether JWTs are minted at all. `false`: every user gets session tokens.
     pub jwt_enabled: bool,
 }
 
 impl Rollout {
-    /// Everybody is given a JWT.
+    /// Every user gets JWTs.
     pub const COMPLETE: Self = Self { percentage: Percentage::EVERYBODY, jwt_enabled: true };
 
-    /// The kind of access token that a user is given.
+    /// Returns the kind of access token that a user gets.
     #[must_use]
     pub fn method_for(self, user_id: &UserId) -> AuthMethod {
         if self.jwt_enabled && bucket(user_id) < self.percentage.number() {
@@ -74,7 +74,7 @@ impl Rollout {
         }
     }
 
-    /// The kind of access token that every user is given, where it is the same for all.
+    /// Returns the kind of access token that every user gets. `None`: it depends on the user.
     #[must_use]
     pub const fn method_for_all(self) -> Option<AuthMethod> {
         match self.effective() {
@@ -84,7 +84,7 @@ impl Rollout {
         }
     }
 
-    /// The share of users who are given JWTs, in percent: 0 where they are switched off.
+    /// Returns the share of users who get JWTs, in percent: 0 if JWTs are switched off.
     #[must_use]
     pub const fn effective(self) -> u8 {
         if self.jwt_enabled { self.percentage.number() } else { 0 }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_are_given_is_what_each_one_is() {
+    fn the_method_for_all_is_the_method_of_each_user() {
         for number in 0..=100 {
             for jwt_enabled in [true, false] {
                 let rollout = Rollout { percentage: Percentage::new(number).unwrap(), jwt_enabled };
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_bounded() {
+    fn percentages_are_bounded() {
         assert!(Percentage::new(-1).is_err() && Percentage::new(101).is_err());
         assert_eq!(Percentage::new(100), Ok(Percentage::EVERYBODY));
         assert_eq!(Percentage::new(0), Ok(Percentage::NOBODY));

@@ -1,4 +1,4 @@
-//! The verdict on a presented refresh token, and what becomes of its session: pure functions.
+//! The verdict on a presented refresh token, and its effect on the session: pure functions.
 //!
 //! `A` is the concurrency window, at least twice the slowest round trip.
 //!
@@ -13,8 +13,8 @@
 //! | any earlier one with a right MAC | an ancestor, or a displaced successor | [`Verdict::Theft`] |
 //! | anything else | | [`Verdict::Invalid`] |
 //!
-//! Why these rules and no simpler ones: `docs/adr/0001-rotation.md`. They are model-checked in
-//! `tests/model`.
+//! `docs/adr/0001-rotation.md` explains why simpler rules fail. `tests/model` checks the rules
+//! with an explicit-state model.
 
 use std::time::Duration;
 
@@ -27,48 +27,48 @@ use crate::clock::Timestamp;
 /// How refresh tokens are rotated, and how long sessions live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Whether refresh tokens are rotated at all. Without, a session keeps its first.
+    /// Whether refresh tokens are rotated. `false`: a session keeps its first token.
     pub rotation: bool,
-    /// `A`: how long several requests with one token count as simultaneous.
+    /// `A`, the concurrency window: how long requests with the same token count as simultaneous.
     pub window: Duration,
-    /// How long a session lives from its last refresh.
+    /// How long a session lives after its last refresh.
     pub refresh_lifetime: Duration,
-    /// How long a session lives at most, from its login.
+    /// How long a session lives at most after its login.
     pub session_max_lifetime: Duration,
 }
 
 impl Policy {
-    /// When a session ends that was opened at `created_at` and is used at `now`.
+    /// Computes when a session ends that was opened at `created_at` and is used at `now`.
     #[must_use]
     pub fn expiry(&self, created_at: Timestamp, now: Timestamp) -> Timestamp {
         (now + self.refresh_lifetime).min(created_at + self.session_max_lifetime)
     }
 }
 
-/// What a presented refresh token is worth.
+/// The verdict on a presented refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Exchange it for a new successor.
+    /// Exchange the token for a new successor.
     Rotate,
-    /// Leave it as it is and extend its life: rotation is off.
+    /// Return the token unchanged and extend its life: rotation is off.
     Keep,
-    /// Leave it as it is: it was handed out only moments ago.
+    /// Return the token unchanged: it was handed out within the concurrency window.
     Young,
-    /// Hand out the successor that it was exchanged for already: its reply may have been lost.
+    /// Return the same successor again: the response that carried it may have been lost.
     Replay,
-    /// Exchange it for another successor: the reply with the first one was lost.
+    /// Exchange the token for another successor: the response with the first one was lost.
     Remint,
-    /// Someone else holds this session too: revoke it.
+    /// Revoke the session: two parties hold its tokens.
     Theft,
-    /// The session was revoked before.
+    /// Refuse: the session was revoked earlier.
     Revoked,
-    /// The session's time is over.
+    /// Refuse: the session has expired.
     Expired,
-    /// Not a token of this session: change nothing.
+    /// Refuse and change nothing: the token does not belong to the session.
     Invalid,
 }
 
-/// Judges a presented token by its session.
+/// Judges a presented token against the session that it names.
 #[must_use]
 pub fn judge(
     session: &Session,
@@ -92,8 +92,9 @@ pub fn judge(
     } else if lineage.predecessor == Some(hash) {
         judge_predecessor(lineage, now, policy)
     } else if presented.generation() > lineage.generation {
-        // Nobody holds a token that is yet to be minted, unless the database lost its last
-        // commits (a restored backup, an unsynchronised failover) or its keys: no theft either way.
+        // The token is newer than the stored one. Either the database lost its last commits (a
+        // restored backup, an unsynchronised failover), or its key leaked. Neither is a theft of
+        // this session's tokens.
         Verdict::Invalid
     } else {
         Verdict::Theft
@@ -120,23 +121,23 @@ fn judge_predecessor(lineage: &Lineage, now: Timestamp, policy: &Policy) -> Verd
     }
 }
 
-/// The random bytes for a successor, drawn before it is known whether one is needed.
+/// The random bytes for a successor. They are drawn before the verdict is known.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
 pub struct SuccessorSeed {
-    /// The successor's own 32 bytes.
+    /// The successor's 32 random bytes.
     pub secret: [u8; 32],
-    /// The nonce to seal it with.
+    /// The nonce for its encryption.
     pub nonce: [u8; 12],
 }
 
 impl std::fmt::Debug for SuccessorSeed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Candidate(…)")
+        f.write_str("SuccessorSeed(…)")
     }
 }
 
-/// Lets a verdict take effect on its session, and says which refresh token its client is to hold
-/// from now on. `None` where it is to hold none, or where what is stored cannot be opened.
+/// Applies a verdict to its session and returns the refresh token for the client. Returns `None`
+/// if the verdict refuses the token, or if the stored successor cannot be decrypted.
 pub fn take_effect(
     verdict: Verdict,
     session: &mut Session,
@@ -153,8 +154,8 @@ pub fn take_effect(
         }
         Verdict::Replay => {
             let successor = unseal_successor(&session.lineage, presented)?;
-            // The window counts from the last hand-out, not from the rotation: this very reply
-            // may be overtaken by the next one.
+            // The window counts from the last hand-out, not from the rotation, because the next
+            // response may overtake this one.
             session.lineage.handed_out_at = session.lineage.handed_out_at.max(now);
             Some(successor)
         }
@@ -180,29 +181,30 @@ pub fn take_effect(
     }
 }
 
-/// A rotation that is written before its session was read, on the condition that the session is
-/// as most are: one of which [`judge`] says [`Verdict::Rotate`], of its current token. It says
-/// so as a condition that a database can check where it writes.
+/// A rotation that is written without reading the session first. Most refreshes rotate the current
+/// token of a live session, so the write assumes that [`judge`] would answer [`Verdict::Rotate`].
+/// The fields express this assumption as a condition that the database checks while it writes.
 #[derive(Debug, Clone)]
 pub struct Optimistic {
-    /// The presented token, which must be the session's current one.
+    /// The presented token's hash. It must be the session's current one.
     pub presented: TokenHash,
-    /// When it was presented. The session must be neither revoked nor expired by then.
+    /// When the token was presented. The session must be neither revoked nor expired then.
     pub now: Timestamp,
     /// The presented token must be the login's own, handed out once, or last handed out before this.
     pub handed_out_before: Timestamp,
-    /// The successor that it is exchanged for, the session's next current token.
+    /// The successor, which becomes the session's current token.
     pub successor: RefreshToken,
-    /// The successor's random bytes, which the presented token opens.
+    /// The successor's random bytes, encrypted under the presented token.
     pub sealed: Sealed,
-    /// When the session ends from then on, unless its longest life is over earlier.
+    /// When the session ends then, unless its longest life is over earlier.
     pub expires_at: Timestamp,
-    /// How long the session lives at most, from its login.
+    /// How long the session lives at most after its login.
     pub session_max_lifetime: Duration,
 }
 
-/// Presumes that a presented token is to be rotated. `key` is its session's. `None` where that is
-/// never so: its MAC is wrong, or rotation is off.
+/// Prepares a rotation under the assumption that the verdict is [`Verdict::Rotate`]. `key` is the
+/// session's key. Returns `None` if the assumption is certainly wrong: the MAC is wrong, or rotation
+/// is off.
 #[must_use]
 pub fn try_optimistic(
     key: &LineageKey,
@@ -226,7 +228,7 @@ pub fn try_optimistic(
     })
 }
 
-/// A token's successor, and its random bytes for the session's row.
+/// Mints a token's successor and encrypts the successor's random bytes for the session's row.
 fn succeed(
     key: &LineageKey,
     presented: &RefreshToken,

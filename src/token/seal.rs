@@ -1,12 +1,12 @@
-//! Keeping a token so that only a key outside the database opens it.
+//! Sealing: encryption of a stored secret under a key that is not in the database.
 //!
-//! A session's current refresh token is stored sealed under its predecessor, so that a client
-//! whose reply was lost can be given the same successor again, while the database alone opens
-//! nothing. A login's first tokens are stored sealed under the request's id in the same way, and
-//! a private key under the service's own secret.
+//! A session's current refresh token is sealed under its predecessor. A client whose response was
+//! lost can therefore get the same successor again, but a copy of the database cannot be used. In
+//! the same way, a login's first tokens are sealed under the request's id, and a private key under
+//! the service's own secret.
 //!
-//! AES-256-GCM under a key derived by HMAC-SHA256 from the opener, bound to the name of what it
-//! belongs to and to what is sealed, with a random nonce before the ciphertext.
+//! The cipher is AES-256-GCM. Its key is derived by HMAC-SHA256 from the sealing secret, the purpose
+//! and the name of the owner. A random nonce precedes the ciphertext.
 
 use std::fmt;
 
@@ -15,12 +15,12 @@ use aws_lc_rs::hmac;
 
 use super::id::SessionId;
 
-/// A sealed text: nonce, ciphertext, tag.
+/// A sealed value: nonce, ciphertext and tag.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
-    /// Takes what was stored. Whether it is sound shows when it is opened.
+    /// Wraps stored bytes. Only opening them shows whether they are intact.
     #[must_use]
     pub const fn from_stored(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -39,14 +39,14 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// What is sealed; each has keys of its own.
+/// The kind of sealed value. Each kind has its own keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A refresh token's successor, opened by the random bytes of the token before it.
+    /// A refresh token's successor. The random bytes of its predecessor open it.
     Successor,
-    /// A login's first tokens, opened by the request's id.
+    /// A login's first tokens. The request's id opens them.
     FirstTokens,
-    /// The private half of a signing key, opened by the service's own secret.
+    /// The private half of a signing key. The service's own secret opens it.
     PrivateKey,
 }
 
@@ -60,7 +60,7 @@ impl Purpose {
     }
 }
 
-/// Seals `plain` so that only `sealing_secret` opens it, for that session and purpose.
+/// Seals `plain` for a session and a purpose. Only `sealing_secret` opens it.
 #[must_use]
 pub fn seal(
     purpose: Purpose,
@@ -72,10 +72,10 @@ pub fn seal(
     seal_for(purpose, sealing_secret, session_id.as_uuid().as_bytes(), plain, nonce)
 }
 
-/// As [`seal`], for what bears that `name`.
+/// Like [`seal`], for an owner with any `name`.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "AES-GCM refuses only texts beyond 64 GiB")]
-#[expect(clippy::expect_used, reason = "AES-GCM refuses only texts beyond 64 GiB")]
+#[expect(clippy::missing_panics_doc, reason = "AES-GCM refuses only texts of more than 64 GiB")]
+#[expect(clippy::expect_used, reason = "AES-GCM refuses only texts of more than 64 GiB")]
 pub fn seal_for(
     purpose: Purpose,
     sealing_secret: &[u8],
@@ -93,8 +93,8 @@ pub fn seal_for(
     Sealed(sealed)
 }
 
-/// Opens what was sealed for that session and purpose. `None` where `sealing_secret` is another one, or
-/// the stored bytes were changed.
+/// Opens a value that was sealed for that session and purpose. Returns `None` if it was sealed
+/// under another secret, or the stored bytes were changed.
 #[must_use]
 pub fn open(
     purpose: Purpose,
@@ -105,7 +105,7 @@ pub fn open(
     open_for(purpose, sealing_secret, session_id.as_uuid().as_bytes(), sealed)
 }
 
-/// As [`open`], for what bears that `name`.
+/// Like [`open`], for an owner with any `name`.
 #[must_use]
 pub fn open_for(
     purpose: Purpose,
@@ -136,7 +136,7 @@ mod tests {
     use crate::clock::Timestamp;
 
     #[test]
-    fn only_the_same_opener_session_and_purpose_open_it() {
+    fn only_the_same_secret_session_and_purpose_open_it() {
         let id = SessionId::new(Timestamp::from_seconds(1), [1; 10]);
         let other = SessionId::new(Timestamp::from_seconds(1), [2; 10]);
         let sealed = seal(Purpose::Successor, b"opener", id, b"successor", [5; 12]);

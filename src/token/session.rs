@@ -1,4 +1,4 @@
-//! One login on one device, as stored: one row for its whole life.
+//! A session: one login on one device. It has one row for its whole life.
 
 use std::time::Duration;
 
@@ -8,57 +8,79 @@ use super::id::{Generation, SessionId, UserId};
 use super::method::AuthMethod;
 use super::refresh::{LineageKey, RefreshToken, TokenHash};
 use super::seal::Sealed;
-use crate::clock::Timestamp;
+use crate::clock::{MAX_CLOCK_SKEW, Timestamp};
+
+/// The longest lifetime of an access token that the settings allow. `MAX_ACCESS_RETENTION` has to
+/// grow with it.
+pub const MAX_ACCESS_LIFETIME: Duration = Duration::from_hours(24);
+/// The longest concurrency window that the settings allow. `MAX_ACCESS_RETENTION` has to grow with it.
+pub const MAX_CONCURRENCY_WINDOW: Duration = Duration::from_hours(1);
+/// The longest leeway that the settings allow, which other verifiers may grant as well. With a lower
+/// value, a verifier could accept a token whose revocation was dropped.
+pub const MAX_LEEWAY: Duration = Duration::from_mins(5);
+
+/// How long an access token may be accepted after its session's row was last written by a version
+/// that did not record the end of access tokens: the longest lifetime, window and leeway, rounded up.
+/// The migration and the statements of both databases contain this value.
+pub const MAX_ACCESS_RETENTION: Duration = Duration::from_hours(26);
+
+/// How long after its end a session can still be revoked. The clocks of the revoking replica and of a
+/// verifier may each differ from the database's by [`MAX_CLOCK_SKEW`], so a session that has expired
+/// here may be live there.
+pub const REVOCABLE_AFTER_END: Duration = Duration::from_secs(2 * MAX_CLOCK_SKEW.as_secs());
 
 /// A session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user who logged in.
     pub user_id: UserId,
-    /// What its access tokens carry.
+    /// The audience, scopes and claims of its access tokens.
     pub grant: Grant,
     /// The device that logged in.
     pub client: ClientInfo,
     /// When the user logged in.
     pub created_at: Timestamp,
-    /// When its refresh token was last rotated, or replaced.
+    /// When its refresh token was last rotated or replaced.
     pub last_used_at: Timestamp,
-    /// When its refresh token ends if it is not used.
+    /// When it expires unless it is refreshed.
     pub expires_at: Timestamp,
-    /// Since when and why it is over, if it is.
+    /// From when on no verifier accepts an access token of the session, whatever settings and clock
+    /// the replica had that issued it. A revocation is kept until then.
+    pub access_ends_at: Timestamp,
+    /// When and why it was revoked. `None`: it was not.
     pub revoked: Option<Revoked>,
     /// Its refresh tokens.
     pub lineage: Lineage,
-    /// What kind of access token it was last given.
+    /// The kind of its last access token.
     pub auth_method: AuthMethod,
 }
 
-/// A session's refresh tokens: the current one, the one before it, and what is known of their
-/// holders. Tokens are kept as hashes; all earlier ones are recognised by their MAC.
+/// A session's refresh tokens: the current one, its predecessor, and what is known about their
+/// receipt. Only hashes are stored. All earlier tokens are recognized by their MAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lineage {
-    /// Authenticates every token of the session.
+    /// The key that authenticates every refresh token of the session.
     pub key: LineageKey,
-    /// The current token's place in the history.
+    /// The current token's generation.
     pub generation: Generation,
-    /// The current token.
+    /// The current token's hash.
     pub current: TokenHash,
-    /// The token that the current one was given in exchange for. `None`: the current one is the
-    /// login's own.
+    /// The hash of the token that was exchanged for the current one. `None`: the current token is
+    /// the session's first.
     pub predecessor: Option<TokenHash>,
-    /// The current token's random bytes, which its predecessor opens.
+    /// The current token's random bytes, sealed under its predecessor.
     pub sealed: Option<Sealed>,
     /// When the current token was last sent to a client.
     pub handed_out_at: Timestamp,
-    /// When someone was first seen to hold the current token: it was presented, or an access
-    /// token minted beside it was validated. `None`: its reply may have been lost.
+    /// When a client was first seen to have received the current token: it presented the token, or
+    /// an access token from the same response. `None`: the response may have been lost.
     pub proven_at: Option<Timestamp>,
 }
 
 impl Lineage {
-    /// The history of a login whose first token is `first`.
+    /// Creates the lineage of a new session whose first token is `first`.
     #[must_use]
     pub fn begin(key: LineageKey, first: &RefreshToken, now: Timestamp) -> Self {
         Self {
@@ -73,10 +95,10 @@ impl Lineage {
     }
 }
 
-/// Since when and why a session is over.
+/// When and why a session was revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revoked {
-    /// When it was revoked.
+    /// When it was revoked, by the clock of the replica that did.
     pub at: Timestamp,
     /// Why.
     pub reason: RevocationReason,
@@ -91,16 +113,16 @@ pub enum RevocationReason {
     Admin,
     /// All sessions of the user were ended.
     User,
-    /// A refresh token was used again (RFC 9700 section 4.14.2).
+    /// A refresh token was reused (RFC 9700 section 4.14.2).
     Reuse,
 }
 
-/// What the world is told of a revoked session: refuse every access token whose `sid` it is.
+/// A revocation as verifiers receive it: they refuse every access token with this `sid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
     /// The session.
     pub session_id: SessionId,
-    /// Whose it was.
+    /// The session's user.
     pub user_id: UserId,
     /// When it was revoked.
     pub revoked_at: Timestamp,
@@ -111,17 +133,25 @@ pub struct Revocation {
 }
 
 impl Session {
-    /// What the world is told, if the session is revoked. `revocation_retention` is how long after a revocation
-    /// an access token of the session can still be in use.
+    /// Returns the revocation for verifiers. Returns `None` if the session is not revoked.
+    ///
+    /// It ends when the last access token of the session has expired. It is visible for at least
+    /// `min_retention`, so that watchers are notified even if all tokens have expired.
     #[must_use]
-    pub fn revocation(&self, revocation_retention: Duration) -> Option<Revocation> {
+    pub fn revocation(&self, min_retention: Duration) -> Option<Revocation> {
         self.revoked.map(|revoked| Revocation {
             session_id: self.id,
             user_id: self.user_id.clone(),
             revoked_at: revoked.at,
-            expires_at: revoked.at + revocation_retention,
+            expires_at: self.access_ends_at.max(revoked.at + min_retention),
             reason: revoked.reason,
         })
+    }
+
+    /// Returns whether a revocation at `now` can matter to any verifier.
+    #[must_use]
+    pub fn is_revocable(&self, now: Timestamp) -> bool {
+        now < self.expires_at + REVOCABLE_AFTER_END
     }
 }
 
@@ -129,7 +159,7 @@ impl RevocationReason {
     /// Every reason.
     pub const ALL: [Self; 4] = [Self::Logout, Self::Admin, Self::User, Self::Reuse];
 
-    /// Its stored name.
+    /// Its name in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -140,9 +170,19 @@ impl RevocationReason {
         }
     }
 
-    /// Reads a stored name.
+    /// Parses a stored name.
     #[must_use]
     pub fn from_stored(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_retention_of_unrecorded_tokens_covers_what_the_settings_allow() {
+        assert!(MAX_ACCESS_RETENTION >= MAX_ACCESS_LIFETIME + MAX_CONCURRENCY_WINDOW + MAX_LEEWAY);
     }
 }

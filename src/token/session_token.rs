@@ -1,10 +1,10 @@
-//! The session token: an opaque access token, good as long as its session is.
+//! The session token: an opaque access token, which is valid as long as its session.
 //!
 //! Its text is `tas_` and 107 characters of base64url: the session's id (16 bytes), the token's
-//! own id (16), which tells the generation of the refresh token beside it, the seconds of its
-//! beginning and its end (8 each, big-endian), and an HMAC-SHA256 over all of these. The key of
-//! the MAC is the service's own and in no database, so that a database's reader can make none,
-//! and a flood of invented ones never reaches the database.
+//! own id (16), which contains the generation of the refresh token from the same response, the
+//! seconds of its beginning and its end (8 each, big-endian), and an HMAC-SHA256 over all of these.
+//! The MAC's key is not in the database, so a reader of the database cannot mint tokens, and a flood
+//! of forged tokens never reaches the database.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::id::{AccessTokenId, SessionId};
 
-/// What every session token's text begins with, so that scanners for leaked secrets know it.
+/// The prefix of every session token. Scanners for leaked secrets recognize it.
 pub const PREFIX: &str = "tas_";
 
 const SIGNED: usize = 16 + 16 + 8 + 8;
@@ -29,8 +29,8 @@ const KEY_LABEL: &[u8] = b"token-authority/session-token/v1";
 pub struct SessionTokenKey(hmac::Key);
 
 impl SessionTokenKey {
-    /// The key of a secret: an HMAC of a label, so that no other use of the secret can be mistaken
-    /// for it.
+    /// Derives the key from a secret as the HMAC of a label. No other use of the secret produces the
+    /// same key.
     #[must_use]
     pub fn derive(secret: &[u8]) -> Self {
         let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), KEY_LABEL);
@@ -44,16 +44,16 @@ impl fmt::Debug for SessionTokenKey {
     }
 }
 
-/// What a session token says.
+/// The contents of a session token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionClaims {
-    /// The session that it is good for.
+    /// Its session.
     pub session_id: SessionId,
     /// Its own id.
     pub id: AccessTokenId,
     /// When it was minted, in seconds.
     pub issued_at: i64,
-    /// When it ends, in seconds: good before this moment, expired at it.
+    /// When it ends, in seconds. It has expired at this moment.
     pub expires_at: i64,
 }
 
@@ -80,7 +80,7 @@ impl SessionClaims {
     }
 }
 
-/// Whether a text claims to be a session token.
+/// Returns whether a text has a session token's prefix.
 #[must_use]
 pub fn is_named(text: &str) -> bool {
     text.starts_with(PREFIX)
@@ -99,7 +99,7 @@ pub fn mint(key: &SessionTokenKey, claims: SessionClaims) -> String {
     text
 }
 
-/// A session token taken apart. Nothing in it is to be trusted until its MAC was verified.
+/// A parsed session token. Do not trust its contents before its MAC was verified.
 #[derive(Clone, Copy)]
 pub struct UnverifiedSessionToken {
     signed: [u8; SIGNED],
@@ -107,7 +107,7 @@ pub struct UnverifiedSessionToken {
 }
 
 impl UnverifiedSessionToken {
-    /// Reads a presented text. Only the exact text that [`mint`] gives is a token.
+    /// Parses a presented text. Only the exact text that [`mint`] returns is a token.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let encoded = text.strip_prefix(PREFIX)?;
@@ -120,7 +120,7 @@ impl UnverifiedSessionToken {
         Some(Self { signed: *signed, mac: rest.try_into().ok()? })
     }
 
-    /// What it says, if one of these keys made it.
+    /// Returns its contents if one of these keys made its MAC.
     #[must_use]
     pub fn verify<'a>(
         &self,
@@ -161,7 +161,7 @@ mod tests {
 
     // The expected text was computed with Python's hmac module.
     #[test]
-    fn its_text_is_fixed() {
+    fn the_text_form_is_fixed() {
         assert_eq!(
             mint(&key(1), claims()),
             "tas_AYvP5WgAcwODAwMDAwMDAwkJCQkJCYkJiQkJCQAAAAUAAAAAZVPxAAAAAABlU_gIkDr3PdxWrUCZP4Ut378_srvR9gSL6VGx468YSJ-Y5_o"
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn any_of_the_keys_may_have_made_it() {
+    fn any_of_the_keys_may_have_minted_it() {
         let token = UnverifiedSessionToken::parse(&mint(&key(1), claims())).unwrap();
         assert_eq!(token.verify([&key(2), &key(1)]), Some(claims()));
         assert_eq!(token.verify([&key(2)]), None);

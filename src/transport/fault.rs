@@ -37,7 +37,7 @@ fn details(reason: ErrorReason) -> ErrorDetails {
 impl From<InvalidField> for Status {
     fn from(invalid: InvalidField) -> Self {
         let mut details = details(ErrorReason::InvalidField);
-        details.add_bad_request_violation(invalid.field, invalid.rule);
+        details.add_bad_request_violation(invalid.field.clone(), invalid.rule);
         Self::with_error_details(Code::InvalidArgument, invalid.to_string(), details)
     }
 }

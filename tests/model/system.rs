@@ -36,6 +36,7 @@ pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
         created_at: LOGIN,
         last_used_at: LOGIN,
         expires_at: policy.expiry(LOGIN, LOGIN),
+        access_ends_at: LOGIN,
         revoked: None,
         lineage: Lineage::begin(key, &first, LOGIN),
         auth_method: AuthMethod::Jwt,

@@ -9,6 +9,7 @@
 
 mod oauth;
 mod outage;
+mod outlast;
 mod redis_server;
 mod replica;
 mod signals;

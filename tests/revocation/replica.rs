@@ -9,7 +9,7 @@ use token_authority::transport::proto::v1::session_service_client::SessionServic
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
-const SECRET: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
+pub(crate) const SECRET: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 
 /// A running replica, and a client of it.
 pub(crate) struct Replica {

@@ -53,6 +53,7 @@ impl Logins {
             created_at: now,
             last_used_at: now,
             expires_at: POLICY.expiry(now, now),
+            access_ends_at: now,
             revoked: None,
             lineage: Lineage::begin(key, &first, now),
             auth_method: AuthMethod::Jwt,
@@ -89,7 +90,8 @@ impl Logins {
 pub(crate) fn rotation(session: &Session, refresh: &Refresh) -> OptimisticRotation {
     let Refresh { presented, seed, now, .. } = refresh;
     let optimistic = try_optimistic(&session.lineage.key, presented, seed, *now, &POLICY).unwrap();
-    OptimisticRotation { optimistic, auth_method: AuthMethod::Jwt }
+    let access_ends_at = *now + REACH + WINDOW;
+    OptimisticRotation { optimistic, auth_method: AuthMethod::Jwt, access_ends_at }
 }
 
 /// 64 hex digits that say `text`.

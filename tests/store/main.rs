@@ -94,7 +94,7 @@ conformance! {
         the_latest_use_counts_and_goes_with_its_key;
     legacy:
         sessions_are_found_by_their_exact_token
-        a_row_that_makes_no_sense_fails_alone
+        a_row_that_makes_no_sense_is_no_session
         names_that_are_not_there_find_nobody
         look_ups_at_once_find_their_callers;
     secrets:

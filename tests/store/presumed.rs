@@ -119,6 +119,7 @@ fn case(logins: &Logins, before: Session, presented: u32) -> Case {
     let mut after = before.clone();
     take_effect(verdict, &mut after, &presented, &refresh.seed, NOW, &POLICY);
     after.auth_method = AuthMethod::Session;
+    after.access_ends_at = rotation.access_ends_at;
     let of_current = verdict == Verdict::Rotate;
     Case { before, after: of_current.then_some(after), rotation }
 }

@@ -10,7 +10,7 @@ use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
 use token_authority::token::method::AuthMethod;
 use token_authority::token::seal::Sealed;
-use token_authority::token::session::{RevocationReason, Revoked, Session};
+use token_authority::token::session::{REVOCABLE_AFTER_END, RevocationReason, Revoked, Session};
 
 use crate::database::Database;
 use crate::logins::{DAY, Logins, POLICY, REACH, START, request_key};
@@ -24,7 +24,7 @@ fn full(logins: &Logins) -> Session {
     let mut session = open.session;
     session.user_id = UserId::new("ü".repeat(127)).unwrap();
     session.grant = grant;
-    session.client = ClientInfo::new("Mozilla/5.0 {,\"}", "2001:db8::1", "Zoës Gerät").unwrap();
+    session.client = ClientInfo::new("Mozilla/5.0 {,\"}", "2001:db8::1", "Zoës Gerät");
     session.last_used_at = START + Duration::from_micros(1);
     session.revoked = Some(Revoked { at: START, reason: RevocationReason::Reuse });
     session.auth_method = AuthMethod::Session;
@@ -133,9 +133,9 @@ pub(crate) async fn all_of_a_users_live_sessions_but_one_are_revoked(database: D
     let logins = Logins::new(4);
     let mut opens: Vec<Open> = (0..4).map(|_| logins.login("u", START).0).collect();
     opens.push(logins.login("v", START).0);
-    // Expired, and revoked before, for another reason.
+    // Expired by any clock, and revoked before, for another reason.
     let now = START + Duration::from_mins(1);
-    opens[2].session.expires_at = now;
+    opens[2].session.expires_at = now - REVOCABLE_AFTER_END;
     let before = Revoked { at: START, reason: RevocationReason::Reuse };
     opens[3].session.revoked = Some(before);
     database.rows.insert(&opens).await.unwrap();

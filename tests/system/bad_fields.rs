@@ -43,6 +43,7 @@ fn nested(levels: usize) -> Kind {
 
 on_both! {
     a_bad_login_names_its_field
+    a_long_description_of_a_device_is_cut
     a_bad_question_about_sessions_names_its_field
 }
 
@@ -72,19 +73,16 @@ async fn a_bad_login_names_its_field(database: Database, setup: Setup) {
     for name in ["sub", "iat", "exp", "nbf", "jti", "sid", "iss", "aud", "scope", "type", ""] {
         names("claims", issue(claim(name, Kind::NumberValue(1.0))).await);
     }
-    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        names("claims", issue(claim("n", Kind::NumberValue(number))).await);
+    let rounded = 9_007_199_254_740_992.0;
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, rounded, -rounded, 1e300] {
+        names("claims.n", issue(claim("n", Kind::NumberValue(number))).await);
     }
     names("claims", issue(claim("text", Kind::StringValue("x".repeat(4096)))).await);
     names("claims", issue(claim("deep", nested(40))).await);
-    for (field, client) in [
-        ("user_agent", ClientInfo { user_agent: "x".repeat(513), ..Default::default() }),
-        ("ip_address", ClientInfo { ip_address: "x".repeat(65), ..Default::default() }),
-        ("device_name", ClientInfo { device_name: "x".repeat(129), ..Default::default() }),
-    ] {
-        let ask = IssueTokensRequest { client: Some(client), ..alice() };
-        names(&format!("client.{field}"), issue(ask).await);
-    }
+    let list = Kind::ListValue(ListValue {
+        values: vec![value(Kind::NumberValue(1.0)), value(Kind::NumberValue(rounded))],
+    });
+    names("claims.accounts[1]", issue(claim("accounts", list)).await);
     assert_eq!(database.count().await, 0);
 
     // At the very bounds all is well, and comes back as it was sent.
@@ -104,6 +102,25 @@ async fn a_bad_login_names_its_field(database: Database, setup: Setup) {
     assert!(seen.active, "{:?}", seen.inactive_reason());
     assert_eq!((seen.user_id, seen.audience), (full.user_id, full.audience));
     assert_eq!((seen.scopes, seen.claims), (full.scopes, full.claims));
+}
+
+/// The description of a device decides nothing, so it is no reason to refuse a login.
+async fn a_long_description_of_a_device_is_cut(_: Database, setup: Setup) {
+    let service = setup.start().await;
+    let client = ClientInfo {
+        user_agent: "ü".repeat(4000),
+        ip_address: format!("203.0.113.7, {}", "10.0.0.1, ".repeat(50)),
+        device_name: format!("Zoë's\r\n{}", "🦀".repeat(100)),
+    };
+    let ask =
+        IssueTokensRequest { user_id: "alice".into(), client: Some(client), ..Default::default() };
+    service.tokens().issue_tokens(ask).await.unwrap();
+    let ask = ListSessionsRequest { user_id: "alice".into(), ..Default::default() };
+    let listed = service.sessions().list_sessions(ask).await.unwrap().into_inner();
+    let client = listed.sessions[0].client.clone().unwrap();
+    assert_eq!(client.user_agent, "ü".repeat(256));
+    assert_eq!(client.ip_address, "203.0.113.7");
+    assert_eq!(client.device_name, format!("Zoë's{}", "🦀".repeat(30)));
 }
 
 async fn a_bad_question_about_sessions_names_its_field(_: Database, setup: Setup) {

@@ -186,6 +186,16 @@ fn claims(signer: &mut Signer<'_>) {
     signer.claims("type is missing", &untyped, Reason::WrongType, ALL);
     signer.claims("aud unasked for", &signer.with(r#","aud":"api""#), GOOD, &["PyJWT"]);
     signer.claims("jti is a number", &signer.with(r#","jti":7"#), malformed, JAVASCRIPT);
+    signer.claims("aud is null", &signer.with(r#","aud":null"#), GOOD, NONE);
+    signer.claims("scope is a list", &signer.with(r#","scope":["read","write"]"#), GOOD, NONE);
+    signer.claims("scope is a number", &signer.with(r#","scope":7"#), GOOD, NONE);
+    signer.claims("sid is a number", &signer.with(r#","sid":7"#), GOOD, NONE);
+    signer.claims("sid is null", &signer.with(r#","sid":null"#), GOOD, NONE);
+    signer.claims("iss is a number", &signer.with(r#","iss":7"#), GOOD, NONE);
+    let deep =
+        |open: &str, close: &str| format!(r#","x":{}1{}"#, open.repeat(60), close.repeat(60));
+    signer.claims("60 objects deep", &signer.with(&deep(r#"{"y":"#, "}")), malformed, ALL);
+    signer.claims("60 arrays deep", &signer.with(&deep("[", "]")), malformed, ALL);
     signer.claims("iss unasked for", &signer.with(r#","iss":"https://elsewhere""#), GOOD, NONE);
     signer.claims(
         "further claims",
@@ -217,8 +227,13 @@ fn headers(signer: &mut Signer<'_>) {
         GOOD,
         NONE,
     );
-    signer.header("typ is JWT", r#"{"alg":"HS256","typ":"JWT"}"#, Reason::WrongType, ALL);
-    signer.header("typ is missing", r#"{"alg":"HS256"}"#, Reason::WrongType, ALL);
+    signer.header("typ is JWT", r#"{"alg":"HS256","typ":"JWT"}"#, GOOD, NONE);
+    signer.header("typ is missing", r#"{"alg":"HS256"}"#, GOOD, NONE);
+    let other = r#"{"alg":"HS256","typ":"rt+jwt"}"#;
+    signer.header("typ is another", other, Reason::WrongType, ALL);
+    let refresh = signer.with(r#","type":"refresh""#);
+    let token = sign(hmac::HMAC_SHA256, signer.secret, r#"{"alg":"HS256"}"#, refresh.as_bytes());
+    signer.add("typ is missing, type is refresh", token, Reason::WrongType, ALL);
     signer.header("kid of nobody", &with(r#","kid":"hs-nobody""#), Reason::UnknownKey, ALL);
     let critical = with(r#","crit":["urn:x"],"urn:x":1"#);
     signer.header("crit", &critical, Reason::Malformed, &["jsonwebtoken"]);
@@ -258,6 +273,24 @@ fn signatures(signer: &mut Signer<'_>, minted: &str) {
     signer.add("signature cut off", format!("{covered}.{}", &signature[..20]), bad, NONE);
     signer.add("signature missing", format!("{covered}."), bad, NONE);
     signer.add("signature of no base64", format!("{covered}.!!!!"), bad, NONE);
+    variants(signer, covered, signature);
+}
+
+/// Other texts of a good token, which anyone who holds it can make.
+fn variants(signer: &mut Signer<'_>, covered: &str, signature: &str) {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bad = Reason::BadSignature;
+    // 32 bytes leave two bits of the last character unused.
+    let (most, last) = signature.split_at(signature.len() - 1);
+    let other = ALPHABET.chars().nth(ALPHABET.find(last).unwrap() | 1).unwrap();
+    let unused = format!("{covered}.{most}{other}");
+    signer.add("signature with unused bits", unused, bad, &["jose", "fast-jwt"]);
+    let padded = format!("{covered}.{signature}=");
+    signer.add("signature with padding", padded, bad, &["PyJWT", "jose"]);
+    signer.add("signature with white space", format!("{covered}.{signature}\n"), bad, &["jose"]);
+    let (start, end) = signature.split_at(10);
+    let parted = format!("{covered}.{start} {end}");
+    signer.add("white space in the signature", parted, bad, &["jose"]);
 }
 
 fn shapes(signer: &mut Signer<'_>) {

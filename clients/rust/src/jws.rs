@@ -48,7 +48,9 @@ impl<'a> Unverified<'a> {
 
 fn read<T: de::DeserializeOwned>(part: &str) -> Result<T, Reason> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed)?;
-    serde_json::from_slice(&json).map_err(|_| Reason::Malformed)
+    // Ignored values are not decoded, so the text is checked as a whole.
+    let json = std::str::from_utf8(&json).map_err(|_| Reason::Malformed)?;
+    serde_json::from_str(json).map_err(|_| Reason::Malformed)
 }
 
 /// The part of a header that decides anything.
@@ -56,9 +58,19 @@ fn read<T: de::DeserializeOwned>(part: &str) -> Result<T, Reason> {
 pub(crate) struct Header {
     pub(crate) alg: Option<String>,
     pub(crate) kid: Option<String>,
-    /// Whether `typ` says access token (RFC 9068 section 4).
-    pub(crate) is_access_token: bool,
+    typ: Option<String>,
     is_critical: bool,
+}
+
+impl Header {
+    /// Whether `typ` allows an access token (RFC 9068 section 4). Backends that share a secret also
+    /// sign tokens of their own, with `JWT` or none.
+    pub(crate) fn may_be_access_token(&self) -> bool {
+        let is_shared = self.alg.as_deref() == Some("HS256");
+        let Some(typ) = &self.typ else { return is_shared };
+        let is = |names: [&str; 2]| names.iter().any(|name| typ.eq_ignore_ascii_case(name));
+        is(["at+jwt", "application/at+jwt"]) || (is_shared && is(["jwt", "application/jwt"]))
+    }
 }
 
 impl<'de> Deserialize<'de> for Header {
@@ -82,12 +94,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
             match name.as_str() {
                 "alg" => header.alg = Some(map.next_value()?),
                 "kid" => header.kid = Some(map.next_value()?),
-                "typ" => {
-                    let typ = map.next_value::<String>()?;
-                    header.is_access_token = ["at+jwt", "application/at+jwt"]
-                        .iter()
-                        .any(|one| typ.eq_ignore_ascii_case(one));
-                }
+                "typ" => header.typ = Some(map.next_value()?),
                 "crit" => {
                     header.is_critical = true;
                     map.next_value::<IgnoredAny>()?;
@@ -136,7 +143,7 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
         let (mut subject, mut expires_at, mut issued_at, mut not_before) = (None, None, None, None);
         let (mut kind, mut session_id, mut issuer) = (None, None, None);
-        let (mut audience, mut scope) = (Vec::new(), String::new());
+        let (mut audience, mut scopes) = (Vec::new(), Vec::new());
         let mut further = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
@@ -148,12 +155,19 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
                 "jti" => {
                     map.next_value::<String>()?;
                 }
-                "sid" => session_id = Some(map.next_value()?),
-                "iss" => issuer = Some(map.next_value()?),
-                "aud" => audience = map.next_value::<OneOrMany>()?.into(),
-                "scope" => scope = map.next_value()?,
+                "sid" => session_id = text(map.next_value()?),
+                "iss" => issuer = text(map.next_value()?),
+                "aud" => {
+                    let one_or_many = map.next_value::<Option<OneOrMany>>()?;
+                    audience = one_or_many.map(Into::into).unwrap_or_default();
+                }
+                "scope" => scopes = texts(map.next_value()?),
                 _ => {
-                    further.insert(name, map.next_value()?);
+                    let claim = map.next_value()?;
+                    if is_deeper(&claim, MAX_CLAIM_DEPTH) {
+                        return Err(de::Error::custom("claims are nested too deep"));
+                    }
+                    further.insert(name, claim);
                 }
             }
         }
@@ -165,9 +179,39 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
             session_id,
             issuer,
             audience,
-            scopes: scope.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+            scopes,
             further,
         })
+    }
+}
+
+/// Deeper claims are refused, as by the service, whose answers a gRPC client could not decode.
+const MAX_CLAIM_DEPTH: usize = 32;
+
+/// A claim that no library checks, as text. Another type is no reason to refuse a token.
+fn text(claim: Value) -> Option<String> {
+    match claim {
+        Value::String(text) => Some(text),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The values of `scope`: a text, or a list of texts.
+fn texts(scope: Value) -> Vec<String> {
+    let all = if let Value::Array(all) = scope { all } else { vec![scope] };
+    let split = |text: &str| -> Vec<String> {
+        text.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect()
+    };
+    all.iter().filter_map(Value::as_str).flat_map(split).collect()
+}
+
+fn is_deeper(claim: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return true };
+    match claim {
+        Value::Array(values) => values.iter().any(|one| is_deeper(one, below)),
+        Value::Object(fields) => fields.values().any(|one| is_deeper(one, below)),
+        _ => false,
     }
 }
 

@@ -234,7 +234,7 @@ impl Inner {
         let verified = Arc::new(VerifiedToken {
             expires_at: claims.expires_at,
             not_before: claims.not_before,
-            is_access_token: unverified.header.is_access_token && claims.is_access,
+            is_access_token: unverified.header.may_be_access_token() && claims.is_access,
             issuer: claims.issuer,
             names_key: kid.is_some(),
             key,

@@ -1,8 +1,8 @@
-//! What an operator does with stored keys: list, rotate, retire.
+//! The operator's commands for stored keys: list, rotate, retire.
 
 use std::collections::HashMap;
 
-use super::{KeyError, KeyRotator, announce};
+use super::{KeyError, KeyRotator, log_created};
 use crate::clock::Timestamp;
 use crate::keys::life::{self, Due, GRACE, SETTLE, State};
 use crate::token::key::{Algorithm, StoredKey};
@@ -10,42 +10,42 @@ use crate::token::key::{Algorithm, StoredKey};
 /// How to rotate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// Once verifiers know the new key.
+    /// The new key signs once verifiers know it.
     Published,
-    /// As soon as every replica knows it. Verifiers that cache key sets may refuse its tokens
-    /// until they look again.
+    /// The new key signs as soon as every replica knows it. Verifiers that cache key sets may refuse
+    /// its tokens until they reload.
     Now,
-    /// As soon as every replica knows it, and all earlier pairs verify no more: their tokens are
-    /// dead, and clients refresh.
+    /// The new key signs as soon as every replica knows it, and all earlier pairs stop verifying.
+    /// Their tokens become invalid, and clients refresh.
     Compromised,
 }
 
-/// A key, for people to read.
+/// A key in the operator's list.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// Its name.
+    /// Its name (`kid`).
     pub kid: String,
     /// Its algorithm.
     pub algorithm: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// When it was made. `None`: it is a secret from the settings.
+    /// When it was created. `None`: it is a shared secret from the settings.
     pub created_at: Option<Timestamp>,
-    /// From when on it signs.
+    /// When it begins to sign.
     pub signs_from: Option<Timestamp>,
     /// When a later key takes over.
     pub signs_until: Option<Timestamp>,
-    /// When it verifies no more.
+    /// When it stops verifying.
     pub ends: Option<Timestamp>,
-    /// When it was last needed, to about a minute.
+    /// When it last verified a token, with a resolution of about a minute.
     pub last_verified_at: Option<Timestamp>,
 }
 
 impl KeyRotator {
-    /// All keys: the secrets, then the stored ones by their numbers.
+    /// Lists all keys: the shared secrets, then the stored keys by their numbers.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns [`KeyError::Store`] if the store fails.
     pub async fn list(&mut self) -> Result<Vec<Listed>, KeyError> {
         let keys = self.load().await?;
         let uses = self.rows.key_uses().await?.into_iter();
@@ -69,7 +69,7 @@ impl KeyRotator {
         for (position, key) in keys.iter().enumerate() {
             let span = life::span(&keys, position);
             let state = match span.state(now) {
-                // Its algorithm is not the one that signs here.
+                // The settings do not sign with stored keys.
                 State::Active if !self.signs_with_pairs() => State::Retiring,
                 state => state,
             };
@@ -87,11 +87,11 @@ impl KeyRotator {
         Ok(listed)
     }
 
-    /// Makes the next key.
+    /// Creates the next key.
     ///
     /// # Errors
-    /// Under HS256, where a key is prepared already, where another one was made at the same
-    /// moment, or where the store fails.
+    /// Returns [`KeyError`] under HS256, if a key is already prepared, if another key was created at
+    /// the same moment, or if the store fails.
     pub async fn rotate(&mut self, rotation: Rotation) -> Result<StoredKey, KeyError> {
         if !self.signs_with_pairs() {
             return Err(KeyError::NoPairs);
@@ -111,7 +111,7 @@ impl KeyRotator {
         let due = Due { number: newest + 1, activates_at: now + lead };
         let key = self.make(due, now).await?;
         let inserted = self.rows.insert_key(&key).await?;
-        announce(&key, inserted);
+        log_created(&key, inserted);
         if !inserted {
             return Err(KeyError::Overtaken);
         }
@@ -121,11 +121,11 @@ impl KeyRotator {
         Ok(key)
     }
 
-    /// After a move back to HS256: has the stored keys end once the last token that they signed
-    /// has expired. When that is; `None` where there was nothing to end.
+    /// Retires the stored keys after a move back to HS256: they end when the last token that they
+    /// signed has expired. Returns that moment, or `None` if there was no key to retire.
     ///
     /// # Errors
-    /// Under an asymmetric algorithm, or where the store fails.
+    /// Returns [`KeyError`] under an asymmetric algorithm, or if the store fails.
     pub async fn retire(&mut self) -> Result<Option<Timestamp>, KeyError> {
         if self.signs_with_pairs() {
             return Err(KeyError::PairsNeeded);

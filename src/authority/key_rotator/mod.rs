@@ -1,8 +1,8 @@
-//! The keeper of the stored keys: loads them into the ring, makes the next one when it is due,
-//! and writes down which are still needed.
+//! The key rotator: loads the stored keys into the ring, creates the next key when it is due, and
+//! records which keys are still used.
 //!
-//! Every replica runs one. They share the line of keys in the database and nothing else: of two
-//! that make the next key at once one does, and the other loads it.
+//! Every replica runs a rotator. They coordinate only through the key numbers in the database: if two
+//! rotators create the next key at the same time, one succeeds and the other loads that key.
 
 mod admin;
 
@@ -20,31 +20,32 @@ use crate::token::key::StoredKey;
 
 pub use admin::{Listed, Rotation};
 
-/// How long to rest between two looks at the database.
-const REST: Duration = Duration::from_secs(1);
-/// How often a key's use is written down at most.
+/// The pause between two reads of the database.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest interval between two writes of a key's last use.
 const USE_INTERVAL: Duration = Duration::from_mins(1);
-/// How long a key that is gone is kept to be looked at, and for replicas whose clock is late.
-const KEPT: Duration = Duration::from_hours(24);
+/// How long a key that is gone stays in the database, so that operators can see it, and so that
+/// replicas whose clock is behind do not miss it.
+const GONE_KEY_RETENTION: Duration = Duration::from_hours(24);
 
-/// What the operator decides about stored keys.
+/// The operator's settings for stored keys.
 #[derive(Debug, Clone)]
 pub struct KeyPolicy {
-    /// Which keys are made, and when.
+    /// Which keys are created, and when.
     pub schedule: Schedule,
     /// How long an access token lives.
     pub token_life: Duration,
-    /// What private halves are sealed with. Needed for an asymmetric algorithm.
+    /// The secret that seals private halves. An asymmetric algorithm needs it.
     pub sealing_secret: Option<Secret>,
 }
 
-/// Why something about the stored keys could not be done.
+/// Why an operation on stored keys failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The secret is not the one that the keys were sealed with.
+    /// The keys were sealed with another secret.
     #[error(
         "AUTHORITY_SECRET (fingerprint {given}) does not open the signing key {kid}, which was \
          sealed with the secret of fingerprint {needed}"
@@ -57,16 +58,16 @@ pub enum KeyError {
         /// The fingerprint of the secret that opens the key.
         needed: String,
     },
-    /// HS256 has no stored keys to rotate.
+    /// HS256 uses no stored keys, so there is nothing to rotate.
     #[error("JWT_ALGORITHM is HS256: it signs with JWT_SECRET, which is rotated by a restart")]
     NoPairs,
-    /// An asymmetric algorithm signs with what was to be ended.
+    /// An asymmetric algorithm signs with the keys that were to be retired.
     #[error("JWT_ALGORITHM is asymmetric, so stored keys are needed: rotate them instead")]
     PairsNeeded,
-    /// Another key waits to sign.
+    /// Another key is already prepared.
     #[error("the key {0} is prepared already; it can only be overtaken at once")]
     Prepared(String),
-    /// Another made the next key at the same moment.
+    /// Another process created the next key at the same moment.
     #[error("another key was made at the same moment: list the keys, and try again if need be")]
     Overtaken,
     /// The cryptographic library failed.
@@ -74,7 +75,7 @@ pub enum KeyError {
     Crypto,
 }
 
-/// The keeper.
+/// Keeps a key ring in step with the stored keys.
 #[derive(Debug)]
 pub struct KeyRotator {
     rows: Arc<dyn KeyRows>,
@@ -85,11 +86,11 @@ pub struct KeyRotator {
     occasion: Occasion,
     loaded: Option<Vec<StoredKey>>,
     noted: HashMap<String, Timestamp>,
-    told: Problems,
+    reported: Problems,
 }
 
 impl KeyRotator {
-    /// A keeper that fills `ring` from `rows`.
+    /// Creates a rotator that fills `ring` from `rows`.
     #[must_use]
     pub fn new(
         rows: Arc<dyn KeyRows>,
@@ -99,16 +100,16 @@ impl KeyRotator {
         policy: KeyPolicy,
     ) -> Self {
         let (occasion, loaded, noted) = (Occasion::Start, None, HashMap::new());
-        let told = Problems::default();
-        Self { rows, ring, clock, entropy, policy, occasion, loaded, noted, told }
+        let reported = Problems::default();
+        Self { rows, ring, clock, entropy, policy, occasion, loaded, noted, reported }
     }
 
-    /// Loads the keys, and makes the first one if need be. A database out of reach is no reason
-    /// not to start. Waits, for [`SETTLE`] at most, until a key that is about to sign does.
+    /// Loads the keys and creates the first one if there is none. An unreachable database does not
+    /// prevent the start. If a key is about to sign, waits for it, for at most [`SETTLE`].
     ///
     /// # Errors
-    /// Where the secret is not the one that the keys were sealed with, or the database holds what
-    /// this version cannot read.
+    /// Returns [`KeyError`] if the keys were sealed with another secret, or the database contains data
+    /// that this version cannot read.
     pub async fn start(&mut self) -> Result<(), KeyError> {
         match self.tick().await {
             Ok(()) => {}
@@ -119,23 +120,23 @@ impl KeyRotator {
         }
         if let Some(soon) = self.ring.activates_in(self.clock.now()).filter(|soon| *soon <= SETTLE)
         {
-            tracing::info!("waiting for every replica to learn of the first key");
+            tracing::info!("waiting until every replica has loaded the first key");
             tokio::time::sleep(soon).await;
         }
         Ok(())
     }
 
-    /// Keeps the keys until it is dropped.
+    /// Runs until it is dropped.
     pub async fn run(mut self) {
         let mut failing = false;
         loop {
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(INTERVAL).await;
             let done = self.tick().await;
-            // Once, when it changes: the next try is a second away.
+            // Log only the change, because the next attempt follows after a second.
             match &done {
-                Ok(()) if failing => tracing::info!("the signing keys are kept again"),
+                Ok(()) if failing => tracing::info!("the signing keys can be read again"),
                 Err(error) if !failing => {
-                    tracing::warn!(%error, "the signing keys cannot be kept");
+                    tracing::warn!(%error, "the signing keys cannot be read or rotated; trying again every second");
                 }
                 _ => {}
             }
@@ -143,21 +144,21 @@ impl KeyRotator {
         }
     }
 
-    /// One look at the database, and what follows from it.
+    /// Reads the database once and acts on what it finds.
     ///
     /// # Errors
-    /// Where the store fails, or at a start the secret is not the right one.
+    /// Returns [`KeyError`] if the store fails, or if the secret is wrong at the start.
     pub async fn tick(&mut self) -> Result<(), KeyError> {
         let mut keys = self.load().await?;
         let now = self.clock.now();
         if self.occasion == Occasion::Start {
-            self.check_opener(&keys, now)?;
+            self.check_sealing_secret(&keys, now)?;
         }
         let mut changed = self.raise_token_life(&keys, now).await?;
         if let Some(due) = life::due(&keys, &self.policy.schedule, self.occasion, now) {
             let key = self.make(due, now).await?;
             let inserted = self.rows.insert_key(&key).await?;
-            announce(&key, inserted);
+            log_created(&key, inserted);
             changed = true;
         }
         if changed {
@@ -173,24 +174,24 @@ impl KeyRotator {
         let keys = self.rows.load_keys().await?;
         if self.loaded.as_ref() != Some(&keys) {
             let problems = self.ring.load(&keys);
-            if problems != self.told {
-                report(&problems);
-                self.told = problems;
+            if problems != self.reported {
+                log_problems(&problems);
+                self.reported = problems;
             }
             self.loaded = Some(keys.clone());
         }
         Ok(keys)
     }
 
-    /// The key that signs now has to open: or this replica would go on with an older one, or
-    /// with none.
-    fn check_opener(&self, keys: &[StoredKey], now: Timestamp) -> Result<(), KeyError> {
+    /// Checks that the sealing secret opens the active key. Otherwise this replica would sign with an
+    /// older key, or could not sign.
+    fn check_sealing_secret(&self, keys: &[StoredKey], now: Timestamp) -> Result<(), KeyError> {
         let Some(sealing_secret) = &self.policy.sealing_secret else { return Ok(()) };
         let is_active = |position: &usize| life::span(keys, *position).state(now) == State::Active;
         let Some(active) = (0..keys.len()).find(is_active).map(|position| &keys[position]) else {
             return Ok(());
         };
-        match self.told.unopened.iter().find(|(kid, _)| *kid == active.kid) {
+        match self.reported.unopened.iter().find(|(kid, _)| *kid == active.kid) {
             None => Ok(()),
             Some((kid, needed)) => Err(KeyError::WrongSecret {
                 kid: kid.clone(),
@@ -200,7 +201,8 @@ impl KeyRotator {
         }
     }
 
-    /// A key outlives its last token, so it has to know how long ours live before it signs them.
+    /// Raises the stored token lifetime of keys that sign. A key must verify until its last token has
+    /// expired, so the lifetime has to be stored before the key signs such tokens.
     async fn raise_token_life(&self, keys: &[StoredKey], now: Timestamp) -> Result<bool, KeyError> {
         let mut raised = false;
         for (position, key) in keys.iter().enumerate() {
@@ -222,12 +224,13 @@ impl KeyRotator {
     }
 
     async fn forget(&self, keys: &[StoredKey], now: Timestamp) -> Result<(), KeyError> {
-        let is_old = |position: &usize| life::span(keys, *position).is_over(now - KEPT);
+        let is_old =
+            |position: &usize| life::span(keys, *position).is_over(now - GONE_KEY_RETENTION);
         let old = (0..keys.len()).filter(is_old).map(|position| keys[position].kid.clone());
         let old: Vec<String> = old.collect();
         if !old.is_empty() {
             self.rows.delete_keys(&old).await?;
-            tracing::info!(kids = ?old, "deleted signing keys that are gone");
+            tracing::info!(kids = ?old, "deleted signing keys that no longer verify");
         }
         Ok(())
     }
@@ -241,7 +244,7 @@ impl KeyRotator {
         if !uses.is_empty() {
             self.rows.note_key_uses(&uses).await?;
             self.noted.extend(uses.into_iter().map(|one| (one.kid, one.last_verified_at)));
-            self.noted.retain(|_, noted| now.since(*noted) < KEPT);
+            self.noted.retain(|_, noted| now.since(*noted) < GONE_KEY_RETENTION);
         }
         Ok(())
     }
@@ -251,19 +254,19 @@ impl KeyRotator {
     }
 }
 
-fn announce(key: &StoredKey, inserted: bool) {
+fn log_created(key: &StoredKey, inserted: bool) {
     let (kid, algorithm) = (&key.kid, &key.algorithm);
     if inserted {
         let in_seconds = key.activates_at.since(key.created_at).as_secs();
-        tracing::info!(%kid, %algorithm, in_seconds, "made a signing key");
+        tracing::info!(%kid, %algorithm, in_seconds, "created a signing key");
     } else {
-        tracing::info!("another replica made the next signing key");
+        tracing::info!("another replica created the next signing key");
     }
 }
 
-fn report(problems: &Problems) {
+fn log_problems(problems: &Problems) {
     for kid in &problems.unreadable {
-        tracing::warn!(%kid, "a stored key is none that this version can use");
+        tracing::warn!(%kid, "this version cannot use a stored signing key");
     }
     for (kid, needed) in &problems.unopened {
         tracing::warn!(%kid, %needed, "AUTHORITY_SECRET does not open a signing key");

@@ -270,7 +270,12 @@ async fn a_keys_use_is_written_at_most_once_a_minute() {
     let kid = world.kids().remove(0);
     for _ in 0..120 {
         world.clock.advance(Duration::from_secs(2));
-        key_rotator.ring.note_use(Some(&kid), world.clock.now());
+        let now = world.clock.now();
+        let noted = key_rotator.ring.with_key(Some(&kid), now, |key| {
+            key.note_use(now);
+            Ok::<_, crate::keys::VerifyError>(())
+        });
+        noted.unwrap();
         key_rotator.tick().await.unwrap();
     }
     assert_eq!(*world.rows.writes.lock().unwrap(), 4);

@@ -1,17 +1,17 @@
-//! Where a watcher is, as an opaque text that it may bring to any replica.
+//! A watcher's cursor: an opaque text with which it may resume at any replica.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::clock::Timestamp;
 
-/// Where a watcher is.
+/// A watcher's position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cursor {
-    /// Nowhere: it has to begin with a snapshot.
+    /// No position: the watcher needs a snapshot.
     Beginning,
-    /// It knows every revocation with a position before `complete_to`, and all up to that number
-    /// of that log.
+    /// The watcher knows every revocation with a position before `complete_to`, and every entry of
+    /// that log up to `number`.
     At { complete_to: Timestamp, log: u64, number: u64 },
 }
 
@@ -32,7 +32,7 @@ impl Cursor {
         }
     }
 
-    /// Reads a cursor; the empty text is the beginning. `None`: it is none of ours.
+    /// Parses a cursor. The empty text is the beginning. Returns `None` for any other foreign text.
     pub(super) fn decode(text: &str) -> Option<Self> {
         if text.is_empty() {
             return Some(Self::Beginning);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_survives_its_text_and_others_are_refused() {
+    fn a_cursor_is_parsed_from_its_text_and_other_texts_are_refused() {
         let complete_to = Timestamp::from_micros(-7);
         let at = Cursor::At { complete_to, log: u64::MAX - 1, number: 9 };
         for cursor in [at, Cursor::Beginning] {

@@ -1,6 +1,6 @@
-//! What was learnt lately, in the order of learning, numbered from 1: one bounded buffer, shared
-//! by all who watch. Nothing is kept for any of them; who is further behind than the buffer
-//! reaches has to begin anew.
+//! The recently recorded revocations in the order of recording, numbered from 1: one bounded buffer
+//! that all watchers share. No watcher has a buffer of its own. A watcher that falls behind the
+//! oldest entry has to start again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -11,39 +11,39 @@ use crate::clock::Timestamp;
 use crate::token::id::SessionId;
 use crate::token::session::Revocation;
 
-/// How far back the buffer reaches.
-pub(super) const KEPT: usize = 1 << 14;
+/// The number of revocations in the buffer.
+pub(super) const CAPACITY: usize = 1 << 14;
 
-/// What is known of the feed since it was last read to its end.
+/// How far the feed is known after it was last read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Confirmed {
     /// Every revocation committed before this moment, by the database's clock, is known.
     pub(super) as_of: Timestamp,
-    /// Every revocation with a position before this moment is known, and so it will stay.
+    /// Every revocation with a position before this moment is known, and none can be added there.
     pub(super) complete_to: Timestamp,
 }
 
-/// A revocation that was learnt.
+/// A recorded revocation.
 #[derive(Debug, Clone)]
-pub(super) struct Learnt {
+pub(super) struct Logged {
     pub(super) number: u64,
     pub(super) revocation: Arc<Revocation>,
-    /// Up to where the feed was complete when this was learnt.
+    /// Up to where the feed was complete when this was recorded.
     pub(super) complete_to: Timestamp,
 }
 
-/// What follows a number.
+/// The entries after a number.
 #[derive(Debug)]
 pub(super) enum Since {
-    /// These. Where they reach to the newest, what was confirmed at that moment.
-    Next(Vec<Learnt>, Option<Confirmed>),
-    /// More than the buffer still has.
+    /// The next entries. If they include the newest, also how far the feed is confirmed.
+    Next(Vec<Logged>, Option<Confirmed>),
+    /// Some of them are no longer in the buffer.
     TooMuch,
 }
 
 #[derive(Debug)]
 pub(super) struct Log {
-    /// Tells this log from another replica's, and from that of an earlier run.
+    /// Identifies this log. Another replica, and another run of this one, has another id.
     pub(super) id: u64,
     state: RwLock<State>,
     newest: watch::Sender<u64>,
@@ -51,7 +51,7 @@ pub(super) struct Log {
 
 #[derive(Debug)]
 struct State {
-    recent: VecDeque<Learnt>,
+    recent: VecDeque<Logged>,
     ids: HashSet<SessionId>,
     newest: u64,
     confirmed: Option<Confirmed>,
@@ -64,8 +64,9 @@ impl Log {
         Self { id, state: RwLock::new(state), newest: watch::Sender::new(0) }
     }
 
-    /// Appends a revocation if `insert` takes it in, given its number and whether the buffer has
-    /// it already. Until the feed was read once, what is learnt is not news: its number is 0.
+    /// Appends a revocation if `insert` accepts it. `insert` gets its number and whether the buffer
+    /// contains it already. Before the first complete read of the feed, entries get number 0 and
+    /// watchers are not notified of them.
     pub(super) fn append(
         &self,
         revocation: Arc<Revocation>,
@@ -82,8 +83,8 @@ impl Log {
         }
         state.newest = number;
         state.ids.insert(session_id);
-        state.recent.push_back(Learnt { number, revocation, complete_to });
-        if state.recent.len() > KEPT
+        state.recent.push_back(Logged { number, revocation, complete_to });
+        if state.recent.len() > CAPACITY
             && let Some(oldest) = state.recent.pop_front()
         {
             state.ids.remove(&oldest.revocation.session_id);
@@ -93,18 +94,18 @@ impl Log {
         true
     }
 
-    /// The feed was read to its end; all that was in it was appended.
+    /// Stores that the feed was read to its end and all of its rows were appended.
     pub(super) fn confirm(&self, confirmed: Confirmed) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).confirmed = Some(confirmed);
     }
 
-    /// The newest number, and what is confirmed. `None`: the feed was not read yet.
+    /// Returns the newest number and how far the feed is confirmed. `None`: it was not read yet.
     pub(super) fn newest(&self) -> Option<(u64, Confirmed)> {
         let state = self.read();
         state.confirmed.map(|confirmed| (state.newest, confirmed))
     }
 
-    /// At most `most` that follow a number.
+    /// Returns at most `most` entries after a number.
     pub(super) fn since(&self, number: u64, most: usize) -> Since {
         let state = self.read();
         let oldest = state.newest + 1 - state.recent.len() as u64;
@@ -112,13 +113,13 @@ impl Log {
             return Since::TooMuch;
         }
         let skipped = usize::try_from(number + 1 - oldest).unwrap_or(usize::MAX);
-        let next: Vec<Learnt> = state.recent.iter().skip(skipped).take(most).cloned().collect();
-        let last = next.last().map_or(number, |learnt| learnt.number);
+        let next: Vec<Logged> = state.recent.iter().skip(skipped).take(most).cloned().collect();
+        let last = next.last().map_or(number, |logged| logged.number);
         let confirmed = state.confirmed.filter(|_| last == state.newest);
         Since::Next(next, confirmed)
     }
 
-    /// Tells whenever there is something new.
+    /// Subscribes to the newest number.
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_loaded_is_no_news_and_what_is_refused_neither() {
+    fn loaded_and_refused_revocations_are_not_logged() {
         let log = Log::new(1);
         assert!(log.append(revocation(1), |number, _| number == 0));
         assert_eq!(log.newest(), None);
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_follow_each_other_and_only_the_last_is_confirmed() {
+    fn batches_continue_each_other_and_only_the_last_is_confirmed() {
         let log = Log::new(1);
         log.confirm(confirmed(1));
         for n in 1..=5 {
@@ -191,13 +192,13 @@ mod tests {
     fn the_buffer_is_bounded() {
         let log = Log::new(1);
         log.confirm(confirmed(1));
-        let most = u64::try_from(KEPT).unwrap();
+        let most = u64::try_from(CAPACITY).unwrap();
         for n in 1..=most + 2 {
             log.append(revocation(u128::from(n)), |_, _| true);
         }
         assert!(matches!(log.since(1, 1), Since::TooMuch));
         assert_eq!(numbers(log.since(2, 1)).0, [3]);
         let state = log.read();
-        assert_eq!((state.recent.len(), state.ids.len()), (KEPT, KEPT));
+        assert_eq!((state.recent.len(), state.ids.len()), (CAPACITY, CAPACITY));
     }
 }

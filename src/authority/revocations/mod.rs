@@ -1,14 +1,14 @@
-//! Revocations as one replica knows them: which sessions are over, how fresh that knowledge is,
-//! and who is told.
+//! The revocations that one replica knows: which sessions were revoked, how fresh this knowledge is,
+//! and the notification of watchers.
 //!
-//! * [`Revocations`]: what the rest of the authority asks and tells
-//! * `set`: the sessions that are over, for the look-up that rides on every validation
-//! * `log`: what was learnt lately, in order, shared by all who watch
-//! * [`watch`]: following the revocations from outside, and the cursor to resume with
-//! * [`follow`]: following the store's feed
-//! * [`signals`]: telling other replicas to look at the feed, and being told
+//! * [`Revocations`]: the interface for the rest of the authority
+//! * `set`: the revoked sessions, for the look-up in every validation
+//! * `log`: the recently recorded revocations in order, shared by all watchers
+//! * [`watch`]: the stream of revocations for callers, and its cursor
+//! * [`follow`]: reading the store's feed
+//! * [`signals`]: notifying other replicas of new rows in the feed
 //!
-//! Why the feed is read as it is: `docs/adr/0004-revocation-feed.md`.
+//! `docs/adr/0004-revocation-feed.md` explains how the feed is read, and why.
 
 mod cursor;
 pub mod follow;
@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::{SetOnce, watch as channel};
 use tokio::time::timeout;
 
-use crate::clock::{Clock, Entropy, Timestamp, draw};
+use crate::clock::{Clock, Entropy, MAX_CLOCK_SKEW, Timestamp, draw};
 use crate::store::StoreError;
 use crate::store::rows::Recorded;
 use crate::store::sessions::STATEMENT_TIMEOUT;
@@ -34,14 +34,14 @@ use crate::token::session::Revocation;
 use log::{Confirmed, Log};
 use set::{Admission, Entry, Set};
 
-/// What the operator decides about revocations.
+/// The operator's settings for revocations.
 #[derive(Debug, Clone, Copy)]
 pub struct RevocationSettings {
-    /// The most revocations held in memory.
+    /// The most revocations that are held in memory.
     pub max_entries: usize,
-    /// How long freshness may go unconfirmed before this replica calls itself stale.
+    /// How long ago the feed may have been read before this replica counts as stale.
     pub max_staleness: Duration,
-    /// What becomes of validations then.
+    /// What a stale replica does with validations.
     pub stale_policy: StalePolicy,
 }
 
@@ -55,16 +55,16 @@ impl Default for RevocationSettings {
     }
 }
 
-/// What a stale replica does with validations.
+/// The behaviour of a stale replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StalePolicy {
-    /// Goes on with what it knows.
+    /// Validate with the known revocations.
     Serve,
-    /// Refuses, as if the store were out of reach.
+    /// Refuse validations, as if the store were unreachable.
     Refuse,
 }
 
-/// Is told how long each revocation of another replica took to arrive here.
+/// Receives the time that each revocation of another replica took to arrive here.
 type Observer = Box<dyn Fn(Duration) + Send + Sync>;
 
 /// The revocations that one replica knows.
@@ -73,14 +73,18 @@ pub struct Revocations {
     clock: Arc<dyn Clock>,
     set: Set,
     log: Log,
-    /// When the feed was last read to its end, by our clock; before that, when we began.
+    /// When the feed was last read to its end, by this replica's clock. Before the first read: the
+    /// start of this replica.
     confirmed_at: AtomicI64,
-    /// The first read of the feed has ended, well or not.
+    /// The database's clock when the feed was last read to its end, in microseconds. `i64::MAX` before
+    /// the first read.
+    database_clock: AtomicI64,
+    /// Set when the first read of the feed has ended, with or without success.
     tried: SetOnce<()>,
-    /// A read has come to its end, so that there is something to go by.
+    /// Set when the feed was read to its end for the first time.
     loaded: SetOnce<()>,
     closing: channel::Sender<bool>,
-    /// Counts the revocations made here, of which other replicas are to be told.
+    /// Counts the revocations of this replica, so that other replicas are notified.
     made_here: channel::Sender<u64>,
     watchers: AtomicUsize,
     events: OnceLock<Observer>,
@@ -96,7 +100,7 @@ impl fmt::Debug for Revocations {
 }
 
 impl Revocations {
-    /// Knows nothing yet.
+    /// Creates the set, which is empty until the first read of the feed.
     #[must_use]
     pub fn new(settings: RevocationSettings, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
         Self {
@@ -104,6 +108,7 @@ impl Revocations {
             set: Set::new(settings.max_entries),
             log: Log::new(u64::from_be_bytes(draw(entropy))),
             confirmed_at: AtomicI64::new(clock.now().as_micros()),
+            database_clock: AtomicI64::new(i64::MAX),
             clock,
             tried: SetOnce::new(),
             loaded: SetOnce::new(),
@@ -114,81 +119,81 @@ impl Revocations {
         }
     }
 
-    /// What the operator decided.
+    /// The operator's settings.
     #[must_use]
     pub const fn settings(&self) -> &RevocationSettings {
         &self.settings
     }
 
-    /// Whether the session is known to be over.
+    /// Returns whether the session is known to be revoked.
     #[must_use]
     pub fn is_revoked(&self, session_id: SessionId) -> bool {
         self.set.contains(session_id)
     }
 
-    /// Whether there were more revocations than may be held: who is not in the set may be revoked
-    /// all the same, and only the store knows.
+    /// Returns whether there are more revocations than memory may hold. Then a session that is not in
+    /// the set may be revoked too, and only the store knows.
     #[must_use]
     pub fn is_overflowing(&self) -> bool {
         self.set.is_overflowing()
     }
 
-    /// How many revocations are held.
+    /// Returns how many revocations are held.
     #[must_use]
     pub fn len(&self) -> usize {
         self.set.len()
     }
 
-    /// Whether no revocation is held.
+    /// Returns whether no revocation is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many watch.
+    /// Returns the number of watchers.
     #[must_use]
     pub fn watchers(&self) -> usize {
         self.watchers.load(Ordering::Relaxed)
     }
 
-    /// Puts a revocation of this replica's own in force, before it is answered, and has the
-    /// others told.
+    /// Applies a revocation that this replica made, and notifies the others. Call it before the caller
+    /// gets its answer.
     pub fn apply(&self, revocation: Revocation) {
         if self.insert(Arc::new(revocation), None) {
             self.made_here.send_modify(|count| *count += 1);
         }
     }
 
-    /// How long ago it was last confirmed that every revocation is known here.
+    /// Returns how long ago the feed was last read to its end.
     #[must_use]
     pub fn staleness(&self) -> Duration {
         let confirmed_at = Timestamp::from_micros(self.confirmed_at.load(Ordering::Relaxed));
         self.clock.now().since(confirmed_at)
     }
 
-    /// Whether that is longer ago than it may be.
+    /// Returns whether the feed was last read longer ago than the settings allow.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.staleness() > self.settings.max_staleness
     }
 
-    /// Whether validations may be answered from what is known.
+    /// Checks that validations may rely on the known revocations.
     ///
     /// # Errors
-    /// Where nothing is known yet; or the policy is to refuse, and it is not known whether a
-    /// revocation is missing.
+    /// Returns [`StoreError::Unavailable`] if the feed was never read, or if this replica is stale and
+    /// the policy is to refuse.
     pub fn ensure_known(&self) -> Result<(), StoreError> {
         let unavailable = |why: &str| Err(StoreError::Unavailable(why.into()));
         if !self.is_loaded() {
             return unavailable("the revocations are not loaded yet");
         }
         if self.settings.stale_policy == StalePolicy::Refuse && self.is_stale() {
-            return unavailable("the revocations known here are stale");
+            return unavailable("the known revocations are stale");
         }
         Ok(())
     }
 
-    /// Whether the whole feed was read once.
+    /// Returns whether the whole feed was read once.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.loaded.initialized()
@@ -199,27 +204,27 @@ impl Revocations {
         self.loaded.wait().await;
     }
 
-    /// Waits for the first read of the feed, so that who asks in the first moments of a replica
-    /// need not be turned away; no longer than a look-up in the database may take.
+    /// Waits until the first read of the feed has ended, for at most the time of a database look-up.
+    /// Callers in the first moments of a replica then get an answer instead of an error.
     pub async fn first_read(&self) {
         if !self.is_loaded() {
-            // How it ended is for `ensure_known` to say.
+            // `ensure_known` reports whether it was successful.
             let _ = timeout(STATEMENT_TIMEOUT, self.tried.wait()).await;
         }
     }
 
-    /// Ends all who watch, so that they turn to another replica.
+    /// Ends all watches, so that the watchers resume at another replica.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
 
-    /// Has `events` told how long each revocation of another replica took to be known here,
-    /// from its own moment by the revoking replica's clock. The first observer stays.
+    /// Reports to `events` how long each revocation of another replica took to arrive here, measured
+    /// from its `revoked_at` by the other replica's clock. Only the first observer is used.
     pub fn observe_propagation(&self, events: impl Fn(Duration) + Send + Sync + 'static) {
         let _ = self.events.set(Box::new(events));
     }
 
-    /// Takes in a row of the feed.
+    /// Records a row of the feed.
     fn record(&self, recorded: Recorded) {
         let Recorded { revocation, position } = recorded;
         if self.set.is_recorded(revocation.session_id) {
@@ -235,20 +240,21 @@ impl Revocations {
         }
     }
 
-    /// The feed was read to its end.
+    /// Stores that the feed was read to its end.
     fn confirm(&self, confirmed: Confirmed, began: Timestamp) {
         self.log.confirm(confirmed);
         self.confirmed_at.store(began.as_micros(), Ordering::Relaxed);
-        // It is set by the first read that comes to its end, and stays.
+        self.database_clock.store(confirmed.as_of.as_micros(), Ordering::Relaxed);
+        // It fails after the first time, because the value is set only once.
         let _ = self.loaded.set(());
     }
 
-    /// A read has ended, well or not.
+    /// Stores that a read has ended, with or without success.
     fn note_try(&self) {
         let _ = self.tried.set(());
     }
 
-    /// Whether it was not known before.
+    /// Inserts a revocation. Returns whether it is new.
     fn insert(&self, revocation: Arc<Revocation>, recorded_at: Option<Timestamp>) -> bool {
         let session_id = revocation.session_id;
         let told = Arc::clone(&revocation);
@@ -258,22 +264,38 @@ impl Revocations {
             match self.set.insert(session_id, entry) {
                 Admission::New => true,
                 Admission::Known => false,
-                // Who watches is told all the same, once.
+                // Watchers are notified once, although this replica does not hold it.
                 Admission::Full => !is_recent,
             }
         });
         if self.set.is_overflowing() && !was_overflowing {
             tracing::error!(
                 max_entries = self.settings.max_entries,
-                "more revocations matter than REVOCATION_MAX_ENTRIES allows to be held: \
-                 validations ask the database until there are fewer"
+                "there are more revocations than REVOCATION_MAX_ENTRIES: every validation asks the \
+                 database until there are fewer"
             );
         }
         is_new
     }
 
-    /// Forgets what has ended.
+    /// Returns whether a validation may still depend on a revocation.
+    pub(super) fn matters(&self, revocation: &Revocation) -> bool {
+        revocation.expires_at > self.dropped_before()
+    }
+
+    /// Returns the moment before which a revocation must have ended so that it may be dropped. The
+    /// database's clock decides, because this replica's clock may be ahead now and corrected later.
+    /// If this replica's clock is behind, it decides, because validations use it.
+    fn dropped_before(&self) -> Timestamp {
+        let database = Timestamp::from_micros(self.database_clock.load(Ordering::Relaxed));
+        self.clock.now().min(database) - MAX_CLOCK_SKEW
+    }
+
+    /// Drops revocations that have ended.
     fn forget_ended(&self) {
-        self.set.forget_ended(self.clock.now());
+        self.set.forget_ended(self.dropped_before());
     }
 }
+
+#[cfg(test)]
+mod tests;

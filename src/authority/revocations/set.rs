@@ -1,8 +1,8 @@
-//! The sessions that are over, by their ids: what every validation asks.
+//! The set of revoked sessions, which every validation consults.
 //!
-//! Spread over many locks by the ids' random bits, so that a look-up practically never waits. An
-//! entry goes when its session's last access token has expired. The number of entries is
-//! bounded; what does not fit is never forgotten silently: the set then says that it overflows.
+//! It is divided into shards with one lock each, by random bits of the session id, so a look-up
+//! practically never waits. An entry is dropped when the session's last access token has expired.
+//! The number of entries is bounded. If an entry does not fit, the set reports that it overflows.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
@@ -13,25 +13,27 @@ use crate::clock::Timestamp;
 use crate::token::id::SessionId;
 use crate::token::session::Revocation;
 
-/// How many parts the set has.
+/// The number of shards.
 pub(super) const SHARDS: usize = 256;
 
-/// A revocation in force.
+/// A revocation in the set.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) revocation: Arc<Revocation>,
-    /// Its position in the feed. `None`: made here, and not yet read from the feed.
+    /// Its position in the feed. `None`: this replica made it and has not read it from the feed yet.
     pub(super) recorded_at: Option<Timestamp>,
-    /// Its number in the log. 0: it was there before the log began.
+    /// Its number in the log. 0: it was recorded before the log began.
     pub(super) number: u64,
 }
 
-/// What became of an entry.
+/// The result of an insertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
+    /// The entry was added.
     New,
+    /// The set contains it already.
     Known,
-    /// It is not held.
+    /// The set is full, and the entry was not added.
     Full,
 }
 
@@ -40,17 +42,17 @@ type Shard = HashMap<SessionId, Entry>;
 #[derive(Debug)]
 pub(super) struct Set {
     shards: Box<[RwLock<Shard>]>,
-    most: usize,
+    max_entries: usize,
     held: AtomicUsize,
     overflowing: AtomicBool,
     refused: AtomicU64,
 }
 
 impl Set {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(max_entries: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            most,
+            max_entries,
             held: AtomicUsize::new(0),
             overflowing: AtomicBool::new(false),
             refused: AtomicU64::new(0),
@@ -61,7 +63,7 @@ impl Set {
         self.read(shard_of(id)).contains_key(&id)
     }
 
-    /// Whether it is held together with its position.
+    /// Returns whether it is held with its position.
     pub(super) fn is_recorded(&self, id: SessionId) -> bool {
         self.read(shard_of(id)).get(&id).is_some_and(|entry| entry.recorded_at.is_some())
     }
@@ -70,17 +72,17 @@ impl Set {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Whether some entries were refused that may still matter.
+    /// Returns whether an entry was refused that may still matter.
     pub(super) fn is_overflowing(&self) -> bool {
         self.overflowing.load(Ordering::Relaxed)
     }
 
-    /// How many entries were ever refused.
+    /// Returns how many entries were refused so far.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// All that matters was offered again, and nothing was refused.
+    /// Ends the overflow: all entries that matter were offered again, and none was refused.
     pub(super) fn fits_again(&self) {
         self.overflowing.store(false, Ordering::Relaxed);
     }
@@ -93,7 +95,7 @@ impl Set {
                 known.recorded_at = known.recorded_at.or(entry.recorded_at);
                 Admission::Known
             }
-            Place::Vacant(_) if self.len() >= self.most => {
+            Place::Vacant(_) if self.len() >= self.max_entries => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 self.overflowing.store(true, Ordering::Relaxed);
                 Admission::Full
@@ -120,7 +122,7 @@ impl Set {
         }
     }
 
-    /// The entries of one part that `wanted` picks.
+    /// Returns the revocations of one shard that `wanted` selects.
     pub(super) fn pick(
         &self,
         shard: usize,
@@ -131,7 +133,7 @@ impl Set {
         picked.map(|entry| Arc::clone(&entry.revocation)).collect()
     }
 
-    // A panic elsewhere cannot leave a part half-changed.
+    // A panic in another thread cannot leave a shard half-changed.
     fn read(&self, shard: usize) -> RwLockReadGuard<'_, Shard> {
         self.shards[shard].read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,7 +143,7 @@ impl Set {
     }
 }
 
-/// By the id's last byte, which is random.
+/// Returns the shard of a session: the id's last byte, which is random.
 fn shard_of(id: SessionId) -> usize {
     usize::from(id.as_uuid().as_bytes()[15])
 }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_new_once_and_learns_its_position() {
+    fn an_entry_is_new_once_and_gets_its_position_later() {
         let set = Set::new(10);
         assert!(!set.contains(id(1)));
         assert_eq!(set.insert(id(1), entry(1, None)), Admission::New);
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_goes_when_it_ends() {
+    fn an_entry_is_dropped_when_it_ends() {
         let set = Set::new(10);
         for n in 1..=3 {
             set.insert(id(n), entry(n, None));
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_and_there_is_room_again_later() {
+    fn an_overflow_is_reported_and_ends_later() {
         let set = Set::new(2);
         for n in 1..=2 {
             assert_eq!(set.insert(id(n), entry(n, None)), Admission::New);

@@ -1,8 +1,8 @@
-//! Following the revocations from outside: a snapshot or what came after a cursor, then each new
-//! one, with heartbeats between that say how fresh it all is.
+//! The stream of revocations for a watcher: first a snapshot or the revocations after a cursor, then
+//! each new one. Heartbeats between them say how fresh the watcher's knowledge is.
 //!
-//! A watch holds a number and no more; what it has yet to say stays in the shared log. One that
-//! falls further behind than the log reaches is ended.
+//! A watch stores only its number. The entries stay in the shared log. A watch that falls behind the
+//! oldest entry of the log is ended.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,73 +14,74 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Revocations;
 use super::cursor::Cursor;
-use super::log::{Confirmed, Learnt, Since};
+use super::log::{Confirmed, Logged, Since};
 use super::set::{Entry, SHARDS};
 use crate::clock::Timestamp;
 use crate::token::field::InvalidField;
 use crate::token::session::Revocation;
 
-/// How long from one heartbeat to the next.
+/// The interval between two heartbeats.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
-/// The most revocations in one part of a snapshot.
-const PART: usize = 1000;
-/// The most revocations taken from the log at once.
+/// The most revocations in one snapshot message.
+const SNAPSHOT_PART: usize = 1000;
+/// The most revocations that are read from the log at once.
 const BATCH: usize = 64;
-/// A cursor whose own knowledge is older than this is answered by a snapshot.
-const RESUMABLE: Duration = Duration::from_mins(15);
+/// The oldest cursor that can be resumed. An older one gets a snapshot.
+const MAX_CURSOR_AGE: Duration = Duration::from_mins(15);
 
 /// One message to a watcher.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Where to resume after it.
+    /// The cursor with which the watcher can resume after this message.
     pub cursor: String,
-    /// What it says.
+    /// The content.
     pub update: Update,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Debug, Clone)]
 pub enum Update {
-    /// Revocations that matter; all of them, with those of the parts that continue it.
+    /// All revocations that matter, together with the parts that continue it.
     Snapshot {
         /// The revocations.
         revocations: Vec<Arc<Revocation>>,
-        /// Whether this adds to the message before; otherwise it replaces all that was known.
+        /// `true`: the part is added to the previous message. `false`: it replaces everything that the
+        /// watcher knew.
         continued: bool,
     },
-    /// One more.
+    /// A new revocation.
     Revocation(Arc<Revocation>),
-    /// Every revocation made before `as_of`, by the database's clock, was said.
+    /// Every revocation before `as_of`, by the database's clock, was sent.
     Heartbeat {
-        /// That moment.
+        /// The moment up to which the watcher knows everything.
         as_of: Timestamp,
     },
 }
 
-/// Why there is no more.
+/// Why a watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
     /// The watcher fell too far behind.
     #[error("too slow: resume with the last cursor")]
     TooSlow,
-    /// This replica has more revocations than it may hold, and so no snapshot.
+    /// This replica has more revocations than memory may hold, so it cannot send a snapshot.
     #[error("more revocations matter than this replica may hold")]
     Overflowing,
     /// This replica has not read the feed yet.
     #[error("the revocations are not loaded yet")]
     NotLoaded,
-    /// This replica is ending.
+    /// This replica is shutting down.
     #[error("shutting down: resume at another replica with the last cursor")]
     Closing,
 }
 
-/// A watcher's place.
+/// A watcher's stream.
 #[derive(Debug)]
 pub struct Watch {
     revocations: Arc<Revocations>,
     phase: Phase,
-    /// The number of the last revocation said, or contained in the snapshot.
-    said: u64,
+    /// The number of the last revocation that was sent, or is contained in the snapshot.
+    sent: u64,
     ready: VecDeque<Message>,
     newest: Receiver<u64>,
     closing: Receiver<bool>,
@@ -89,22 +90,22 @@ pub struct Watch {
 
 #[derive(Debug)]
 enum Phase {
-    /// Saying all that is held, from that part of the set on.
+    /// Sending all entries of the set, from that shard on.
     Snapshot { shard: usize, continued: bool },
-    /// Saying what has positions from `complete_to` on, from that part of the set on.
+    /// Sending the entries with positions from `complete_to` on, from that shard on.
     CatchUp { shard: usize, complete_to: Timestamp, cursor: Cursor },
-    /// Saying what is new.
+    /// Sending new entries.
     Live,
 }
 
 impl Revocations {
-    /// Watches from a cursor on; from a snapshot where it is empty or too old.
+    /// Begins a watch at a cursor. If the cursor is empty or too old, it begins with a snapshot.
     ///
     /// # Errors
-    /// Where the cursor is none of ours.
+    /// Returns [`InvalidField`] if the text is not a cursor of this service.
     pub fn watch(self: &Arc<Self>, cursor: &str) -> Result<Result<Watch, Ended>, InvalidField> {
         let Some(cursor) = Cursor::decode(cursor) else {
-            return Err(InvalidField::new("cursor", "must be empty or a cursor of ours"));
+            return Err(InvalidField::new("cursor", "must be empty or a cursor from this service"));
         };
         Ok(self.begin(cursor))
     }
@@ -114,18 +115,20 @@ impl Revocations {
         if *closing.borrow() {
             return Err(Ended::Closing);
         }
-        // What is newer than `said` comes from the log, what is not from the set: nothing is
-        // missed and nothing comes twice.
-        let (mut said, confirmed) = self.log.newest().ok_or(Ended::NotLoaded)?;
+        // Entries after `sent` come from the log, all others from the set. So none is missed, and
+        // none is sent twice.
+        let (mut sent, confirmed) = self.log.newest().ok_or(Ended::NotLoaded)?;
         let phase = match cursor {
             Cursor::At { log, number, .. }
                 if log == self.log.id && !matches!(self.log.since(number, 0), Since::TooMuch) =>
             {
-                said = number;
+                sent = number;
                 Phase::Live
             }
             _ if self.is_overflowing() => return Err(Ended::Overflowing),
-            Cursor::At { complete_to, .. } if confirmed.as_of.since(complete_to) < RESUMABLE => {
+            Cursor::At { complete_to, .. }
+                if confirmed.as_of.since(complete_to) < MAX_CURSOR_AGE =>
+            {
                 Phase::CatchUp { shard: 0, complete_to, cursor }
             }
             _ => Phase::Snapshot { shard: 0, continued: false },
@@ -134,7 +137,7 @@ impl Revocations {
         Ok(Watch {
             revocations: Arc::clone(self),
             phase,
-            said,
+            sent,
             ready: VecDeque::new(),
             newest,
             closing,
@@ -150,10 +153,10 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    /// The next message. May be dropped while it waits.
+    /// Waits for the next message. The future may be dropped at any time.
     ///
     /// # Errors
-    /// Where there will be no more.
+    /// Returns [`Ended`] if there will be no more messages.
     pub async fn next(&mut self) -> Result<Message, Ended> {
         loop {
             if *self.closing.borrow() {
@@ -178,22 +181,22 @@ impl Watch {
     }
 
     fn snapshot_part(&mut self, mut shard: usize, mut continued: bool) {
-        let said = self.said;
+        let sent = self.sent;
         let mut picked = Vec::new();
-        while shard < SHARDS && picked.len() < PART {
-            picked.extend(self.revocations.set.pick(shard, |entry| entry.number <= said));
+        while shard < SHARDS && picked.len() < SNAPSHOT_PART {
+            picked.extend(self.revocations.set.pick(shard, |entry| entry.number <= sent));
             shard += 1;
         }
-        let parts = picked.len().div_ceil(PART).max(1);
+        let parts = picked.len().div_ceil(SNAPSHOT_PART).max(1);
         let mut picked = picked.into_iter();
         for part in 1..=parts {
             let is_last = shard == SHARDS && part == parts;
-            // Only the whole snapshot is something to resume after. Up to where the feed was
-            // complete at that moment is not known: another replica begins with a snapshot again.
+            // A watcher can resume only after the whole snapshot. How far the feed was complete at
+            // that moment is not known, so another replica begins with a snapshot again.
             let (complete_to, log) = (Timestamp::EPOCH, self.revocations.log.id);
-            let whole = Cursor::At { complete_to, log, number: said };
+            let whole = Cursor::At { complete_to, log, number: sent };
             let cursor = if is_last { whole } else { Cursor::Beginning };
-            let revocations = picked.by_ref().take(PART).collect();
+            let revocations = picked.by_ref().take(SNAPSHOT_PART).collect();
             let update = Update::Snapshot { revocations, continued };
             self.ready.push_back(Message { cursor: cursor.encode(), update });
             continued = true;
@@ -207,9 +210,9 @@ impl Watch {
             self.phase = Phase::Live;
             return;
         }
-        let said = self.said;
+        let sent = self.sent;
         let is_due = |entry: &Entry| {
-            entry.number <= said && entry.recorded_at.is_none_or(|at| at >= complete_to)
+            entry.number <= sent && entry.recorded_at.is_none_or(|at| at >= complete_to)
         };
         let due = self.revocations.set.pick(shard, is_due);
         let message = |one| Message { cursor: cursor.encode(), update: Update::Revocation(one) };
@@ -218,13 +221,13 @@ impl Watch {
     }
 
     fn take_from_log(&mut self) -> Result<(), Ended> {
-        // Marked as seen before it is looked at, so that what comes in between wakes us.
+        // Mark the number as seen before reading the log, so that a later entry wakes this watch.
         self.newest.borrow_and_update();
-        let Since::Next(next, confirmed) = self.revocations.log.since(self.said, BATCH) else {
+        let Since::Next(next, confirmed) = self.revocations.log.since(self.sent, BATCH) else {
             return Err(Ended::TooSlow);
         };
-        for Learnt { number, revocation, complete_to } in next {
-            self.said = number;
+        for Logged { number, revocation, complete_to } in next {
+            self.sent = number;
             let cursor = self.cursor(complete_to);
             self.ready.push_back(Message { cursor, update: Update::Revocation(revocation) });
         }
@@ -239,7 +242,7 @@ impl Watch {
     }
 
     fn cursor(&self, complete_to: Timestamp) -> String {
-        Cursor::At { complete_to, log: self.revocations.log.id, number: self.said }.encode()
+        Cursor::At { complete_to, log: self.revocations.log.id, number: self.sent }.encode()
     }
 
     async fn wait(&mut self) {

@@ -1,4 +1,4 @@
-//! The ring's tests.
+//! Tests of the key ring.
 
 use super::*;
 use crate::keys::key::NewPair;
@@ -43,14 +43,14 @@ fn verify(ring: &KeyRing, token: &str) -> Result<(), VerifyError> {
     verify_at(ring, token, NOW)
 }
 
-/// The token with another header over the same payload and signature.
+/// Replaces a token's header and keeps its payload and signature.
 fn with_header(token: &str, alg: &str, kid: &str) -> String {
     let (_, rest) = token.split_once('.').unwrap();
     format!("{}.{rest}", jws::encode_header(alg, kid))
 }
 
 #[test]
-fn a_retiring_secret_still_verifies() {
+fn a_previous_secret_still_verifies() {
     let old = KeyRing::hs256(&secret(1), &[]);
     let new = KeyRing::hs256(&secret(2), &[secret(1)]);
     assert_eq!(verify(&new, &sign(&old, NOW)), Ok(()));
@@ -75,7 +75,7 @@ fn every_algorithm_signs_what_it_verifies() {
         let token = sign(&ring, NOW);
         let header = Unverified::parse(&token).unwrap().header;
         assert_eq!(header.alg, Some(algorithm));
-        assert!(header.is_access_token);
+        assert_eq!(header.typ, jws::Typ::AccessToken);
         assert_eq!(verify(&ring, &token), Ok(()));
         let (signed, signature) = token.rsplit_once('.').unwrap();
         assert_eq!(verify(&ring, &format!("{signed}.")), Err(VerifyError::BadSignature));
@@ -91,7 +91,7 @@ fn every_algorithm_signs_what_it_verifies() {
     }
 }
 
-/// The classic: what everybody knows of the pair serves as an HMAC secret.
+/// The classic attack: public data of a key pair is used as an HMAC secret.
 #[test]
 fn a_public_key_is_no_shared_secret() {
     for algorithm in PAIRS {
@@ -134,7 +134,7 @@ fn each_key_verifies_until_its_last_token_has_expired() {
 }
 
 #[test]
-fn what_is_published_is_public() {
+fn only_public_members_are_published() {
     let ring = KeyRing::new(&[secret(1)], Some(sealing_secret()));
     ring.load(&PAIRS.map(|algorithm| stored(1, algorithm, NOW)));
     let set = ring.published(NOW);
@@ -151,7 +151,7 @@ fn what_is_published_is_public() {
 }
 
 #[test]
-fn a_token_without_a_name_is_the_active_keys() {
+fn the_active_key_verifies_a_token_without_kid() {
     let header = "eyJhbGciOiJIUzI1NiJ9";
     let mac = crate::keys::hs256::Hs256::new(&secret(1));
     let sign = |signed: &[u8]| Ok::<_, CryptoError>(mac.sign(signed));
@@ -201,7 +201,7 @@ fn no_token_outlives_its_key() {
 }
 
 #[test]
-fn what_does_not_open_does_not_sign_but_verifies() {
+fn a_key_that_does_not_open_verifies_but_does_not_sign() {
     let (old, mut new) = (stored(1, Algorithm::EdDsa, NOW), stored(2, Algorithm::EdDsa, NOW));
     let others = NewPair::make(Algorithm::EdDsa, &secret(5), [7; 12]).unwrap();
     new = others.stored(Due { number: 2, activates_at: new.activates_at }, NOW, LIFE);
@@ -216,7 +216,7 @@ fn what_does_not_open_does_not_sign_but_verifies() {
 }
 
 #[test]
-fn what_was_tampered_with_is_left_out() {
+fn a_changed_stored_key_is_left_out() {
     let key = stored(1, Algorithm::EdDsa, NOW);
     let ring = KeyRing::new(&[], Some(sealing_secret()));
     let other = stored(1, Algorithm::EdDsa, NOW);
@@ -246,19 +246,25 @@ fn uses_are_remembered_at_a_resolution() {
     ring.load(&[stored(1, Algorithm::EdDsa, NOW)]);
     assert_eq!(ring.uses(), []);
     let kids: Vec<String> = ring.secret_kids().map(str::to_owned).collect();
-    ring.note_use(Some(&kids[1]), NOW);
-    ring.note_use(Some(&kids[1]), NOW + Duration::from_millis(500));
-    ring.note_use(Some("unknown"), NOW);
+    let note_use = |kid: Option<&str>, now| {
+        ring.with_key(kid, now, |key| {
+            key.note_use(now);
+            Ok::<_, VerifyError>(())
+        })
+    };
+    note_use(Some(&kids[1]), NOW).unwrap();
+    note_use(Some(&kids[1]), NOW + Duration::from_millis(500)).unwrap();
+    assert_eq!(note_use(Some("unknown"), NOW), Err(VerifyError::UnknownKey));
     let last = |kid: &str, at| KeyUse { kid: kid.to_owned(), last_verified_at: at };
     assert_eq!(ring.uses(), [last(&kids[1], NOW)]);
-    ring.note_use(Some(&kids[1]), NOW + MINUTE);
-    ring.note_use(None, NOW + MINUTE);
+    note_use(Some(&kids[1]), NOW + MINUTE).unwrap();
+    note_use(None, NOW + MINUTE).unwrap();
     assert_eq!(ring.uses(), [last(&kids[0], NOW + MINUTE), last(&kids[1], NOW + MINUTE)]);
 }
 
-/// Read by a library that knows nothing of ours, from what is published.
+/// An independent library verifies our tokens with the published keys.
 #[test]
-fn another_library_verifies_by_what_is_published() {
+fn another_library_verifies_with_the_published_keys() {
     for (algorithm, theirs) in PAIRS.into_iter().zip([
         jsonwebtoken::Algorithm::EdDSA,
         jsonwebtoken::Algorithm::ES256,
@@ -276,7 +282,7 @@ fn another_library_verifies_by_what_is_published() {
 }
 
 #[test]
-fn it_knows_when_it_has_nothing_left_to_sign_with() {
+fn the_end_of_signing_is_known() {
     use crate::keys::life::GRACE;
     let none = KeyRing::hs256(&secret(1), &[]);
     assert_eq!((none.signing_ends(), none.newest_signs_from()), (None, None));

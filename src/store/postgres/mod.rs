@@ -31,6 +31,7 @@ mod sql;
 mod statements;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub use settings::{MalformedUrl, Options};
 
@@ -39,6 +40,8 @@ pub use settings::{MalformedUrl, Options};
 pub struct PgRows {
     client: client::Client,
     feed: feed::Reading,
+    /// Whether the token column of the legacy table has the type uuid.
+    legacy_tokens_are_uuids: AtomicBool,
 }
 
 impl PgRows {
@@ -68,5 +71,6 @@ pub fn check_url(url: &str) -> Result<(), MalformedUrl> {
 pub fn connect(options: Options) -> Result<Arc<PgRows>, MalformedUrl> {
     let (connect, pooled) = settings::read(&options.url)?;
     let client = client::Client::new(options, connect, pooled);
-    Ok(Arc::new(PgRows { client, feed: feed::Reading::default() }))
+    let feed = feed::Reading::default();
+    Ok(Arc::new(PgRows { client, feed, legacy_tokens_are_uuids: AtomicBool::new(false) }))
 }

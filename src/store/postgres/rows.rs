@@ -20,7 +20,7 @@ use crate::store::rows::{
 use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
-use crate::token::session::{RevocationReason, Session};
+use crate::token::session::{REVOCABLE_AFTER_END, RevocationReason, Session};
 
 #[async_trait]
 impl Rows for PgRows {
@@ -120,7 +120,8 @@ impl Rows for PgRows {
                 .bind(moment(now)?)
                 .bind(reason.as_str())
                 .bind(except.map(SessionId::as_uuid))
-                .bind(moment(expires_at)?))
+                .bind(moment(expires_at)?)
+                .bind(moment(now - REVOCABLE_AFTER_END)?))
         };
         let rows = self.client.fetch(RetryMode::Writing, build).await?;
         rows.iter().map(session).collect()
@@ -286,6 +287,7 @@ fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {
         device_name: row.try_get(17)?,
         revision: row.try_get(18)?,
         auth_method: row.try_get(19)?,
+        access_ends_at: row.try_get::<Option<_>, _>(20)?.map(timestamp),
     })
 }
 

@@ -29,13 +29,22 @@ impl Batch {
     }
 }
 
+/// When the last access token of a session has certainly expired. A version that did not record it
+/// left the column empty. Such a session counts with the longest lifetime ever allowed
+/// (`MAX_ACCESS_RETENTION`).
+macro_rules! access_ends_at {
+    () => {
+        "COALESCE(access_ends_at, GREATEST(handed_out_at, last_used_at) + interval '26 hours')"
+    };
+}
+
 pub(super) static INSERT: Batch = Batch::of(
     "
     INSERT INTO user_sessions
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
          granted, user_agent, ip_address, device_name, request_key, first_tokens, auth_method,
-         revision, sweep_at)
+         access_ends_at, revision, sweep_at)
     SELECT n.*, 0, n.expires_at
     FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS user_id,
                  unnest($3::text[]) AS token, unnest($4::timestamptz[]) AS expires_at,
@@ -49,7 +58,8 @@ pub(super) static INSERT: Batch = Batch::of(
                  unnest($14::text[]) AS revocation_reason, unnest($15::text[]) AS granted,
                  unnest($16::text[]) AS user_agent, unnest($17::text[]) AS ip_address,
                  unnest($18::text[]) AS device_name, unnest($19::text[]) AS request_key,
-                 unnest($20::bytea[]) AS first_tokens, unnest($21::text[]) AS auth_method) AS n
+                 unnest($20::bytea[]) AS first_tokens, unnest($21::text[]) AS auth_method,
+                 unnest($22::timestamptz[]) AS access_ends_at) AS n
     ON CONFLICT (request_key) DO NOTHING",
 );
 
@@ -75,7 +85,7 @@ pub(super) static SWAP: Batch = Batch::of(
             generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
             proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
             revocation_reason = n.revocation_reason, auth_method = n.auth_method,
-            revision = s.revision + 1
+            access_ends_at = n.access_ends_at, revision = s.revision + 1
         FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS revision,
                      unnest($3::text[]) AS token, unnest($4::timestamptz[]) AS expires_at,
                      unnest($5::text[]) AS predecessor, unnest($6::bigint[]) AS generation,
@@ -84,7 +94,8 @@ pub(super) static SWAP: Batch = Batch::of(
                      unnest($10::timestamptz[]) AS last_used_at,
                      unnest($11::timestamptz[]) AS revoked_at,
                      unnest($12::text[]) AS revocation_reason, unnest($13::text[]) AS auth_method,
-                     unnest($14::timestamptz[]) AS revocation_expires_at) AS n
+                     unnest($14::timestamptz[]) AS revocation_expires_at,
+                     unnest($15::timestamptz[]) AS access_ends_at) AS n
         WHERE s.id = n.id AND s.revision = n.revision
         RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.revocation_expires_at),
     recorded AS (
@@ -102,12 +113,16 @@ pub(super) static ROTATE: Batch = Batch::of(concat!(
          sealed = n.opened_by_it, handed_out_at = n.presented_at, proven_at = NULL,
          last_used_at = GREATEST(s.last_used_at, n.presented_at),
          expires_at = LEAST(n.prolonged_to, s.created_at + n.longest * interval '1 microsecond'),
-         auth_method = n.method, revision = s.revision + 1
+         auth_method = n.method, revision = s.revision + 1,
+         access_ends_at = GREATEST(",
+    access_ends_at!(),
+    ", n.access_until)
      FROM (SELECT unnest($1::uuid[]) AS session_id, unnest($2::text[]) AS presented,
                   unnest($3::timestamptz[]) AS presented_at,
                   unnest($4::timestamptz[]) AS handed_out_before, unnest($5::text[]) AS successor,
                   unnest($6::bytea[]) AS opened_by_it, unnest($7::timestamptz[]) AS prolonged_to,
-                  unnest($8::bigint[]) AS longest, unnest($9::text[]) AS method) AS n
+                  unnest($8::bigint[]) AS longest, unnest($9::text[]) AS method,
+                  unnest($10::timestamptz[]) AS access_until) AS n
      WHERE s.id = n.session_id AND s.token = n.presented
        AND s.revoked_at IS NULL AND s.expires_at > n.presented_at
        AND ((s.predecessor IS NULL AND s.handed_out_at <= s.created_at)
@@ -130,7 +145,7 @@ pub(super) const REVOKE_USER: &str = concat!(
     "WITH revoked AS (
          UPDATE user_sessions
          SET revoked_at = $2, revocation_reason = $3, revision = revision + 1
-         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $6
            AND ($4::uuid IS NULL OR id <> $4)
          RETURNING ",
     session_columns!(),
@@ -138,7 +153,11 @@ pub(super) const REVOKE_USER: &str = concat!(
      recorded AS (
          INSERT INTO revocations
              (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
-         SELECT id, user_id, revoked_at, $5, revocation_reason, clock_timestamp() FROM revoked
+         SELECT id, user_id, revoked_at, GREATEST($5, ",
+    access_ends_at!(),
+    "),
+                revocation_reason, clock_timestamp()
+         FROM revoked
          ON CONFLICT (session_id) DO NOTHING)
      SELECT ",
     session_columns!(),
@@ -270,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_row_by_itself_needs_no_array() {
-        for (batch, arguments) in [(&INSERT, 21), (&SWAP, 14), (&ROTATE, 9), (&RECORD_RECEIPTS, 3)]
+        for (batch, arguments) in [(&INSERT, 22), (&SWAP, 15), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
         {
             assert_eq!(batch.text(2).matches("unnest($").count(), arguments);
             assert_eq!(batch.text(0), batch.text(2));

@@ -42,6 +42,7 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
         .bind(keys)
         .bind(first_tokens)
         .bind(each(&sessions, |session| session.auth_method.as_str()))
+        .bind(moments(&sessions, |session| session.access_ends_at)?)
         .0)
 }
 
@@ -62,6 +63,7 @@ pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
         .bind(each(&sessions, reason))
         .bind(each(&sessions, |session| session.auth_method.as_str()))
         .bind(moments_if(swaps, |swap| swap.revocation.as_ref().map(|told| told.expires_at))?)
+        .bind(moments(&sessions, |session| session.access_ends_at)?)
         .0)
 }
 
@@ -78,6 +80,7 @@ pub(super) fn rotate(rotations: &[&OptimisticRotation]) -> Result<Statement, Sto
         .bind(moments(&optimistic, |of| of.expires_at)?)
         .bind(each(&optimistic, |of| micros(of.session_max_lifetime)))
         .bind(each(rotations, |rotation| rotation.auth_method.as_str()))
+        .bind(moments(rotations, |rotation| rotation.access_ends_at)?)
         .0)
 }
 

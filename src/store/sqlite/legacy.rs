@@ -10,8 +10,9 @@ use super::error::judge;
 use super::file::{in_time, to_inspect, to_read};
 use crate::clock::Timestamp;
 use crate::store::connections::Connections;
-use crate::store::legacy::{Found, LegacyRows, LegacyTable, in_order, session};
+use crate::store::legacy::{LegacyRows, LegacyTable, in_order, session};
 use crate::store::{StoreError, System};
+use crate::token::legacy::LegacySession;
 
 /// The maximum number of concurrent readers.
 const READERS: u32 = 4;
@@ -54,7 +55,7 @@ impl LegacyRows for SqliteLegacy {
         &self,
         table: &LegacyTable,
         tokens: &[String],
-    ) -> Result<Vec<Found>, StoreError> {
+    ) -> Result<Vec<Option<LegacySession>>, StoreError> {
         let statement = sqlx::query(AssertSqlSafe(select(table)));
         let statement = statement.bind(serde_json::Value::from(tokens).to_string());
         let rows = in_time(async {
@@ -88,8 +89,9 @@ fn select(table: &LegacyTable) -> String {
     )
 }
 
-fn read(row: &SqliteRow) -> Result<(String, Found), sqlx::Error> {
-    let millis: Option<i64> = row.try_get(2)?;
+fn read(row: &SqliteRow) -> Result<(String, Option<LegacySession>), sqlx::Error> {
+    // A value that cannot be decoded is data, too: a user id that is no UTF-8, for example.
+    let millis: Option<i64> = row.try_get(2).unwrap_or_default();
     let expires_at = millis.map(|millis| Timestamp::from_micros(millis.saturating_mul(1000)));
-    Ok((row.try_get(0)?, session(row.try_get(1)?, expires_at)))
+    Ok((row.try_get(0)?, session(row.try_get(1).unwrap_or_default(), expires_at)))
 }

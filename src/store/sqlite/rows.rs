@@ -19,7 +19,7 @@ use crate::store::rows::{
 use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
-use crate::token::session::{RevocationReason, Session};
+use crate::token::session::{REVOCABLE_AFTER_END, RevocationReason, Session};
 
 #[async_trait]
 impl Rows for SqliteRows {
@@ -115,7 +115,8 @@ impl Rows for SqliteRows {
             .bind(user_id.as_str().to_owned())
             .bind(now.as_micros())
             .bind(reason.as_str())
-            .bind(except.map(|id| id.to_string()));
+            .bind(except.map(|id| id.to_string()))
+            .bind((now - REVOCABLE_AFTER_END).as_micros());
         let revocation_retention = expires_at.since(now);
         in_time(async {
             let mut writing = self.file.begin().await?;
@@ -296,5 +297,6 @@ fn read(row: &SqliteRow) -> Result<Columns, sqlx::Error> {
         device_name: row.try_get(17)?,
         revision: row.try_get(18)?,
         auth_method: row.try_get(19)?,
+        access_ends_at: row.try_get::<Option<_>, _>(20)?.map(timestamp),
     })
 }

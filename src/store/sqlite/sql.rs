@@ -14,7 +14,7 @@ pub(super) const INSERT: &str = "
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
          granted, user_agent, ip_address, device_name, request_key, first_tokens,
-         revision, sweep_at, auth_method) ";
+         revision, sweep_at, auth_method, access_ends_at) ";
 pub(super) const UNLESS_TAKEN: &str = " ON CONFLICT (request_key) DO NOTHING RETURNING id";
 
 pub(super) const FIND_REQUESTS: &str = concat!(
@@ -33,21 +33,22 @@ pub(super) const LOAD: &str = concat!(
 /// One row of values for each session follows, then [`SWAP`].
 pub(super) const NEW_STATES: &str = "
     WITH n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
-            proven_at, last_used_at, revoked_at, revocation_reason, auth_method) AS (";
+            proven_at, last_used_at, revoked_at, revocation_reason, auth_method,
+            access_ends_at) AS (";
 pub(super) const SWAP: &str = ")
     UPDATE user_sessions AS s
     SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
         generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
         proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
         revocation_reason = n.revocation_reason, auth_method = n.auth_method,
-        revision = s.revision + 1
+        access_ends_at = n.access_ends_at, revision = s.revision + 1
     FROM n WHERE s.id = n.id AND s.revision = n.revision
     RETURNING id";
 
 /// One row of values for each session follows, then [`ROTATE`].
 pub(super) const ASSUMED_STATES: &str = "
     WITH n (id, presented, now, handed_out_before, successor, sealed, expires_at, longest,
-            auth_method) AS (";
+            auth_method, access_until) AS (";
 pub(super) const ROTATE: &str = concat!(
     ")
     UPDATE user_sessions AS s
@@ -55,7 +56,11 @@ pub(super) const ROTATE: &str = concat!(
         sealed = n.sealed, handed_out_at = n.now, proven_at = NULL,
         last_used_at = max(s.last_used_at, n.now),
         expires_at = min(n.expires_at, s.created_at + n.longest),
-        auth_method = n.auth_method, revision = s.revision + 1
+        auth_method = n.auth_method, revision = s.revision + 1,
+        access_ends_at = max(
+            coalesce(s.access_ends_at,
+                     max(s.handed_out_at, s.last_used_at) + 26 * 3600 * 1000000),
+            n.access_until)
     FROM n
     WHERE s.id = n.id AND s.token = n.presented
       AND s.revoked_at IS NULL AND s.expires_at > n.now
@@ -73,7 +78,7 @@ pub(super) const RECORD_RECEIPTS: &str = "
 pub(super) const REVOKE_USER: &str = concat!(
     "UPDATE user_sessions
      SET revoked_at = ?2, revocation_reason = ?3, revision = revision + 1
-     WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
+     WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?5
        AND (?4 IS NULL OR id <> ?4)
      RETURNING ",
     session_columns!()

@@ -68,7 +68,8 @@ fn bind_insert(mut row: Row<'_>, open: &Open, granted: &str) {
         .push("0")
         // A sweeper examines the session when it ends.
         .push_bind(session.expires_at.as_micros())
-        .push_bind(session.auth_method.as_str());
+        .push_bind(session.auth_method.as_str())
+        .push_bind(session.access_ends_at.as_micros());
 }
 
 pub(super) async fn swap(
@@ -109,7 +110,8 @@ fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap) {
         .push_bind(session.last_used_at.as_micros())
         .push_bind(session.revoked.map(|revoked| revoked.at.as_micros()))
         .push_bind(reason(session))
-        .push_bind(session.auth_method.as_str());
+        .push_bind(session.auth_method.as_str())
+        .push_bind(session.access_ends_at.as_micros());
 }
 
 /// Rotates tokens, and returns the rows of the sessions that matched the assumption.
@@ -136,7 +138,8 @@ fn bind_rotation(mut row: Row<'_>, rotation: &OptimisticRotation) {
         .push_bind(optimistic.sealed.as_bytes().to_vec())
         .push_bind(optimistic.expires_at.as_micros())
         .push_bind(micros(optimistic.session_max_lifetime))
-        .push_bind(rotation.auth_method.as_str());
+        .push_bind(rotation.auth_method.as_str())
+        .push_bind(rotation.access_ends_at.as_micros());
 }
 
 /// Splits rows into parts of 64, and the remainder into smaller powers of two.

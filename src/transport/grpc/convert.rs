@@ -11,17 +11,14 @@ use crate::clock::Timestamp;
 use crate::token::access::Claims;
 use crate::token::client::ClientInfo;
 use crate::token::field::InvalidField;
-use crate::token::grant::Grant;
+use crate::token::grant::{Grant, MAX_CLAIM_DEPTH};
 use crate::token::id::UserId;
 use crate::token::session::Session;
 use crate::transport::proto::v1;
 
-/// Claims nested deeper than this are refused: no client can be relied upon to decode them.
-const DEEPEST: usize = 32;
-
 pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue, InvalidField> {
     let claims = match ask.claims {
-        Some(claims) => object(claims, 0)?,
+        Some(claims) => object(claims, Place::Claims)?,
         None => Map::new(),
     };
     let client = ask.client.unwrap_or_default();
@@ -29,7 +26,7 @@ pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue
     Ok(Issue {
         user_id: UserId::new(ask.user_id)?,
         grant: Grant::new(ask.audience, ask.scopes, claims)?,
-        client: ClientInfo::new(&client.user_agent, &client.ip_address, &client.device_name)?,
+        client: ClientInfo::new(&client.user_agent, &client.ip_address, &client.device_name),
         request_id,
         caller,
     })
@@ -38,7 +35,7 @@ pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue
 pub(super) fn validation(validation: &Validation) -> v1::ValidateTokenResponse {
     match validation {
         Validation::Active(active) => good(active.claims(), active.auth_method),
-        Validation::Inactive(reason) => v1::ValidateTokenResponse {
+        Validation::Inactive { reason, .. } => v1::ValidateTokenResponse {
             inactive_reason: inactive_reason(*reason).into(),
             ..Default::default()
         },
@@ -116,41 +113,89 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos }
 }
 
-/// Converts JSON to a `Struct`; `None` if the value is not an object, which claims always are.
+/// Converts claims to JSON. Returns none if JSON cannot represent them, which never happens to
+/// claims of this service.
 pub(in crate::transport) fn claims(fields: Struct) -> Map<String, Value> {
-    object(fields, 0).unwrap_or_default()
+    object(fields, Place::Claims).unwrap_or_default()
 }
 
-fn object(fields: Struct, depth: usize) -> Result<Map<String, Value>, InvalidField> {
-    fields.fields.into_iter().map(|(name, value)| Ok((name, json(value, depth + 1)?))).collect()
+/// The place of a value inside `claims`. It is a chain to the outside, so that a path is written only
+/// for an error.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Claims,
+    Member(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
 }
 
-fn json(value: ProtoValue, depth: usize) -> Result<Value, InvalidField> {
-    if depth > DEEPEST {
+impl Place<'_> {
+    fn depth(&self) -> usize {
+        match self {
+            Self::Claims => 0,
+            Self::Member(outer, _) | Self::Item(outer, _) => outer.depth() + 1,
+        }
+    }
+
+    /// Returns the error for the value at this place. Names are escaped, and a path that is too long for
+    /// a message is shortened to the field.
+    fn breaks(&self, rule: &'static str) -> InvalidField {
+        const MAX_PATH: usize = 100;
+        let path = self.path();
+        if path.len() > MAX_PATH {
+            return InvalidField::new("claims", rule);
+        }
+        InvalidField::at(path, rule)
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::Claims => "claims".to_owned(),
+            Self::Member(outer, name) => format!("{}.{}", outer.path(), name.escape_default()),
+            Self::Item(outer, index) => format!("{}[{index}]", outer.path()),
+        }
+    }
+}
+
+fn object(fields: Struct, place: Place<'_>) -> Result<Map<String, Value>, InvalidField> {
+    let member = |(name, value): (String, ProtoValue)| {
+        let value = json(value, Place::Member(&place, &name))?;
+        Ok((name, value))
+    };
+    fields.fields.into_iter().map(member).collect()
+}
+
+fn json(value: ProtoValue, place: Place<'_>) -> Result<Value, InvalidField> {
+    if place.depth() > MAX_CLAIM_DEPTH {
         return Err(InvalidField::new("claims", "must be at most 32 levels deep"));
     }
     Ok(match value.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(truth)) => Value::Bool(truth),
         Some(Kind::StringValue(text)) => Value::String(text),
-        Some(Kind::NumberValue(number)) => Value::Number(json_number(number)?),
-        Some(Kind::StructValue(fields)) => Value::Object(object(fields, depth)?),
-        Some(Kind::ListValue(list)) => Value::Array(
-            list.values.into_iter().map(|one| json(one, depth + 1)).collect::<Result<_, _>>()?,
-        ),
+        Some(Kind::NumberValue(number)) => Value::Number(json_number(number, place)?),
+        Some(Kind::StructValue(fields)) => Value::Object(object(fields, place)?),
+        Some(Kind::ListValue(list)) => {
+            let item = |(index, one)| json(one, Place::Item(&place, index));
+            Value::Array(list.values.into_iter().enumerate().map(item).collect::<Result<_, _>>()?)
+        }
     })
 }
 
-/// Converts a number. A `Struct` holds only doubles, so a whole number becomes the integer that its
-/// sender meant.
+/// Converts a number. A `Struct` has only doubles, so a whole number beyond 2^53 may have been rounded
+/// on its way here, and nobody would notice.
 #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
-fn json_number(number: f64) -> Result<Number, InvalidField> {
+fn json_number(number: f64, place: Place<'_>) -> Result<Number, InvalidField> {
     const EXACT: f64 = 9_007_199_254_740_991.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        return Ok(Number::from(number as i64));
+    if number.is_finite() && number.fract() == 0.0 {
+        return if number.abs() <= EXACT {
+            Ok(Number::from(number as i64))
+        } else {
+            let rule = "must be at most 2^53 - 1, because JSON numbers are rounded beyond it: send \
+                        it as text";
+            Err(place.breaks(rule))
+        };
     }
-    Number::from_f64(number)
-        .ok_or(InvalidField::new("claims", "may not hold a number that JSON does not know"))
+    Number::from_f64(number).ok_or_else(|| place.breaks("must be a number that JSON can represent"))
 }
 
 fn structure(fields: &Map<String, Value>) -> Struct {
@@ -184,19 +229,44 @@ mod tests {
     fn claims_survive_both_ways() {
         let claims: Map<String, Value> =
             serde_json::from_str(r#"{"a":[1,2.5,null,true,{"b":"ü\u0000"}],"n":-7}"#).unwrap();
-        assert_eq!(object(structure(&claims), 0).unwrap(), claims);
+        assert_eq!(object(structure(&claims), Place::Claims).unwrap(), claims);
     }
 
     #[test]
     fn numbers_that_json_does_not_know_and_bottomless_claims_are_refused() {
-        assert!(json(number(f64::NAN), 0).is_err());
-        assert!(json(number(f64::INFINITY), 0).is_err());
-        assert_eq!(json(number(1e300), 0).unwrap(), serde_json::json!(1e300));
+        let json = |value| json(value, Place::Claims);
+        assert!(json(number(f64::NAN)).is_err());
+        assert!(json(number(f64::NEG_INFINITY)).is_err());
+        assert_eq!(json(number(1e-300)).unwrap(), serde_json::json!(1e-300));
         let mut deep = number(1.0);
         for _ in 0..40 {
             deep = ProtoValue { kind: Some(Kind::ListValue(ListValue { values: vec![deep] })) };
         }
-        assert!(json(deep, 0).is_err());
+        assert!(json(deep).is_err());
+    }
+
+    #[test]
+    fn whole_numbers_that_may_be_rounded_are_refused_with_their_path() {
+        let list = |values| ProtoValue { kind: Some(Kind::ListValue(ListValue { values })) };
+        let ask = |name: &str, value| {
+            let fields = [(name.to_owned(), value)].into();
+            object(Struct { fields }, Place::Claims)
+        };
+        let exact = 9_007_199_254_740_991.0;
+        for good in [exact, -exact, 0.5, 1e-7] {
+            assert!(ask("n", number(good)).is_ok(), "{good}");
+        }
+        for bad in [exact + 1.0, -exact - 1.0, 1e300] {
+            let inner = Struct { fields: [("id".to_owned(), number(bad))].into() };
+            let inner = ProtoValue { kind: Some(Kind::StructValue(inner)) };
+            let error = ask("accounts", list(vec![number(1.0), inner])).unwrap_err();
+            assert_eq!(error.field, "claims.accounts[1].id");
+            assert!(error.rule.contains("send it as text"));
+        }
+        let error = ask("x", list(vec![number(f64::NAN)])).unwrap_err();
+        assert_eq!(error.field, "claims.x[0]");
+        assert_eq!(ask("ü\n", number(1e300)).unwrap_err().field, r"claims.\u{fc}\n");
+        assert_eq!(ask(&"x".repeat(200), number(1e300)).unwrap_err().field, "claims");
     }
 
     #[test]

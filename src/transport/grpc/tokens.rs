@@ -169,8 +169,7 @@ impl TokenAuthorityService for TokenAuthority {
         let validation = self.authority.validate(&token, audience.as_deref()).await?;
         let answer = convert::validation(&validation);
         if let Some(other) = shadow {
-            let method = self.authority.method_of(&token);
-            self.authority.compare(Compared { validation, method, audience }, other);
+            self.authority.compare(Compared { validation, audience }, other);
         }
         Ok(Response::new(answer))
     }

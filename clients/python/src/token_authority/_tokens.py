@@ -13,8 +13,13 @@ from token_authority.identity import Identity, Template, moment
 MAX_BYTES = 64 * 1024
 _PARTS = 3
 _ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+_PLAIN_TYPES = frozenset({"jwt", "application/jwt"})
+_SHARED_ALG = "HS256"
 _REGISTERED = frozenset({"sub", "exp", "iat", "nbf", "type", "jti", "sid", "iss", "aud", "scope"})
-_TEXTS = ("type", "jti", "sid", "iss", "scope")
+_TEXTS = ("type", "jti")
+# Deeper claims are refused, as by the service, whose answers a gRPC client could not decode.
+_MAX_CLAIM_DEPTH = 32
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1
 _MAX_HEADERS = 64
 # A longer header is none of the service's, and is not kept.
 _USUAL_HEADER = 512
@@ -23,7 +28,7 @@ _USUAL_HEADER = 512
 class Header:
     """The part of a header that decides anything."""
 
-    __slots__ = ("alg", "is_access_token", "kid")
+    __slots__ = ("alg", "is_access_token", "is_plain", "kid")
 
     def __init__(self, members: dict[str, Any]) -> None:
         if "crit" in members:
@@ -36,6 +41,8 @@ class Header:
         typ: str = members.get("typ", "")
         # Only ASCII letters have another case here: no other letter becomes one of these when it is lowered.
         self.is_access_token = typ.isascii() and typ.lower() in _ACCESS_TOKEN_TYPES
+        # Backends that share a secret also sign tokens of their own.
+        self.is_plain = "typ" not in members or (typ.isascii() and typ.lower() in _PLAIN_TYPES)
 
 
 class VerifiedToken:
@@ -69,18 +76,21 @@ class VerifiedToken:
         self.key = key
         self.expires_at = _date(claims, "exp")
         self.not_before = max((_date(claims, name) for name in ("nbf", "iat") if name in claims), default=0)
-        self.is_access_token = header.is_access_token and claims.get("type") == "access"
-        self.session_id: str | None = claims.get("sid")
-        self.issuer: str | None = claims.get("iss")
+        may_be_access_token = header.is_access_token or (header.is_plain and header.alg == _SHARED_ALG)
+        self.is_access_token = may_be_access_token and claims.get("type") == "access"
+        self.session_id = _text(claims.get("sid"))
+        self.issuer = _text(claims.get("iss"))
         self.audience = _audience(claims)
-        scope: str = claims.get("scope", "")
+        further = {name: value for name, value in claims.items() if name not in _REGISTERED}
+        if any(_exceeds(value, _MAX_CLAIM_DEPTH) for value in further.values()):
+            raise NotJsonError("claims are nested too deep")
         self.template = Template(
             Identity(
                 user_id=subject,
                 session_id=self.session_id,
-                scopes=tuple(one for one in scope.split(" ") if one),
+                scopes=_scopes(claims.get("scope")),
                 audience=self.audience,
-                claims={name: value for name, value in claims.items() if name not in _REGISTERED},
+                claims=further,
                 expires_at=moment(self.expires_at),
                 method="jwt",
             )
@@ -97,12 +107,35 @@ def _date(claims: dict[str, Any], name: str) -> int:
 
 
 def _audience(claims: dict[str, Any]) -> tuple[str, ...]:
-    audience = claims.get("aud", ())
+    audience = claims.get("aud")
+    if audience is None:
+        return ()
     if type(audience) is str:
         return (audience,)
-    if "aud" in claims and (type(audience) is not list or any(type(one) is not str for one in audience)):
+    if type(audience) is not list or any(type(one) is not str for one in audience):
         raise NotJsonError("aud is neither a text nor a list of texts")
     return tuple(audience)
+
+
+def _text(value: object) -> str | None:
+    """Reads a claim that no library checks: text, or a whole number. Another type is no reason to refuse a token."""
+    if type(value) is int and _MIN_INTEGER <= value <= _MAX_INTEGER:
+        return str(value)
+    return value if type(value) is str else None
+
+
+def _scopes(scope: object) -> tuple[str, ...]:
+    """Reads `scope`: text, or a list of texts."""
+    texts = scope if type(scope) is list else [scope]
+    return tuple(one for text in texts if type(text) is str for one in text.split(" ") if one)
+
+
+def _exceeds(value: object, levels: int) -> bool:
+    if levels == 0:
+        return True
+    if type(value) is dict:
+        return any(_exceeds(one, levels - 1) for one in value.values())
+    return type(value) is list and any(_exceeds(one, levels - 1) for one in value)
 
 
 class Reader:

@@ -4,8 +4,8 @@ import type { TokenErrorReason } from "./errors.ts";
 import { freeze, type Identity, type Json } from "./identity.ts";
 import { type Header, isText, parseObject } from "./jws.ts";
 
-/** Deeper claims are refused: the authority's parser has the same bound. */
-const MAX_DEPTH = 127;
+/** Deeper claims are refused, as by the authority, whose answers a gRPC client could not decode. */
+const MAX_DEPTH = 32;
 
 /** The claims that an identity has a place for, or that only the verifier needs. */
 const REGISTERED = new Set([
@@ -40,12 +40,13 @@ export function read(header: Header, payload: string, isShared: boolean): Claims
   const audience = audienceOf(json["aud"]);
   const scopes = scopesOf(json["scope"]);
   if (!isText(sub) || !isDate(exp) || !audience || !scopes) return undefined;
+  if (!isLenient(sid) || !isLenient(iss)) return undefined;
   if (![iat, nbf].every((date) => date === undefined || isDate(date))) return undefined;
-  if (![type, jti, sid, iss].every((text) => text === undefined || isText(text))) return undefined;
+  if (![type, jti].every((text) => text === undefined || isText(text))) return undefined;
   const claims = furtherOf(json);
   if (!claims) return undefined;
   const expiresAt = Math.trunc(exp);
-  const sessionId = (sid as string | undefined) ?? "";
+  const sessionId = textOf(sid) ?? "";
   return {
     identity: freeze({
       userId: sub,
@@ -59,7 +60,7 @@ export function read(header: Header, payload: string, isShared: boolean): Claims
     session: sessionId.toLowerCase(),
     expiresAt,
     notBefore: Math.max(startOf(iat), startOf(nbf)),
-    issuer: iss as string | undefined,
+    issuer: textOf(iss),
     isAccessToken: type === "access" && isAccessTokenType(header.typ, isShared),
   };
 }
@@ -67,9 +68,21 @@ export function read(header: Header, payload: string, isShared: boolean): Claims
 /** The latest moment that a `Date` can hold. */
 const MAX_DATE = 8_640_000_000_000_000;
 
-/** Which `typ` an access token may have: RFC 9068 asks for `at+jwt`. */
-function isAccessTokenType(typ: string | undefined, _isShared: boolean): boolean {
-  return typ === "at+jwt";
+/**
+ * Which `typ` an access token may have: RFC 9068 asks for `at+jwt`. Backends that share a secret also
+ * sign tokens of their own, with `JWT` or none.
+ */
+function isAccessTokenType(typ: string | undefined, isShared: boolean): boolean {
+  return typ === "at+jwt" || (isShared && (typ === undefined || typ === "jwt"));
+}
+
+/** Whether a claim that no library checks is JSON that the authority reads, of whatever type. */
+const isLenient = (value: unknown): boolean => value === undefined || isSound(value, 1);
+
+/** Such a claim as text. Undefined: it has another type. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  return Number.isSafeInteger(value) ? String(value) : undefined;
 }
 
 const isDate = (value: unknown): value is number =>
@@ -79,14 +92,16 @@ const startOf = (date: unknown): number =>
   date === undefined ? Number.NEGATIVE_INFINITY : Math.trunc(date as number);
 
 function audienceOf(aud: unknown): string[] | undefined {
-  if (aud === undefined) return [];
+  if (aud === undefined || aud === null) return [];
   const all = Array.isArray(aud) ? aud : [aud];
   return all.every(isText) ? all : undefined;
 }
 
 function scopesOf(scope: unknown): string[] | undefined {
-  if (scope === undefined) return [];
-  return isText(scope) ? scope.split(" ").filter((one) => one !== "") : undefined;
+  if (!isLenient(scope)) return undefined;
+  const all = Array.isArray(scope) ? scope : [scope];
+  const texts = all.filter((one) => typeof one === "string");
+  return texts.flatMap((one) => one.split(" ")).filter((one) => one !== "");
 }
 
 function furtherOf(json: Record<string, unknown>): Record<string, Json> | undefined {
@@ -103,10 +118,10 @@ function furtherOf(json: Record<string, unknown>): Record<string, Json> | undefi
 
 /** Whether the authority's parser takes the value, too. */
 function isSound(value: unknown, depth: number): value is Json {
+  if (depth > MAX_DEPTH) return false;
   if (typeof value === "number") return Number.isFinite(value);
   if (typeof value === "string") return value.isWellFormed();
   if (typeof value !== "object" || value === null) return true;
-  if (depth >= MAX_DEPTH) return false;
   return Object.entries(value).every(
     ([name, one]) => name.isWellFormed() && isSound(one, depth + 1),
   );

@@ -1,0 +1,16 @@
+-- From when on no verifier accepts an access token of the session, whatever settings and clock the
+-- replica had that issued it. A revocation has to be kept until then. Null: a version that did not
+-- record it wrote the row. Its last access token may have the longest lifetime ever allowed: 24
+-- hours, and two more for the concurrency window and a verifier's leeway.
+ALTER TABLE user_sessions ADD COLUMN access_ends_at timestamptz;
+
+-- Earlier versions kept a revocation only for the revoking replica's own lifetime of access tokens.
+-- Those whose access tokens may still be accepted are kept longer, or are added again.
+INSERT INTO revocations (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
+SELECT id, user_id, revoked_at, GREATEST(handed_out_at, last_used_at) + interval '26 hours',
+       revocation_reason, clock_timestamp()
+FROM user_sessions
+WHERE revoked_at IS NOT NULL
+  AND GREATEST(handed_out_at, last_used_at) > clock_timestamp() - interval '27 hours'
+ON CONFLICT (session_id) DO UPDATE
+SET expires_at = GREATEST(revocations.expires_at, excluded.expires_at);

@@ -1,0 +1,104 @@
+//! A revocation outlasts every access token of its session, whatever the lifetime and the clock of the
+//! process that revoked it. Real processes share an SQLite file, and libfaketime sets their clocks.
+
+use tempfile::TempDir;
+use test_support::replica::Setup;
+
+use crate::replica::{Replica, SECRET};
+
+const LIFETIME: &str = "JWT_ACCESS_TOKEN_EXPIRE_MINUTES";
+
+/// A database, and the processes that use it one after another.
+struct Installation {
+    folder: TempDir,
+}
+
+impl Installation {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn database(&self) -> String {
+        format!("sqlite://{}/tokens.db", self.folder.path().display())
+    }
+
+    /// Starts the service with that lifetime in minutes and that difference of its clock.
+    async fn start(&self, lifetime: &str, clock: &str) -> Replica {
+        let library = faketime();
+        Replica::start(&self.database(), &settings(lifetime, clock, &library)).await
+    }
+
+    /// Revokes a session on the command line.
+    fn revoke(&self, session_id: &str, lifetime: &str, clock: &str) {
+        let library = faketime();
+        let setup = Setup::on(&self.database())
+            .set("JWT_SECRET", SECRET)
+            .set_all(settings(lifetime, clock, &library));
+        let output = setup.run(&["sessions", "revoke", session_id]);
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+fn settings<'a>(lifetime: &'a str, clock: &'a str, library: &'a str) -> [(&'a str, &'a str); 4] {
+    [
+        (LIFETIME, lifetime),
+        ("LD_PRELOAD", library),
+        ("FAKETIME", clock),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ]
+}
+
+/// The library that shifts a process's clock.
+fn faketime() -> String {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|folder| folder.unwrap().path());
+    let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    let found =
+        found.find(|path| path.exists()).expect("libfaketime is missing: run scripts/tools");
+    found.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lifetime_that_was_shortened_before_the_revocation() {
+    let installation = Installation::new();
+    let before = installation.start("10", "+0").await;
+    let token = before.issue("alice").await;
+    drop(before);
+    let shortened = installation.start("1", "+0").await;
+    assert!(!shortened.refuses(&token.access_token).await);
+    shortened.revoke(&token.session_id).await;
+    assert!(shortened.refuses(&token.access_token).await);
+    drop(shortened);
+    let later = installation.start("1", "+9m").await;
+    assert!(later.refuses(&token.access_token).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_line_with_another_lifetime() {
+    let installation = Installation::new();
+    let replica = installation.start("1440", "+0").await;
+    let token = replica.issue("alice").await;
+    installation.revoke(&token.session_id, "1", "+0");
+    replica.until_refused(&token.access_token).await;
+    drop(replica);
+    for later in ["+40m", "+23h"] {
+        let replica = installation.start("30", later).await;
+        assert!(replica.refuses(&token.access_token).await, "{later}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_line_whose_clock_is_wrong() {
+    for clock in ["-40m", "+40m"] {
+        let installation = Installation::new();
+        let replica = installation.start("30", "+0").await;
+        let token = replica.issue("alice").await;
+        // An embedded database has no clock of its own, so a replica that runs meanwhile finds a row of
+        // the past with its patrol only. On Postgres the database's clock places the row.
+        drop(replica);
+        installation.revoke(&token.session_id, "30", clock);
+        for later in ["+0", "+29m"] {
+            let later = installation.start("30", later).await;
+            assert!(later.refuses(&token.access_token).await, "{clock}");
+        }
+    }
+}
