@@ -83,6 +83,7 @@ pub struct App {
     observers: Arc<RequestObservers>,
     store: Arc<Store>,
     rows: Arc<dyn Rows>,
+    file_claim: Option<sqlite::FileClaim>,
     revocations: Arc<Revocations>,
     signals: Vec<Arc<dyn Notifier>>,
     key_rotator: KeyRotator,
@@ -119,15 +120,34 @@ async fn open_database(config: &Config) -> Result<Database, AppError> {
             Database { rows: sqlite::open(path).await?, signal: None, legacy }
         }
         DatabaseUrl::Postgres(url) => {
-            let rows = connect(url)?;
-            Database { rows: rows.clone(), signal: Some(rows.clone()), legacy: rows }
+            let rows = connect(config, url)?;
+            // A legacy table is in the role's own schema, unless its name says otherwise.
+            let legacy = match config.database_schema {
+                Some(_) if config.legacy.is_some() => legacy::connect(config, url)?,
+                _ => rows.clone(),
+            };
+            tokio::spawn({
+                let rows = Arc::clone(&rows);
+                async move { rows.follow_url_file().await }
+            });
+            Database { rows: rows.clone(), signal: Some(rows), legacy }
         }
     })
 }
 
-fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
-    let options = postgres::Options::new(url);
+fn connect(config: &Config, url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
+    let options = postgres::Options {
+        url_file: config.database_url_file.clone(),
+        schema: config.database_schema.clone(),
+        ..postgres::Options::new(url)
+    };
     postgres::connect(options).map_err(|error| AppError::Url("DATABASE_URL", error.into()))
+}
+
+/// Claims an SQLite file, so that no second service uses it.
+fn claim(config: &Config) -> Result<Option<sqlite::FileClaim>, AppError> {
+    let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(None) };
+    Ok(Some(sqlite::claim(path)?))
 }
 
 impl App {
@@ -139,6 +159,7 @@ impl App {
     pub async fn build(config: Config, dropped: Dropped) -> Result<Self, AppError> {
         let ports = listen::Ports::bind(&config)?;
         let Database { rows, signal, legacy } = open_database(&config).await?;
+        let file_claim = claim(&config)?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (rotation, revocation_retention) =
@@ -221,6 +242,7 @@ impl App {
             observers,
             store,
             rows,
+            file_claim,
             revocations,
             signals,
             key_rotator,
@@ -310,6 +332,7 @@ impl App {
         background.abort_all();
         // Committed data is safe, however the connections end.
         let _ = tokio::time::timeout_at(end_by, self.rows.close()).await;
+        drop(self.file_claim);
         tracing::info!("shut down");
         Ok(end_by)
     }

@@ -19,7 +19,7 @@ pub(super) fn signals(
 ) -> Result<Vec<Arc<dyn Notifier>>, AppError> {
     let mut all: Vec<Arc<dyn Notifier>> = database.into_iter().collect();
     if let Some(url) = &config.redis {
-        all.push(Arc::new(RedisSignal::new(url)?));
+        all.push(Arc::new(RedisSignal::new(url, config.redis_url_file.clone())?));
     }
     Ok(all)
 }

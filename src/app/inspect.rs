@@ -34,7 +34,7 @@ const MAX_PAGE: usize = 4 << 20;
 pub fn database(config: &Config) -> Result<Arc<dyn Inspect>, AppError> {
     Ok(match &config.database {
         DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteInspection::new(path)),
-        DatabaseUrl::Postgres(url) => connect(url)?,
+        DatabaseUrl::Postgres(url) => connect(config, url)?,
     })
 }
 
@@ -51,7 +51,7 @@ pub fn legacy_rows(config: &Config) -> Result<Option<Arc<dyn LegacyRows>>, AppEr
 /// # Errors
 /// Returns [`AppError::Url`] if the URL is invalid.
 pub fn legacy_place(config: &Config) -> Result<Option<Place>, AppError> {
-    config.legacy.as_ref().map_or(Ok(None), legacy::place)
+    legacy::place(config)
 }
 
 /// Reads the callers file. `None`: there is none, or it cannot be read.

@@ -16,7 +16,7 @@ const MAX_CONNECTIONS: u32 = 4;
 /// Opens the legacy sessions. `own` is our own database, which may hold their table.
 pub(super) fn open(config: &Config, own: &Arc<dyn LegacyRows>) -> Result<Option<Legacy>, AppError> {
     let Some(settings) = &config.legacy else { return Ok(None) };
-    let rows = rows(settings, own)?;
+    let rows = rows(config, settings, own)?;
     let key = config.auth_server_secret.as_ref().map(|secret| CookieKey::new(secret.expose()));
     if key.is_none() {
         tracing::warn!(
@@ -30,13 +30,21 @@ pub(super) fn open(config: &Config, own: &Arc<dyn LegacyRows>) -> Result<Option<
 
 /// Returns the database that holds the table.
 fn rows(
+    config: &Config,
     settings: &LegacySettings,
     own: &Arc<dyn LegacyRows>,
 ) -> Result<Arc<dyn LegacyRows>, AppError> {
     Ok(match &settings.database {
         None => Arc::clone(own),
         Some(DatabaseUrl::Sqlite(path)) => Arc::new(sqlite::SqliteLegacy::new(path)),
-        Some(DatabaseUrl::Postgres(url)) => connect(url)?,
+        Some(DatabaseUrl::Postgres(url)) => {
+            let rows = connect(config, url)?;
+            tokio::spawn({
+                let rows = Arc::clone(&rows);
+                async move { rows.follow_url_file().await }
+            });
+            rows
+        }
     })
 }
 
@@ -47,18 +55,28 @@ pub(super) fn inspect(
 ) -> Result<Arc<dyn LegacyRows>, AppError> {
     Ok(match settings.database.as_ref().unwrap_or(&config.database) {
         DatabaseUrl::Sqlite(path) => Arc::new(sqlite::SqliteLegacy::to_inspect(path)),
-        DatabaseUrl::Postgres(url) => connect(url)?,
+        DatabaseUrl::Postgres(url) => connect(config, url)?,
     })
 }
 
 /// Returns the place of a separate Postgres database.
-pub(super) fn place(settings: &LegacySettings) -> Result<Option<Place>, AppError> {
-    let Some(DatabaseUrl::Postgres(url)) = &settings.database else { return Ok(None) };
-    Ok(Some(Inspect::place(&*connect(url)?)))
+pub(super) fn place(config: &Config) -> Result<Option<Place>, AppError> {
+    let database = config.legacy.as_ref().and_then(|settings| settings.database.as_ref());
+    let Some(DatabaseUrl::Postgres(url)) = database else { return Ok(None) };
+    Ok(Some(Inspect::place(&*connect(config, url)?)))
 }
 
-fn connect(url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
-    let options =
-        postgres::Options { max_connections: MAX_CONNECTIONS, ..postgres::Options::new(url) };
-    postgres::connect(options).map_err(|error| AppError::Url("LEGACY_DATABASE_URL", error.into()))
+/// Connects to the Postgres at this URL: `LEGACY_DATABASE_URL`, or our own if that is not set.
+pub(super) fn connect(config: &Config, url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
+    let own = config.legacy.as_ref().filter(|settings| settings.database.is_some());
+    let (setting, url_file) = match own {
+        Some(settings) => ("LEGACY_DATABASE_URL", &settings.database_url_file),
+        None => ("DATABASE_URL", &config.database_url_file),
+    };
+    let options = postgres::Options {
+        url_file: url_file.clone(),
+        max_connections: MAX_CONNECTIONS,
+        ..postgres::Options::new(url)
+    };
+    postgres::connect(options).map_err(|error| AppError::Url(setting, error.into()))
 }

@@ -29,6 +29,8 @@ pub(super) struct StoreReadiness {
     revocations: Arc<Revocations>,
     keys: Arc<KeyRing>,
     draining: AtomicBool,
+    /// Whether the last failure to write was logged. Each outage is logged once.
+    write_failure_logged: AtomicBool,
 }
 
 impl StoreReadiness {
@@ -43,6 +45,7 @@ impl StoreReadiness {
             revocations,
             keys,
             draining: AtomicBool::new(false),
+            write_failure_logged: AtomicBool::new(false),
         }
     }
 
@@ -52,8 +55,23 @@ impl StoreReadiness {
             Ok(schema) if schema::is_known(schema) && !self.keys.is_loaded() => {
                 Ready::No("the signing keys are not loaded yet")
             }
-            Ok(schema) if schema::is_known(schema) => Ready::Yes,
+            Ok(schema) if schema::is_known(schema) => self.check_writes().await,
             Ok(_) => Ready::No("the database's schema is not one that this version knows"),
+        }
+    }
+
+    /// Checks that the database accepts writes, and logs the first failure.
+    async fn check_writes(&self) -> Ready {
+        let written = self.store.check_writes().await;
+        let logged = self.write_failure_logged.swap(written.is_err(), Ordering::Relaxed);
+        match written {
+            Ok(()) => Ready::Yes,
+            Err(error) => {
+                if !logged {
+                    tracing::error!(%error, "the database cannot be written to");
+                }
+                Ready::No("the database cannot be written to")
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The command line: one binary, one subcommand a file.
 
+mod backup;
 mod callers;
 mod channel;
 mod doctor;
@@ -45,6 +46,7 @@ fn command(shown: Shown) -> Command {
         .subcommand(Command::new("serve").about("Serve gRPC and HTTP (the default)"))
         .subcommand(try_life::command())
         .subcommand(Command::new("migrate").about("Bring the database's schema up to date"))
+        .subcommand(backup::command())
         .subcommand(
             Command::new("doctor")
                 .about(
@@ -120,6 +122,7 @@ pub fn main() -> ExitCode {
 async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
     match matches.subcommand() {
         Some(("migrate", _)) => migrate::run(config).await,
+        Some(("backup", matches)) => backup::run(config, matches).await,
         Some(("health", _)) => health::run(config).await,
         Some(("keys", matches)) => keys::run(config, matches).await,
         Some(("sessions", matches)) => sessions::run(config, matches).await,

@@ -1,5 +1,7 @@
 //! Settings of the legacy sessions, which another service created.
 
+use std::path::PathBuf;
+
 use super::reader::Reader;
 use crate::store::legacy::{Identifier, LegacyTable};
 use crate::store::url::DatabaseUrl;
@@ -11,6 +13,8 @@ pub struct LegacySettings {
     pub table: LegacyTable,
     /// The database of the table. `None`: `DATABASE_URL`.
     pub database: Option<DatabaseUrl>,
+    /// The file that its URL came from, if it came from one.
+    pub database_url_file: Option<PathBuf>,
 }
 
 /// Settings that need `LEGACY_SESSIONS`.
@@ -42,7 +46,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<LegacySettings> {
         reader.problem("LEGACY_DATABASE_URL", format!("LEGACY_DATABASE_URL {invalid}"));
     }
     let table = LegacyTable { table: table?, token: token?, user: user?, expires: expires? };
-    Some(LegacySettings { table, database: database.transpose().ok()? })
+    let database_url_file = reader.file("LEGACY_DATABASE_URL");
+    Some(LegacySettings { table, database: database.transpose().ok()?, database_url_file })
 }
 
 fn identifier(

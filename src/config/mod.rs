@@ -1,6 +1,7 @@
 //! The settings: read once, checked together, and never printed with a secret.
 
 mod browser;
+mod database;
 mod kept;
 mod keys;
 mod legacy;
@@ -14,12 +15,13 @@ pub mod source;
 mod telemetry;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::authority::{RevocationSettings, StalePolicy, TokenPolicy};
 use crate::keys::Secret;
 use crate::keys::life::Schedule;
+use crate::store::legacy::Identifier;
 use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rollout::{Percentage, Rollout};
@@ -41,6 +43,10 @@ pub struct Config {
     pub environment: Environment,
     /// The database of the sessions.
     pub database: DatabaseUrl,
+    /// The file that the database's URL came from, if it came from one.
+    pub database_url_file: Option<PathBuf>,
+    /// The schema of the tables on Postgres; `None` for the role's own.
+    pub database_schema: Option<Identifier>,
     /// The folder of the embedded database and of the generated secret.
     pub data_dir: PathBuf,
     /// The secret that signs. `None` in development: it is generated.
@@ -59,6 +65,8 @@ pub struct Config {
     pub revocations: RevocationSettings,
     /// The Redis through which replicas notify each other, if any.
     pub redis: Option<RedisUrl>,
+    /// The file that the URL of Redis came from, if it came from one.
+    pub redis_url_file: Option<PathBuf>,
     /// The roll-out until an operator stores another one.
     pub rollout: Rollout,
     /// Whether both tokens of a request are validated (shadow mode).
@@ -128,7 +136,9 @@ impl Config {
         let data_dir = PathBuf::from(reader.text("DATA_DIR").unwrap_or("data"));
         let config = Self {
             environment,
-            database: database(&mut reader, &data_dir),
+            database: database::url(&mut reader, &data_dir),
+            database_url_file: reader.file("DATABASE_URL"),
+            database_schema: database::schema(&mut reader),
             jwt_secret: reader.secret("JWT_SECRET", production),
             jwt_secret_previous: reader.secret("JWT_SECRET_PREVIOUS", production),
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
@@ -136,7 +146,8 @@ impl Config {
             tokens: tokens(&mut reader),
             validation_cache: reader.number("VALIDATION_CACHE_MIB", 0..=65_536_u64) << 20,
             revocations: revocations(&mut reader),
-            redis: redis(&mut reader),
+            redis: database::redis(&mut reader),
+            redis_url_file: reader.file("REDIS_URL"),
             rollout: rollout(&mut reader),
             shadow: reader.truth("JWT_SHADOW"),
             legacy: legacy::read(&mut reader),
@@ -159,15 +170,6 @@ impl Config {
         let problems = reader.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
-}
-
-fn database(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
-    let embedded = DatabaseUrl::Sqlite(data_dir.join("token-authority.db"));
-    let Some(url) = reader.url("DATABASE_URL") else { return embedded };
-    DatabaseUrl::parse(url).unwrap_or_else(|invalid| {
-        reader.problem("DATABASE_URL", format!("DATABASE_URL {invalid}"));
-        embedded
-    })
 }
 
 fn tokens(reader: &mut Reader<'_>) -> TokenPolicy {
@@ -207,14 +209,6 @@ fn revocations(reader: &mut Reader<'_>) -> RevocationSettings {
             .choice("REVOCATION_STALE_POLICY", &policies)
             .unwrap_or(StalePolicy::Refuse),
     }
-}
-
-fn redis(reader: &mut Reader<'_>) -> Option<RedisUrl> {
-    let url = RedisUrl::parse(reader.url("REDIS_URL")?);
-    if url.is_none() {
-        reader.problem("REDIS_URL", "REDIS_URL must be a URL such as redis://127.0.0.1:6379");
-    }
-    url
 }
 
 fn rollout(reader: &mut Reader<'_>) -> Rollout {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::problem::Problem;
@@ -47,6 +48,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.given.get(name)
+    }
+
+    /// Returns the file that the value of a setting came from, if it came from one.
+    pub(super) fn file(&self, name: &str) -> Option<PathBuf> {
+        self.given.file(name).map(Path::to_owned)
     }
 
     pub(super) fn number<N>(&mut self, name: &'static str, bounds: RangeInclusive<N>) -> N

@@ -37,8 +37,15 @@ pub const SETTINGS: &[Setting] = &[
     ),
     secret(
         "DATABASE_URL",
-        "The database of the sessions: `postgres://…` or `sqlite://…`. Unset: SQLite in the data \
-         directory.",
+        "The database of the sessions: `postgres://…` or `sqlite://…`. Percent-encode special \
+         characters in the password. A file (`DATABASE_URL_FILE`) is read again when it changes and \
+         when a login fails. Unset: SQLite in the data directory.",
+    ),
+    optional(
+        "DATABASE_SCHEMA",
+        "The schema of this service's tables on Postgres, for a database that it shares with another \
+         application. `migrate` creates it. It also works behind a transaction pooler. Unset: the \
+         first schema of the role's `search_path`, usually `public`.",
     ),
     plain(
         "DATA_DIR",

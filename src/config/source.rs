@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
@@ -58,6 +59,8 @@ fn file_name(setting: &Setting) -> String {
 #[derive(Default)]
 pub struct Given {
     texts: BTreeMap<&'static str, String>,
+    /// The files that values came from, by the name of the setting.
+    files: BTreeMap<&'static str, PathBuf>,
     /// Values that could not be read.
     problems: BTreeMap<&'static str, Problem>,
 }
@@ -76,7 +79,8 @@ impl Given {
         let mut given = Self::default();
         for setting in SETTINGS {
             match read(matches, setting) {
-                Ok(text) => {
+                Ok((text, file)) => {
+                    given.files.extend(file.map(|file| (setting.name, file)));
                     let text = text.or_else(|| setting.default.map(str::to_owned));
                     given.texts.extend(text.map(|text| (setting.name, text)));
                 }
@@ -99,6 +103,12 @@ impl Given {
         self.problems.contains_key(name)
     }
 
+    /// Returns the file that the value of a setting came from, if it came from one.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&Path> {
+        self.files.get(name).map(PathBuf::as_path)
+    }
+
     /// Returns the given value or the default.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -112,12 +122,15 @@ impl Given {
             .iter()
             .filter_map(|setting| setting.default.map(|text| (setting.name, text.to_owned())));
         let given = pairs.iter().map(|(name, text)| (*name, (*text).to_owned()));
-        Self { texts: defaults.chain(given).collect(), problems: BTreeMap::new() }
+        Self { texts: defaults.chain(given).collect(), ..Self::default() }
     }
 }
 
+/// The value of a setting, and the file that it came from.
+type Read = (Option<String>, Option<PathBuf>);
+
 /// Reads the value of one setting from its flag, variable or file.
-fn read(matches: &ArgMatches, setting: &Setting) -> Result<Option<String>, Problem> {
+fn read(matches: &ArgMatches, setting: &Setting) -> Result<Read, Problem> {
     let (name, file) = (setting.name, file_name(setting));
     let problem = |text: String| Problem::new(name, text);
     let text = lookup(matches, name).map_err(problem)?;
@@ -128,10 +141,13 @@ fn read(matches: &ArgMatches, setting: &Setting) -> Result<Option<String>, Probl
         }
         // Editors and `echo` end a file with a line break. It is not part of the secret.
         (None, Some(path)) => match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Ok(text) => {
+                let text = text.trim_end_matches(['\r', '\n']).to_owned();
+                Ok((Some(text), Some(path.into())))
+            }
             Err(error) => Err(problem(format!("{file}: {path}: {error}"))),
         },
-        (text, None) => Ok(text),
+        (text, None) => Ok((text, None)),
     }
 }
 

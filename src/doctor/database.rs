@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::observe::{Database, DatabaseFacts, MAX_OVERDUE};
+use super::observe::{Database, MAX_OVERDUE};
 use super::{Finding, Installation};
 use crate::config::Environment;
 use crate::store::inspect::Place;
@@ -40,9 +40,10 @@ pub(super) fn reachable(installation: &Installation<'_>) -> Vec<Finding> {
 
 /// Checks that the connection is encrypted.
 pub(super) fn encrypted(installation: &Installation<'_>) -> Vec<Finding> {
-    let (Database::Missing(place)
-    | Database::Unreachable(place, _)
-    | Database::Reached(DatabaseFacts { place, .. })) = &installation.database;
+    let place = match &installation.database {
+        Database::Missing(place) | Database::Unreachable(place, _) => place,
+        Database::Reached(facts) => &facts.place,
+    };
     in_the_clear(place, "DATABASE_URL")
         .map(|message| Finding::warn("database.encrypted", message))
         .into_iter()
@@ -151,6 +152,62 @@ pub(super) fn schema(installation: &Installation<'_>) -> Vec<Finding> {
             Finding::error(name, message)
         }
         Err(why) => Finding::error(name, why.clone()),
+    }]
+}
+
+/// Checks that no table or index of another application has one of our names.
+pub(super) fn foreign_objects(installation: &Installation<'_>) -> Vec<Finding> {
+    let Some(facts) = installation.database.reached() else { return Vec::new() };
+    let name = "database.foreign_objects";
+    match &facts.foreign_objects {
+        Ok(names) if names.is_empty() => Vec::new(),
+        Ok(names) => {
+            let message = format!(
+                "the database has tables or indexes that this service did not create: {}; on \
+                 Postgres set DATABASE_SCHEMA to a schema of this service's own, otherwise use \
+                 another database",
+                names.join(", ")
+            );
+            vec![Finding::error(name, message)]
+        }
+        // The schema's own check reports it.
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Checks that the role may create our tables, if they are missing, and use them.
+pub(super) fn privileges(installation: &Installation<'_>) -> Vec<Finding> {
+    let Some(facts) = installation.database.reached() else { return Vec::new() };
+    let name = "database.privileges";
+    let privileges = match &facts.privileges {
+        Ok(Some(privileges)) => privileges,
+        Ok(None) => return Vec::new(),
+        Err(why) => return vec![Finding::error(name, why.clone())],
+    };
+    let role = &privileges.role;
+    let behind = matches!(facts.schema, Ok(Schema::Behind { .. }));
+    let schema = privileges.schema.as_ref();
+    vec![match schema {
+        Some(schema) if behind && !privileges.may_create => {
+            let message = format!(
+                "the role {role} may not create tables in the schema {schema}, which `migrate` \
+                 needs: GRANT CREATE ON SCHEMA {schema} TO {role}, or migrate as another role"
+            );
+            Finding::error(name, message)
+        }
+        Some(schema) if !privileges.closed_tables.is_empty() => {
+            let tables = privileges.closed_tables.join(", ");
+            let message = format!(
+                "the role {role} may not read and write {tables}: GRANT SELECT, INSERT, UPDATE, \
+                 DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
+            );
+            Finding::error(name, message)
+        }
+        None if behind => {
+            let message = "the schema does not exist yet: `token-authority migrate` creates it";
+            Finding::info(name, message)
+        }
+        _ => Finding::ok(name, format!("the role {role} has what it needs")),
     }]
 }
 

@@ -103,6 +103,8 @@ pub const CHECKS: &[Check] = &[
     database::durable,
     database::clock,
     database::schema,
+    database::foreign_objects,
+    database::privileges,
     database::swept,
     legacy::readable,
     legacy::encrypted,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::store::inspect::{DatabaseStatus, Place};
+use crate::store::inspect::{DatabaseStatus, Place, Privileges};
 use crate::store::rows::Schema;
 use crate::store::url::DatabaseUrl;
 use crate::store::{Inspect, LegacyRows, RolloutChange};
@@ -29,12 +29,12 @@ pub enum Database {
     /// The database did not answer, with the reason.
     Unreachable(Place, String),
     /// The database answered.
-    Reached(DatabaseFacts),
+    Reached(Box<DatabaseFacts>),
 }
 
 impl Database {
     /// Returns the facts if the database answered.
-    pub(super) const fn reached(&self) -> Option<&DatabaseFacts> {
+    pub(super) fn reached(&self) -> Option<&DatabaseFacts> {
         match self {
             Self::Reached(facts) => Some(facts),
             Self::Missing(_) | Self::Unreachable(..) => None,
@@ -57,6 +57,10 @@ pub struct DatabaseFacts {
     pub pooled: bool,
     /// Its schema, compared with this version; or why that is unknown.
     pub schema: Result<Schema, String>,
+    /// The tables and indexes of our names that another application created; or why that is unknown.
+    pub foreign_objects: Result<Vec<String>, String>,
+    /// The privileges of the role, if the database has roles; or why they are unknown.
+    pub privileges: Result<Option<Privileges>, String>,
     /// The number of rows that should have been swept; or why that is unknown.
     pub overdue: Result<u64, String>,
     /// The stored key pairs; or why they are unknown.
@@ -72,7 +76,7 @@ pub async fn database(config: &Config, database: &dyn Inspect, clock: &dyn Clock
         return Database::Missing(place);
     }
     let seen = match facts(place.clone(), database, clock).await {
-        Ok(facts) => Database::Reached(facts),
+        Ok(facts) => Database::Reached(Box::new(facts)),
         Err(why) => Database::Unreachable(place, why),
     };
     database.close().await;
@@ -104,6 +108,8 @@ async fn facts(
         offset,
         pooled: database.is_pooled(),
         schema: database.schema().await.map_err(|error| error.to_string()),
+        foreign_objects: database.foreign_objects().await.map_err(|error| error.to_string()),
+        privileges: database.privileges().await.map_err(|error| error.to_string()),
         overdue: database.overdue(due_before, MAX_OVERDUE).await.map_err(|error| error.to_string()),
         keys: database.stored_keys().await.map_err(|error| error.to_string()),
         rollout: database.rollout_change().await.map_err(|error| error.to_string()),

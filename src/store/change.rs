@@ -85,6 +85,14 @@ pub(super) enum Changed {
 }
 
 impl Changed {
+    /// Returns whether this certainly wrote a row.
+    pub(super) fn is_written(&self) -> bool {
+        match self {
+            Self::Refreshed(refreshed) => refreshed.verdict == Verdict::Rotate,
+            Self::Revoked(session) => session.is_some(),
+        }
+    }
+
     fn rotated(session: Session, rotation: OptimisticRotation) -> Self {
         let token = Some(rotation.optimistic.successor);
         Self::Refreshed(Refreshed { verdict: Verdict::Rotate, session: Some(session), token })

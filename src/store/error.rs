@@ -4,10 +4,11 @@
 /// lost. Every operation may be retried.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached, or did not answer in time.
-    #[error("the database cannot be reached: {0}")]
+    /// The database cannot be reached, cannot be written to, or did not answer in time.
+    #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// Another transaction holds a lock on a row of this operation, and did not release it in time.
+    /// Another transaction holds a lock on a row of this operation, and did not release it in
+    /// time.
     #[error("another transaction holds a lock on the session's row")]
     Locked,
     /// Too many operations wait for the database already.
@@ -26,6 +27,26 @@ impl StoreError {
             Self::Locked => "locked",
             Self::Overloaded => "overloaded",
             Self::Inconsistent(_) => "inconsistent",
+        }
+    }
+
+    /// Returns the cause without the words that are common to the kind.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Unavailable(why) | Self::Inconsistent(why) => why.clone(),
+            Self::Locked | Self::Overloaded => self.to_string(),
+        }
+    }
+
+    /// Adds where it happened, unless the cause says so already.
+    pub(super) fn at(self, place: &str) -> Self {
+        let located = |why: String| {
+            if why.contains(place) { why } else { format!("{place}: {why}") }
+        };
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(located(why)),
+            Self::Inconsistent(why) => Self::Inconsistent(located(why)),
+            other => other,
         }
     }
 }

@@ -18,6 +18,13 @@ pub trait Inspect: fmt::Debug + Send + Sync + 'static {
     /// Compares the database's schema with this version's.
     async fn schema(&self) -> Result<Schema, StoreError>;
 
+    /// Returns the tables and indexes of our names that this service did not create. They would
+    /// stop a migration.
+    async fn foreign_objects(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Returns what the database's role may do. `None` if the database has no roles.
+    async fn privileges(&self) -> Result<Option<Privileges>, StoreError>;
+
     /// Counts the rows that should have been swept before `due_before`, up to `limit`.
     async fn overdue(&self, due_before: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
@@ -47,6 +54,19 @@ pub struct DatabaseStatus {
     pub read_only: bool,
     /// Whether a commit is on the disk before it is acknowledged.
     pub durable: bool,
+}
+
+/// What a database's role may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Privileges {
+    /// The role.
+    pub role: String,
+    /// The schema that new tables are created in. `None` if it does not exist.
+    pub schema: Option<String>,
+    /// Whether the role may create tables there.
+    pub may_create: bool,
+    /// Our tables that the role may not both read and write.
+    pub closed_tables: Vec<String>,
 }
 
 /// The location of a database.

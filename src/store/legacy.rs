@@ -57,6 +57,12 @@ impl Identifier {
         parts.join(".")
     }
 
+    /// Returns the name without quotes.
+    #[must_use]
+    pub fn unquoted(&self) -> String {
+        self.0.join(".")
+    }
+
     /// Returns whether the name includes a schema.
     #[must_use]
     pub fn has_schema(&self) -> bool {

@@ -76,6 +76,42 @@ pub(super) struct Applied {
     pub(super) checksum: Vec<u8>,
 }
 
+/// What to do about tables of another application, on Postgres.
+pub(super) const REMEDY_POSTGRES: &str = "set DATABASE_SCHEMA to a schema of this service's own, \
+    such as token_authority, which `migrate` creates; or use another database";
+/// What to do about tables of another application, on SQLite.
+pub(super) const REMEDY_SQLITE: &str = "name another file in DATABASE_URL";
+
+/// Returns the names of the tables and indexes that a migration creates.
+pub(super) fn created_names(migration: &Migration) -> Vec<String> {
+    let words: Vec<&str> = migration.sql.as_str().split_whitespace().collect();
+    let names = (0..words.len()).filter_map(|i| match words[i..] {
+        // With `IF NOT EXISTS` an operator may have built it by hand.
+        ["CREATE", "TABLE" | "INDEX", name, ..] | ["CREATE", "UNIQUE", "INDEX", name, ..]
+            if name != "IF" =>
+        {
+            Some(name)
+        }
+        _ => None,
+    });
+    names.map(|name| name.trim_end_matches('(').to_owned()).collect()
+}
+
+/// Returns the error for tables or indexes of our names that this service did not create.
+pub(super) fn foreign(names: &[String], remedy: &str) -> StoreError {
+    let names = names.join(", ");
+    StoreError::Inconsistent(format!(
+        "the database has tables or indexes that this service did not create: {names}. Nothing \
+         was changed; {remedy}"
+    ))
+}
+
+/// Returns the names that the missing migrations would create.
+pub(super) fn names_to_create(known: &[Migration], applied: &[Applied]) -> Vec<String> {
+    let is_applied = |one: &Migration| applied.iter().any(|applied| applied.number == one.version);
+    known.iter().filter(|one| !is_applied(one)).flat_map(created_names).collect()
+}
+
 /// Returns the migrations of `known` that are not `applied` yet.
 ///
 /// # Errors
@@ -89,6 +125,9 @@ pub(super) fn missing<'a>(
         match applied.iter().find(|applied| applied.number == migration.version) {
             None => missing.push(migration),
             Some(applied) if applied.checksum == *migration.checksum => {}
+            Some(applied) if applied.name != *migration.description => {
+                return Err(another_applications_list());
+            }
             Some(applied) => {
                 let number = applied.number;
                 return Err(StoreError::Inconsistent(format!(
@@ -97,7 +136,19 @@ pub(super) fn missing<'a>(
             }
         }
     }
+    let ours = |one: &Applied| one.name.starts_with(EXPANSION) || one.name.starts_with("contract_");
+    let known_number = |one: &Applied| known.iter().any(|known| known.version == one.number);
+    if !missing.is_empty() && applied.iter().any(|one| !known_number(one) && !ours(one)) {
+        return Err(another_applications_list());
+    }
     Ok(missing)
+}
+
+fn another_applications_list() -> StoreError {
+    StoreError::Inconsistent(format!(
+        "the table _sqlx_migrations lists the migrations of another application. Nothing was \
+         changed; {REMEDY_POSTGRES}"
+    ))
 }
 
 /// Compares a database's list with this version's migrations.
@@ -183,6 +234,29 @@ mod tests {
             Schema::Ahead { applied: 999, known, expanded_only: false }
         );
         assert_eq!(stands(&[more]), Schema::Behind { applied: 998, known });
+    }
+
+    #[test]
+    fn the_names_that_migrations_create_are_found() {
+        for known in [postgres(), sqlite()] {
+            let names = names_to_create(&known, &[]);
+            for name in ["user_sessions", "user_sessions_by_user", "signing_keys", "revocations"] {
+                assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+            }
+            assert!(names.iter().all(|name| name.starts_with(|c: char| c.is_ascii_lowercase())));
+            let first = Applied { number: 1, name: "expand_sessions".into(), checksum: vec![] };
+            assert!(!names_to_create(&known, &[first]).contains(&"user_sessions".to_owned()));
+        }
+    }
+
+    #[test]
+    fn another_applications_list_is_noticed() {
+        let timestamped = applied(20_240_101_000_000, "create users");
+        let same_number = Applied { checksum: vec![0], ..applied(1, "create users") };
+        for list in [vec![timestamped], vec![same_number]] {
+            let error = compare(&postgres(), &list).unwrap_err().to_string();
+            assert!(error.contains("another application"), "{error}");
+        }
     }
 
     #[test]

@@ -32,7 +32,9 @@ pub mod rows;
 pub mod sessions;
 mod span;
 pub mod sqlite;
+pub mod strict_url;
 pub mod url;
+mod write_health;
 
 pub use error::StoreError;
 pub use figures::Figures;

@@ -4,6 +4,7 @@
 //! A message has no content. If Redis fails, nothing is lost, and Redis never sees a secret.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 use super::StoreError;
 use super::notifier::{CHANNEL, Notifier};
+use super::strict_url::{StrictUrl, UrlError, read_url_file};
 
 /// The time limit for a connection and for an answer. A higher value delays the next attempt after
 /// a failure.
@@ -27,10 +29,17 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub struct RedisUrl(String);
 
 impl RedisUrl {
-    /// Parses a URL. Returns `None` if it is invalid.
-    #[must_use]
-    pub fn parse(url: &str) -> Option<Self> {
-        Client::open(url).is_ok().then(|| Self(url.to_owned()))
+    /// Parses a URL.
+    ///
+    /// # Errors
+    /// Returns an error if the URL is malformed, or if a password in it is not percent-encoded.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        let is_socket = url.starts_with("unix:") || url.starts_with("redis+unix:");
+        if !is_socket {
+            StrictUrl::parse(url, &["redis", "rediss"])?;
+        }
+        Client::open(url).map_err(|_| UrlError::Malformed)?;
+        Ok(Self(url.to_owned()))
     }
 }
 
@@ -42,8 +51,15 @@ impl fmt::Debug for RedisUrl {
 
 /// Notifications through a Redis.
 pub struct RedisSignal {
+    /// The file that holds the URL. It is read again before each connection and while listening.
+    url_file: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+struct State {
+    url: RedisUrl,
     client: Client,
-    publisher: Mutex<Option<MultiplexedConnection>>,
+    publisher: Option<MultiplexedConnection>,
 }
 
 impl fmt::Debug for RedisSignal {
@@ -53,32 +69,51 @@ impl fmt::Debug for RedisSignal {
 }
 
 impl RedisSignal {
-    /// Uses the Redis at that URL, which need not be running yet.
+    /// Uses the Redis at that URL, which need not be running yet. With a file, its content replaces
+    /// the URL when it changes.
     ///
     /// # Errors
     /// Returns [`StoreError::Unavailable`] if the URL is invalid, which [`RedisUrl::parse`] rules
     /// out.
-    pub fn new(url: &RedisUrl) -> Result<Self, StoreError> {
+    pub fn new(url: &RedisUrl, url_file: Option<PathBuf>) -> Result<Self, StoreError> {
         let client = Client::open(url.0.as_str()).map_err(|error| failed(&error))?;
-        Ok(Self { client, publisher: Mutex::new(None) })
+        let state = State { url: url.clone(), client, publisher: None };
+        Ok(Self { url_file, state: Mutex::new(state) })
     }
 
     async fn publisher(&self) -> Result<MultiplexedConnection, StoreError> {
-        let mut publisher = self.publisher.lock().await;
-        if let Some(connection) = &*publisher {
+        let file = self.read_file().await;
+        let mut state = self.state.lock().await;
+        state.adopt(file);
+        if let Some(connection) = &state.publisher {
             return Ok(connection.clone());
         }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(NOTIFY_TIMEOUT))
             .set_response_timeout(Some(NOTIFY_TIMEOUT));
-        let opening = self.client.get_multiplexed_async_connection_with_config(&config);
+        let opening = state.client.get_multiplexed_async_connection_with_config(&config);
         let connection = opening.await.map_err(|error| failed(&error))?;
-        Ok(publisher.insert(connection).clone())
+        Ok(state.publisher.insert(connection).clone())
     }
 
-    async fn subscribe(&self) -> Result<PubSub, StoreError> {
+    /// Returns the client for the current URL, and the URL.
+    async fn current(&self) -> (Client, RedisUrl) {
+        let file = self.read_file().await;
+        let mut state = self.state.lock().await;
+        state.adopt(file);
+        (state.client.clone(), state.url.clone())
+    }
+
+    /// Reads the URL's file. `None` if there is none, or if it cannot be used now.
+    async fn read_file(&self) -> Option<RedisUrl> {
+        let path = self.url_file.clone()?;
+        let read = tokio::task::spawn_blocking(move || read_url_file(&path)).await;
+        RedisUrl::parse(&read.ok()?.ok()?).ok()
+    }
+
+    async fn subscribe(&self, client: &Client) -> Result<PubSub, StoreError> {
         let subscribing = async {
-            let mut pubsub = self.client.get_async_pubsub().await?;
+            let mut pubsub = client.get_async_pubsub().await?;
             pubsub.subscribe(CHANNEL).await?;
             Ok::<_, RedisError>(pubsub)
         };
@@ -101,26 +136,43 @@ impl Notifier for RedisSignal {
         let published = command.query_async::<()>(&mut connection).await;
         if published.is_err() {
             // The next notification opens a new connection.
-            *self.publisher.lock().await = None;
+            self.state.lock().await.publisher = None;
         }
         published.map_err(|error| failed(&error))
     }
 
     async fn listen(&self, heard: &Notify) -> Result<(), StoreError> {
-        let (mut sink, mut stream) = self.subscribe().await?.split();
+        let (client, url) = self.current().await;
+        let (mut sink, mut stream) = self.subscribe(&client).await?.split();
         heard.notify_one();
         loop {
             match timeout(SILENCE, stream.next()).await {
                 Ok(Some(_)) => heard.notify_one(),
                 Ok(None) => return Err(StoreError::Unavailable("the connection was lost".into())),
-                // Without this ping, a server that vanished silently would leave us listening for
-                // ever.
-                Err(_) => timeout(NOTIFY_TIMEOUT, sink.ping::<redis::Value>())
-                    .await
-                    .map_err(|_| silent())?
-                    .map(drop)
-                    .map_err(|error| failed(&error))?,
+                Err(_) => {
+                    if self.current().await.1 != url {
+                        return Err(StoreError::Unavailable("Redis: the URL has changed".into()));
+                    }
+                    // Without this ping, a server that vanished silently would leave us listening
+                    // for ever.
+                    timeout(NOTIFY_TIMEOUT, sink.ping::<redis::Value>())
+                        .await
+                        .map_err(|_| silent())?
+                        .map(drop)
+                        .map_err(|error| failed(&error))?;
+                }
             }
+        }
+    }
+}
+
+impl State {
+    /// Uses another URL from now on.
+    fn adopt(&mut self, url: Option<RedisUrl>) {
+        let Some(url) = url.filter(|url| *url != self.url) else { return };
+        if let Ok(client) = Client::open(url.0.as_str()) {
+            tracing::info!("the Redis URL has changed and is in use");
+            *self = Self { url, client, publisher: None };
         }
     }
 }
@@ -142,7 +194,9 @@ mod tests {
     fn a_url_is_checked_and_does_not_print() {
         let url = RedisUrl::parse("rediss://user:hunter2@h:6380/0").unwrap();
         assert!(!format!("{url:?}").contains("hunter2"));
-        assert_eq!(RedisUrl::parse("http://h"), None);
-        assert_eq!(RedisUrl::parse("redis://"), None);
+        assert_eq!(RedisUrl::parse("http://h").unwrap_err(), UrlError::Scheme);
+        for raw in ["redis://:a#b@h", "redis://:a/b@h:6379", "rediss://u:a@b@h", "redis://:p%@h"] {
+            assert_eq!(RedisUrl::parse(raw).unwrap_err(), UrlError::PercentEncode, "{raw}");
+        }
     }
 }

@@ -192,6 +192,9 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
     /// Returns how the schema compares with this version's. Fails if the database does not answer.
     async fn check(&self) -> Result<Schema, StoreError>;
 
+    /// Tests whether the database accepts writes. Costs little, and changes nothing.
+    async fn probe_write(&self) -> Result<(), StoreError>;
+
     /// Migrates the schema to this version's. Several processes may call it at the same time.
     async fn migrate(&self) -> Result<Schema, StoreError>;
 

@@ -8,6 +8,7 @@ use super::coalesce::{Coalescer, ShardFigures, ShardSettings};
 use super::lineages::Lineages;
 use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::span::{on_sessions, spanned};
+use super::write_health::WriteHealth;
 use super::{Open, Opened, Receipt, Refresh, Refreshed, Revoke, StoreError};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
@@ -32,6 +33,7 @@ const HINTS: ShardSettings =
 pub struct Store {
     rows: Arc<dyn Rows>,
     revocation_retention: Duration,
+    writes: Arc<WriteHealth>,
     opens: Coalescer<Open, Opened>,
     changes: Coalescer<SessionChange, Changed>,
     loads: Coalescer<SessionId, Option<Session>>,
@@ -47,18 +49,30 @@ impl Store {
         let rules = Rules { policy, revocation_retention };
         let lineages = Arc::new(Lineages::new());
         let opened = Arc::clone(&lineages);
+        let writes = Arc::new(WriteHealth::default());
+        let (of_opens, of_changes) = (Arc::clone(&writes), Arc::clone(&writes));
         let of = |rows: &Arc<dyn Rows>| Arc::clone(rows);
         let (for_opens, for_changes) = (of(&rows), of(&rows));
         let (for_loads, for_receipts) = (of(&rows), of(&rows));
         Self {
             rows,
             revocation_retention,
+            writes,
             opens: Coalescer::start(WRITERS, move |batch| {
-                open(of(&for_opens), Arc::clone(&opened), batch)
+                let (rows, opened) = (of(&for_opens), Arc::clone(&opened));
+                let writes = Arc::clone(&of_opens);
+                async move {
+                    let results = open(rows, opened, batch).await;
+                    noting(&writes, results, |opened| matches!(opened, Opened::New))
+                }
             }),
             changes: Coalescer::start(WRITERS, move |batch| {
                 let (rows, lineages) = (of(&for_changes), Arc::clone(&lineages));
-                async move { change::make(&*rows, &rules, &lineages, batch).await }
+                let writes = Arc::clone(&of_changes);
+                async move {
+                    let changed = change::make(&*rows, &rules, &lineages, batch).await;
+                    noting(&writes, changed, Changed::is_written)
+                }
             }),
             loads: Coalescer::start(READERS, move |batch| load(of(&for_loads), batch)),
             receipts: Coalescer::start(HINTS, move |batch| {
@@ -202,6 +216,20 @@ impl Store {
         self.within(self.rows.check()).await
     }
 
+    /// Checks that the database accepts writes. Writes of the last seconds answer that. If there
+    /// were none, or one failed, a probe is written.
+    ///
+    /// # Errors
+    /// Returns an error if the database refuses writes.
+    pub async fn check_writes(&self) -> Result<(), StoreError> {
+        if self.writes.is_fresh() {
+            return Ok(());
+        }
+        let probed = self.within(self.rows.probe_write()).await;
+        self.writes.record(&probed, |()| true);
+        probed
+    }
+
     /// Returns the counters of all shards, by the shards' names.
     #[must_use]
     pub fn shards(&self) -> [(&'static str, ShardFigures); 4] {
@@ -234,6 +262,18 @@ impl Store {
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))
     }
+}
+
+/// Notes how the writes of a batch went.
+fn noting<T>(
+    writes: &WriteHealth,
+    results: Vec<Result<T, StoreError>>,
+    wrote: impl Fn(&T) -> bool,
+) -> Vec<Result<T, StoreError>> {
+    for result in &results {
+        writes.record(result, &wrote);
+    }
+    results
 }
 
 /// Spreads sessions over shards by their random bits.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::postgres::MalformedUrl;
+use super::postgres::InvalidPostgresUrl;
 
 /// The database that keeps the sessions.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,15 +14,15 @@ pub enum DatabaseUrl {
     Sqlite(PathBuf),
 }
 
-/// Why a text is no database URL. Never says the text, which may hold a password.
+/// Why a text is not a database URL. Never holds a piece of the text, which may be a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
     /// Neither Postgres nor SQLite.
     #[error("must begin with postgres:// or sqlite://")]
     Scheme,
-    /// A Postgres URL that cannot be taken apart, or a parameter's value that is none.
-    #[error("is not a well-formed Postgres URL")]
-    Postgres(#[from] MalformedUrl),
+    /// A Postgres URL that cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] InvalidPostgresUrl),
     /// An SQLite URL that names no file.
     #[error("names no file: write sqlite:///absolute/path or sqlite://relative/path")]
     NoFile,
@@ -35,11 +35,12 @@ pub enum InvalidUrl {
 }
 
 impl DatabaseUrl {
-    /// Reads `postgres://…`, `postgresql://…`, `sqlite:///absolute/path` or
+    /// Parses `postgres://…`, `postgresql://…`, `sqlite:///absolute/path` or
     /// `sqlite://relative/path`.
     ///
     /// # Errors
-    /// Where it is none of these.
+    /// Returns an error if the text is none of these, or if a password in it is not
+    /// percent-encoded.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             super::postgres::check_url(text)?;
@@ -72,6 +73,7 @@ impl fmt::Debug for DatabaseUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::strict_url::UrlError;
 
     #[test]
     fn files_are_found() {
@@ -88,7 +90,8 @@ mod tests {
     fn other_texts_are_refused() {
         let refusal = |text| DatabaseUrl::parse(text).unwrap_err();
         assert_eq!(refusal("mysql://h/d"), InvalidUrl::Scheme);
-        assert_eq!(refusal("postgres://u:p@h:port/d"), InvalidUrl::Postgres(MalformedUrl));
+        let malformed = InvalidPostgresUrl::Url(UrlError::Malformed);
+        assert_eq!(refusal("postgres://u:p@h:port/d"), InvalidUrl::Postgres(malformed));
         assert_eq!(refusal(""), InvalidUrl::Scheme);
         assert_eq!(refusal("sqlite::memory:"), InvalidUrl::Memory);
         assert_eq!(refusal("sqlite://:memory:"), InvalidUrl::Memory);

@@ -152,3 +152,51 @@ async fn one_that_nobody_sweeps() {
     report.assert_only("warn", "database.swept");
     assert!(report.message("database.swept").starts_with("3 ended sessions"), "{:?}", report.all);
 }
+
+#[tokio::test]
+async fn one_with_another_applications_tables() {
+    let cluster = Cluster::shared();
+    for (made, named) in [
+        ("CREATE TABLE user_sessions (id integer)", "user_sessions"),
+        (
+            "CREATE TABLE t (a integer); CREATE INDEX revocations_by_end ON t (a)",
+            "revocations_by_end",
+        ),
+    ] {
+        let name = cluster.make_database().await;
+        cluster.execute(&name, made).await;
+        let url = cluster.url(&name);
+        let installation = Installation::unmigrated().with("DATABASE_URL", &url);
+        let report = installation.examine();
+        assert_eq!(report.of("database.foreign_objects"), Some("error"), "{:?}", report.all);
+        let told = report.message("database.foreign_objects");
+        assert!(told.contains(named) && told.contains("DATABASE_SCHEMA"), "{told}");
+        let installation = installation.with("DATABASE_SCHEMA", "own");
+        installation.examine().assert_only("error", "database.schema");
+        installation.migrate();
+        installation.examine().assert_healthy();
+    }
+}
+
+#[tokio::test]
+async fn one_whose_role_may_not_do_what_it_needs_to() {
+    let cluster = Cluster::shared();
+    let name = cluster.make_database().await;
+    cluster.execute(&name, &format!("CREATE ROLE weak_{name} LOGIN")).await;
+    let (url, weak) = (cluster.url(&name), format!("weak_{name}@"));
+    let installation =
+        Installation::unmigrated().with("DATABASE_URL", &url.replace("postgres@", &weak));
+    let report = installation.examine();
+    assert_eq!(report.of("database.privileges"), Some("error"), "{:?}", report.all);
+    let told = report.message("database.privileges");
+    assert!(told.contains("GRANT CREATE ON SCHEMA public") && told.contains(&name), "{told}");
+    // Once another role has migrated, this one needs the tables.
+    Installation::unmigrated().with("DATABASE_URL", &url).migrate();
+    let report = installation.examine();
+    assert!(report.message("database.privileges").contains("user_sessions"), "{:?}", report.all);
+    let grant = format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO weak_{name}"
+    );
+    cluster.execute(&name, &grant).await;
+    installation.examine().assert_healthy();
+}

@@ -55,3 +55,24 @@ fn older_sessions_that_cannot_be_looked_up() {
     installation.examine().assert_only("error", "legacy.readable");
     assert_eq!(installation.files(), before, "looking changed something");
 }
+
+#[test]
+fn a_file_with_another_applications_tables() {
+    let installation = Installation::healthy();
+    let path = installation.path("token-authority.db");
+    std::fs::remove_file(&path).unwrap();
+    let made = "CREATE TABLE user_sessions (id INTEGER); CREATE TABLE signing_keys (id INTEGER)";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut owner = options.create_if_missing(true).connect().await.unwrap();
+        owner.execute(made).await.unwrap();
+        owner.close().await.unwrap();
+    });
+    set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let report = installation.examine();
+    assert_eq!(report.of("database.foreign_objects"), Some("error"), "{:?}", report.all);
+    let told = report.message("database.foreign_objects");
+    assert!(told.contains("signing_keys, user_sessions"), "{told}");
+}

@@ -73,7 +73,7 @@ async fn through_postgres() {
 async fn through_redis() {
     let server = RedisServer::start();
     let proxy = Proxy::before(server.port).await;
-    let connect = |url: &str| RedisSignal::new(&RedisUrl::parse(url).unwrap()).unwrap();
+    let connect = |url: &str| RedisSignal::new(&RedisUrl::parse(url).unwrap(), None).unwrap();
     let around = connect(&format!("redis://127.0.0.1:{}", proxy.port));
     let direct = connect(&server.url());
     survives_its_way(Arc::new(around), Arc::new(direct), proxy).await;

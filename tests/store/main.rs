@@ -17,6 +17,7 @@ mod on_sqlite;
 mod outages;
 mod presumed;
 mod races;
+mod reaching_postgres;
 mod rollouts;
 mod rows;
 mod schema;

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use token_authority::store::sessions::STATEMENT_TIMEOUT;
-use token_authority::store::{LegacyRows as _, Rows, StoreError, sqlite};
+use token_authority::store::{Inspect as _, LegacyRows as _, Rows, StoreError, sqlite};
 use token_authority::token::id::UserId;
 use token_authority::token::session::RevocationReason;
 
@@ -143,4 +143,117 @@ async fn another_s_sessions_end_in_any_of_sqlites_forms_and_their_file_is_left_a
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "files lie beside it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_removed_moved_or_replaced_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let elsewhere = folder.path().join("elsewhere.db");
+    let rows = sqlite::open(&path).await.unwrap();
+    rows.migrate().await.unwrap();
+    let logins = Logins::new(53);
+    let refused = async |word: &str| {
+        let open = logins.login("u", START).0;
+        for refused in [
+            rows.insert(&[open]).await.map(drop),
+            rows.probe_write().await,
+            rows.check().await.map(drop),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+            let told = error.to_string();
+            assert!(told.contains(word) && told.contains(path.to_str().unwrap()), "{told}");
+        }
+    };
+    std::fs::rename(&path, &elsewhere).unwrap();
+    refused("removed or moved").await;
+    assert!(!path.exists(), "it was made anew");
+    std::fs::copy(&elsewhere, &path).unwrap();
+    refused("replaced").await;
+    // Put back, it is the same file, and nothing was lost.
+    std::fs::rename(&elsewhere, &path).unwrap();
+    let open = logins.login("u", START).0;
+    assert_eq!(rows.insert(std::slice::from_ref(&open)).await.unwrap(), [true]);
+    rows.probe_write().await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    refused("removed or moved").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_applications_tables_are_named_and_left_alone() {
+    for (made, name) in [
+        ("CREATE TABLE user_sessions (id INTEGER)", "user_sessions"),
+        (
+            "CREATE TABLE t (id INTEGER); CREATE INDEX revocations_by_end ON t (id)",
+            "revocations_by",
+        ),
+        ("CREATE VIEW signing_keys AS SELECT 1", "signing_keys"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut owner = options.connect().await.unwrap();
+        owner.execute(made).await.unwrap();
+        let objects = "SELECT group_concat(name) FROM sqlite_schema";
+        let before: String = owner.fetch_one(objects).await.unwrap().get(0);
+        let rows = sqlite::open(&path).await.unwrap();
+        let told = rows.migrate().await.unwrap_err().to_string();
+        for part in [name, "did not create", "another file", path.to_str().unwrap()] {
+            assert!(told.contains(part) || part.contains('/'), "{part}: {told}");
+        }
+        let after: String = owner.fetch_one(objects).await.unwrap().get(0);
+        assert_eq!(after, before, "a refused migration left something behind");
+        let inspected = sqlite::SqliteInspection::new(&path).foreign_objects().await.unwrap();
+        assert!(inspected[0].starts_with(name), "{inspected:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_service_is_refused_until_the_first_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let first = sqlite::claim(&path).unwrap();
+    let told = sqlite::claim(&path).unwrap_err().to_string();
+    let process = format!("process {}", std::process::id());
+    assert!(told.contains(&process) && told.contains("sessions.db"), "{told}");
+    sqlite::claim(&folder.path().join("other.db")).unwrap();
+    drop(first);
+    sqlite::claim(&path).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_whole_and_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let rows = sqlite::open(&path).await.unwrap();
+    rows.migrate().await.unwrap();
+    let logins = Logins::new(54);
+    let open = logins.login("u", START).0;
+    rows.insert(std::slice::from_ref(&open)).await.unwrap();
+    // Somebody writes meanwhile, and the commit is still in the log beside the file.
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    other.execute("BEGIN IMMEDIATE; DELETE FROM user_sessions").await.unwrap();
+    let copy = folder.path().join("copy.db");
+    sqlite::backup(&path, &copy).await.unwrap();
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    other.execute("ROLLBACK").await.unwrap();
+
+    let told = sqlite::backup(&path, &copy).await.unwrap_err().to_string();
+    assert!(told.contains("exists") && told.contains("copy.db"), "{told}");
+    let nowhere = folder.path().join("nowhere/copy.db");
+    let told = sqlite::backup(&path, &nowhere).await.unwrap_err().to_string();
+    assert!(told.contains("nowhere/copy.db"), "{told}");
+    let missing = folder.path().join("missing.db");
+    let left = folder.path().join("left.db");
+    let told = sqlite::backup(&missing, &left).await.unwrap_err().to_string();
+    assert!(told.contains("missing.db") && !missing.exists(), "{told}");
+    let names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+    let partial = names.iter().any(|name| name.to_str().unwrap().ends_with(".partial"));
+    assert!(!partial && !left.exists(), "{names:?}");
+
+    let restored = sqlite::open(&copy).await.unwrap();
+    let found = restored.load(&[open.session.id]).await.unwrap().pop().unwrap().unwrap();
+    assert_eq!(found.session, open.session);
 }

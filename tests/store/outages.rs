@@ -62,8 +62,9 @@ async fn a_database_that_is_down_at_the_start_is_found_later() {
     let rows = connect(Options::new(&url)).unwrap();
     let store = Store::new(rows.clone(), POLICY, REACH);
     let why = expect_unavailable(store.check()).await;
-    for secret in ["hunter2", "127.0.0.1", "postgres:"] {
-        assert!(!why.contains(secret), "{why}");
+    assert!(!why.contains("hunter2"), "{why}");
+    for part in [&format!("127.0.0.1:{port}/postgres as postgres"), "connection refused"] {
+        assert!(why.contains(part), "{part}: {why}");
     }
     let logins = Logins::new(30);
     expect_unavailable(store.open(logins.login("u", START).0)).await;
@@ -226,6 +227,6 @@ async fn a_replica_that_only_reads_is_unavailable_for_writing() {
     let rows = connect(Options::new(&url)).unwrap();
     let open = Logins::new(34).login("u", START).0;
     let why = expect_unavailable(rows.insert(std::slice::from_ref(&open))).await;
-    assert_eq!(why, "SQLSTATE 25006");
+    assert!(why.contains("read-only (SQLSTATE 25006)") && why.contains(&name), "{why}");
     assert_eq!(rows.check().await.unwrap(), Schema::Current);
 }

@@ -52,6 +52,7 @@ mod start;
 mod stolen;
 mod traces;
 mod unread;
+mod unwritable;
 mod vectors;
 mod verdicts;
 mod verifiers;

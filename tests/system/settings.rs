@@ -54,7 +54,7 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ),
     ("AUTHORITY_SECRET", COPIED, "AUTHORITY_SECRET is a placeholder"),
     ("DATABASE_URL_FILE", "latin", "latin: stream did not contain valid UTF-8"),
-    ("REDIS_URL", "localhost:6379", "REDIS_URL must be a URL"),
+    ("REDIS_URL", "localhost:6379", "REDIS_URL has another scheme than expected"),
     ("JWT_ALGORITHM", "none", "JWT_ALGORITHM must be one of HS256, EdDSA"),
     ("KEY_ROTATION_DAYS", "-1", "KEY_ROTATION_DAYS must be a whole number from 0 to 3650"),
     ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "soon", "JWT_ACCESS_TOKEN_EXPIRE_MINUTES must be"),
@@ -127,7 +127,25 @@ fn combinations_that_make_no_sense_are_refused() {
         (vec![("JWT_SECRET", ONE), ("JWT_SECRET_PREVIOUS", ONE)], "must not equal JWT_SECRET"),
         (vec![("JWT_ALGORITHM", "EdDSA")], "AUTHORITY_SECRET is required with"),
         (vec![("JWT_REFRESH_TOKEN_EXPIRE_DAYS", "31")], "must not be less than"),
-        (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "is not a well-formed Postgres URL"),
+        (
+            vec![("DATABASE_URL", "postgres://u:p@h:port/d")],
+            "DATABASE_URL is not a well-formed URL",
+        ),
+        (vec![("DATABASE_URL", "postgres://u:hunt@er2/@h/d")], "percent-encode"),
+        (vec![("DATABASE_URL", "postgres://u:hunt#er2@h/d")], "percent-encode"),
+        (vec![("REDIS_URL", "redis://:hunt/er2@h:6379")], "percent-encode"),
+        (
+            vec![
+                ("LEGACY_SESSIONS", "better-auth"),
+                ("LEGACY_DATABASE_URL", "postgres://u:hunt?er2@h/d"),
+            ],
+            "LEGACY_DATABASE_URL is ambiguous: percent-encode",
+        ),
+        (vec![("DATABASE_SCHEMA", "own")], "DATABASE_SCHEMA means nothing without a Postgres"),
+        (
+            vec![("DATABASE_URL", "postgres://u@h/d"), ("DATABASE_SCHEMA", "a.b")],
+            "DATABASE_SCHEMA must be one name",
+        ),
         (vec![("DATABASE_URL", "sqlite::memory:")], "names a database in memory"),
         (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "httpx://h:1")], "must be a URL"),
         (
@@ -168,6 +186,7 @@ const LEGACY: Pairs = &[("LEGACY_SESSIONS", "better-auth")];
 const VALUES: &[(&str, &str, Pairs)] = &[
     ("ENVIRONMENT", "production", &[("JWT_SECRET", ONE)]),
     ("DATABASE_URL", "sqlite://elsewhere/sessions.db", &[]),
+    ("DATABASE_SCHEMA", "own", &[("DATABASE_URL", "postgres://u@127.0.0.1:1/d")]),
     ("DATA_DIR", "elsewhere", &[]),
     ("JWT_SECRET", ONE, &[]),
     ("JWT_SECRET_PREVIOUS", ONE, &[]),

@@ -7,42 +7,52 @@
 //! statement's limits are sent with that transaction's `BEGIN`, in one message.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt as _;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, PgConnection,
-    Postgres, Row as _, Transaction, query::Query,
+    AssertSqlSafe, Connection as _, Either, Executor as _, PgConnection, Postgres, Transaction,
+    query::Query,
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::error::{Failure, Kind};
+use super::invalid_url::InvalidPostgresUrl;
 use super::settings::Options;
-use super::sql;
+use super::target::Target;
+use super::{probe, settings, sql};
 use crate::store::StoreError;
-use crate::store::connections::{ConnectionGuard, Connections, is_alive};
+use crate::store::connections::{ConnectionGuard, ConnectionLimits, Connections};
 use crate::store::figures::ConnectionFigures;
 
 /// A statement with its arguments.
 pub(super) type Statement = Query<'static, Postgres, PgArguments>;
 
-/// The time that a statement, and its whole batch, waits for another transaction's row lock. Our own
-/// hold locks for the time of a commit, so a shorter limit would fail requests needlessly.
-const ROW_LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 /// The number of times an operation is tried.
 const ATTEMPTS: u32 = 4;
+/// The age at which a connection is closed, so that load moves to a new server after a while.
+const MAX_AGE: Duration = Duration::from_mins(30);
+/// The time after which an idle connection is closed. Firewalls forget connections that are idle
+/// for longer.
+const MAX_IDLE_TIME: Duration = Duration::from_mins(10);
 
 /// A client for one database.
 #[derive(Debug)]
 pub(super) struct Client {
-    options: Options,
-    connect: PgConnectOptions,
+    pub(super) options: Options,
+    /// The servers. A URL file that has changed replaces them.
+    target: RwLock<Arc<Target>>,
+    /// The URL that `target` was made of, if it came from a file.
+    pub(super) url_in_use: Mutex<String>,
     /// Whether a transaction pooler is between this service and the database, as far as is known.
     pooled: AtomicBool,
+    /// Set when the first connection was made and a pooler was looked for.
+    detected: OnceCell<()>,
     /// Whether the database accepts the limits that a transaction begins with.
     knows_limits: OnceCell<bool>,
-    connections: OnceCell<Connections<Postgres>>,
+    connections: Connections<PgConnection>,
     /// The number of requests for a connection, and their total waiting time in microseconds.
     asked: AtomicU64,
     waited: AtomicU64,
@@ -66,16 +76,25 @@ pub(super) enum RetryMode {
 }
 
 impl Client {
-    pub(super) fn new(options: Options, connect: PgConnectOptions, pooled: bool) -> Self {
-        Self {
+    pub(super) fn new(options: Options) -> Result<Self, InvalidPostgresUrl> {
+        let target = Target::new(settings::read(&options.url)?);
+        let limits = ConnectionLimits {
+            max_connections: options.max_connections,
+            acquire_timeout: options.acquire_timeout,
+            max_age: Some(MAX_AGE),
+            max_idle_time: Some(MAX_IDLE_TIME),
+        };
+        Ok(Self {
+            pooled: AtomicBool::new(target.is_pooled()),
+            url_in_use: Mutex::new(options.url.clone()),
+            target: RwLock::new(Arc::new(target)),
             options,
-            connect,
-            pooled: AtomicBool::new(pooled),
+            detected: OnceCell::new(),
             knows_limits: OnceCell::new(),
-            connections: OnceCell::new(),
+            connections: Connections::new(limits),
             asked: AtomicU64::new(0),
             waited: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Runs the statement that `build` makes, as one atomic step.
@@ -142,18 +161,37 @@ impl Client {
         Ok(fetched)
     }
 
-    /// Begins a transaction. Behind a pooler the limits of a statement are set here; otherwise they
-    /// were set when the connection was opened.
+    /// Begins a transaction. Behind a pooler the limits of a statement and the schema are set
+    /// here; otherwise they were set when the connection was opened.
     pub(super) async fn begin<'c>(
         &self,
         connection: &'c mut PgConnection,
     ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
-        let limited =
-            self.is_pooled() && *self.knows_limits.get_or_try_init(|| self.try_limits()).await?;
-        if !limited {
+        if !self.is_pooled() {
             return connection.begin().await;
         }
-        let begun = connection.begin_with(AssertSqlSafe(self.begin_limited())).await;
+        let limited = *self.knows_limits.get_or_try_init(|| self.try_limits()).await?;
+        self.begin_with(connection, limited).await
+    }
+
+    /// Begins a transaction with the schema, and with limits. In one message, which saves a round
+    /// trip.
+    pub(super) async fn begin_with<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+        limited: bool,
+    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+        let limits = probe::limits(self.options.timeout);
+        let settings = limits.into_iter().filter(|_| limited).chain(self.search_path());
+        let mut statement = "BEGIN".to_owned();
+        for setting in settings {
+            statement.push_str("; SET LOCAL ");
+            statement.push_str(&setting);
+        }
+        if statement == "BEGIN" {
+            return connection.begin().await;
+        }
+        let begun = connection.begin_with(AssertSqlSafe(statement)).await;
         // After a refusal within `BEGIN; SET …`, sqlx does not know that the connection is in a
         // transaction. This error closes the connection.
         begun.map_err(|error| match error {
@@ -162,24 +200,19 @@ impl Client {
         })
     }
 
-    /// Returns `BEGIN` with the limits in one message, which saves a round trip.
-    fn begin_limited(&self) -> String {
-        let limits = limits(self.options.timeout).map(|limit| format!("; SET LOCAL {limit}"));
-        format!("BEGIN{}", limits.concat())
+    /// The setting that finds our tables, if they are in a schema of their own.
+    fn search_path(&self) -> Option<String> {
+        let schema = self.options.schema.as_ref()?;
+        Some(format!("search_path = {}", schema.quoted()))
     }
 
     /// Tests whether the database accepts the limits.
     async fn try_limits(&self) -> Result<bool, sqlx::Error> {
-        let mut connection = self.connect.connect().await?;
-        let begun = connection.begin_with(AssertSqlSafe(self.begin_limited())).await.map(drop);
-        match begun {
-            Err(sqlx::Error::Database(refusal)) if is_of_value(refusal.code().as_deref()) => {
-                return Ok(false);
-            }
-            begun => begun?,
-        }
-        connection.close().await?;
-        Ok(true)
+        let limited = format!(
+            "BEGIN; SET LOCAL {}",
+            probe::limits(self.options.timeout).join("; SET LOCAL ")
+        );
+        probe::accepts(self.target().preferred(), limited).await
     }
 
     /// Repeats `once` until it succeeds, cannot succeed, or takes too long.
@@ -191,39 +224,58 @@ impl Client {
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        // If time runs out, the last failure is the cause.
+        let last = std::sync::Mutex::new(None);
         let attempts = async {
             for _ in 1..ATTEMPTS {
                 match once().await {
                     Ok(done) => return Ok(done),
-                    Err(failure) => self.classify(failure, retry)?,
+                    Err(failure) => {
+                        *last.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(failure.error.clone());
+                        self.classify(failure, retry)?;
+                    }
                 }
             }
             once().await.map_err(|failure| failure.error)
         };
-        tokio::time::timeout(self.options.timeout, attempts)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())))
+        let done = tokio::time::timeout(self.options.timeout, attempts).await;
+        let done = done.unwrap_or_else(|_| {
+            let last = last.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Err(last.unwrap_or_else(|| StoreError::Unavailable("no answer in time".into())))
+        });
+        done.map_err(|error| error.at(&self.target().place()))
     }
 
     fn classify(&self, failure: Failure, retry: RetryMode) -> Result<(), StoreError> {
-        if failure.kind == Kind::Broken
-            && let Some(connections) = self.connections.get()
-        {
-            // A broken connection often means a restarted server: check idle ones before reuse.
-            connections.revalidate_idle();
+        if matches!(failure.kind, Kind::Broken | Kind::Starting) {
+            // A broken connection often means a restarted server, so idle connections are checked
+            // before they are reused.
+            self.connections.revalidate_idle();
+        }
+        if failure.kind == Kind::ReadOnly {
+            // The primary became a standby. All connections to it are of no use.
+            self.connections.renew();
         }
         if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "a prepared statement was lost: assuming that a transaction pooler is in between"
             );
         }
-        let unread = retry == RetryMode::Reading && failure.kind == Kind::Broken;
+        let broken = matches!(failure.kind, Kind::Broken | Kind::Starting);
+        let unread = retry == RetryMode::Reading && broken;
         if failure.is_undone() || unread { Ok(()) } else { Err(failure.error) }
     }
 
-    /// Returns the options of its connections.
-    pub(super) const fn target(&self) -> &PgConnectOptions {
-        &self.connect
+    /// Returns the servers.
+    pub(super) fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.target.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Uses other servers, or other credentials, from now on.
+    pub(super) fn replace_target(&self, target: Target) {
+        *self.target.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(target);
+        self.connections.renew();
     }
 
     pub(super) fn is_pooled(&self) -> bool {
@@ -231,19 +283,19 @@ impl Client {
     }
 
     /// Borrows a connection.
-    pub(super) async fn acquire(&self) -> Result<ConnectionGuard<Postgres>, Failure> {
+    pub(super) async fn acquire(&self) -> Result<ConnectionGuard<PgConnection>, Failure> {
         let begun = Instant::now();
-        let connections = self.connections.get_or_try_init(|| self.open()).await?;
-        let connection = connections.take().await;
+        self.detected.get_or_try_init(|| self.detect_pooler()).await?;
+        let taken = self.connections.take(|| self.open(true)).await;
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.waited.fetch_add(micros, Ordering::Relaxed);
-        Ok(connection?)
+        taken
     }
 
     /// Returns the state of the connections.
     pub(super) fn connections(&self) -> ConnectionFigures {
-        let (open, idle) = self.connections.get().map(Connections::figures).unwrap_or_default();
+        let (open, idle) = self.connections.figures();
         ConnectionFigures {
             open,
             idle,
@@ -252,48 +304,48 @@ impl Client {
         }
     }
 
-    /// Opens a connection outside the pool, whose statements have no time limit.
-    pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        tokio::time::timeout(self.options.acquire_timeout, self.connect.connect())
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    /// Opens a connection that is not limited in number, and whose statements have no time limit.
+    pub(super) async fn connect(&self, retry: bool) -> Result<PgConnection, Failure> {
+        let limit = self.options.acquire_timeout;
+        match self.target().connect(limit, retry).await {
+            Err(failure) if failure.kind == Kind::LoginRefused && self.reload_url().await => {
+                self.target().connect(limit, retry).await
+            }
+            connected => connected,
+        }
     }
 
     /// Closes all connections, after those in use were returned.
     pub(super) async fn close(&self) {
-        if let Some(connections) = self.connections.get() {
-            // An operation that is still running by then has missed its own time limit.
-            let _ = tokio::time::timeout(self.options.timeout, connections.close()).await;
-        }
+        // An operation that is still running by then has missed its own time limit.
+        let _ = tokio::time::timeout(self.options.timeout, self.connections.close()).await;
     }
 
-    async fn open(&self) -> Result<Connections<Postgres>, Failure> {
-        let finding = tokio::time::timeout(self.options.acquire_timeout, self.find_pooler());
-        let timeout = |_| StoreError::Unavailable("no connection was made in time".into());
-        finding.await.map_err(timeout)??;
-        let options = PgPoolOptions::new()
-            .max_connections(self.options.max_connections)
-            .acquire_timeout(self.options.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| Box::pin(async { Ok(is_alive(connection).await) }));
-        let limit = self.options.timeout;
-        let options = if self.is_pooled() {
-            options
-        } else {
-            options.after_connect(move |connection, _| Box::pin(set_up(connection, limit)))
-        };
-        Ok(Connections::of(options.connect_lazy_with(self.connect.clone())))
+    /// Opens a connection for [`Self::acquire`].
+    async fn open(&self, retry: bool) -> Result<PgConnection, Failure> {
+        let mut connection = self.connect(retry).await?;
+        if !self.is_pooled() {
+            probe::set_up(&mut connection, self.options.timeout, self.search_path()).await?;
+        }
+        Ok(connection)
     }
 
-    async fn find_pooler(&self) -> Result<(), Failure> {
-        if self.is_pooled() {
-            return Ok(());
+    /// Looks for a pooler. The first connection is not retried, so that a start without a database
+    /// is reported at once.
+    async fn detect_pooler(&self) -> Result<(), Failure> {
+        let connection = self.connect(false).await?;
+        if !self.is_pooled() {
+            let target = self.target();
+            let keeping = probe::keeps_settings(target.preferred());
+            let kept = tokio::time::timeout(self.options.acquire_timeout, keeping).await;
+            let silent = |_| Failure::unavailable(Kind::Broken, "no second connection in time");
+            let pooled = !kept.map_err(silent)??;
+            if pooled {
+                tracing::info!("a pooler was detected between this service and the database");
+            }
+            self.pooled.store(pooled, Ordering::Relaxed);
         }
-        let pooled = !keeps_settings(&self.connect).await?;
-        if pooled {
-            tracing::info!("a pooler was detected between this service and the database");
-        }
-        self.pooled.store(pooled, Ordering::Relaxed);
+        let _ = connection.close().await;
         Ok(())
     }
 }
@@ -313,83 +365,17 @@ async fn collect(
     Ok(fetched)
 }
 
-/// Returns a healthy connection. After a failure, the pool rolls back an open transaction.
+/// Returns a healthy connection. After a failed statement, a transaction that may be open has to
+/// be rolled back first.
 pub(super) fn settle<T>(
-    connection: ConnectionGuard<Postgres>,
+    connection: ConnectionGuard<PgConnection>,
     result: Result<T, sqlx::Error>,
 ) -> Result<T, Failure> {
     let result = result.map_err(Failure::from);
     match &result {
         Ok(_) => connection.release(),
-        Err(failure) if !failure.breaks_connection() => connection.close(),
+        Err(failure) if !failure.breaks_connection() => connection.check_and_release(),
         Err(_) => {}
     }
     result
-}
-
-/// Tests whether a setting from the start of a connection is in effect in it. Transaction poolers
-/// refuse or drop such a setting, because they share server connections among clients.
-///
-/// Comparing the backends of two connections is no substitute: while other clients use the pool,
-/// both may get the same backend every time.
-async fn keeps_settings(connect: &PgConnectOptions) -> Result<bool, sqlx::Error> {
-    let asking = connect.clone().options([("token_authority.probe", "kept")]);
-    let mut connection = match asking.connect().await {
-        Err(sqlx::Error::Database(refusal)) if is_of_setting(refusal.code().as_deref()) => {
-            connect.connect().await?.close().await?;
-            return Ok(false);
-        }
-        connected => connected?,
-    };
-    let row = connection.fetch_one(sqlx::raw_sql(sql::PROBE)).await?;
-    let setting: Option<String> = row.try_get(0)?;
-    connection.close().await?;
-    Ok(setting.as_deref() == Some("kept"))
-}
-
-/// Returns whether the server refused a connection because of a start-up setting: a protocol
-/// violation (PgBouncer's answer), or an error about the setting itself.
-fn is_of_setting(code: Option<&str>) -> bool {
-    is_of_value(code) || code.is_some_and(|code| code.starts_with("08"))
-}
-
-/// Returns whether an SQLSTATE means that the server does not know a setting: a feature, a value or
-/// a name that it does not support.
-fn is_of_value(code: Option<&str>) -> bool {
-    code.is_some_and(|code| ["0A", "22", "42"].iter().any(|class| code.starts_with(class)))
-}
-
-/// The limits of a statement. The server itself cancels a statement that no caller waits for.
-fn limits(timeout: Duration) -> [String; 2] {
-    [
-        format!("statement_timeout = {}", timeout.as_millis()),
-        format!("lock_timeout = {}", ROW_LOCK_TIMEOUT.as_millis()),
-    ]
-}
-
-/// Sets up a connection that is not shared through a pooler. Behind a pooler, the settings would
-/// leak to other clients of the server connection.
-async fn set_up(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
-    let [statement, lock] = limits(limit);
-    let settings = [
-        statement,
-        lock,
-        // Planning each time would cost a lone refresh half of its time, and a batched one a tenth.
-        // But a cached plan from when the table was small would scan the whole table, even after it
-        // has grown. All frequent statements here find their rows by an index, so the other plans
-        // are disabled. `survey` enables them again.
-        "plan_cache_mode = force_generic_plan".to_owned(),
-        "enable_seqscan = off".to_owned(),
-        "enable_hashjoin = off".to_owned(),
-        "enable_mergejoin = off".to_owned(),
-    ];
-    for setting in settings {
-        let set = AssertSqlSafe(format!("SET {setting}"));
-        match connection.execute(sqlx::raw_sql(set)).await {
-            // These settings only save work. A server that does not know one works without it.
-            Ok(_) | Err(sqlx::Error::Database(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

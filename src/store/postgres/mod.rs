@@ -4,7 +4,11 @@
 //! notification or session setting. The database need not be running when [`connect`] is called.
 //!
 //! * [`settings`](Options): the URL and the limits
-//! * `client`: the pool, and the detection of a pooler
+//! * `target`: the servers that the URL names, and how a connection is opened
+//! * `trust`: the certificates that a server's certificate is checked against
+//! * `reload`: a URL from a file that changes
+//! * `client`: the connections
+//! * `probe`: the detection of a pooler, and the settings of a connection
 //! * `sql`, `statements`: the statements
 //! * `rows`: [`Rows`](super::Rows)
 //! * `feed`: reading the revocation feed
@@ -20,20 +24,27 @@ mod client;
 mod error;
 mod feed;
 mod inspect;
+mod invalid_url;
 mod keys;
 mod legacy;
 mod migrate;
 mod notifier;
+mod probe;
+mod reload;
 mod rollouts;
 mod rows;
 mod settings;
 mod sql;
 mod statements;
+mod target;
+mod trust;
+mod write_probe;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-pub use settings::{MalformedUrl, Options};
+pub use invalid_url::InvalidPostgresUrl;
+pub use settings::Options;
 
 /// Sessions in a Postgres.
 #[derive(Debug)]
@@ -59,7 +70,7 @@ impl PgRows {
 ///
 /// # Errors
 /// Returns an error if the URL is malformed.
-pub fn check_url(url: &str) -> Result<(), MalformedUrl> {
+pub fn check_url(url: &str) -> Result<(), InvalidPostgresUrl> {
     settings::read(url).map(drop)
 }
 
@@ -68,9 +79,8 @@ pub fn check_url(url: &str) -> Result<(), MalformedUrl> {
 ///
 /// # Errors
 /// Returns an error if the URL is malformed.
-pub fn connect(options: Options) -> Result<Arc<PgRows>, MalformedUrl> {
-    let (connect, pooled) = settings::read(&options.url)?;
-    let client = client::Client::new(options, connect, pooled);
+pub fn connect(options: Options) -> Result<Arc<PgRows>, InvalidPostgresUrl> {
+    let client = client::Client::new(options)?;
     let feed = feed::Reading::default();
     Ok(Arc::new(PgRows { client, feed, legacy_tokens_are_uuids: AtomicBool::new(false) }))
 }

@@ -44,7 +44,7 @@ impl Notifier for PgRows {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(CONNECT_TIMEOUT)
-            .connect_lazy_with(self.client.target().clone());
+            .connect_lazy_with(self.client.target().preferred().clone());
         let ended = match listen(&pool, heard).await.map_err(Failure::from) {
             // The database does not support notifications.
             Err(failure) if failure.kind == Kind::Refused => Ok(()),

@@ -14,10 +14,11 @@ use super::statements::{self, moment};
 use super::{PgRows, migrate, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
+use crate::store::migrations::{self, Applied};
 use crate::store::rows::{
     CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema,
 };
-use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
+use crate::store::{Open, OpenedBefore, Receipt, StoreError, System};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
 use crate::token::session::{REVOCABLE_AFTER_END, RevocationReason, Session};
@@ -191,15 +192,11 @@ impl Rows for PgRows {
     }
 
     async fn check(&self) -> Result<Schema, StoreError> {
-        let once = || async {
-            match self.client.fetch_once(|| Ok(sqlx::query(sql::APPLIED))).await {
-                Err(failure) if failure.kind == Kind::TableMissing => Ok(Vec::new()),
-                listed => listed.map(|listed| listed.rows),
-            }
-        };
-        let rows = self.client.attempt(RetryMode::Reading, once).await?;
-        let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
-        migrations::compare(&migrations::postgres(), &applied.map_err(decoding)?)
+        migrations::compare(&migrations::postgres(), &self.applied().await?)
+    }
+
+    async fn probe_write(&self) -> Result<(), StoreError> {
+        self.client.probe_write().await
     }
 
     async fn migrate(&self) -> Result<Schema, StoreError> {
@@ -208,6 +205,20 @@ impl Rows for PgRows {
 
     async fn close(&self) {
         self.client.close().await;
+    }
+}
+
+impl PgRows {
+    /// Returns the migrations that the database lists.
+    pub(super) async fn applied(&self) -> Result<Vec<Applied>, StoreError> {
+        let once = || async {
+            match self.client.fetch_once(|| Ok(sqlx::query(sql::APPLIED))).await {
+                Err(failure) if failure.kind == Kind::TableMissing => Ok(Vec::new()),
+                listed => listed.map(|listed| listed.rows),
+            }
+        };
+        let rows = self.client.attempt(RetryMode::Reading, once).await?;
+        rows.iter().map(|row| migrate::read(row).map_err(decoding)).collect()
     }
 }
 

@@ -234,6 +234,39 @@ pub(super) const OVERDUE: &str = "
 
 pub(super) const PROBE: &str = "SELECT current_setting('token_authority.probe', true)";
 
+/// Tells a standby, and a server that was set read-only.
+pub(super) const IS_READ_ONLY: &str = "SHOW transaction_read_only";
+
+/// A row that `WRITE_PROBE` writes before its transaction is rolled back. The random id keeps the
+/// probes of two replicas from waiting for each other.
+pub(super) const WRITE_PROBE: &str = "
+    INSERT INTO user_sessions
+        (id, user_id, token, expires_at, generation, lineage_key, handed_out_at, created_at,
+         last_used_at, granted, user_agent, ip_address, device_name, revision, sweep_at)
+    SELECT md5(random()::text)::uuid, '', repeat('0', 64), now(), 0,
+           decode(repeat('00', 32), 'hex'), now(), now(), now(), '{}', '', '', '', 0, now()";
+
+/// The names of this list that exist in the current schema: tables, indexes, views, sequences.
+pub(super) const EXISTING: &str = "
+    SELECT c.relname::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relname = ANY($1) ORDER BY c.relname";
+
+/// The role, its current schema, whether it may create tables there, and the tables of this list
+/// that it may not read and write.
+pub(super) const PRIVILEGES: &str = "
+    SELECT current_user::text, current_schema()::text,
+           coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+           ARRAY(SELECT c.relname::text
+                 FROM pg_class AS c
+                 WHERE pg_table_is_visible(c.oid) AND c.relname = ANY($1)
+                   AND c.relkind IN ('r', 'p') AND NOT (has_table_privilege(c.oid, 'SELECT')
+                            AND has_table_privilege(c.oid, 'INSERT')
+                            AND has_table_privilege(c.oid, 'UPDATE')
+                            AND has_table_privilege(c.oid, 'DELETE')))";
+
+/// Whether a schema exists.
+pub(super) const HAS_SCHEMA: &str = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+
 pub(super) const CHANGES: &str = "
     SELECT seq, percentage, jwt_enabled, updated_at, updated_by FROM rollout_changes
     ORDER BY seq DESC LIMIT $1";

@@ -2,19 +2,17 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Executor as _, Sqlite, SqliteConnection};
 
-use super::error::{is_busy, judge};
+use super::error::{is_busy, store_error};
 use super::sql;
 use crate::store::StoreError;
-use crate::store::connections::{ConnectionGuard, Connections};
+use crate::store::connections::{ConnectionGuard, ConnectionLimits, Connections};
 use crate::store::figures::ConnectionFigures;
 
 /// The time to wait for another process that writes.
@@ -33,38 +31,40 @@ pub(super) type Statement = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::Sq
 /// An open file.
 #[derive(Debug)]
 pub(super) struct File {
-    writer: Connections<Sqlite>,
-    readers: Connections<Sqlite>,
+    path: PathBuf,
+    /// The device and inode of the file that is open.
+    identity: (u64, u64),
+    options: SqliteConnectOptions,
+    writer: Connections<SqliteConnection>,
+    readers: Connections<SqliteConnection>,
 }
 
 impl File {
     /// Opens the file. Creates it, readable only for its owner, if it does not exist.
     pub(super) async fn open(path: &Path) -> Result<Self, StoreError> {
-        make(path).map_err(|error| {
-            StoreError::Unavailable(format!("the file cannot be created: {}", error.kind()))
+        let identity = make(path).and_then(|()| identify(path)).map_err(|error| {
+            let remedy = "let this user write to the folder, or set DATA_DIR or DATABASE_URL";
+            let path = path.display();
+            StoreError::Unavailable(format!("cannot create or open {path}: {error}; {remedy}"))
         })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
+            // A file that was removed must not be created anew behind our back.
+            .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
             // A commit is on the disk before it is acknowledged.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .disable_statement_logging();
-        let pool = |max| {
-            SqlitePoolOptions::new()
-                .max_connections(max)
-                .acquire_timeout(BUSY)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-        };
-        let reading = options.clone().pragma("query_only", "ON");
         let file = Self {
-            writer: Connections::of(pool(1).connect_lazy_with(options)),
-            readers: Connections::of(pool(READERS).connect_lazy_with(reading)),
+            path: path.to_owned(),
+            identity,
+            options,
+            writer: connections(1),
+            readers: connections(READERS),
         };
-        file.try_out().await?;
+        file.try_out().await.map_err(|error| error.at(&file.place()))?;
         Ok(file)
     }
 
@@ -72,9 +72,9 @@ impl File {
     /// SQLite reports that it is busy at once, without waiting.
     async fn try_out(&self) -> Result<(), StoreError> {
         for _ in 1..ATTEMPTS {
-            match self.writer.take().await {
+            match self.writer.take(|| self.options.connect()).await {
                 Err(error) if is_busy(&error) => {}
-                Err(error) => return Err(judge(&error)),
+                Err(error) => return Err(store_error(&error)),
                 Ok(connection) => {
                     connection.release();
                     return Ok(());
@@ -84,10 +84,34 @@ impl File {
         Err(StoreError::Unavailable("another process is opening the file".into()))
     }
 
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Returns an error if the path leads to another file than the open one, or to none. What is
+    /// written then would be lost with the open file.
+    pub(super) fn check_in_place(&self) -> Result<(), sqlx::Error> {
+        match identify(&self.path) {
+            Ok(found) if found == self.identity => Ok(()),
+            Ok(_) => Err(sqlx::Error::Io(io::Error::other(
+                "the file was replaced while it was in use; restart the service, and next time \
+                 stop it before you restore a backup",
+            ))),
+            Err(_) => Err(sqlx::Error::Io(io::Error::other(
+                "the file was removed or moved while it was in use; put it back, or restore a \
+                 backup and restart the service",
+            ))),
+        }
+    }
+
     /// Runs one statement that reads.
     pub(super) async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
-        in_time(async {
-            let mut connection = self.readers.take().await?;
+        self.in_time(async {
+            let connect = || {
+                let reading = self.options.clone().pragma("query_only", "ON");
+                async move { reading.connect().await }
+            };
+            let mut connection = self.readers.take(connect).await?;
             let rows = statement.fetch_all(&mut *connection).await?;
             connection.release();
             Ok(rows)
@@ -97,7 +121,8 @@ impl File {
 
     /// Begins a transaction that writes.
     pub(super) async fn begin(&self) -> Result<Writing, sqlx::Error> {
-        let mut connection = self.writer.take().await?;
+        self.check_in_place()?;
+        let mut connection = self.writer.take(|| self.options.connect()).await?;
         match connection.execute(sqlx::raw_sql(sql::BEGIN)).await {
             Ok(_) => Ok(Writing(connection)),
             Err(error) => {
@@ -105,6 +130,14 @@ impl File {
                 Err(error)
             }
         }
+    }
+
+    /// Runs an operation with a time limit.
+    pub(super) async fn in_time<T>(
+        &self,
+        operation: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        in_time(&self.path, operation).await
     }
 
     /// Returns the state of the connections. Waiting times are not measured here; the shards report
@@ -127,7 +160,7 @@ impl File {
 }
 
 /// A transaction that writes. Dropping it rolls it back.
-pub(super) struct Writing(ConnectionGuard<Sqlite>);
+pub(super) struct Writing(ConnectionGuard<SqliteConnection>);
 
 impl Writing {
     /// Returns its connection.
@@ -144,14 +177,32 @@ impl Writing {
     }
 }
 
-/// Runs an operation with a time limit.
+/// Returns an empty set of connections. They are closed only at the end: the last connection that
+/// closes removes the files beside the database.
+pub(super) fn connections(max_connections: u32) -> Connections<SqliteConnection> {
+    Connections::new(ConnectionLimits {
+        max_connections,
+        acquire_timeout: BUSY,
+        max_age: None,
+        max_idle_time: None,
+    })
+}
+
+/// Runs an operation on the file at that path with a time limit.
 pub(super) async fn in_time<T>(
+    path: &Path,
     operation: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(BUSY_TIMEOUT, operation).await {
-        Ok(result) => result.map_err(|error| judge(&error)),
+    let done = match tokio::time::timeout(BUSY_TIMEOUT, operation).await {
+        Ok(result) => result.map_err(|error| store_error(&error)),
         Err(_) => Err(StoreError::Unavailable("no answer in time".into())),
-    }
+    };
+    done.map_err(|error| error.at(&path.display().to_string()))
+}
+
+/// Returns the device and inode of a file.
+fn identify(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Returns options that read a file and never create it.

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::error::judge;
+use super::error::store_error;
 use super::file::{Statement, in_time, to_inspect};
-use super::{keys, migrate, rollouts, sql};
+use super::{keys, migrate, rollouts, sql, write};
 use crate::clock::Timestamp;
-use crate::store::inspect::{DatabaseStatus, Inspect, Place};
+use crate::store::inspect::{DatabaseStatus, Inspect, Place, Privileges};
+use crate::store::migrations::{self, Applied};
 use crate::store::rows::Schema;
-use crate::store::{RolloutChange, StoreError, migrations};
+use crate::store::{RolloutChange, StoreError};
 use crate::token::key::StoredKey;
 
 /// An SQLite file that `doctor` examines.
@@ -31,7 +32,7 @@ impl SqliteInspection {
 
     async fn fetch(&self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
         let options = to_inspect(&self.path);
-        in_time(async {
+        in_time(&self.path, async {
             let mut connection = options.connect().await?;
             let rows = statement.fetch_all(&mut connection).await?;
             connection.close().await?;
@@ -40,10 +41,17 @@ impl SqliteInspection {
         .await
     }
 
+    async fn applied(&self) -> Result<Vec<Applied>, StoreError> {
+        let found = self.count(sqlx::query(sql::HAS_LEDGER)).await?;
+        let rows =
+            if found == 0 { Vec::new() } else { self.fetch(sqlx::query(sql::APPLIED)).await? };
+        rows.iter().map(|row| migrate::read(row).map_err(|error| store_error(&error))).collect()
+    }
+
     async fn count(&self, statement: Statement) -> Result<u64, StoreError> {
         let rows = self.fetch(statement).await?;
         let count = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
-        Ok(u64::try_from(count.map_err(|error| judge(&error))?).unwrap_or(0))
+        Ok(u64::try_from(count.map_err(|error| store_error(&error))?).unwrap_or(0))
     }
 }
 
@@ -56,12 +64,18 @@ impl Inspect for SqliteInspection {
         Ok(DatabaseStatus { now: None, read_only: !writable, durable: true })
     }
 
+    async fn foreign_objects(&self) -> Result<Vec<String>, StoreError> {
+        let names = migrations::names_to_create(&migrations::sqlite(), &self.applied().await?);
+        let rows = self.fetch(sqlx::query(sql::EXISTING).bind(write::array(&names))).await?;
+        rows.iter().map(|row| row.try_get(0).map_err(|error| store_error(&error))).collect()
+    }
+
+    async fn privileges(&self) -> Result<Option<Privileges>, StoreError> {
+        Ok(None)
+    }
+
     async fn schema(&self) -> Result<Schema, StoreError> {
-        let found = self.count(sqlx::query(sql::HAS_LEDGER)).await?;
-        let rows =
-            if found == 0 { Vec::new() } else { self.fetch(sqlx::query(sql::APPLIED)).await? };
-        let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
-        migrations::compare(&migrations::sqlite(), &applied.map_err(|error| judge(&error))?)
+        migrations::compare(&migrations::sqlite(), &self.applied().await?)
     }
 
     async fn overdue(&self, due_before: Timestamp, limit: u32) -> Result<u64, StoreError> {

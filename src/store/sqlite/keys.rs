@@ -7,8 +7,8 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteRows;
-use super::error::judge;
-use super::file::{Statement, in_time};
+use super::error::store_error;
+use super::file::Statement;
 use super::write::array;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
@@ -50,19 +50,20 @@ const USES: &str = "SELECT kid, last_verified_at FROM signing_key_uses ORDER BY 
 impl SqliteRows {
     /// Runs these statements in one transaction. Returns how many rows the last one changed.
     async fn write(&self, statements: Vec<Statement>) -> Result<u64, StoreError> {
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let mut changed = Ok(0);
-            for statement in statements {
-                let done = statement.execute(writing.connection()).await;
-                changed = done.map(|done| done.rows_affected());
-                if changed.is_err() {
-                    break;
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let mut changed = Ok(0);
+                for statement in statements {
+                    let done = statement.execute(writing.connection()).await;
+                    changed = done.map(|done| done.rows_affected());
+                    if changed.is_err() {
+                        break;
+                    }
                 }
-            }
-            writing.end(changed).await
-        })
-        .await
+                writing.end(changed).await
+            })
+            .await
     }
 }
 
@@ -115,13 +116,13 @@ impl KeyRows for SqliteRows {
             Ok(KeyUse { kid, last_verified_at: Timestamp::from_micros(micros) })
         };
         let rows = self.file.fetch(sqlx::query(USES)).await?;
-        rows.iter().map(read).collect::<Result<_, _>>().map_err(|error| judge(&error))
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(|error| store_error(&error))
     }
 }
 
 /// Reads the rows of [`LOAD`].
 pub(super) fn read(rows: &[SqliteRow]) -> Result<Vec<StoredKey>, StoreError> {
-    rows.iter().map(stored).collect::<Result<_, _>>().map_err(|error| judge(&error))
+    rows.iter().map(stored).collect::<Result<_, _>>().map_err(|error| store_error(&error))
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredKey, sqlx::Error> {

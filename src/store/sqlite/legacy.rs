@@ -1,13 +1,13 @@
 //! [`LegacyRows`] on SQLite: a file that may belong to another application, and is only read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Sqlite};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection};
 
-use super::error::judge;
-use super::file::{in_time, to_inspect, to_read};
+use super::error::store_error;
+use super::file::{connections, in_time, to_inspect, to_read};
 use crate::clock::Timestamp;
 use crate::store::connections::Connections;
 use crate::store::legacy::{LegacyRows, LegacyTable, in_order, session};
@@ -20,28 +20,26 @@ const READERS: u32 = 4;
 /// An SQLite file that is only read. It need not exist yet, and is never created.
 #[derive(Debug)]
 pub struct SqliteLegacy {
-    connections: Connections<Sqlite>,
+    path: PathBuf,
+    options: SqliteConnectOptions,
+    connections: Connections<SqliteConnection>,
 }
 
 impl SqliteLegacy {
     /// Reads the file at that path. It is opened at the first look-up.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self::with(to_read(path))
+        Self::with(path, to_read(path))
     }
 
     /// Reads the file at that path for `doctor`: no files are created beside it either.
     #[must_use]
     pub fn to_inspect(path: &Path) -> Self {
-        Self::with(to_inspect(path))
+        Self::with(path, to_inspect(path))
     }
 
-    fn with(options: SqliteConnectOptions) -> Self {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Self { connections: Connections::of(pool) }
+    fn with(path: &Path, options: SqliteConnectOptions) -> Self {
+        Self { path: path.to_owned(), options, connections: connections(READERS) }
     }
 }
 
@@ -58,15 +56,15 @@ impl LegacyRows for SqliteLegacy {
     ) -> Result<Vec<Option<LegacySession>>, StoreError> {
         let statement = sqlx::query(AssertSqlSafe(select(table)));
         let statement = statement.bind(serde_json::Value::from(tokens).to_string());
-        let rows = in_time(async {
-            let mut connection = self.connections.take().await?;
+        let rows = in_time(&self.path, async {
+            let mut connection = self.connections.take(|| self.options.connect()).await?;
             let rows = statement.fetch_all(&mut *connection).await?;
             connection.release();
             Ok(rows)
         })
         .await?;
         let rows: Result<_, sqlx::Error> = rows.iter().map(read).collect();
-        Ok(in_order(tokens, rows.map_err(|error| judge(&error))?))
+        Ok(in_order(tokens, rows.map_err(|error| store_error(&error))?))
     }
 }
 

@@ -7,9 +7,9 @@ use sqlx::migrate::Migration;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor as _, Row as _, SqliteConnection};
 
-use super::error::{is_busy, judge};
+use super::error::{is_busy, store_error};
 use super::file::File;
-use super::sql;
+use super::{sql, write};
 use crate::store::StoreError;
 use crate::store::migrations::{self, Applied};
 use crate::store::rows::Schema;
@@ -24,7 +24,7 @@ pub(super) async fn run(file: &File) -> Result<Schema, StoreError> {
         loop {
             match once(file, &known).await {
                 Err(error) if is_busy(&error) => {}
-                Err(error) => return Err(judge(&error)),
+                Err(error) => return Err(store_error(&error)),
                 Ok(applied) => return migrations::compare(&known, &applied?),
             }
         }
@@ -41,8 +41,15 @@ async fn once(
     known: &[Migration],
 ) -> Result<Result<Vec<Applied>, StoreError>, sqlx::Error> {
     let mut writing = file.begin().await?;
-    let applied = apply_missing(writing.connection(), known).await;
-    writing.end(applied).await
+    match apply_missing(writing.connection(), known).await {
+        // Nothing may stay of a migration that is refused.
+        Ok(Err(refused)) => {
+            let undone = writing.end(Err::<(), _>(sqlx::Error::RowNotFound)).await;
+            debug_assert!(undone.is_err());
+            Ok(Err(refused))
+        }
+        applied => writing.end(applied).await,
+    }
 }
 
 async fn apply_missing(
@@ -55,6 +62,13 @@ async fn apply_missing(
         Err(error) => return Ok(Err(error)),
     };
     for migration in missing {
+        let names = write::array(&migrations::created_names(migration));
+        let existing = sqlx::query(sql::EXISTING).bind(names).fetch_all(&mut *connection).await?;
+        let existing: Vec<String> =
+            existing.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        if !existing.is_empty() {
+            return Ok(Err(migrations::foreign(&existing, migrations::REMEDY_SQLITE)));
+        }
         connection.execute(sqlx::raw_sql(migration.sql.clone())).await?;
         sqlx::query(sql::ENTER)
             .bind(migration.version)

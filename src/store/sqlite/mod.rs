@@ -8,13 +8,17 @@
 //! * `keys`: [`KeyRows`](super::KeyRows)
 //! * `legacy`: [`LegacyRows`](super::LegacyRows)
 //! * `migrate`: the schema
+//! * `lock`: one service for a file
+//! * `backup`: a copy while the service runs
 //! * `error`: the meaning of failures
 
+mod backup;
 mod error;
 mod file;
 mod inspect;
 mod keys;
 mod legacy;
+mod lock;
 mod migrate;
 mod rollouts;
 mod rows;
@@ -26,8 +30,10 @@ use std::sync::Arc;
 
 use super::StoreError;
 
+pub use backup::backup;
 pub use inspect::SqliteInspection;
 pub use legacy::SqliteLegacy;
+pub use lock::{FileClaim, claim};
 
 /// Sessions in an SQLite file.
 #[derive(Debug)]

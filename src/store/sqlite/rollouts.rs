@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::error::judge;
-use super::file::in_time;
+use super::error::store_error;
 use super::{SqliteRows, sql};
 use crate::clock::Timestamp;
 use crate::store::columns::{live_sessions, percentage};
@@ -30,7 +29,7 @@ impl Rollouts for SqliteRows {
             .bind(change.rollout.jwt_enabled)
             .bind(change.at.as_micros())
             .bind(change.by.clone());
-        let append = in_time(async {
+        let append = self.file.in_time(async {
             let mut writing = self.file.begin().await?;
             let appended = statement.execute(writing.connection()).await;
             Ok(writing.end(appended).await?.rows_affected() > 0)
@@ -99,5 +98,5 @@ pub(super) fn change(row: &SqliteRow) -> Result<RolloutChange, StoreError> {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn decoding(error: sqlx::Error) -> StoreError {
-    judge(&error)
+    store_error(&error)
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::error::judge;
-use super::file::{Statement, in_time};
+use super::error::store_error;
+use super::file::Statement;
 use super::write::array;
 use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
@@ -30,12 +30,13 @@ impl Rows for SqliteRows {
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError> {
         let granted = opens.iter().map(|open| columns::granted(&open.session));
         let granted = granted.collect::<Result<_, _>>()?;
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let inserted = write::insert(writing.connection(), opens, granted).await;
-            writing.end(inserted).await
-        })
-        .await
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let inserted = write::insert(writing.connection(), opens, granted).await;
+                writing.end(inserted).await
+            })
+            .await
     }
 
     async fn find_requests(
@@ -45,7 +46,7 @@ impl Rows for SqliteRows {
         let rows = self.file.fetch(sqlx::query(sql::FIND_REQUESTS).bind(array(keys))).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
-            let (key, sealed) = request(row).map_err(|error| judge(&error))?;
+            let (key, sealed) = request(row).map_err(|error| store_error(&error))?;
             found.insert(key, (session(row)?, sealed));
         }
         let find = |key: &String| {
@@ -67,19 +68,20 @@ impl Rows for SqliteRows {
     }
 
     async fn swap(&self, swaps: &[CompareAndSwap]) -> Result<Vec<bool>, StoreError> {
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let swapped = write::swap(writing.connection(), swaps).await;
-            writing.end(swapped).await
-        })
-        .await
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let swapped = write::swap(writing.connection(), swaps).await;
+                writing.end(swapped).await
+            })
+            .await
     }
 
     async fn rotate(
         &self,
         rotations: &[OptimisticRotation],
     ) -> Result<Vec<Option<Session>>, StoreError> {
-        let rows = in_time(async {
+        let rows = self.file.in_time(async {
             let mut writing = self.file.begin().await?;
             let rotated = write::rotate(writing.connection(), rotations).await;
             writing.end(rotated).await
@@ -95,12 +97,13 @@ impl Rows for SqliteRows {
     async fn record_receipts(&self, receipts: &[Receipt]) -> Result<u64, StoreError> {
         let mut receipts = receipts.to_vec();
         receipts.sort_by_key(|receipt| (receipt.session_id, receipt.generation, receipt.seen_at));
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let recorded = write::record_receipts(writing.connection(), &receipts).await;
-            writing.end(recorded).await
-        })
-        .await
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let recorded = write::record_receipts(writing.connection(), &receipts).await;
+                writing.end(recorded).await
+            })
+            .await
     }
 
     async fn revoke_user(
@@ -118,13 +121,14 @@ impl Rows for SqliteRows {
             .bind(except.map(|id| id.to_string()))
             .bind((now - REVOCABLE_AFTER_END).as_micros());
         let revocation_retention = expires_at.since(now);
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let revoked =
-                revoke_and_record(writing.connection(), statement, revocation_retention).await;
-            writing.end(revoked).await
-        })
-        .await
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let revoked =
+                    revoke_and_record(writing.connection(), statement, revocation_retention).await;
+                writing.end(revoked).await
+            })
+            .await
     }
 
     async fn feed(
@@ -149,12 +153,13 @@ impl Rows for SqliteRows {
     ) -> Result<u64, StoreError> {
         let statement =
             sqlx::query(sql::PURGE_REVOCATIONS).bind(ended_before.as_micros()).bind(limit);
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let purged = statement.execute(writing.connection()).await;
-            Ok(writing.end(purged).await?.rows_affected())
-        })
-        .await
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let purged = statement.execute(writing.connection()).await;
+                Ok(writing.end(purged).await?.rows_affected())
+            })
+            .await
     }
 
     async fn list(
@@ -173,12 +178,13 @@ impl Rows for SqliteRows {
     }
 
     async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<Purged, StoreError> {
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let purged = write::purge(writing.connection(), ended_before, limit).await;
-            writing.end(purged).await
-        })
-        .await
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let purged = write::purge(writing.connection(), ended_before, limit).await;
+                writing.end(purged).await
+            })
+            .await
     }
 
     async fn forget_first_tokens(
@@ -188,24 +194,36 @@ impl Rows for SqliteRows {
     ) -> Result<u64, StoreError> {
         let statement =
             sqlx::query(sql::FORGET_FIRST_TOKENS).bind(opened_before.as_micros()).bind(limit);
-        in_time(async {
-            let mut writing = self.file.begin().await?;
-            let forgotten = statement.execute(writing.connection()).await;
-            Ok(writing.end(forgotten).await?.rows_affected())
-        })
-        .await
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let forgotten = statement.execute(writing.connection()).await;
+                Ok(writing.end(forgotten).await?.rows_affected())
+            })
+            .await
     }
 
     async fn check(&self) -> Result<Schema, StoreError> {
+        self.file.in_time(async { self.file.check_in_place() }).await?;
         let found = self.file.fetch(sqlx::query(sql::HAS_LEDGER)).await?;
         let found = found.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0));
-        let rows = if found.map_err(|error| judge(&error))? == 0 {
+        let rows = if found.map_err(|error| store_error(&error))? == 0 {
             Vec::new()
         } else {
             self.file.fetch(sqlx::query(sql::APPLIED)).await?
         };
         let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
-        migrations::compare(&migrations::sqlite(), &applied.map_err(|error| judge(&error))?)
+        migrations::compare(&migrations::sqlite(), &applied.map_err(|error| store_error(&error))?)
+    }
+
+    async fn probe_write(&self) -> Result<(), StoreError> {
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let probed = write::probe(writing.connection()).await;
+                writing.end(probed).await
+            })
+            .await
     }
 
     async fn migrate(&self) -> Result<Schema, StoreError> {
@@ -233,7 +251,7 @@ async fn revoke_and_record(
 }
 
 fn feed_page(rows: &[SqliteRow]) -> Result<FeedPage, StoreError> {
-    let decoding = |error| judge(&error);
+    let decoding = |error| store_error(&error);
     let first = rows.first().ok_or_else(|| columns::undecodable("the feed's clock"))?;
     let as_of = Timestamp::from_micros(first.try_get(0).map_err(decoding)?);
     let mut recorded = Vec::with_capacity(rows.len());
@@ -261,7 +279,7 @@ fn read_revocation(row: &SqliteRow, id: &str) -> Result<RevocationColumns, sqlx:
 }
 
 fn stored(row: &SqliteRow) -> Result<Row, StoreError> {
-    read(row).map_err(|error| judge(&error))?.into_row()
+    read(row).map_err(|error| store_error(&error))?.into_row()
 }
 
 fn session(row: &SqliteRow) -> Result<Session, StoreError> {

@@ -170,6 +170,15 @@ pub(super) const SIZE: &str =
 
 pub(super) const FIRST_DUE: &str = "SELECT sweep_at FROM user_sessions ORDER BY sweep_at LIMIT 1";
 
+/// A number in the file's first page that applications may use. This service does not.
+pub(super) const USER_VERSION: &str = "PRAGMA user_version";
+
+/// The names of this list that exist: tables, indexes, views.
+pub(super) const EXISTING: &str = "
+    SELECT name FROM sqlite_schema WHERE name IN (SELECT value FROM json_each(?1)) ORDER BY name";
+
+pub(super) const BACKUP: &str = "VACUUM INTO ?1";
+
 pub(super) const LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _sqlx_migrations (
         version BIGINT PRIMARY KEY,

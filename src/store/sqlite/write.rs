@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use sqlx::query_builder::Separated;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{Executor as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::sql;
 use crate::clock::{Timestamp, micros};
@@ -211,6 +211,15 @@ pub(super) async fn purge(
     let deleted = sqlx::query(sql::DELETE).bind(array(&ended)).execute(&mut *connection).await?;
     sqlx::query(sql::POSTPONE).bind(array(&alive)).execute(&mut *connection).await?;
     Ok(Purged { examined, deleted: deleted.rows_affected() })
+}
+
+/// Writes the first page without a change. A commit without a changed page would write nothing,
+/// and would not find a full disk.
+pub(super) async fn probe(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let version: i64 =
+        sqlx::query(sql::USER_VERSION).fetch_one(&mut *connection).await?.try_get(0)?;
+    let write = sqlx::AssertSqlSafe(format!("{} = {version}", sql::USER_VERSION));
+    connection.execute(sqlx::raw_sql(write)).await.map(drop)
 }
 
 /// Returns a JSON array for `json_each`.
