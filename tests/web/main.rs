@@ -1,11 +1,6 @@
 //! The HTTP port as browsers, native apps and OAuth 2 clients use it, behind proxies too.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may fail by a panic"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod nginx;
 mod raw;

@@ -22,8 +22,8 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
         let issuer = ("JWT_ISSUER", "https://auth.example.com");
         let server = bench.server(&[("JWT_ALGORITHM", algorithm), issuer]).await;
         let ours = bench.clients(&server).await;
-        let issued = log_in(&ours, TOKENS).await;
-        let tokens: Arc<[String]> = issued.into_iter().map(|one| one.access_token).collect();
+        let logins = log_in(&ours, TOKENS).await;
+        let tokens: Arc<[String]> = logins.into_iter().map(|one| one.access_token).collect();
         let echo = echo(bench, &ours[0], &tokens[0]).await;
         let echoes = bench.clients(&echo).await;
         for in_flight in IN_FLIGHT {
