@@ -25,6 +25,8 @@ pub struct Connection {
     pub(super) is_proxy: bool,
     pub(super) table: Arc<ConnectionTable>,
     has_caller: AtomicBool,
+    /// Whether a request was ever made.
+    used: AtomicBool,
     open: AtomicU32,
     held: AtomicUsize,
     /// The bytes that were held when the connection was shed.
@@ -55,6 +57,7 @@ impl Connection {
             is_proxy,
             table,
             has_caller: AtomicBool::new(false),
+            used: AtomicBool::new(false),
             open: AtomicU32::new(0),
             held: AtomicUsize::new(0),
             shed: AtomicUsize::new(0),
@@ -70,6 +73,10 @@ impl Connection {
     pub(super) fn begin(&self) -> bool {
         let open = self.open.fetch_add(1, Ordering::Relaxed);
         self.touch();
+        // Reading first keeps the cache line shared.
+        if !self.is_used() {
+            self.used.store(true, Ordering::Relaxed);
+        }
         let allowed = open < MAX_STRANGER_STREAMS || self.is_trusted();
         if !allowed {
             self.open.fetch_sub(1, Ordering::Relaxed);
@@ -81,6 +88,11 @@ impl Connection {
     pub(super) fn end(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.touch();
+    }
+
+    /// Returns whether a request was ever made.
+    pub(super) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
     fn touch(&self) {

@@ -1,8 +1,8 @@
 //! The open connections of all ports, and their limits.
 //!
 //! When a limit is reached, the table closes connections instead of refusing new ones: first those of
-//! strangers, the longest idle ones first. So a client that fills the table displaces itself, and new
-//! clients are always served.
+//! strangers that never made a request, then the other idle ones of strangers, the longest idle ones
+//! first. So a client that fills the table displaces itself, and new clients are always served.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -195,9 +195,10 @@ impl Open {
     fn displace(&mut self, may_end: impl Fn(&Connection) -> bool) -> Option<()> {
         let live = self.connections.values().filter(|one| !one.is_closing() && may_end(one));
         let order = |one: &Connection| match (one.is_trusted(), one.is_idle()) {
-            (false, true) => Some((0, one.active_at())),
-            (false, false) => Some((1, one.active_at())),
-            (true, true) => Some((2, one.active_at())),
+            (false, true) if !one.is_used() => Some((0, one.active_at())),
+            (false, true) => Some((1, one.active_at())),
+            (false, false) => Some((2, one.active_at())),
+            (true, true) => Some((3, one.active_at())),
             (true, false) => None,
         };
         let spared =
