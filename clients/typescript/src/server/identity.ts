@@ -27,11 +27,16 @@ export interface Identity {
   readonly method: "jwt" | "session";
 }
 
-/** Freezes a value of JSON with everything in it. */
-export function freeze<T>(value: T): T {
-  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
-    Object.values(value).forEach(freeze);
-    Object.freeze(value);
-  }
-  return value;
+/** Freezes an identity with everything in it. */
+export function freeze(identity: Identity): Identity {
+  Object.freeze(identity.scopes);
+  Object.freeze(identity.audience);
+  freezeJson(identity.claims);
+  return Object.freeze(identity);
+}
+
+function freezeJson(value: Json): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const one of Object.values(value)) freezeJson(one);
+  Object.freeze(value);
 }
