@@ -10,7 +10,7 @@ use std::path::Path;
 use token_authority::config::settings::SETTINGS;
 
 const HEAD: &str = "\
-<!-- Made from src/config/settings.rs: change that, then UPDATE_DOCS=1 cargo test --workspace --test configuration -->
+<!-- Made from src/config/settings/: change that, then UPDATE_DOCS=1 cargo test --workspace --test configuration -->
 # Settings
 
 Each setting is an environment variable and a flag (`JWT_ISSUER`, `--jwt-issuer`). A flag takes precedence. An empty

@@ -10,6 +10,7 @@ mod problem;
 mod randomness;
 mod reader;
 mod secret_text;
+pub mod setting;
 pub mod settings;
 pub mod source;
 mod telemetry;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::problem::Problem;
-use super::settings::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::settings::SETTINGS;
 
 /// Whether the settings appear in a command's help. The help of a subcommand would drown in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
