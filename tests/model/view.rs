@@ -106,13 +106,17 @@ impl View<'_> {
 
     /// How long ago a moment was, as far as it matters: the oldest stamp on a request is a round
     /// trip old, and by that stamp any moment more than A ago is as good as any other.
+    ///
+    /// The rules compare ages with whole ticks and by "more than", so a part of a tick counts as a
+    /// whole one: a first token that is kept in the moment of its login is handed out a microsecond
+    /// after it.
     fn age(&self, moment: Option<Timestamp>) -> u8 {
         let Some(moment) = moment else { return u8::MAX };
-        let ticks = |later: Timestamp, earlier| later.since(earlier).as_secs() / TICK.as_secs();
         let Scenario { window, round_trip, clocks_differ, .. } = *self.scenario;
         let oldest = window + 1 + round_trip;
-        let ago = ticks(self.system.now, moment).min(oldest.into());
-        let ahead = ticks(moment, self.system.now);
-        clocks_differ + u8::try_from(ago).unwrap() - u8::try_from(ahead).unwrap()
+        let ago = self.system.now.since(moment).as_micros().div_ceil(TICK.as_micros());
+        let ahead = moment.since(self.system.now).as_secs() / TICK.as_secs();
+        let ago = u8::try_from(ago.min(oldest.into())).unwrap();
+        clocks_differ + ago - u8::try_from(ahead).unwrap()
     }
 }
