@@ -25,6 +25,7 @@ fn development_before_its_first_start() {
 fn development_on_localhost() {
     let installation = Installation::healthy()
         .with("ENVIRONMENT", "development")
+        .with("JWT_ISSUER", "http://localhost:8080")
         .with("COOKIE_SECURE", "false")
         .with("ALLOWED_ORIGINS", "http://localhost:3000");
     installation.examine().assert_healthy();

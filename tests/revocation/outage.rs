@@ -70,7 +70,7 @@ async fn nothing_is_missed(trouble: Mode) {
         assert!(!b.refuses(&tokens.access_token).await);
     }
     b.until_ready(true).await;
-    assert!(b.log().contains("followed again"), "{}", b.log());
+    assert!(b.log().contains("can be read again"), "{}", b.log());
     // What comes after it comes as before.
     a.revoke(&alive[0].session_id).await;
     b.until_refused(&alive[0].access_token).await;

@@ -106,7 +106,7 @@ async fn behind_a_pooler_polling_keeps_the_same_bound() {
     let url = PgBouncer::shared().url(&cluster.make_database().await);
     let replicas = three(&url, &[]).await;
     assert!(spread(&replicas, 1000, "PgBouncer, polling").await < SECOND);
-    assert!(replicas[1].log().contains("revocations come by polling"), "{}", replicas[1].log());
+    assert!(replicas[1].log().contains("revocations arrive by polling"), "{}", replicas[1].log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,7 +182,8 @@ async fn what_it_says_of_a_revocation_and_of_its_freshness() {
     assert_eq!((told.session_id, told.user_id.as_str()), (tokens.session_id, "Zoë"));
     assert_eq!(told.reason, i32::from(v1::RevocationReason::Admin));
     let seconds = told.expires_at.unwrap().seconds - told.revoked_at.unwrap().seconds;
-    assert!((307..330).contains(&seconds), "{seconds}");
+    // The lifetime, the longest leeway of any verifier, and time for a request that is under way.
+    assert!((610..630).contains(&seconds), "{seconds}");
 
     // The first heartbeat may be older than the revocation, but time goes on.
     let revoked_at = told.revoked_at.unwrap();

@@ -247,7 +247,7 @@ mod tests {
         let (mut client, ours) = tokio::io::duplex(1024);
         let mut gather = CoalescedWrites::new(ours);
         client.write_all(b"one more request").await.unwrap();
-        gather.write_all(&vec![0; MAX_GATHERED_BYTES]).await.unwrap();
+        gather.write_all(&vec![0; 2 * MAX_GATHERED_BYTES]).await.unwrap();
         let before = tokio::time::Instant::now();
         let ended = gather.read(&mut [0; 64]).await.unwrap_err();
         assert_eq!((ended.kind(), before.elapsed()), (io::ErrorKind::TimedOut, STALL_TIMEOUT));
