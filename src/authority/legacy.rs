@@ -2,7 +2,7 @@
 //! own table, so users who are logged in when this service is introduced stay logged in.
 
 use super::inactive_reason::InactiveReason;
-use super::validate::Question;
+use super::question::Question;
 use super::{Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::store::LegacySessions;

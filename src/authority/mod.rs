@@ -12,6 +12,7 @@ mod issue;
 pub mod key_rotator;
 mod legacy;
 mod mint;
+mod question;
 mod receipts;
 mod refresh;
 pub mod revocations;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::inactive_reason::InactiveReason;
+use super::question::Question;
 use super::rollout::RolloutControl;
-use super::validate::Question;
 use super::{Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::keys::SessionTokenKeys;

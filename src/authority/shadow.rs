@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::events::{Disagreement, NoEvents};
-use super::validate::{Active, Question, Validation};
+use super::question::Question;
+use super::validate::{Active, Validation};
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
 use crate::token::session::Session;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::events::TokenEvents;
 use super::inactive_reason::InactiveReason;
+use super::question::Question;
 use super::verified_token::VerifiedToken;
 use super::{AuthMethod, Authority, AuthorityError, Hybrid, Legacy};
 use crate::clock::Timestamp;
@@ -75,17 +76,6 @@ enum Kind<'a> {
     Jwt,
     SessionToken(&'a Hybrid),
     Legacy(&'a Legacy),
-}
-
-/// A token to be judged.
-#[derive(Clone, Copy)]
-pub(super) struct Question<'a> {
-    pub(super) token: &'a str,
-    /// The required audience. `None`: any.
-    pub(super) audience: Option<&'a str>,
-    pub(super) now: Timestamp,
-    /// Receives the events of the validation.
-    pub(super) events: &'a dyn TokenEvents,
 }
 
 impl Authority {

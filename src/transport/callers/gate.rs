@@ -78,17 +78,18 @@ impl AuthGate {
         self.refusals.sweep();
     }
 
-    fn admit<D: GatePort, B>(&self, port: D, request: &Request<B>) -> Result<Admitted, Rejected> {
+    fn authorize<D: GatePort, B>(
+        &self,
+        port: D,
+        request: &Request<B>,
+    ) -> Result<Admitted, Rejected> {
         let admitted = self.judge(port, request);
         if let Err(rejected) = &admitted
             && let Some(peer) = request.extensions().get::<Peer>()
         {
-            if let Some(stream) = peer.stream()
-                && rejected.caller.is_none()
-            {
-                // The refusal stands, whatever is held for strangers.
-                let _ = stream.belongs_to_stranger();
-            }
+            // The refusal stands, whatever is held for strangers.
+            let stream = peer.stream().filter(|_| rejected.caller.is_none());
+            let _ = stream.map(|stream| stream.belongs_to_stranger());
             if rejected.refusal.is_the_callers_fault() {
                 // A right credential is never limited here: honest callers may share the address.
                 self.refusals.check(self.client(peer, request.headers()))?;
@@ -176,7 +177,8 @@ impl AuthGate {
     }
 }
 
-pub(super) fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
+/// Returns the caller if it may have the access.
+fn holds(caller: Caller, access: Access) -> Result<Caller, Rejected> {
     match access.lacks(caller.0.roles) {
         Some(role) => Err(Rejected { refusal: Denied::Forbidden(role), caller: Some(caller) }),
         None => Ok(caller),
@@ -196,8 +198,8 @@ struct Admitted {
 }
 
 /// A rejected request, with its caller if the caller is known.
-pub(super) struct Rejected {
-    pub(super) refusal: Denied,
+struct Rejected {
+    refusal: Denied,
     caller: Option<Caller>,
 }
 
@@ -327,7 +329,7 @@ where
         if let Some(foreign) = port.foreign(request.headers()) {
             return Box::pin(std::future::ready(Ok(foreign)));
         }
-        let pass = match self.gate.admit(port, &request) {
+        let pass = match self.gate.authorize(port, &request) {
             Ok(pass) => pass,
             Err(Rejected { refusal, caller }) => {
                 let response = signed(port.refuse(refusal), caller);

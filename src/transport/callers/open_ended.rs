@@ -15,9 +15,9 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body as GrpcBody;
 
+use super::Callers;
 use super::denied::Denied;
 use super::roles::Access;
-use super::{Callers, gate};
 use crate::transport::fault;
 use crate::transport::serve::peer::Peer;
 
@@ -50,7 +50,7 @@ impl Judge {
             return Ok(());
         }
         let caller = self.callers.authenticate(&self.headers, self.peer.sans())?;
-        gate::holds(caller, self.access).map(drop).map_err(|rejected| rejected.refusal)
+        self.access.lacks(caller.0.roles).map_or(Ok(()), |role| Err(Denied::Forbidden(role)))
     }
 
     /// Waits until the stream must end. Returns the error that it ends with.

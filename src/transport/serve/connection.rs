@@ -1,12 +1,10 @@
 //! One connection: how much the service holds for it, and when it must end.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use super::connection_table::ConnectionTable;
 
 /// How many requests may be open on a connection on which no caller has proved itself. Browsers open
 /// fewer, and a request of a stranger must not cost as much memory as one of a caller.
@@ -23,7 +21,8 @@ pub struct Connection {
     pub(super) network: IpAddr,
     /// Whether the peer is a trusted proxy, which carries the requests of many clients.
     pub(super) is_proxy: bool,
-    pub(super) table: Arc<ConnectionTable>,
+    /// When the table of connections was made. Moments are told in milliseconds after it.
+    begun: Instant,
     has_caller: AtomicBool,
     /// Whether a request was ever made.
     used: AtomicBool,
@@ -31,7 +30,7 @@ pub struct Connection {
     held: AtomicUsize,
     /// The bytes that were held when the connection was shed.
     shed: AtomicUsize,
-    /// When a request last began or ended, in milliseconds after the table was made.
+    /// When a request last began or ended, in milliseconds after [`Self::begun`].
     active_at: AtomicU64,
     /// The current period, and the number of unread answers that began in each.
     period: AtomicU32,
@@ -44,29 +43,25 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        number: u64,
-        network: IpAddr,
-        is_proxy: bool,
-        table: Arc<ConnectionTable>,
-    ) -> Self {
-        let active_at = AtomicU64::new(table.now());
-        Self {
+    pub(super) fn new(number: u64, network: IpAddr, is_proxy: bool, begun: Instant) -> Self {
+        let connection = Self {
             number,
             network,
             is_proxy,
-            table,
+            begun,
             has_caller: AtomicBool::new(false),
             used: AtomicBool::new(false),
             open: AtomicU32::new(0),
             held: AtomicUsize::new(0),
             shed: AtomicUsize::new(0),
-            active_at,
+            active_at: AtomicU64::new(0),
             period: AtomicU32::new(0),
             unread: [const { AtomicU32::new(0) }; PERIODS as usize],
             closing: CancellationToken::new(),
             retiring: CancellationToken::new(),
-        }
+        };
+        connection.touch();
+        connection
     }
 
     /// Counts a new request. Returns `false` if the connection has too many open ones.
@@ -96,7 +91,8 @@ impl Connection {
     }
 
     fn touch(&self) {
-        self.active_at.store(self.table.now(), Ordering::Relaxed);
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.active_at.store(now, Ordering::Relaxed);
     }
 
     /// Adds bytes that the service holds for this connection.

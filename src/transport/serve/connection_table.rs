@@ -81,11 +81,6 @@ impl ConnectionTable {
         })
     }
 
-    /// Returns the time in milliseconds since the table was made.
-    pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,10 +113,10 @@ impl ConnectionTable {
             open.displace(|_| true)?;
         }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(number, network, is_proxy, Arc::clone(self)));
+        let connection = Arc::new(Connection::new(number, network, is_proxy, self.begun));
         open.connections.insert(number, Arc::clone(&connection));
         *open.by_network.entry(network).or_default() += 1;
-        Some(Entry(connection))
+        Some(Entry { connection, table: Arc::clone(self) })
     }
 
     fn leave(&self, connection: &Connection) {
@@ -227,12 +222,15 @@ impl Open {
 
 /// A connection's entry, removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Entry(pub(super) Arc<Connection>);
+pub(super) struct Entry {
+    pub(super) connection: Arc<Connection>,
+    table: Arc<ConnectionTable>,
+}
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let table = &self.0.table;
-        table.closing_bytes.fetch_sub(self.0.shed(), Ordering::Relaxed);
-        table.leave(&self.0);
+        let shed = self.connection.shed();
+        self.table.closing_bytes.fetch_sub(shed, Ordering::Relaxed);
+        self.table.leave(&self.connection);
     }
 }

@@ -157,7 +157,7 @@ impl<T> FloodGuard<T> {
     }
 
     /// Reads what has come in. Returns `false` if there are too many control frames.
-    fn admit(&mut self, mut bytes: &[u8]) -> bool {
+    fn count(&mut self, mut bytes: &[u8]) -> bool {
         if let State::Preface(matched) = self.state {
             let expected = PREFACE.get(matched..).unwrap_or_default();
             let length = expected.len().min(bytes.len());
@@ -246,7 +246,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for FloodGuard<T> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         let read = buffer.filled().get(before..).unwrap_or_default();
-        if self.admit(read) {
+        if self.count(read) {
             return Poll::Ready(Ok(()));
         }
         buffer.set_filled(before);

@@ -185,7 +185,7 @@ impl Port {
         service: S,
         stop: CancellationToken,
     ) {
-        let connection = &entry.0;
+        let connection = &entry.connection;
         // Answers are small. Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
@@ -221,9 +221,9 @@ impl Port {
         S: Answers,
     {
         let names_host = self.protocols == Protocols::Http2AndHttp1;
-        let connection = Arc::clone(lifetime.connection());
+        let (connection, table) = (Arc::clone(lifetime.connection()), Arc::clone(&self.table));
         let service = service_fn(move |request: Request<Incoming>| {
-            let Some(stream) = OpenStream::begin(&connection) else {
+            let Some(stream) = OpenStream::begin(&connection, &table) else {
                 // The client may send the request again, and the service keeps nothing of it.
                 let refused = Err(h2::Error::from(Reason::REFUSED_STREAM));
                 return Either::Left(std::future::ready(refused));

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::connection::Connection;
+use super::connection_table::ConnectionTable;
 use crate::transport::callers::denied::Denied;
 use crate::transport::limits::budget::Budget;
 use crate::transport::limits::load::Slot;
@@ -39,6 +40,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub struct OpenStream {
     connection: Arc<Connection>,
+    table: Arc<ConnectionTable>,
     held: AtomicUsize,
     /// Whether the bytes count against the budget of the strangers.
     is_stranger: AtomicBool,
@@ -57,12 +59,16 @@ struct Owner {
 
 impl OpenStream {
     /// Opens a request. Returns `None` if the connection has too many open ones.
-    pub(super) fn begin(connection: &Arc<Connection>) -> Option<Arc<Self>> {
+    pub(super) fn begin(
+        connection: &Arc<Connection>,
+        table: &Arc<ConnectionTable>,
+    ) -> Option<Arc<Self>> {
         if !connection.begin() {
             return None;
         }
         let stream = Self {
             connection: Arc::clone(connection),
+            table: Arc::clone(table),
             held: AtomicUsize::new(0),
             is_stranger: AtomicBool::new(!connection.is_trusted()),
             owner: OnceLock::new(),
@@ -79,7 +85,7 @@ impl OpenStream {
         if let Some(owner) = self.owner.get() {
             owner.budget.hold(bytes)
         } else if self.is_stranger.load(Ordering::Relaxed) {
-            self.connection.table.hold_for_stranger(bytes)
+            self.table.hold_for_stranger(bytes)
         } else {
             true
         }
@@ -100,7 +106,7 @@ impl OpenStream {
             return Ok(());
         }
         if self.is_stranger.swap(false, Ordering::Relaxed) {
-            self.connection.table.release_for_stranger(held);
+            self.table.release_for_stranger(held);
         }
         if within { Ok(()) } else { Err(Denied::Overloaded) }
     }
@@ -114,7 +120,7 @@ impl OpenStream {
             return Ok(());
         }
         let held = self.held.load(Ordering::Relaxed);
-        if self.connection.table.hold_for_stranger(held) { Ok(()) } else { Err(Denied::Overloaded) }
+        if self.table.hold_for_stranger(held) { Ok(()) } else { Err(Denied::Overloaded) }
     }
 
     /// The answer is a stream that may last for ever.
@@ -142,7 +148,7 @@ impl Drop for OpenStream {
         if let Some(owner) = self.owner.get() {
             owner.budget.release(held);
         } else if *self.is_stranger.get_mut() {
-            self.connection.table.release_for_stranger(held);
+            self.table.release_for_stranger(held);
         }
         let period = *self.period.get_mut();
         if period != NO_PERIOD {
