@@ -31,8 +31,8 @@ pub(super) fn make(
     let revocations = Arc::clone(&trust.revocations);
     let metrics = Metrics::new(sources, trust, process)
         .map_err(|error| AppError::Server(error.to_string()))?;
-    let told = Arc::clone(&metrics.tokens);
-    revocations.observe_propagation(move |after| told.revocation_arrived(after));
+    let token_metrics = Arc::clone(&metrics.tokens);
+    revocations.observe_propagation(move |after| token_metrics.revocation_arrived(after));
     Ok(Arc::new(metrics))
 }
 

@@ -182,7 +182,10 @@ mod tests {
         let stored = RolloutChange { seq: 1, rollout, at: Timestamp::EPOCH, by: "ops".into() };
         assert_eq!(deviation(initial, None), None);
         assert_eq!(deviation(rollout, Some(&stored)), None);
-        let told = deviation(initial, Some(&stored)).unwrap();
-        assert!(told.contains("25 %") && told.contains("100 %") && told.contains("ops"), "{told}");
+        let warning = deviation(initial, Some(&stored)).unwrap();
+        assert!(
+            warning.contains("25 %") && warning.contains("100 %") && warning.contains("ops"),
+            "{warning}"
+        );
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), Stri
     let mut key_rotator = keys.key_rotator;
     let text = match matches.subcommand() {
         Some(("rotate", matches)) => rotate(&mut key_rotator, rotation(matches)).await,
-        Some(("retire", _)) => retire(&mut key_rotator).await,
+        Some(("retire", _)) => retire_keys(&mut key_rotator).await,
         _ => key_rotator.list().await.map(|keys| table(&keys)),
     };
     rows.close().await;
@@ -65,8 +65,8 @@ async fn rotate(key_rotator: &mut KeyRotator, rotation: Rotation) -> Result<Stri
     Ok(format!("{} {} is published now and signs from {at}\n", key.algorithm, key.kid))
 }
 
-async fn retire(key_rotator: &mut KeyRotator) -> Result<String, KeyError> {
-    Ok(match key_rotator.retire().await? {
+async fn retire_keys(key_rotator: &mut KeyRotator) -> Result<String, KeyError> {
+    Ok(match key_rotator.retire_keys().await? {
         Some(at) => format!("the stored key pairs verify until {}\n", table::moment(at)),
         None => "there is no key pair to retire\n".to_owned(),
     })

@@ -156,11 +156,11 @@ mod tests {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
         for algorithm in ["EdDSA", "ES256", "RS256"] {
-            let told = problems(&[("JWT_ALGORITHM", algorithm)]);
-            assert!(told.contains("JWT_ISSUER is required"), "{told}");
+            let found = problems(&[("JWT_ALGORITHM", algorithm)]);
+            assert!(found.contains("JWT_ISSUER is required"), "{found}");
             let issuer = ("JWT_ISSUER", "https://auth.example.com");
-            let told = problems(&[("JWT_ALGORITHM", algorithm), issuer]);
-            assert!(!told.contains("JWT_ISSUER"), "{told}");
+            let found = problems(&[("JWT_ALGORITHM", algorithm), issuer]);
+            assert!(!found.contains("JWT_ISSUER"), "{found}");
         }
         assert!(!problems(&[("JWT_SECRET", TWO)]).contains("JWT_ISSUER"));
     }
@@ -183,9 +183,9 @@ mod tests {
         assert_eq!(report(&[]), [""; 0]);
         assert_eq!(report(&[("BETTER_AUTH_SECRET", "another")]), [""; 0]);
         for (secret, name) in [(ONE, "JWT_SECRET"), (TWO, "AUTHORITY_SECRET")] {
-            let told = report(&[("BETTER_AUTH_SECRET", secret)]);
-            assert!(told.len() == 1 && told[0].starts_with(name), "{told:?}");
-            assert!(!told[0].contains(&secret[..8]));
+            let found = report(&[("BETTER_AUTH_SECRET", secret)]);
+            assert!(found.len() == 1 && found[0].starts_with(name), "{found:?}");
+            assert!(!found[0].contains(&secret[..8]));
         }
     }
 }

@@ -190,8 +190,8 @@ mod tests {
             (vec![("GRPC_MAX_CONNECTION_AGE_SECONDS", "-1")], "GRPC_MAX_CONNECTION_AGE_SECONDS"),
             (vec![("MEMORY_LIMIT_MIB", "63")], "MEMORY_LIMIT_MIB must be 0 or 64"),
         ] {
-            let told = problems(&pairs);
-            assert!(told.contains(expected), "{told}");
+            let problems_found = problems(&pairs);
+            assert!(problems_found.contains(expected), "{problems_found}");
         }
     }
 }

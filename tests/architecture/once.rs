@@ -8,9 +8,6 @@ use crate::sources::{code, root, served_code, short, sources};
 /// The table of routes.
 const ROUTES: &str = "src/transport/callers/roles.rs";
 
-/// Files that still name routes again.
-const ROUTES_AGAIN: &[&str] = &["src/transport/http/mod.rs"];
-
 /// What starts the service's binary outside of `test-support`, and why.
 const LAUNCHERS: [(&str, &str); 1] =
     [("bench/src/process.rs", "measures a release build that its user names")];
@@ -36,11 +33,7 @@ fn one_table_names_the_routes() {
     let others = others.filter(|file| short(file) != Path::new(ROUTES));
     let again = others.filter(|file| !routes(&served_code(file)).is_disjoint(&table));
     let again: Vec<_> = again.map(|file| short(&file).to_owned()).collect();
-    let new: Vec<_> = again
-        .iter()
-        .filter(|file| !ROUTES_AGAIN.iter().any(|known| file.ends_with(known)))
-        .collect();
-    assert!(new.is_empty(), "{new:?} name routes of {ROUTES} again");
+    assert!(again.is_empty(), "{again:?} name routes of {ROUTES} again");
 }
 
 /// Why a file starts the service by itself, if it does.

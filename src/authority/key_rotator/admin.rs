@@ -126,7 +126,7 @@ impl KeyRotator {
     ///
     /// # Errors
     /// Returns [`KeyError`] under an asymmetric algorithm, or if the store fails.
-    pub async fn retire(&mut self) -> Result<Option<Timestamp>, KeyError> {
+    pub async fn retire_keys(&mut self) -> Result<Option<Timestamp>, KeyError> {
         if self.signs_with_pairs() {
             return Err(KeyError::PairsNeeded);
         }

@@ -208,13 +208,13 @@ async fn moving_to_key_pairs_and_back_keeps_every_token() {
         assert!(accepts(replica, &before) && accepts(replica, &after));
     }
     assert!(matches!(old.rotate(Rotation::Now).await, Err(KeyError::NoPairs)));
-    assert!(matches!(new.retire().await, Err(KeyError::PairsNeeded)));
+    assert!(matches!(new.retire_keys().await, Err(KeyError::PairsNeeded)));
 
     // And back.
     let mut back = world.replica(Algorithm::Hs256, &secret, 1);
     back.start().await.unwrap();
     assert!(accepts(&back, &after) && accepts(&back, &token(&back)));
-    assert!(back.retire().await.unwrap().is_some());
+    assert!(back.retire_keys().await.unwrap().is_some());
     back.tick().await.unwrap();
     world.clock.advance(LIFE);
     assert!(accepts(&back, &after));

@@ -65,7 +65,7 @@ pub enum StalePolicy {
 }
 
 /// Receives the time that each revocation of another replica took to arrive here.
-type Observer = Box<dyn Fn(Duration) + Send + Sync>;
+type PropagationObserver = Box<dyn Fn(Duration) + Send + Sync>;
 
 /// The revocations that one replica knows.
 pub struct Revocations {
@@ -87,7 +87,7 @@ pub struct Revocations {
     /// Counts the revocations of this replica, so that other replicas are notified.
     made_here: channel::Sender<u64>,
     watchers: AtomicUsize,
-    events: OnceLock<Observer>,
+    events: OnceLock<PropagationObserver>,
 }
 
 impl fmt::Debug for Revocations {
@@ -257,9 +257,9 @@ impl Revocations {
     /// Inserts a revocation. Returns whether it is new.
     fn insert(&self, revocation: Arc<Revocation>, recorded_at: Option<Timestamp>) -> bool {
         let session_id = revocation.session_id;
-        let told = Arc::clone(&revocation);
+        let entry = Arc::clone(&revocation);
         let was_overflowing = self.set.is_overflowing();
-        let is_new = self.log.append(told, |number, is_recent| {
+        let is_new = self.log.append(entry, |number, is_recent| {
             let entry = Entry { revocation, recorded_at, number };
             match self.set.insert(session_id, entry) {
                 Admission::New => true,

@@ -340,8 +340,8 @@ mod tests {
             ("postgres://u@h/d?port=hunter2", "port"),
             ("postgres://u:hunter2/x@h/d", "percent-encode"),
         ] {
-            let told = read(url).unwrap_err().to_string();
-            assert!(told.contains(expected) && !told.contains("hunter2"), "{told}");
+            let message = read(url).unwrap_err().to_string();
+            assert!(message.contains(expected) && !message.contains("hunter2"), "{message}");
         }
         let printed = format!("{:?}", Options::new("postgres://u:hunter2@h/d"));
         assert!(!printed.contains("hunter2"));

@@ -62,7 +62,9 @@ pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
         .bind(moments_if(&sessions, |session| session.revoked.map(|revoked| revoked.at))?)
         .bind(each(&sessions, reason))
         .bind(each(&sessions, |session| session.auth_method.as_str()))
-        .bind(moments_if(swaps, |swap| swap.revocation.as_ref().map(|told| told.expires_at))?)
+        .bind(moments_if(swaps, |swap| {
+            swap.revocation.as_ref().map(|revocation| revocation.expires_at)
+        })?)
         .bind(moments(&sessions, |session| session.access_ends_at)?)
         .0)
 }

@@ -216,14 +216,14 @@ mod tests {
     #[test]
     fn a_refusal_names_origin_and_host_and_nothing_that_may_be_secret() {
         let refused = |pairs: &[(&'static str, &'static str)]| Refused::new(&headers(pairs));
-        let told = refused(&[HOST, ("origin", "https://evil.example")]);
+        let refusal = refused(&[HOST, ("origin", "https://evil.example")]);
         for part in ["https://evil.example", "auth.example", "ALLOWED_ORIGINS"] {
-            assert!(told.explain().contains(part), "{}", told.explain());
+            assert!(refusal.explain().contains(part), "{}", refusal.explain());
         }
         for secret in ["tar_AAAA", "https://eyJhbGciOiJ9.e30.c2ln", "https://h/tar_x", "é", "a b"]
         {
-            let told = refused(&[("host", secret), ("origin", secret)]);
-            assert_eq!((told.origin.as_str(), told.host.as_str()), (UNREADABLE, UNREADABLE));
+            let refusal = refused(&[("host", secret), ("origin", secret)]);
+            assert_eq!((refusal.origin.as_str(), refusal.host.as_str()), (UNREADABLE, UNREADABLE));
         }
         assert_eq!(refused(&[("origin", "null")]).origin, "null");
         assert_eq!(refused(&[]).host, ABSENT);

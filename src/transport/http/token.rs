@@ -117,8 +117,8 @@ fn refresh_token<'a>(headers: &HeaderMap, form: &'a Form) -> Result<&'a str, Ref
 
 fn tokens(answer: RefreshAccessTokenResponse, scope: Option<String>) -> Value {
     let seconds = |duration: Option<prost_types::Duration>| duration.map_or(0, |d| d.seconds);
-    let mut told = Map::new();
-    let mut say = |name: &str, value: Value| told.insert(name.to_owned(), value);
+    let mut body = Map::new();
+    let mut say = |name: &str, value: Value| body.insert(name.to_owned(), value);
     say("access_token", answer.access_token.into());
     say("token_type", answer.token_type.into());
     say("expires_in", seconds(answer.expires_in).into());
@@ -127,7 +127,7 @@ fn tokens(answer: RefreshAccessTokenResponse, scope: Option<String>) -> Value {
     if let Some(scope) = scope {
         say("scope", scope.into());
     }
-    json!(told)
+    json!(body)
 }
 
 /// A refresh token that is good for nothing is `invalid_grant` (section 5.2).
