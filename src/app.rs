@@ -35,9 +35,11 @@ use crate::shutdown::Signals;
 use crate::store::url::{DatabaseUrl, InvalidUrl};
 use crate::store::{LegacyRows, Notifier, Rows, Store, StoreError, postgres, sqlite};
 use crate::telemetry::Dropped;
+use crate::transport::callers::file_error::CallersFileError;
 use crate::transport::observe::refusal_log::RefusalLog;
 use crate::transport::observe::span::Spans;
 use crate::transport::observe::{Kind, ObserveLayer, RequestObservers};
+use crate::transport::serve::tls::TlsError;
 use crate::transport::{grpc, http};
 
 /// Why the service could not start or continue.
@@ -64,9 +66,12 @@ pub enum AppError {
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The callers file or a TLS file cannot be used.
-    #[error("{0}")]
-    Files(String),
+    /// The callers file cannot be used.
+    #[error(transparent)]
+    Callers(#[from] CallersFileError),
+    /// A TLS file cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A server failed.
     #[error("a server failed: {0}")]
     Server(String),

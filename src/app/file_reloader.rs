@@ -1,5 +1,6 @@
 //! Reloads the callers file and the TLS files when they change.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +59,7 @@ impl FileReloader {
             );
             Ok(Callers::anyone(limits))
         };
-        let callers = Arc::new(callers.map_err(AppError::Files)?);
+        let callers = Arc::new(callers?);
         let seen_tls = settings.tls.as_ref().map_or(digest([]), |tls| {
             digest(
                 [&tls.certificate, &tls.key]
@@ -67,7 +68,7 @@ impl FileReloader {
                     .map(PathBuf::as_path),
             )
         });
-        let tls = settings.tls.clone().map(Tls::load).transpose().map_err(AppError::Files)?;
+        let tls = settings.tls.clone().map(Tls::load).transpose()?;
         Ok(Self {
             gate: Arc::new(AuthGate::new(Arc::clone(&callers), settings.limits.clone())),
             callers,
@@ -147,13 +148,13 @@ impl FileReloader {
     }
 }
 
-fn log_outcome(what: &'static str, result: Result<(), String>) {
+fn log_outcome<E: Error>(what: &'static str, result: Result<(), E>) {
     match result {
         Ok(()) => tracing::info!(what, "changed files were loaded"),
         Err(error) => {
             tracing::error!(
                 what,
-                error,
+                error = %error,
                 "cannot load changed files; the previous ones stay in use"
             );
         }

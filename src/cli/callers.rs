@@ -181,7 +181,7 @@ fn position(file: &CallersFile, name: &str) -> Result<usize, String> {
 
 fn list(path: &Path) -> Result<(), String> {
     use std::fmt::Write as _;
-    let file = CallersFile::read(path)?;
+    let file = CallersFile::read(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
     for CallerEntry { name, roles, keys_sha256, sans } in &file.callers {
         let ids: Vec<_> = keys_sha256.iter().filter_map(|hash| hash.get(..KEY_ID)).collect();

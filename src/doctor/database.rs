@@ -151,7 +151,7 @@ pub(super) fn schema(installation: &Installation<'_>) -> Vec<Finding> {
             );
             Finding::error(name, message)
         }
-        Err(why) => Finding::error(name, why.clone()),
+        Err(why) => Finding::error(name, why.to_string()),
     }]
 }
 
@@ -182,7 +182,7 @@ pub(super) fn privileges(installation: &Installation<'_>) -> Vec<Finding> {
     let privileges = match &facts.privileges {
         Ok(Some(privileges)) => privileges,
         Ok(None) => return Vec::new(),
-        Err(why) => return vec![Finding::error(name, why.clone())],
+        Err(why) => return vec![Finding::error(name, why.to_string())],
     };
     let role = &privileges.role;
     let behind = matches!(facts.schema, Ok(Schema::Behind { .. }));
@@ -227,6 +227,6 @@ pub(super) fn swept(installation: &Installation<'_>) -> Vec<Finding> {
             );
             vec![Finding::warn("database.swept", message)]
         }
-        (_, Err(why)) => vec![Finding::error("database.swept", why.clone())],
+        (_, Err(why)) => vec![Finding::error("database.swept", why.to_string())],
     }
 }

@@ -24,6 +24,7 @@ mod tls;
 use crate::clock::Timestamp;
 use crate::config::{Config, Problem};
 use crate::keys::Secret;
+use crate::store::StoreError;
 use crate::store::inspect::Place;
 
 pub use callers::{CallerSeen, CallersSeen};
@@ -47,7 +48,7 @@ pub struct Installation<'a> {
     /// Its database.
     pub database: Database,
     /// The result of reading the table of legacy sessions. `None`: none is configured.
-    pub legacy: Option<Result<(), String>>,
+    pub legacy: Option<Result<(), StoreError>>,
     /// The place of that table, if it is in a separate Postgres.
     pub legacy_place: Option<Place>,
     /// Its files.

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::store::inspect::{DatabaseStatus, Place, Privileges};
 use crate::store::rows::Schema;
 use crate::store::url::DatabaseUrl;
-use crate::store::{Inspect, LegacyRows, RolloutChange};
+use crate::store::{Inspect, LegacyRows, RolloutChange, StoreError};
 use crate::token::key::StoredKey;
 
 /// Rows older than this should have been swept: sweepers run every minute and keep ended sessions for
@@ -27,7 +27,7 @@ pub enum Database {
     /// The SQLite file does not exist yet.
     Missing(Place),
     /// The database did not answer, with the reason.
-    Unreachable(Place, String),
+    Unreachable(Place, StoreError),
     /// The database answered.
     Reached(Box<DatabaseFacts>),
 }
@@ -56,17 +56,17 @@ pub struct DatabaseFacts {
     /// Whether the connection goes through a transaction pooler.
     pub pooled: bool,
     /// Its schema, compared with this version; or why that is unknown.
-    pub schema: Result<Schema, String>,
+    pub schema: Result<Schema, StoreError>,
     /// The tables and indexes of our names that another application created; or why that is unknown.
-    pub foreign_objects: Result<Vec<String>, String>,
+    pub foreign_objects: Result<Vec<String>, StoreError>,
     /// The privileges of the role, if the database has roles; or why they are unknown.
-    pub privileges: Result<Option<Privileges>, String>,
+    pub privileges: Result<Option<Privileges>, StoreError>,
     /// The number of rows that should have been swept; or why that is unknown.
-    pub overdue: Result<u64, String>,
+    pub overdue: Result<u64, StoreError>,
     /// The stored key pairs; or why they are unknown.
-    pub keys: Result<Vec<StoredKey>, String>,
+    pub keys: Result<Vec<StoredKey>, StoreError>,
     /// The last change of the roll-out, if there was one; or why that is unknown.
-    pub rollout: Result<Option<RolloutChange>, String>,
+    pub rollout: Result<Option<RolloutChange>, StoreError>,
 }
 
 /// Inspects the database.
@@ -87,13 +87,13 @@ async fn facts(
     place: Place,
     database: &dyn Inspect,
     clock: &dyn Clock,
-) -> Result<DatabaseFacts, String> {
+) -> Result<DatabaseFacts, StoreError> {
     // The first statement also opens the connection, so it is not measured.
-    let mut status = database.status().await.map_err(|error| error.to_string())?;
+    let mut status = database.status().await?;
     let (mut round_trip, mut offset) = (Duration::MAX, None);
     for _ in 0..SAMPLES {
         let (asked, began) = (clock.now(), Instant::now());
-        let answer = database.status().await.map_err(|error| error.to_string())?;
+        let answer = database.status().await?;
         let took = began.elapsed();
         if took < round_trip {
             offset = answer.now.map(|there| ahead(there, asked + took / 2));
@@ -107,12 +107,12 @@ async fn facts(
         status,
         offset,
         pooled: database.is_pooled(),
-        schema: database.schema().await.map_err(|error| error.to_string()),
-        foreign_objects: database.foreign_objects().await.map_err(|error| error.to_string()),
-        privileges: database.privileges().await.map_err(|error| error.to_string()),
-        overdue: database.overdue(due_before, MAX_OVERDUE).await.map_err(|error| error.to_string()),
-        keys: database.stored_keys().await.map_err(|error| error.to_string()),
-        rollout: database.rollout_change().await.map_err(|error| error.to_string()),
+        schema: database.schema().await,
+        foreign_objects: database.foreign_objects().await,
+        privileges: database.privileges().await,
+        overdue: database.overdue(due_before, MAX_OVERDUE).await,
+        keys: database.stored_keys().await,
+        rollout: database.rollout_change().await,
     })
 }
 
@@ -121,10 +121,13 @@ const fn ahead(there: Timestamp, here: Timestamp) -> i64 {
 }
 
 /// Reads the table of legacy sessions, with a token that does not exist.
-pub async fn legacy(config: &Config, rows: Option<&dyn LegacyRows>) -> Option<Result<(), String>> {
+pub async fn legacy(
+    config: &Config,
+    rows: Option<&dyn LegacyRows>,
+) -> Option<Result<(), StoreError>> {
     let (settings, rows) = (config.legacy.as_ref()?, rows?);
     let found = rows.find_legacy(&settings.table, &["nobody".to_owned()]).await;
-    Some(found.map(drop).map_err(|error| error.to_string()))
+    Some(found.map(drop))
 }
 
 /// Existing files and folders that only their owner should access.

@@ -11,7 +11,7 @@ pub(super) fn stored(installation: &Installation<'_>) -> Vec<Finding> {
     let Ok(Schema::Current | Schema::Ahead { .. }) = facts.schema else { return Vec::new() };
     let change = match &facts.rollout {
         Ok(change) => change.as_ref(),
-        Err(why) => return vec![Finding::error(name, why.clone())],
+        Err(why) => return vec![Finding::error(name, why.to_string())],
     };
     let initial = installation.config.rollout;
     let holds = change.map_or(initial, |change| change.rollout);

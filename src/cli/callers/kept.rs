@@ -23,12 +23,12 @@ pub(super) fn change(
     let folder = File::open(folder).map_err(wrong)?;
     folder.lock().map_err(wrong)?;
     let mut file = if path.try_exists().map_err(wrong)? {
-        CallersFile::read(path)?
+        CallersFile::read(path).map_err(|error| error.to_string())?
     } else {
         CallersFile::default()
     };
     how(&mut file)?;
-    file.check()?;
+    file.check().map_err(|error| error.to_string())?;
     write(path, &file.to_text()).and_then(|()| folder.sync_all()).map_err(wrong)
 }
 

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate_name::CertificateName;
 use super::credential::KeyHash;
-use super::roles::Role;
+use super::file_error::CallersFileError;
+use super::roles::{Role, UnknownRole};
 
 /// Names that the service itself uses. A caller of the same name could not be told apart in logs.
 const RESERVED: [&str; 2] = [super::ANONYMOUS, super::BROWSER_ADAPTER];
@@ -46,19 +47,18 @@ impl CallerEntry {
     /// Returns its roles.
     ///
     /// # Errors
-    /// Returns a message if a name is not the name of a role.
-    pub fn roles(&self) -> Result<Vec<Role>, String> {
+    /// Returns [`UnknownRole`] if a name is not the name of a role.
+    pub fn roles(&self) -> Result<Vec<Role>, UnknownRole> {
         self.roles.iter().map(|role| role.parse()).collect()
     }
 
     /// Returns the hashes of its keys.
     ///
     /// # Errors
-    /// Returns a message if a hash is not 64 hex digits.
-    pub fn key_hashes(&self) -> Result<Vec<KeyHash>, String> {
+    /// Returns [`CallersFileError::KeyHash`] if a hash is not 64 hex digits.
+    pub fn key_hashes(&self) -> Result<Vec<KeyHash>, CallersFileError> {
         let read = |text: &String| {
-            KeyHash::from_hex(text)
-                .ok_or_else(|| format!("{}: keys_sha256 must be 64 hex digits each", self.name))
+            KeyHash::from_hex(text).ok_or_else(|| CallersFileError::KeyHash(self.name.clone()))
         };
         self.keys_sha256.iter().map(read).collect()
     }
@@ -73,9 +73,9 @@ impl CallersFile {
     /// Parses and checks the text of a callers' file.
     ///
     /// # Errors
-    /// Returns the first problem. The message quotes nothing but a name or a role.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let file: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    /// Returns the first problem.
+    pub fn parse(text: &str) -> Result<Self, CallersFileError> {
+        let file: Self = serde_json::from_str(text)?;
         file.check()?;
         Ok(file)
     }
@@ -83,11 +83,11 @@ impl CallersFile {
     /// Reads and checks the file at a path.
     ///
     /// # Errors
-    /// Returns a message if the file cannot be read, or the first problem with its contents.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path);
-        let parsed = text.map_err(|error| error.to_string()).and_then(|text| Self::parse(&text));
-        parsed.map_err(|problem| format!("{}: {problem}", path.display()))
+    /// Returns [`CallersFileError::At`] with the path if the file cannot be read, or with the first
+    /// problem with its contents.
+    pub fn read(path: &Path) -> Result<Self, CallersFileError> {
+        let text = std::fs::read_to_string(path).map_err(CallersFileError::from);
+        text.and_then(|text| Self::parse(&text)).map_err(|error| error.at(path))
     }
 
     /// Returns the text of the file.
@@ -101,30 +101,31 @@ impl CallersFile {
     ///
     /// # Errors
     /// Returns the first problem.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), CallersFileError> {
         let (mut names, mut keys, mut sans) = (HashSet::new(), HashSet::new(), HashSet::new());
         for caller in &self.callers {
             let name = &caller.name;
             check_name(name)?;
             if !names.insert(name) {
-                return Err(format!("{name} appears twice"));
+                return Err(CallersFileError::DuplicateName(name.clone()));
             }
             if caller.roles()?.is_empty() {
-                return Err(format!("{name} has no role"));
+                return Err(CallersFileError::NoRole(name.clone()));
             }
             if caller.keys_sha256.is_empty() && caller.sans.is_empty() {
-                return Err(format!("{name} has neither a key nor a certificate name"));
+                return Err(CallersFileError::NoCredential(name.clone()));
             }
             if caller.key_hashes()?.into_iter().any(|hash| !keys.insert(hash)) {
-                return Err(format!("{name} has a key that appears twice"));
+                return Err(CallersFileError::DuplicateKey(name.clone()));
             }
             for san in caller.san_names() {
                 let text = san.as_str();
                 if text.is_empty() || text.chars().any(char::is_whitespace) || text.contains('*') {
-                    return Err(format!("{name}: `{text}` is neither a DNS name nor a URI"));
+                    let (caller, name) = (name.clone(), text.to_owned());
+                    return Err(CallersFileError::CertificateName { caller, name });
                 }
                 if !sans.insert(san.clone()) {
-                    return Err(format!("the certificate name {text} appears twice"));
+                    return Err(CallersFileError::DuplicateCertificateName(text.to_owned()));
                 }
             }
         }
@@ -133,13 +134,13 @@ impl CallersFile {
 }
 
 /// Checks a caller's name. It appears in logs and in `Basic` credentials, so it is plain ASCII.
-fn check_name(name: &str) -> Result<(), String> {
+fn check_name(name: &str) -> Result<(), CallersFileError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-        return Err("a caller's name is 1 to 64 letters, digits, `-`, `_` and `.`".into());
+        return Err(CallersFileError::Name);
     }
     if RESERVED.contains(&name) {
-        return Err(format!("the name {name} is reserved for the service itself"));
+        return Err(CallersFileError::ReservedName(name.to_owned()));
     }
     Ok(())
 }
@@ -148,7 +149,7 @@ fn check_name(name: &str) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn file(callers: &[(&str, &str, &str)]) -> Result<CallersFile, String> {
+    fn file(callers: &[(&str, &str, &str)]) -> Result<CallersFile, CallersFileError> {
         let callers: Vec<_> = callers
             .iter()
             .map(|(name, role, san)| {
@@ -161,11 +162,12 @@ mod tests {
     #[test]
     fn a_written_file_reads_back() {
         let read = file(&[("a", "issuer", "A.example"), ("b", "admin", "spiffe://x/B")]).unwrap();
-        assert_eq!(CallersFile::parse(&read.to_text()), Ok(read.clone()));
+        assert_eq!(CallersFile::parse(&read.to_text()).unwrap(), read);
         let sans: Vec<_> = read.callers.iter().flat_map(CallerEntry::san_names).collect();
         let uri = CertificateName::Uri("spiffe://x/B".into());
         assert_eq!(sans, [CertificateName::Dns("a.example".into()), uri]);
-        assert_eq!(CallersFile::parse(r#"{"callers":[]}"#), Ok(CallersFile::default()));
+        let empty = CallersFile::parse(r#"{"callers":[]}"#).unwrap();
+        assert_eq!(empty, CallersFile::default());
     }
 
     #[test]
@@ -178,7 +180,7 @@ mod tests {
             (vec![("anonymous", "issuer", "x")], "reserved"),
             (vec![("a", "issuer", "*.x")], "neither a DNS name"),
         ] {
-            let problem = file(&callers).unwrap_err();
+            let problem = file(&callers).unwrap_err().to_string();
             assert!(problem.contains(expected), "{problem}");
         }
         for (text, expected) in [
@@ -189,7 +191,7 @@ mod tests {
             (r#"{"callers":[{"name":"a","roles":[],"sans":["x"]}]}"#, "no role"),
             (r#"{"callers":[{"name":"a","roles":["issuer"],"keys_sha256":["x"]}]}"#, "64 hex"),
         ] {
-            let problem = CallersFile::parse(text).unwrap_err();
+            let problem = CallersFile::parse(text).unwrap_err().to_string();
             assert!(problem.contains(expected), "{problem}");
         }
     }

@@ -13,7 +13,9 @@ mod client_secret;
 pub mod credential;
 pub mod denied;
 pub mod file;
+pub mod file_error;
 pub mod gate;
+pub mod in_process;
 pub mod open_ended;
 pub mod roles;
 pub mod route_builder;
@@ -32,6 +34,7 @@ use super::limits::rate::{Limiter, Rate};
 use certificate_name::CertificateName;
 use denied::Denied;
 use file::{CallerEntry, CallersFile};
+use file_error::CallersFileError;
 use roles::{Role, Roles};
 
 /// The name of every caller if callers need not authenticate.
@@ -113,7 +116,7 @@ struct CallerTable {
 }
 
 impl CallerTable {
-    fn new(file: &CallersFile, limits: CallerLimits) -> Result<Self, String> {
+    fn new(file: &CallersFile, limits: CallerLimits) -> Result<Self, CallersFileError> {
         file.check()?;
         let mut table = Self::default();
         for entry in &file.callers {
@@ -122,7 +125,7 @@ impl CallerTable {
         Ok(table)
     }
 
-    fn add(&mut self, entry: &CallerEntry, limits: CallerLimits) -> Result<(), String> {
+    fn add(&mut self, entry: &CallerEntry, limits: CallerLimits) -> Result<(), CallersFileError> {
         let caller = Caller::new(&entry.name, entry.roles()?.into_iter().collect(), limits);
         self.by_key.extend(entry.key_hashes()?.into_iter().map(|hash| (hash, caller.clone())));
         self.by_san.extend(entry.san_names().map(|san| (san, caller.clone())));
@@ -158,7 +161,7 @@ impl Callers {
     ///
     /// # Errors
     /// Returns what is wrong with the file.
-    pub fn listed(file: &CallersFile, limits: CallerLimits) -> Result<Self, String> {
+    pub fn listed(file: &CallersFile, limits: CallerLimits) -> Result<Self, CallersFileError> {
         let table = CallerTable::new(file, limits)?;
         Ok(Self::new(Credential::Listed(ArcSwap::from_pointee(table)), limits))
     }
@@ -172,7 +175,7 @@ impl Callers {
     ///
     /// # Errors
     /// Returns what is wrong with the file. Then nothing changes.
-    pub fn replace(&self, file: &CallersFile) -> Result<(), String> {
+    pub fn replace(&self, file: &CallersFile) -> Result<(), CallersFileError> {
         let table = CallerTable::new(file, self.limits)?;
         if let Credential::Listed(current) = &self.credential {
             current.store(Arc::new(table));

@@ -1,7 +1,8 @@
 //! All RPCs as the ports serve them, and as the HTTP port of this process calls them.
 
 use super::Rpcs;
-use crate::transport::callers::gate::{AuthService, InProcess, RpcPort};
+use crate::transport::callers::gate::{AuthService, RpcPort};
+use crate::transport::callers::in_process::InProcess;
 use crate::transport::observe::Observe;
 use crate::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 

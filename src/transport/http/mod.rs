@@ -27,7 +27,8 @@ use axum::Router;
 use http::{HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::callers::gate::{AuthGate, InProcess};
+use super::callers::gate::AuthGate;
+use super::callers::in_process::InProcess;
 use super::callers::roles;
 use super::callers::route_builder::RouteBuilder;
 use super::grpc::{GrpcStack, TokensInProcess};

@@ -15,7 +15,7 @@ use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{Kind, OTHER, method_of};
-use crate::transport::callers::gate::FromInProcess;
+use crate::transport::callers::in_process::FromInProcess;
 
 /// The name of an RPC's span in `tracing`.
 pub const RPC: &str = "rpc";

@@ -18,6 +18,37 @@ use x509_parser::parse_x509_certificate;
 
 use crate::clock::Timestamp;
 
+/// A file of TLS that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub struct TlsError {
+    /// The file.
+    path: PathBuf,
+    #[source]
+    cause: TlsCause,
+}
+
+/// The fault of a file of TLS.
+#[derive(Debug, thiserror::Error)]
+enum TlsCause {
+    #[error("{0}")]
+    Pem(#[from] rustls::pki_types::pem::Error),
+    #[error("holds no certificate")]
+    Empty,
+    #[error("{0}")]
+    Certificate(#[from] x509_parser::nom::Err<x509_parser::error::X509Error>),
+    #[error("{0}")]
+    Unusable(#[from] rustls::Error),
+    #[error("{0}")]
+    Roots(#[from] rustls::server::VerifierBuilderError),
+}
+
+impl TlsCause {
+    fn of(path: &Path) -> impl Fn(Self) -> TlsError + Copy {
+        move |cause| TlsError { path: path.to_owned(), cause }
+    }
+}
+
 /// The PEM files of TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -61,8 +92,8 @@ impl Tls {
     /// Loads the files.
     ///
     /// # Errors
-    /// Returns a message with the path if a file cannot be used.
-    pub fn load(files: TlsFiles) -> Result<Self, String> {
+    /// Returns [`TlsError`] with the path if a file cannot be used.
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let current = ArcSwap::from_pointee(Loaded::new(&files)?);
         Ok(Self { files, current, reloads: watch::Sender::new(()) })
     }
@@ -70,8 +101,8 @@ impl Tls {
     /// Loads the files again, for new connections.
     ///
     /// # Errors
-    /// Returns a message with the path if a file cannot be used. Then nothing changes.
-    pub fn reload(&self) -> Result<(), String> {
+    /// Returns [`TlsError`] with the path if a file cannot be used. Then nothing changes.
+    pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(Arc::new(Loaded::new(&self.files)?));
         self.reloads.send_replace(());
         Ok(())
@@ -127,20 +158,20 @@ impl Tls {
 }
 
 impl Loaded {
-    fn new(files: &TlsFiles) -> Result<Self, String> {
-        let chain = certificates(&files.certificate)?;
-        let validity =
-            validity(&chain).map_err(|why| format!("{}: {why}", files.certificate.display()))?;
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|error| format!("{}: {error}", files.key.display()))?;
+    fn new(files: &TlsFiles) -> Result<Self, TlsError> {
+        let at_certificate = |cause| TlsCause::of(&files.certificate)(cause);
+        let chain = certificates(&files.certificate).map_err(at_certificate)?;
+        let validity = validity(&chain).map_err(at_certificate)?;
+        let key = PrivateKeyDer::from_pem_file(&files.key);
+        let key = key.map_err(|error| TlsCause::of(&files.key)(error.into()))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let clients = verifier(files, Arc::clone(&provider))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let clients = verifier(files.client_ca.as_deref(), Arc::clone(&provider))?;
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_client_cert_verifier(Arc::clone(&clients))
-            .with_single_cert(chain, key)
-            .map_err(|error| format!("{}: {error}", files.certificate.display()))?;
+            .and_then(|config| {
+                config.with_client_cert_verifier(Arc::clone(&clients)).with_single_cert(chain, key)
+            });
+        let mut config = config.map_err(|error| at_certificate(error.into()))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         let http2 = Arc::new(config.clone());
         config.alpn_protocols.push(b"http/1.1".to_vec());
@@ -150,39 +181,37 @@ impl Loaded {
 
 /// Client certificates are optional, because a caller may use an API key instead.
 fn verifier(
-    files: &TlsFiles,
+    client_ca: Option<&Path>,
     provider: Arc<rustls::crypto::CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let Some(path) = &files.client_ca else { return Ok(Arc::new(NoClientAuth)) };
-    let mut roots = RootCertStore::empty();
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    for root in certificates(path)? {
-        roots.add(root).map_err(|error| wrong(&error))?;
-    }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| wrong(&error))
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(path) = client_ca else { return Ok(Arc::new(NoClientAuth)) };
+    let build = || -> Result<Arc<dyn ClientCertVerifier>, TlsCause> {
+        let mut roots = RootCertStore::empty();
+        for root in certificates(path)? {
+            roots.add(root)?;
+        }
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        Ok(builder.allow_unauthenticated().build()?)
+    };
+    build().map_err(TlsCause::of(path))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
-    let chain: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
-    if chain.is_empty() { Err(wrong(&"holds no certificate")) } else { Ok(chain) }
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsCause> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?;
+    if chain.is_empty() { Err(TlsCause::Empty) } else { Ok(chain) }
 }
 
-fn validity(chain: &[CertificateDer<'_>]) -> Result<(Timestamp, Timestamp), String> {
+fn validity(chain: &[CertificateDer<'_>]) -> Result<(Timestamp, Timestamp), TlsCause> {
     let read = |certificate: &CertificateDer<'_>| {
-        let (_, read) = parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+        let (_, read) = parse_x509_certificate(certificate)?;
         let (begins, ends) = (read.validity().not_before, read.validity().not_after);
         Ok([begins, ends].map(|moment| Timestamp::from_seconds(moment.timestamp())))
     };
-    let all: Vec<_> = chain.iter().map(read).collect::<Result<_, String>>()?;
+    let all: Vec<_> = chain.iter().map(read).collect::<Result<_, TlsCause>>()?;
     let all = all
         .into_iter()
         .reduce(|[begins, ends], [later, sooner]| [begins.max(later), ends.min(sooner)]);
-    all.map(|[begins, ends]| (begins, ends)).ok_or_else(|| "holds no certificate".to_owned())
+    all.map(|[begins, ends]| (begins, ends)).ok_or(TlsCause::Empty)
 }
 
 #[cfg(test)]
@@ -211,7 +240,7 @@ mod tests {
         let before = Arc::as_ptr(&tls.current.load());
         for broken in ["", "no certificate", &other_certificate] {
             std::fs::write(&certificate, broken).unwrap();
-            let problem = tls.reload().unwrap_err();
+            let problem = tls.reload().unwrap_err().to_string();
             assert!(problem.contains("one.pem"), "{problem}");
             assert_eq!(Arc::as_ptr(&tls.current.load()), before);
         }
