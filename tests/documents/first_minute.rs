@@ -1,0 +1,30 @@
+//! README's first minute: the service, the life of a token, the first call, the first decoded token.
+
+use std::process::Command;
+
+use serde_json::Value;
+use test_support::tools;
+
+use crate::machine::{CARGO, Machine};
+use crate::page::snippet;
+
+#[test]
+fn readme_leads_to_a_token() {
+    let mut machine = Machine::start(&[CARGO]);
+    machine.start_in_background(&snippet("README.md", "cargo run --release\n"));
+    machine.until("token-authority health");
+    let life = machine.run(&snippet("README.md", "cargo run --release -- try"));
+    assert!(life.lines().count() > 5, "{life}");
+
+    let answer = machine.run(&snippet("README.md", "grpcurl -plaintext"));
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let secret = machine.run("cat data/jwt_secret");
+    let program = format!(
+        "import sys\ntoken, secret = sys.argv[1:]\n{}\nprint(claims['sub'], claims['type'])",
+        snippet("README.md", "import jwt")
+    );
+    let mut python = Command::new(tools::path("python"));
+    python.args(["-c", &program, answer["accessToken"].as_str().unwrap(), secret.trim_end()]);
+    assert_eq!(tools::feed(&mut python, ""), "alice access\n");
+    machine.stop();
+}

@@ -1,0 +1,179 @@
+//! A machine of its own for the commands of a page: a file system whose `/etc`, `/var/lib` and
+//! `/backup` are new, and a network on which the usual ports are free.
+//!
+//! The commands of a page run one after another in the shell's environment that the ones before
+//! left behind, as a reader who pastes them would have it.
+
+use std::ffi::OsString;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use test_support::process::Supervised;
+use test_support::replica::binary;
+use test_support::tools::{self, root, text};
+use test_support::until::until_blocking;
+
+/// Builds the file system and waits. `$1` is the new root, `$2` the folder of the programs.
+const SET_UP: &str = r#"
+ip link set lo up
+mkdir -p "$1"
+mount -t tmpfs none "$1"
+for entry in /*; do
+    name=${entry#/}
+    if [ -L "$entry" ]; then cp -a "$entry" "$1/"
+    elif [ -d "$entry" ] && [ "$name" != etc ] && [ "$name" != var ]; then
+        mkdir "$1/$name" && mount --rbind "$entry" "$1/$name"
+    fi
+done
+cp -a /etc "$1/" 2>/dev/null || [ -d "$1/etc" ]
+mkdir -p "$1"/var/lib "$1"/var/tmp "$1"/backup "$1"/home/reader "$1"/opt
+chmod 1777 "$1"/var/tmp
+touch "$1/backup/.ready"
+exec sleep infinity
+"#;
+
+/// A machine. Its processes end with it.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    namespace: Supervised,
+    folder: tempfile::TempDir,
+    background: Vec<Supervised>,
+}
+
+impl Machine {
+    /// Starts a machine with `token-authority` and these programs in its path: name and text.
+    pub(crate) fn start(programs: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        symlink(binary(), bin.join("token-authority")).unwrap();
+        symlink(tools::path("grpcurl"), bin.join("grpcurl")).unwrap();
+        for (name, program) in programs {
+            std::fs::write(bin.join(name), program).unwrap();
+            std::fs::set_permissions(bin.join(name), PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        std::fs::write(folder.path().join("environment"), "cd /home/reader\n").unwrap();
+        let new_root = folder.path().join("root");
+        let mut command: Vec<OsString> = vec!["unshare".into()];
+        let own = Command::new("id").arg("-u").output().unwrap();
+        if own.stdout != b"0\n" {
+            command.push("--map-root-user".into());
+        }
+        for argument in ["--mount", "--net", "--fork", "--kill-child", "bash", "-euc", SET_UP, "-"]
+        {
+            command.push(argument.into());
+        }
+        command.push(new_root.clone().into());
+        let namespace = Supervised::spawn("KILL", None, &command, |shell| {
+            shell.stdout(Stdio::null());
+        });
+        let machine = Self { namespace, folder, background: Vec::new() };
+        let ready = || {
+            let mut look = machine.enter();
+            look.args(["test", "-e", "/backup/.ready"]).stderr(Stdio::null());
+            look.status().unwrap().success().then_some(())
+        };
+        until_blocking("the machine is set up", ready);
+        machine
+    }
+
+    /// A command inside.
+    fn enter(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        let new_root = self.folder.path().join("root");
+        // The process that was started is `unshare`; the new namespaces are its own, too.
+        command.arg(format!("--target={}", self.namespace.pid())).args(["--mount", "--net"]);
+        command.arg("chroot").arg(new_root);
+        command
+    }
+
+    /// The shell that goes on where the last one ended.
+    fn shell(&self, commands: &str, keep: bool) -> String {
+        let state = self.folder.path().join("environment");
+        let state = state.display();
+        // Another shell takes over variables and folder, if this one comes to its end.
+        let keep = if keep {
+            format!("{{ export -p; echo \"cd '$PWD'\"; }} >'{state}'")
+        } else {
+            String::new()
+        };
+        format!("set -eu -o pipefail\n. '{state}'\n{commands}\n{keep}\n")
+    }
+
+    /// Runs commands to their end.
+    pub(crate) fn try_run(&self, commands: &str) -> Output {
+        let mut command = self.enter();
+        command.env_clear().env("PATH", self.path()).env("HOME", "/home/reader");
+        command.args(["bash", "-c", &self.shell(commands, true)]).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// Runs commands, which must succeed, and returns what they print.
+    pub(crate) fn run(&self, commands: &str) -> String {
+        let output = self.try_run(commands);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{commands}\n{}\n{out}\n{err}", output.status);
+        out
+    }
+
+    /// Starts commands that do not end, and leaves their environment to those that follow. Returns
+    /// the file with their output.
+    pub(crate) fn start_in_background(&mut self, commands: &str) -> PathBuf {
+        let log = self.folder.path().join(format!("log-{}", self.background.len()));
+        let file = std::fs::File::create(&log).unwrap();
+        let exports: String = commands
+            .lines()
+            .filter(|line| line.starts_with("export "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let enter = self.enter();
+        let mut words = vec![enter.get_program().to_owned()];
+        words.extend(enter.get_args().map(ToOwned::to_owned));
+        words.extend(["bash", "-c"].map(OsString::from));
+        words.push(self.shell(commands, false).into());
+        let path = self.path();
+        self.background.push(Supervised::spawn("TERM", None, &words, |shell| {
+            shell.env_clear().env("PATH", path).env("HOME", "/home/reader");
+            shell.stdout(file.try_clone().unwrap()).stderr(file);
+        }));
+        self.run(&exports);
+        log
+    }
+
+    /// Ends what runs in the background.
+    pub(crate) fn stop(&mut self) {
+        for mut one in self.background.drain(..) {
+            one.signal("TERM");
+            until_blocking("the shell ends", || one.status());
+        }
+        // The shell does not wait for the service.
+        self.until("! token-authority health");
+    }
+
+    /// Waits until commands succeed.
+    pub(crate) fn until(&self, commands: &str) {
+        let succeeds = || self.try_run(commands).status.success().then_some(());
+        until_blocking(commands, succeeds);
+    }
+
+    fn path(&self) -> String {
+        format!("{}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", self.folder.path().display())
+    }
+}
+
+/// The shell's `cargo`: the build that the tests made stands for the one that the reader waits for.
+pub(crate) const CARGO: (&str, &str) = (
+    "cargo",
+    "#!/bin/sh\n\
+     case \"$*\" in\n\
+     'run --release') exec token-authority ;;\n\
+     'run --release -- '*) shift 3; exec token-authority \"$@\" ;;\n\
+     *) echo \"cargo $*: not in the documents\" >&2; exit 64 ;;\n\
+     esac\n",
+);
+
+/// The repository, which the commands of some pages are run from.
+pub(crate) fn in_repository() -> String {
+    format!("cd '{}'", root().display())
+}

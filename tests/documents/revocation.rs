@@ -1,0 +1,47 @@
+//! The loop that follows revocations, in Python with the generated client.
+
+use serde_json::json;
+use test_support::replica::Setup;
+use test_support::script::Script;
+use test_support::tools::root;
+use token_authority::transport::proto::v1::{IssueTokensRequest, RevokeSessionRequest};
+
+use crate::page::snippet;
+
+/// What the page's loop presumes, and how to look at what it knows.
+const AROUND: &str = r#"
+import sys, threading, time
+import grpc
+from token_authority.v1 import session_service_pb2_grpc as rpc
+from token_authority.v1.session_service_pb2 import WatchRevocationsRequest
+
+sessions = rpc.SessionServiceStub(grpc.insecure_channel(sys.argv[1]))
+known = {"pause": lambda: 0.1, "sessions": sessions, "time": time, "grpc": grpc,
+         "WatchRevocationsRequest": WatchRevocationsRequest}
+threading.Thread(target=exec, args=(sys.argv[2], known), daemon=True).start()
+for line in sys.stdin:
+    if line.strip() == "fresh":
+        print("yes" if "fresh_as_of" in known else "no", flush=True)
+    else:
+        print("yes" if line.strip() in known.get("revoked", {}) else "no", flush=True)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loop_of_the_page_learns_of_revocations() {
+    let replica = Setup::new().start().await;
+    replica.ready().await;
+    let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
+    let session_id = replica.tokens().issue_tokens(ask).await.unwrap().into_inner().session_id;
+    let path = root().join("clients/python/src");
+    let around = format!("import sys; sys.path.insert(0, {})\n{AROUND}", json!(path));
+    let loop_of_page = snippet("docs/revocation.md", "revoked, cursor");
+    let mut script = Script::python(&["-c", &around, &replica.grpc().to_string(), &loop_of_page]);
+    let mut knows = async |what: &str| {
+        test_support::until::until(what, async || (script.ask(what) == "yes\n").then_some(()))
+            .await;
+    };
+    knows("fresh").await;
+    let ask = RevokeSessionRequest { session_id: session_id.clone() };
+    replica.sessions().revoke_session(ask).await.unwrap();
+    knows(&session_id).await;
+}
