@@ -5,14 +5,15 @@
 //! left behind, as a reader who pastes them would have it.
 
 use std::ffi::OsString;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use test_support::process::Supervised;
 use test_support::replica::binary;
 use test_support::tools::{self, root, text};
-use test_support::until::until_blocking;
+use test_support::until::{TIMEOUT, until_blocking};
 
 /// Builds the file system and waits. `$1` is the new root, `$2` the folder of the programs.
 const SET_UP: &str = r#"
@@ -22,11 +23,13 @@ mount -t tmpfs none "$1"
 for entry in /*; do
     name=${entry#/}
     if [ -L "$entry" ]; then cp -a "$entry" "$1/"
-    elif [ -d "$entry" ] && [ "$name" != etc ] && [ "$name" != var ]; then
+    elif [ -d "$entry" ] && ! [[ $name =~ ^(etc|home|proc|var)$ ]]; then
         mkdir "$1/$name" && mount --rbind "$entry" "$1/$name"
     fi
 done
 cp -a /etc "$1/" 2>/dev/null || [ -d "$1/etc" ]
+mkdir "$1/proc"
+mount -t proc proc "$1/proc"
 mkdir -p "$1"/var/lib "$1"/var/tmp "$1"/backup "$1"/home/reader "$1"/opt
 chmod 1777 "$1"/var/tmp
 touch "$1/backup/.ready"
@@ -36,7 +39,9 @@ exec sleep infinity
 /// A machine. Its processes end with it.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    namespace: Supervised,
+    _namespaces: Supervised,
+    /// The first process inside, as seen from outside. All others end with it.
+    init: u32,
     folder: tempfile::TempDir,
     background: Vec<Supervised>,
 }
@@ -60,15 +65,17 @@ impl Machine {
         if own.stdout != b"0\n" {
             command.push("--map-root-user".into());
         }
-        for argument in ["--mount", "--net", "--fork", "--kill-child", "bash", "-euc", SET_UP, "-"]
+        for argument in
+            ["--mount", "--net", "--pid", "--fork", "--kill-child", "bash", "-euc", SET_UP, "-"]
         {
             command.push(argument.into());
         }
         command.push(new_root.clone().into());
-        let namespace = Supervised::spawn("KILL", None, &command, |shell| {
+        let namespaces = Supervised::spawn("KILL", None, &command, |shell| {
             shell.stdout(Stdio::null());
         });
-        let machine = Self { namespace, folder, background: Vec::new() };
+        let init = until_blocking("the first process runs", || child_of(namespaces.pid()));
+        let machine = Self { _namespaces: namespaces, init, folder, background: Vec::new() };
         let ready = || {
             let mut look = machine.enter();
             look.args(["test", "-e", "/backup/.ready"]).stderr(Stdio::null());
@@ -81,31 +88,26 @@ impl Machine {
     /// A command inside.
     fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
-        let new_root = self.folder.path().join("root");
-        // The process that was started is `unshare`; the new namespaces are its own, too.
-        command.arg(format!("--target={}", self.namespace.pid())).args(["--mount", "--net"]);
-        command.arg("chroot").arg(new_root);
+        command.arg(format!("--target={}", self.init)).args(["--mount", "--net", "--pid"]);
+        command.arg("chroot").arg(self.folder.path().join("root"));
         command
     }
 
-    /// The shell that goes on where the last one ended.
-    fn shell(&self, commands: &str, keep: bool) -> String {
-        let state = self.folder.path().join("environment");
-        let state = state.display();
-        // Another shell takes over variables and folder, if this one comes to its end.
-        let keep = if keep {
-            format!("{{ export -p; echo \"cd '$PWD'\"; }} >'{state}'")
-        } else {
-            String::new()
-        };
-        format!("set -eu -o pipefail\n. '{state}'\n{commands}\n{keep}\n")
+    /// The file with the variables and the folder that the last shell left behind.
+    fn environment(&self) -> PathBuf {
+        self.folder.path().join("environment")
     }
 
     /// Runs commands to their end.
     pub(crate) fn try_run(&self, commands: &str) -> Output {
         let mut command = self.enter();
         command.env_clear().env("PATH", self.path()).env("HOME", "/home/reader");
-        command.args(["bash", "-c", &self.shell(commands, true)]).stdin(Stdio::null());
+        let state = self.environment();
+        let state = state.display();
+        let commands = format!(
+            "set -eu -o pipefail\n. '{state}'\n{commands}\n{{ export -p; echo \"cd '$PWD'\"; }} >'{state}'\n"
+        );
+        command.args(["bash", "-c", &commands]).stdin(Stdio::null());
         command.output().unwrap()
     }
 
@@ -117,11 +119,9 @@ impl Machine {
         out
     }
 
-    /// Starts commands that do not end, and leaves their environment to those that follow. Returns
-    /// the file with their output.
-    pub(crate) fn start_in_background(&mut self, commands: &str) -> PathBuf {
-        let log = self.folder.path().join(format!("log-{}", self.background.len()));
-        let file = std::fs::File::create(&log).unwrap();
+    /// Starts commands that do not end, and leaves their environment to those that follow.
+    pub(crate) fn start_in_background(&mut self, commands: &str) {
+        let file = std::fs::File::create(self.log(self.background.len())).unwrap();
         let exports: String = commands
             .lines()
             .filter(|line| line.starts_with("export "))
@@ -131,35 +131,59 @@ impl Machine {
         let mut words = vec![enter.get_program().to_owned()];
         words.extend(enter.get_args().map(ToOwned::to_owned));
         words.extend(["bash", "-c"].map(OsString::from));
-        words.push(self.shell(commands, false).into());
+        // The shells that follow write the file while this one reads it.
+        let state = std::fs::read_to_string(self.environment()).unwrap();
+        words.push(format!("set -eu -o pipefail\n{state}\n{commands}\n").into());
         let path = self.path();
         self.background.push(Supervised::spawn("TERM", None, &words, |shell| {
             shell.env_clear().env("PATH", path).env("HOME", "/home/reader");
             shell.stdout(file.try_clone().unwrap()).stderr(file);
         }));
         self.run(&exports);
-        log
     }
 
     /// Ends what runs in the background.
     pub(crate) fn stop(&mut self) {
+        // These are the machine's own processes: it has its own namespace of them.
+        self.run("pkill --exact token-authority");
         for mut one in self.background.drain(..) {
-            one.signal("TERM");
-            until_blocking("the shell ends", || one.status());
+            until_blocking("the service ends", || one.status());
         }
-        // The shell does not wait for the service.
-        self.until("! token-authority health");
     }
 
     /// Waits until commands succeed.
     pub(crate) fn until(&self, commands: &str) {
-        let succeeds = || self.try_run(commands).status.success().then_some(());
-        until_blocking(commands, succeeds);
+        let deadline = Instant::now() + TIMEOUT;
+        while !self.try_run(commands).status.success() {
+            let logs = (0..self.background.len()).map(|n| std::fs::read_to_string(self.log(n)));
+            assert!(
+                Instant::now() < deadline,
+                "{commands}: in vain\n{logs:?}",
+                logs = logs.collect::<Vec<_>>()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn log(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("log-{number}"))
     }
 
     fn path(&self) -> String {
         format!("{}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", self.folder.path().display())
     }
+}
+
+fn child_of(pid: u32) -> Option<u32> {
+    let pid = pid.to_string();
+    let found = Command::new("ps").args(["-o", "pid=", "--ppid", &pid]).output().unwrap();
+    // The watcher of the test's process is another child, a shell.
+    let pids = text(&found.stdout);
+    let is_init = |pid: &&str| {
+        let own = std::fs::read_link(format!("/proc/{pid}/ns/pid"));
+        own.ok() != std::fs::read_link("/proc/self/ns/pid").ok()
+    };
+    pids.split_whitespace().find(is_init)?.parse().ok()
 }
 
 /// The shell's `cargo`: the build that the tests made stands for the one that the reader waits for.

@@ -14,12 +14,15 @@ fn one_machine_serves_is_backed_up_and_restored() {
     machine.run(
         "umask 077; mkdir -p /etc/token-authority /var/lib/token-authority\n\
          openssl rand -base64 48 >/etc/token-authority/jwt-secret\n\
+         openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=localhost \
+           -addext subjectAltName=IP:127.0.0.1 -keyout /etc/token-authority/tls.key \
+           -out /etc/token-authority/tls.pem 2>/dev/null\n\
          export CALLERS_FILE=/etc/token-authority/callers.json\n\
          token-authority callers add auth-server --preset auth-server >/home/reader/key",
     );
     machine.start_in_background(&snippet(PAGE, "export ENVIRONMENT"));
     machine.until("token-authority health");
-    let log_in = "grpcurl -plaintext -H \"authorization: Bearer $(cat /home/reader/key)\" \
+    let log_in = "grpcurl -insecure -H \"authorization: Bearer $(cat /home/reader/key)\" \
                   -d '{\"user_id\": \"alice\"}' 127.0.0.1:50051 \
                   token_authority.v1.TokenAuthorityService/IssueTokens >/dev/null";
     machine.run(log_in);

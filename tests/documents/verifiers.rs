@@ -14,6 +14,10 @@ const SECRET: &str = "verifiers-3mT8kW1xQ6vB9nZ2sF5hJ0gD7cL4";
 #[rustfmt::skip]
 mod rust_verifier {
     include!("rust_verifier.in");
+
+    pub(super) fn user(token: &str, secret: &[u8]) -> Option<String> {
+        claims(token, secret).map(|claims| claims.sub)
+    }
 }
 
 /// Tokens, and whether they are good.
@@ -99,6 +103,6 @@ fn jsonwebtoken_for_node() {
 fn jsonwebtoken_for_rust() {
     assert_eq!(include_str!("rust_verifier.in"), snippet(PAGE, "use jsonwebtoken"));
     check("jsonwebtoken for Rust", |token| {
-        rust_verifier::claims(token, SECRET.as_bytes()).is_some_and(|claims| claims.sub == "alice")
+        rust_verifier::user(token, SECRET.as_bytes()).is_some_and(|user| user == "alice")
     });
 }
