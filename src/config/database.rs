@@ -10,7 +10,7 @@ use crate::store::url::DatabaseUrl;
 /// Reads the database's URL. Without one, it is a file in the data directory.
 pub(super) fn url(reader: &mut Reader<'_>, data_dir: &Path) -> DatabaseUrl {
     let embedded = DatabaseUrl::Sqlite(data_dir.join("token-authority.db"));
-    let Some(url) = reader.text("DATABASE_URL") else { return embedded };
+    let Some(url) = reader.url("DATABASE_URL") else { return embedded };
     DatabaseUrl::parse(url).unwrap_or_else(|invalid| {
         reader.problem("DATABASE_URL", format!("DATABASE_URL {invalid}"));
         embedded
@@ -42,7 +42,7 @@ pub(super) fn schema(reader: &mut Reader<'_>) -> Option<Identifier> {
 
 /// Reads the Redis that carries notifications, if there is one.
 pub(super) fn redis(reader: &mut Reader<'_>) -> Option<RedisUrl> {
-    let url = RedisUrl::parse(reader.text("REDIS_URL")?);
+    let url = RedisUrl::parse(reader.url("REDIS_URL")?);
     if let Err(invalid) = &url {
         reader.problem(
             "REDIS_URL",
