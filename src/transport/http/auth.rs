@@ -236,8 +236,10 @@ impl Jar<'_> {
         }
     }
 
+    /// Clears the own place last: curl, which reads its jar again before it writes it, forgets an
+    /// expired cookie as soon as another one follows, and would keep the token.
     fn clear_everywhere(self, response: Response) -> Response {
-        self.clear_elsewhere(with_cookie(response, self.settings.clear()))
+        with_cookie(self.clear_elsewhere(response), self.settings.clear())
     }
 
     fn clear_elsewhere(self, response: Response) -> Response {
