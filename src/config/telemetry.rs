@@ -8,6 +8,7 @@ use url::Url;
 
 use super::reader::Reader;
 use crate::keys::Secret;
+use crate::store::strict_url::{StrictUrl, UrlError};
 use crate::transport::observe::span::Sampling;
 
 /// The settings of logs and traces.
@@ -82,77 +83,59 @@ fn export(reader: &mut Reader<'_>) -> Option<TraceExport> {
     {
         reader.problem(name, format!("{name}: {}: {error}", path.display()));
     }
-    let base = endpoint(reader, "OTEL_EXPORTER_OTLP_ENDPOINT").map(|mut url| {
+    let base = endpoint(reader, "OTEL_EXPORTER_OTLP_ENDPOINT").map(|mut base| {
         // Over HTTP, the general endpoint is a base to which the signal's path is added.
         if protocol == OtlpProtocol::HttpProtobuf {
-            let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
-            url.set_path(&path);
+            let path = format!("{}/v1/traces", base.url.path().trim_end_matches('/'));
+            base.url.set_path(&path);
         }
-        url
+        base
     });
-    let url = endpoint(reader, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or(base)?;
-    let (endpoint, authorization) = split_credentials(url);
+    let own = endpoint(reader, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    let Endpoint { url, authorization } = own.or(base)?;
+    let endpoint = url.to_string();
     let certificate = certificate.map(|(_, path)| path);
     let export = TraceExport { endpoint, authorization, protocol, certificate, resource };
     exporter.unwrap_or(false).then_some(export)
 }
 
-/// Reads the URL of a collector. No part of a URL that was not understood may be printed, because it may
-/// be a part of a password.
-fn endpoint(reader: &mut Reader<'_>, name: &'static str) -> Option<Url> {
-    let text = reader.text(name)?;
-    let url = Url::parse(text).ok().filter(|url| {
-        ["http", "https"].contains(&url.scheme()) && url.host_str().is_some_and(|h| !h.is_empty())
-    });
-    if has_raw_password(text) || (url.is_none() && text.contains('@')) {
-        let text = format!(
-            "{name} contains a user name or password with special characters: percent-encode them \
-             (`@` is %40, `/` is %2F, `:` is %3A, `#` is %23, `?` is %3F, `%` is %25)"
-        );
-        reader.problem(name, text);
-        return None;
-    }
-    if url.is_none() {
-        reader.problem(name, format!("{name} must be a URL, such as http://127.0.0.1:4317"));
-    }
-    url
+/// The URL of a collector.
+struct Endpoint {
+    /// Without credentials.
+    url: Url,
+    /// The credentials, as the value of an `Authorization` header.
+    authorization: Option<Secret>,
 }
 
-/// Returns whether a URL contains a password that was not percent-encoded.
-fn has_raw_password(text: &str) -> bool {
-    let Some((_, rest)) = text.split_once("://") else { return false };
-    if !rest.contains('@') {
-        return false;
+/// Reads the URL of a collector.
+fn endpoint(reader: &mut Reader<'_>, name: &'static str) -> Option<Endpoint> {
+    let text = reader.url(name)?;
+    let strict = StrictUrl::parse(text, &["http", "https"]);
+    let endpoint = strict.and_then(|strict| without_credentials(text, &strict));
+    if let Err(invalid) = &endpoint {
+        let form = "it must be a URL such as http://127.0.0.1:4317";
+        reader.problem(name, format!("{name} {invalid}; {form}"));
     }
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let Some((credentials, _)) = authority.rsplit_once('@') else { return true };
-    let is_encoded = |at: usize| {
-        let digits = credentials.as_bytes().get(at + 1..at + 3);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    };
-    let is_raw = |(at, byte): (usize, u8)| match byte {
-        b'%' => !is_encoded(at),
-        b'!' | b'$' | b'&'..=b'.' | b':' | b';' | b'=' | b'_' | b'~' => false,
-        _ => !byte.is_ascii_alphanumeric(),
-    };
-    credentials.matches(':').count() > 1 || credentials.bytes().enumerate().any(is_raw)
+    endpoint.ok()
 }
 
-/// Removes the credentials from a URL and returns them for an `Authorization` header (RFC 7617).
-fn split_credentials(mut url: Url) -> (String, Option<Secret>) {
+/// Moves the credentials of a URL to an `Authorization` header (RFC 7617).
+fn without_credentials(text: &str, strict: &StrictUrl) -> Result<Endpoint, UrlError> {
     use base64::Engine as _;
-    let decode = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-    let user = decode(url.username());
-    let password = url.password().map(decode);
-    let has_credentials = !user.is_empty() || password.is_some();
-    // Both fail only for URLs without a host.
-    let _ = url.set_username("").and_then(|()| url.set_password(None));
-    let authorization = has_credentials.then(|| {
-        let pair = [&user[..], b":", &password.unwrap_or_default()].concat();
+    let mut url = Url::parse(text).map_err(|_| UrlError::Malformed)?;
+    if strict.hosts.len() != 1 {
+        return Err(UrlError::Malformed);
+    }
+    let cleared = url.set_username("").and_then(|()| url.set_password(None));
+    cleared.map_err(|()| UrlError::Malformed)?;
+    let (user, password) = (&strict.username, &strict.password);
+    let authorization = (user.is_some() || password.is_some()).then(|| {
+        let [user, password] = [user, password].map(|text| text.as_deref().unwrap_or_default());
+        let pair = format!("{user}:{password}");
         let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
         Secret::new(format!("Basic {encoded}"))
     });
-    (url.to_string(), authorization)
+    Ok(Endpoint { url, authorization })
 }
 
 /// Reads the resource attributes: `key=value` pairs, separated by commas, with percent-encoded values.
@@ -322,32 +305,45 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_is_not_encoded_is_refused_and_never_quoted() {
+    fn an_ambiguous_url_is_refused_and_never_quoted() {
+        let refusal =
+            |url: &str| read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).unwrap_err()[0].to_string();
         for url in [
             "http://app:p@ss@collector:4317",
             "http://app:pa/ss@collector:4317",
             "http://app:pa#ss@collector:4317",
             "http://app:pa?ss@collector:4317",
+            "http://app:pa\\ss@collector:4317",
             "http://app:pa ss@collector:4317",
             "http://app:pa%ss@collector:4317",
-            "http://app:pa:ss@collector:4317",
-            "http://app:pa[ss@collector:4317",
-            "http://app:p\u{e4}ss@collector:4317",
-            "app:pass@collector:4317",
+            "http://app:12/ss@collector:4317",
         ] {
-            let problems = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).unwrap_err();
-            let text = problems[0].to_string();
+            let text = refusal(url);
             assert!(text.contains("percent-encode"), "{url}: {text}");
-            assert!(
-                !text.contains("ss@") && !text.contains("pa/") && !text.contains("app"),
-                "{text}"
-            );
+            for piece in ["ss@", "pa/", "12/", "app", "collector"] {
+                assert!(!text.contains(piece), "{piece}: {text}");
+            }
         }
-        let encoded =
-            export(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://app:p%40ss@collector:4317")]);
-        assert_eq!(encoded.endpoint, "https://collector:4317/");
-        // printf 'app:p@ss' | base64
-        assert_eq!(encoded.authorization.unwrap().expose(), b"Basic YXBwOnBAc3M=");
+        for url in
+            ["app:pass@collector:4317", "collector:4317", "http://", "http://a,b:1", "ftp://a"]
+        {
+            let text = refusal(url);
+            assert!(text.contains("http://127.0.0.1:4317"), "{url}: {text}");
+            assert!(!text.contains("pass") && !text.contains("collector"), "{text}");
+        }
+        assert!(refusal("http://collector:4317\n").contains("a line break"));
+        for (password, header) in [
+            // printf 'app:p@ss' | base64, and so on.
+            ("p%40ss", "Basic YXBwOnBAc3M="),
+            ("pa:ss", "Basic YXBwOnBhOnNz"),
+            ("p\u{e4}ss", "Basic YXBwOnDDpHNz"),
+            ("pa[ss", "Basic YXBwOnBhW3Nz"),
+        ] {
+            let url = format!("https://app:{password}@collector:4317");
+            let encoded = export(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]);
+            assert_eq!(encoded.endpoint, "https://collector:4317/");
+            assert_eq!(encoded.authorization.unwrap().expose(), header.as_bytes());
+        }
     }
 
     #[test]

@@ -79,7 +79,11 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("COOKIE_SAME_SITE", "any", "COOKIE_SAME_SITE must be one of lax, strict, none"),
     ("COOKIE_PARTITIONED", "maybe", "COOKIE_PARTITIONED must be true or false"),
     ("SHUTDOWN_GRACE_SECONDS", "0", "SHUTDOWN_GRACE_SECONDS must be"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "OTEL_EXPORTER_OTLP_ENDPOINT must be a URL"),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "collector:4317",
+        "OTEL_EXPORTER_OTLP_ENDPOINT has another scheme than expected",
+    ),
     ("OTEL_TRACES_EXPORTER", "zipkin", "OTEL_TRACES_EXPORTER must be one of otlp, none"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL must be one of grpc"),
     ("LOG_LEVEL", "a=b=c", "LOG_LEVEL must be"),
@@ -141,7 +145,7 @@ fn combinations_that_make_no_sense_are_refused() {
             ],
             "LEGACY_DATABASE_URL is ambiguous: percent-encode",
         ),
-        (vec![("DATABASE_SCHEMA", "own")], "DATABASE_SCHEMA means nothing without a Postgres"),
+        (vec![("DATABASE_SCHEMA", "own")], "DATABASE_SCHEMA has no effect without a Postgres"),
         (
             vec![("DATABASE_URL", "postgres://u@h/d"), ("DATABASE_SCHEMA", "a.b")],
             "DATABASE_SCHEMA must be one name",
