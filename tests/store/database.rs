@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -9,8 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, R
 use tempfile::TempDir;
 use test_support::pgbouncer::PgBouncer;
 use test_support::postgres::Cluster;
+use test_support::until::TIMEOUT;
 use token_authority::store::rows::Schema;
-use token_authority::store::{LegacyRows, Rows, Store, postgres, sqlite};
+use token_authority::store::{LegacyRows, Rows, Store, StoreError, postgres, sqlite};
 use token_authority::token::id::SessionId;
 use token_authority::token::rotation::Policy;
 use token_authority::token::session::Session;
@@ -52,7 +54,16 @@ impl Database {
 
     async fn migrated(place: Place) -> Self {
         let empty = Self::empty(place).await;
-        assert_eq!(empty.rows.migrate().await.unwrap(), Schema::Current);
+        let deadline = Instant::now() + TIMEOUT;
+        let migrated = loop {
+            match empty.rows.migrate().await {
+                // A pooler that opens a connection for each test at once may be late under load.
+                // The service tries again at its start, too.
+                Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {}
+                migrated => break migrated,
+            }
+        };
+        assert_eq!(migrated.unwrap(), Schema::Current);
         empty
     }
 

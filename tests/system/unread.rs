@@ -45,7 +45,7 @@ fn ask(address: SocketAddr, times: usize) {
     const ANSWERED: &[u8] = b"HTTP/1.1 200 OK";
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-    let asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(AT_ONCE);
+    let asked = b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: a\r\n\r\n".repeat(AT_ONCE);
     for _ in 0..times / AT_ONCE {
         stream.write_all(&asked).unwrap();
         let (mut answers, mut count) = (Vec::new(), 0);

@@ -61,7 +61,8 @@ async fn a_slash_at_the_end_makes_no_difference() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_known_by_its_entry_in_the_table() {
     let setup = Setup::new().set("JWT_ISSUER", "https://auth.example.com/tenant");
-    let service = setup.start().await;
+    // Successful probes are logged at DEBUG.
+    let service = setup.set("LOG_LEVEL", "debug").start().await;
     let of_path = "/.well-known/oauth-authorization-server/{*path}";
     for (path, route) in [
         ("/.well-known/oauth-authorization-server/tenant", of_path),
