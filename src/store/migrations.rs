@@ -8,6 +8,7 @@
 //! `docs/migrations.md`.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType};
@@ -53,14 +54,17 @@ const SQLITE: [Source; 5] = [
 /// The prefix of migrations that leave the previous version working.
 const EXPANSION: &str = "expand_";
 
-/// Returns this version's migrations for Postgres, in order.
-pub(super) fn postgres() -> Vec<Migration> {
-    POSTGRES.map(embed).into()
+/// Returns this version's migrations for Postgres, in order. Their checksums are computed once,
+/// since each readiness probe compares them.
+pub(super) fn postgres() -> &'static [Migration] {
+    static EMBEDDED: LazyLock<Vec<Migration>> = LazyLock::new(|| POSTGRES.map(embed).into());
+    &EMBEDDED
 }
 
-/// Returns this version's migrations for SQLite, in order.
-pub(super) fn sqlite() -> Vec<Migration> {
-    SQLITE.map(embed).into()
+/// Returns this version's migrations for SQLite, in order. Computed once, as for Postgres.
+pub(super) fn sqlite() -> &'static [Migration] {
+    static EMBEDDED: LazyLock<Vec<Migration>> = LazyLock::new(|| SQLITE.map(embed).into());
+    &EMBEDDED
 }
 
 fn embed((number, name, sql): Source) -> Migration {
@@ -183,13 +187,13 @@ mod tests {
     }
 
     fn stands(applied: &[Applied]) -> Schema {
-        compare(&postgres(), applied).unwrap()
+        compare(postgres(), applied).unwrap()
     }
 
     #[test]
     fn both_databases_have_the_same_numbers_and_names() {
-        let of = |migrations: Vec<Migration>| {
-            migrations.into_iter().map(|one| (one.version, one.description)).collect::<Vec<_>>()
+        let of = |migrations: &'static [Migration]| {
+            migrations.iter().map(|one| (one.version, &*one.description)).collect::<Vec<_>>()
         };
         assert_eq!(of(postgres()), of(sqlite()));
         let numbers: Vec<i64> = of(postgres()).iter().map(|(number, _)| *number).collect();
@@ -239,13 +243,13 @@ mod tests {
     #[test]
     fn the_names_that_migrations_create_are_found() {
         for known in [postgres(), sqlite()] {
-            let names = names_to_create(&known, &[]);
+            let names = names_to_create(known, &[]);
             for name in ["user_sessions", "user_sessions_by_user", "signing_keys", "revocations"] {
                 assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
             }
             assert!(names.iter().all(|name| name.starts_with(|c: char| c.is_ascii_lowercase())));
             let first = Applied { number: 1, name: "expand_sessions".into(), checksum: vec![] };
-            assert!(!names_to_create(&known, &[first]).contains(&"user_sessions".to_owned()));
+            assert!(!names_to_create(known, &[first]).contains(&"user_sessions".to_owned()));
         }
     }
 
@@ -254,7 +258,7 @@ mod tests {
         let timestamped = applied(20_240_101_000_000, "create users");
         let same_number = Applied { checksum: vec![0], ..applied(1, "create users") };
         for list in [vec![timestamped], vec![same_number]] {
-            let error = compare(&postgres(), &list).unwrap_err().to_string();
+            let error = compare(postgres(), &list).unwrap_err().to_string();
             assert!(error.contains("another application"), "{error}");
         }
     }
@@ -262,6 +266,6 @@ mod tests {
     #[test]
     fn an_edited_migration_is_noticed() {
         let edited = Applied { checksum: vec![0], ..applied(1, "expand_sessions") };
-        assert!(matches!(compare(&postgres(), &[edited]), Err(StoreError::Inconsistent(_))));
+        assert!(matches!(compare(postgres(), &[edited]), Err(StoreError::Inconsistent(_))));
     }
 }

@@ -37,14 +37,14 @@ impl Inspect for PgRows {
     }
 
     async fn foreign_objects(&self) -> Result<Vec<String>, StoreError> {
-        let names = migrations::names_to_create(&migrations::postgres(), &self.applied().await?);
+        let names = migrations::names_to_create(migrations::postgres(), &self.applied().await?);
         let build = || Ok(sqlx::query(sql::EXISTING).bind(names.clone()));
         let rows = self.client.fetch(RetryMode::Reading, build).await?;
         rows.iter().map(|row| row.try_get(0).map_err(decoding)).collect()
     }
 
     async fn privileges(&self) -> Result<Option<Privileges>, StoreError> {
-        let names = migrations::names_to_create(&migrations::postgres(), &[]);
+        let names = migrations::names_to_create(migrations::postgres(), &[]);
         let build = || Ok(sqlx::query(sql::PRIVILEGES).bind(names.clone()));
         let rows = self.client.fetch(RetryMode::Reading, build).await?;
         let row = rows.first().ok_or_else(|| decoding(sqlx::Error::RowNotFound))?;

@@ -40,7 +40,7 @@ pub(super) async fn run(client: &Client) -> Result<Schema, StoreError> {
     let known = migrations::postgres();
     let tries = async {
         loop {
-            match once(client, &known).await {
+            match once(client, known).await {
                 Ok(schema) => return Ok(schema),
                 Err(Stopped::ByAnother) => tokio::time::sleep(PAUSE).await,
                 Err(Stopped::By(error)) => return Err(error),

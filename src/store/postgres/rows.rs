@@ -192,7 +192,7 @@ impl Rows for PgRows {
     }
 
     async fn check(&self) -> Result<Schema, StoreError> {
-        migrations::compare(&migrations::postgres(), &self.applied().await?)
+        migrations::compare(migrations::postgres(), &self.applied().await?)
     }
 
     async fn probe_write(&self) -> Result<(), StoreError> {

@@ -65,7 +65,7 @@ impl Inspect for SqliteInspection {
     }
 
     async fn foreign_objects(&self) -> Result<Vec<String>, StoreError> {
-        let names = migrations::names_to_create(&migrations::sqlite(), &self.applied().await?);
+        let names = migrations::names_to_create(migrations::sqlite(), &self.applied().await?);
         let rows = self.fetch(sqlx::query(sql::EXISTING).bind(write::array(&names))).await?;
         rows.iter().map(|row| row.try_get(0).map_err(|error| store_error(&error))).collect()
     }
@@ -75,7 +75,7 @@ impl Inspect for SqliteInspection {
     }
 
     async fn schema(&self) -> Result<Schema, StoreError> {
-        migrations::compare(&migrations::sqlite(), &self.applied().await?)
+        migrations::compare(migrations::sqlite(), &self.applied().await?)
     }
 
     async fn overdue(&self, due_before: Timestamp, limit: u32) -> Result<u64, StoreError> {

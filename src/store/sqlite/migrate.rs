@@ -22,10 +22,10 @@ pub(super) async fn run(file: &File) -> Result<Schema, StoreError> {
     let known = migrations::sqlite();
     let tries = async {
         loop {
-            match once(file, &known).await {
+            match once(file, known).await {
                 Err(error) if is_busy(&error) => {}
                 Err(error) => return Err(store_error(&error)),
-                Ok(applied) => return migrations::compare(&known, &applied?),
+                Ok(applied) => return migrations::compare(known, &applied?),
             }
         }
     };

@@ -213,7 +213,7 @@ impl Rows for SqliteRows {
             self.file.fetch(sqlx::query(sql::APPLIED)).await?
         };
         let applied: Result<Vec<_>, _> = rows.iter().map(migrate::read).collect();
-        migrations::compare(&migrations::sqlite(), &applied.map_err(|error| store_error(&error))?)
+        migrations::compare(migrations::sqlite(), &applied.map_err(|error| store_error(&error))?)
     }
 
     async fn probe_write(&self) -> Result<(), StoreError> {
