@@ -265,16 +265,18 @@ pub mod rollout_service_client {
         }
     }
 }
-/// ClientInfo describes the device of a session, for people to read. It decides nothing.
+/// ClientInfo describes the device of a session, for people to read. It decides nothing, so no value
+/// is refused: control characters are dropped, and a longer text is cut at a character's boundary.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClientInfo {
-    /// The User-Agent header at login, up to 512 bytes. Empty: unknown.
+    /// The User-Agent header at login. The first 512 bytes are kept. Empty: unknown.
     #[prost(string, tag = "1")]
     pub user_agent: ::prost::alloc::string::String,
-    /// The client's IP address at login, up to 64 bytes. Empty: unknown.
+    /// The client's IP address at login. Of a chain, as in X-Forwarded-For, the first address is kept,
+    /// and of that the first 64 bytes. Empty: unknown.
     #[prost(string, tag = "2")]
     pub ip_address: ::prost::alloc::string::String,
-    /// The device's name as its user knows it, up to 128 bytes. Empty: unknown.
+    /// The device's name as its user knows it. The first 128 bytes are kept. Empty: unknown.
     #[prost(string, tag = "3")]
     pub device_name: ::prost::alloc::string::String,
 }
@@ -795,7 +797,8 @@ pub struct IssueTokensRequest {
     pub scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Further claims to carry in each access token of the session. May not name a claim that this
     /// service sets (sub, iat, exp, nbf, jti, sid, iss, aud, scope, type, and the like); at most
-    /// 4,096 bytes as JSON. Empty: none.
+    /// 4,096 bytes as JSON, nested at most 32 levels deep. A whole number beyond 2^53 - 1 is refused,
+    /// since a Struct holds doubles, which round it: send it as text. Empty: none.
     #[prost(message, optional, tag = "4")]
     pub claims: ::core::option::Option<::prost_types::Struct>,
     /// The device that logged in, for the user's list of sessions. Empty: unknown.

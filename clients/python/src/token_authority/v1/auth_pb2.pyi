@@ -99,7 +99,9 @@ global___InactiveReason = InactiveReason
 
 @typing.final
 class ClientInfo(google.protobuf.message.Message):
-    """ClientInfo describes the device of a session, for people to read. It decides nothing."""
+    """ClientInfo describes the device of a session, for people to read. It decides nothing, so no value
+    is refused: control characters are dropped, and a longer text is cut at a character's boundary.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -107,11 +109,13 @@ class ClientInfo(google.protobuf.message.Message):
     IP_ADDRESS_FIELD_NUMBER: builtins.int
     DEVICE_NAME_FIELD_NUMBER: builtins.int
     user_agent: builtins.str
-    """The User-Agent header at login, up to 512 bytes. Empty: unknown."""
+    """The User-Agent header at login. The first 512 bytes are kept. Empty: unknown."""
     ip_address: builtins.str
-    """The client's IP address at login, up to 64 bytes. Empty: unknown."""
+    """The client's IP address at login. Of a chain, as in X-Forwarded-For, the first address is kept,
+    and of that the first 64 bytes. Empty: unknown.
+    """
     device_name: builtins.str
-    """The device's name as its user knows it, up to 128 bytes. Empty: unknown."""
+    """The device's name as its user knows it. The first 128 bytes are kept. Empty: unknown."""
     def __init__(
         self,
         *,

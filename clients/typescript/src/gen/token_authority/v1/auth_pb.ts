@@ -15,27 +15,29 @@ export const file_token_authority_v1_auth: GenFile = /*@__PURE__*/
   fileDesc("Ch10b2tlbl9hdXRob3JpdHkvdjEvYXV0aC5wcm90bxISdG9rZW5fYXV0aG9yaXR5LnYxIkkKCkNsaWVudEluZm8SEgoKdXNlcl9hZ2VudBgBIAEoCRISCgppcF9hZGRyZXNzGAIgASgJEhMKC2RldmljZV9uYW1lGAMgASgJKlcKCkF1dGhNZXRob2QSGwoXQVVUSF9NRVRIT0RfVU5TUEVDSUZJRUQQABITCg9BVVRIX01FVEhPRF9KV1QQARIXChNBVVRIX01FVEhPRF9TRVNTSU9OEAIq1AIKDkluYWN0aXZlUmVhc29uEh8KG0lOQUNUSVZFX1JFQVNPTl9VTlNQRUNJRklFRBAAEh0KGUlOQUNUSVZFX1JFQVNPTl9NQUxGT1JNRUQQARIhCh1JTkFDVElWRV9SRUFTT05fQkFEX1NJR05BVFVSRRACEhsKF0lOQUNUSVZFX1JFQVNPTl9FWFBJUkVEEAMSIQodSU5BQ1RJVkVfUkVBU09OX05PVF9ZRVRfVkFMSUQQBBIbChdJTkFDVElWRV9SRUFTT05fUkVWT0tFRBAFEh4KGklOQUNUSVZFX1JFQVNPTl9XUk9OR19UWVBFEAYSIgoeSU5BQ1RJVkVfUkVBU09OX1dST05HX0FVRElFTkNFEAcSHwobSU5BQ1RJVkVfUkVBU09OX1VOS05PV05fS0VZEAgSHQoZSU5BQ1RJVkVfUkVBU09OX05PVF9GT1VORBAJYgZwcm90bzM");
 
 /**
- * ClientInfo describes the device of a session, for people to read. It decides nothing.
+ * ClientInfo describes the device of a session, for people to read. It decides nothing, so no value
+ * is refused: control characters are dropped, and a longer text is cut at a character's boundary.
  *
  * @generated from message token_authority.v1.ClientInfo
  */
 export type ClientInfo = Message<"token_authority.v1.ClientInfo"> & {
   /**
-   * The User-Agent header at login, up to 512 bytes. Empty: unknown.
+   * The User-Agent header at login. The first 512 bytes are kept. Empty: unknown.
    *
    * @generated from field: string user_agent = 1;
    */
   userAgent: string;
 
   /**
-   * The client's IP address at login, up to 64 bytes. Empty: unknown.
+   * The client's IP address at login. Of a chain, as in X-Forwarded-For, the first address is kept,
+   * and of that the first 64 bytes. Empty: unknown.
    *
    * @generated from field: string ip_address = 2;
    */
   ipAddress: string;
 
   /**
-   * The device's name as its user knows it, up to 128 bytes. Empty: unknown.
+   * The device's name as its user knows it. The first 128 bytes are kept. Empty: unknown.
    *
    * @generated from field: string device_name = 3;
    */

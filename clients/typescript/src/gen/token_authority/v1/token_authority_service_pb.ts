@@ -50,7 +50,8 @@ export type IssueTokensRequest = Message<"token_authority.v1.IssueTokensRequest"
   /**
    * Further claims to carry in each access token of the session. May not name a claim that this
    * service sets (sub, iat, exp, nbf, jti, sid, iss, aud, scope, type, and the like); at most
-   * 4,096 bytes as JSON. Empty: none.
+   * 4,096 bytes as JSON, nested at most 32 levels deep. A whole number beyond 2^53 - 1 is refused,
+   * since a Struct holds doubles, which round it: send it as text. Empty: none.
    *
    * @generated from field: google.protobuf.Struct claims = 4;
    */
