@@ -51,6 +51,7 @@ mod shutdown;
 mod start;
 mod stolen;
 mod traces;
+mod trust;
 mod unread;
 mod unwritable;
 mod vectors;
