@@ -55,10 +55,12 @@ impl OptimisticRotation {
     }
 }
 
-/// A position in the revocation feed, which is ordered by the database's clock.
+/// A position in the revocation feed. On Postgres the database's clock orders it. On SQLite, which has
+/// no clock of its own, a position is the writer's clock, or just after the last position if that is
+/// later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// When the row was written, by the database's clock.
+    /// When the row was written.
     pub recorded_at: Timestamp,
     /// The row's session, which orders rows with the same time.
     pub session_id: SessionId,

@@ -3,6 +3,7 @@
 
 use tempfile::TempDir;
 use test_support::replica::Setup;
+use token_authority::transport::proto::v1::watch_revocations_response::Event;
 
 use crate::replica::{Replica, SECRET};
 
@@ -92,13 +93,43 @@ async fn a_command_line_whose_clock_is_wrong() {
         let installation = Installation::new();
         let replica = installation.start("30", "+0").await;
         let token = replica.issue("alice").await;
-        // An embedded database has no clock of its own, so a replica that runs meanwhile finds a row of
-        // the past with its patrol only. On Postgres the database's clock places the row.
-        drop(replica);
         installation.revoke(&token.session_id, "30", clock);
+        replica.until_refused(&token.access_token).await;
+        drop(replica);
         for later in ["+0", "+29m"] {
             let later = installation.start("30", later).await;
             assert!(later.refuses(&token.access_token).await, "{clock}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_service_follows_command_lines_whatever_their_clocks_say() {
+    let installation = Installation::new();
+    let replica = installation.start("30", "+0").await;
+    for clock in ["+40m", "-40m", "+0", "-40m"] {
+        let token = replica.issue("alice").await;
+        installation.revoke(&token.session_id, "30", clock);
+        replica.until_refused(&token.access_token).await;
+    }
+    // A revocation of its own follows those of the future.
+    let (token, cursor) = (replica.issue("alice").await, watched(&replica, "").await);
+    replica.revoke(&token.session_id).await;
+    let after = watched(&replica, &cursor).await;
+    assert_ne!(after, cursor);
+    drop(replica);
+    let replica = installation.start("30", "+0").await;
+    assert!(replica.refuses(&token.access_token).await);
+    watched(&replica, &after).await;
+}
+
+/// Watches from that cursor until the first heartbeat. Returns the new cursor.
+async fn watched(replica: &Replica, cursor: &str) -> String {
+    let mut stream = replica.watch(cursor).await.unwrap();
+    loop {
+        let message = stream.message().await.unwrap().unwrap();
+        if matches!(message.event, Some(Event::Heartbeat(_))) {
+            return message.cursor;
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use token_authority::clock::Timestamp;
+use token_authority::store::rows::Position;
 use token_authority::store::sessions::STATEMENT_TIMEOUT;
 use token_authority::store::{Inspect as _, LegacyRows as _, Rows, StoreError, sqlite};
 use token_authority::token::id::UserId;
@@ -102,6 +104,41 @@ async fn two_processes_take_turns() {
     tokio::join!(work(&processes[0]), work(&processes[1]));
     let left = processes[0].purge(START + Duration::from_secs(1), 10).await.unwrap();
     assert_eq!(left.examined, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_follows_all_others_whatever_the_clocks_of_their_writers_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let rows = sqlite::open(&path).await.unwrap();
+    rows.migrate().await.unwrap();
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let logins = Logins::new(53);
+    let (mut horizon, mut last) = (Timestamp::EPOCH, Timestamp::EPOCH);
+    let ended = |at: Timestamp| at + REACH + Duration::from_secs(1);
+    for (number, purged) in [false, true, false, true, true].into_iter().enumerate() {
+        let user = UserId::new(format!("user{number}")).unwrap();
+        let open = logins.login(user.as_str(), START).0;
+        rows.insert(std::slice::from_ref(&open)).await.unwrap();
+        let reason = RevocationReason::Admin;
+        rows.revoke_user(&user, None, START, reason, START + REACH).await.unwrap();
+        let page = rows.feed(Position::before(horizon), START, 10).await.unwrap();
+        let newest = page.recorded.last().unwrap();
+        assert_eq!(newest.revocation.session_id, open.session.id);
+        assert!(newest.position.recorded_at > last && page.horizon == newest.position.recorded_at);
+        // A reader begins there after its next read.
+        (horizon, last) = (page.horizon, newest.position.recorded_at);
+        if purged {
+            rows.purge_revocations(ended(START), 10).await.unwrap();
+        } else {
+            // Seen from a clock that was an hour ahead, all later writers are slow.
+            let ahead = "UPDATE revocations SET recorded_at = recorded_at + 3600000000";
+            other.execute(ahead).await.unwrap();
+            last = last + Duration::from_hours(1);
+        }
+    }
+    let kept = rows.feed(Position::before(Timestamp::EPOCH), START, 10).await.unwrap();
+    assert_eq!(kept.recorded.len(), 1, "the last position is kept, and no other");
 }
 
 #[tokio::test(flavor = "multi_thread")]

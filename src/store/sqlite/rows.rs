@@ -14,7 +14,7 @@ use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
 use crate::store::columns::{self, Columns, RevocationColumns};
 use crate::store::rows::{
-    CompareAndSwap, FeedPage, OVERLAP, OptimisticRotation, Position, Purged, Row, Rows, Schema,
+    CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema,
 };
 use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
@@ -254,27 +254,26 @@ fn feed_page(rows: &[SqliteRow]) -> Result<FeedPage, StoreError> {
     let decoding = |error| store_error(&error);
     let first = rows.first().ok_or_else(|| columns::undecodable("the feed's clock"))?;
     let as_of = Timestamp::from_micros(first.try_get(0).map_err(decoding)?);
+    let horizon = Timestamp::from_micros(first.try_get(1).map_err(decoding)?);
     let mut recorded = Vec::with_capacity(rows.len());
     for row in rows {
         // An empty page is one row without a session.
-        if let Some(id) = row.try_get::<Option<String>, _>(1).map_err(decoding)? {
+        if let Some(id) = row.try_get::<Option<String>, _>(2).map_err(decoding)? {
             recorded.push(read_revocation(row, &id).map_err(decoding)?.into_recorded()?);
         }
     }
-    // SQLite has one writer at a time, so a row is hidden only while it is being written. The
-    // overlap covers a clock that is set back.
-    Ok(FeedPage { recorded, as_of, horizon: as_of - OVERLAP })
+    Ok(FeedPage { recorded, as_of, horizon })
 }
 
 fn read_revocation(row: &SqliteRow, id: &str) -> Result<RevocationColumns, sqlx::Error> {
     let timestamp = Timestamp::from_micros;
     Ok(RevocationColumns {
         session_id: id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-        user_id: row.try_get(2)?,
-        revoked_at: timestamp(row.try_get(3)?),
-        expires_at: timestamp(row.try_get(4)?),
-        reason: row.try_get(5)?,
-        recorded_at: timestamp(row.try_get(6)?),
+        user_id: row.try_get(3)?,
+        revoked_at: timestamp(row.try_get(4)?),
+        expires_at: timestamp(row.try_get(5)?),
+        reason: row.try_get(6)?,
+        recorded_at: timestamp(row.try_get(7)?),
     })
 }
 

@@ -91,18 +91,24 @@ macro_rules! clock {
     };
 }
 
+/// Positions grow with every row, whatever the clock of the writing process says. SQLite has one
+/// writer at a time, so their order is the order of the commits.
 pub(super) const APPEND_REVOCATION: &str = concat!(
     "INSERT INTO revocations (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ",
+     VALUES (?1, ?2, ?3, ?4, ?5, max(",
     clock!(),
-    ") ON CONFLICT (session_id) DO NOTHING"
+    ", coalesce((SELECT max(recorded_at) + 1 FROM revocations), 0)))
+     ON CONFLICT (session_id) DO NOTHING"
 );
 
+/// A page of the revocation feed, in one snapshot. Its horizon is the last position, because every
+/// later row gets a higher one.
 pub(super) const FEED: &str = concat!(
-    "SELECT c.as_of, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason, r.recorded_at
+    "SELECT c.as_of, c.horizon, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason,
+            r.recorded_at
      FROM (SELECT ",
     clock!(),
-    " AS as_of) AS c
+    " AS as_of, coalesce((SELECT max(recorded_at) FROM revocations), 0) AS horizon) AS c
      LEFT JOIN (SELECT session_id, user_id, revoked_at, expires_at, reason, recorded_at
                 FROM revocations
                 WHERE (recorded_at, session_id) > (?1, ?2) AND expires_at > ?3
@@ -110,9 +116,12 @@ pub(super) const FEED: &str = concat!(
      ORDER BY r.recorded_at, r.session_id"
 );
 
+/// Keeps the last row, because the next position follows it.
 pub(super) const PURGE_REVOCATIONS: &str = "
     DELETE FROM revocations
-    WHERE session_id IN (SELECT session_id FROM revocations WHERE expires_at < ?1
+    WHERE session_id IN (SELECT session_id FROM revocations
+                         WHERE expires_at < ?1
+                           AND recorded_at < (SELECT max(recorded_at) FROM revocations)
                          ORDER BY expires_at LIMIT ?2)";
 
 pub(super) const LIST: &str = concat!(
