@@ -2,31 +2,57 @@
 
 use std::time::{Duration, Instant};
 
-use token_authority::transport::proto::v1::{
-    IssueTokensRequest, ValidateTokenRequest, WatchRevocationsRequest,
-};
+use token_authority::transport::proto::v1::WatchRevocationsRequest;
+use token_authority_client::{Client, Issue, Target as Address};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::frames::{Connection, End};
+use crate::frames::{ACK, Connection, End, PING, frame, request};
 use crate::target::Target;
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_ends_at_its_age_and_no_call_fails() {
     let settings = [("GRPC_MAX_CONNECTION_AGE_SECONDS", "1"), ("REQUEST_TIMEOUT_SECONDS", "3")];
     let target = Target::start(&settings).await;
     let raw = Connection::open(target.service.grpc(), 65_535).await.unwrap();
-    let mut tokens = target.tokens().await;
-    let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
-    let token = tokens.issue_tokens(ask).await.unwrap().into_inner().access_token;
-    let ask = ValidateTokenRequest { token, ..Default::default() };
-    let until = Instant::now() + Duration::from_secs(4);
-    while Instant::now() < until {
-        let answer = tokens.validate_token(ask.clone()).await.unwrap();
-        assert!(answer.into_inner().active);
-    }
+    let address = target.service.grpc().to_string();
+    let client = Client::new(&Address::new(&address).unwrap().api_key(&target.key).unwrap());
+    let token = client.issue_tokens(Issue::for_user("alice")).await.unwrap().access_token;
+    let until = Instant::now() + Duration::from_secs(6);
+    let calls = (0..8).map(|_| async {
+        while Instant::now() < until {
+            client.validate(&token, None).await.unwrap().unwrap();
+        }
+    });
+    futures::future::join_all(calls).await;
     // It answers no ping, so it is closed once its last requests must have ended.
     assert_eq!(raw.ended(Duration::from_secs(20)).await, End::Goaway(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_crosses_goaway_is_answered() {
+    let target = Target::start(&[("GRPC_MAX_CONNECTION_AGE_SECONDS", "1")]).await;
+    let mut raw = Connection::open(target.service.grpc(), 65_535).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !raw.has_goaway().await {
+        assert!(Instant::now() < deadline, "the connection goes on");
+    }
+    // The first GOAWAY announces the end, and names no last stream yet (RFC 9113 section 6.8).
+    assert_eq!(raw.last_stream(), Some(0x7fff_ffff));
+    assert!(raw.send(&request(1, "POST", CHECK)).await);
+    while !raw.is_answered(1).await {
+        assert!(Instant::now() < deadline, "the request is lost");
+    }
+    // The answer to the ping says that the client has read GOAWAY.
+    for ping in raw.pings() {
+        assert!(raw.send(&frame(PING, ACK, 0, &ping)).await);
+    }
+    while raw.drain().await {
+        assert!(Instant::now() < deadline, "the connection goes on");
+    }
+    assert_eq!(raw.last_stream(), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const SETTINGS: u8 = 4;
@@ -14,7 +15,8 @@ pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 
-const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -60,6 +62,14 @@ fn head(stream: u32, method: &str, path: &str, flags: u8, more: &[u8]) -> Vec<u8
         literal("te", "trailers"),
     ];
     frame(HEADERS, flags, stream, &[&fields.concat(), more].concat())
+}
+
+/// A frame that has come.
+struct Frame<'a> {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: &'a [u8],
 }
 
 /// A connection.
@@ -116,17 +126,43 @@ impl Connection {
 
     /// Returns the code of GOAWAY, if it has come.
     fn goaway(&self) -> Option<u32> {
+        let goaway = self.frames().filter(|frame| frame.kind == GOAWAY).last()?;
+        Some(u32::from_be_bytes(goaway.payload[4..8].try_into().unwrap()))
+    }
+
+    /// Returns the last stream that GOAWAY names, if it has come.
+    pub(crate) fn last_stream(&self) -> Option<u32> {
+        let goaway = self.frames().filter(|frame| frame.kind == GOAWAY).last()?;
+        Some(u32::from_be_bytes(goaway.payload[..4].try_into().unwrap()))
+    }
+
+    /// Reads what has come. Returns whether the answer to that stream is complete.
+    pub(crate) async fn is_answered(&mut self, stream: u32) -> bool {
+        self.drain().await;
+        self.frames().any(|frame| {
+            let carries = matches!(frame.kind, DATA | HEADERS);
+            frame.stream == stream && carries && frame.flags & END_STREAM != 0
+        })
+    }
+
+    /// Returns the contents of the pings that have come.
+    pub(crate) fn pings(&self) -> Vec<Vec<u8>> {
+        let pings = self.frames().filter(|frame| frame.kind == PING && frame.flags & ACK == 0);
+        pings.map(|frame| frame.payload.to_vec()).collect()
+    }
+
+    /// Returns the frames that have come.
+    fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
         let mut rest = &self.read[..];
-        let mut code = None;
-        while let [a, b, c, kind, _, _, _, _, _, payload @ ..] = rest {
+        std::iter::from_fn(move || {
+            let [a, b, c, kind, flags, stream @ ..] = rest else { return None };
             let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
-            let Some((payload, after)) = payload.split_at_checked(length) else { break };
-            if *kind == GOAWAY {
-                code = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
-            }
+            let (stream, payload) = stream.split_first_chunk::<4>()?;
+            let (payload, after) = payload.split_at_checked(length)?;
             rest = after;
-        }
-        code
+            let stream = u32::from_be_bytes(*stream);
+            Some(Frame { kind: *kind, flags: *flags, stream, payload })
+        })
     }
 
     /// Reads to the connection's end.

@@ -13,6 +13,7 @@ use crate::error::{ClientError, TokenError};
 use crate::identity::{Identity, Method, moment};
 use crate::remote::{judged, to_struct};
 use crate::target::{Credential, Target};
+use crate::unsent::was_never_sent;
 use crate::v1;
 use crate::v1::session_service_client::SessionServiceClient;
 use crate::v1::token_authority_service_client::TokenAuthorityServiceClient;
@@ -248,7 +249,8 @@ fn new_id() -> Uuid {
     }
 }
 
-/// Calls, and again if the replica that was asked went away. Every call here is safe to repeat.
+/// Calls, and again if the replica that was asked went away. Every call here is safe to repeat. A call
+/// that was never sent is repeated at once.
 async fn retrying<Q: Clone, A>(
     request: Q,
     call: impl AsyncFn(Request<Q>) -> Result<Response<A>, Status>,
@@ -259,6 +261,7 @@ async fn retrying<Q: Clone, A>(
         asked.set_timeout(TIMEOUT);
         match call(asked).await {
             Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) if was_never_sent(&status) && tried < TRIES => tried += 1,
             Err(status) if status.code() == Code::Unavailable && tried < TRIES => {
                 tokio::time::sleep(PAUSE * tried * tried).await;
                 tried += 1;

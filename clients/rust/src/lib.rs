@@ -17,6 +17,7 @@ mod layer;
 mod remote;
 mod revocations;
 mod target;
+mod unsent;
 mod verifier;
 
 pub use builder::{BuildError, VerifierBuilder};

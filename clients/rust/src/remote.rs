@@ -12,6 +12,7 @@ use tonic::{Code, Request, Status};
 use crate::error::{Reason, TokenError};
 use crate::identity::{Identity, Method, moment};
 use crate::target::{Credential, Target};
+use crate::unsent::was_never_sent;
 use crate::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use crate::v1::{AuthMethod, ValidateTokenResponse, ValidateTokensRequest};
 
@@ -90,7 +91,7 @@ async fn ask_all(client: Client, audience: String, questions: Vec<Question>) {
     }
 }
 
-/// Asks, and once more if the replica that was asked went away.
+/// Asks, and once more if the replica that was asked went away or the call was never sent.
 async fn validate(
     mut client: Client,
     request: ValidateTokensRequest,
@@ -101,7 +102,9 @@ async fn validate(
         asked
     };
     let answered = match client.validate_tokens(ask()).await {
-        Err(status) if status.code() == Code::Unavailable => client.validate_tokens(ask()).await,
+        Err(status) if status.code() == Code::Unavailable || was_never_sent(&status) => {
+            client.validate_tokens(ask()).await
+        }
         answered => answered,
     };
     Ok(answered?.into_inner().results)

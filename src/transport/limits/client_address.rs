@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -74,9 +74,12 @@ impl TrustedProxies {
     }
 }
 
+/// Returns the hops of all lines of a header. A hop that is no text is unreadable, but it does not hide the
+/// hops that proxies have added to its line.
 fn hops<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-    let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
-    values.flat_map(|value| value.split(',')).map(str::trim).collect()
+    let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let hops = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    hops.map(|hop| std::str::from_utf8(hop).unwrap_or_default().trim()).collect()
 }
 
 /// Reads an address with or without a port, alone or as the `for` of a `Forwarded` element.
@@ -131,6 +134,21 @@ mod tests {
         assert_eq!(client("10.0.0.1", &[(xff, "6.6.6.6, unknown, 10.0.0.2")]), "10.0.0.2");
         let forged = ("forwarded", "for=6.6.6.6");
         assert_eq!(client("10.0.0.1", &[(xff, "198.51.100.1"), forged]), "10.0.0.1");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_no_hop() {
+        let trusted = TrustedProxies::parse(["10.0.0.0/8"]).unwrap();
+        for (name, line) in [
+            ("x-forwarded-for", &b"\xff, 198.51.100.1"[..]),
+            ("x-forwarded-for", b"6.6.6.6, \xc3\x85, 198.51.100.1, 10.0.0.2"),
+            ("forwarded", b"for=\xff, for=198.51.100.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(name, HeaderValue::from_bytes(line).unwrap());
+            let client = trusted.client([10, 0, 0, 1].into(), &headers);
+            assert_eq!(client.to_string(), "198.51.100.1");
+        }
     }
 
     #[test]
