@@ -80,7 +80,7 @@ pub enum AppError {
 /// The service with open ports.
 #[derive(Debug)]
 pub struct App {
-    grpc: (TcpListener, grpc::GrpcStack),
+    grpc: (TcpListener, grpc::GrpcPort),
     http: (TcpListener, axum::Router),
     reloader: file_reloader::FileReloader,
     health: HealthReporter,
@@ -239,7 +239,7 @@ impl App {
             Arc::clone(&observers),
         );
         Ok(Self {
-            grpc: (ports.grpc.listen()?, grpc_routes),
+            grpc: (ports.grpc.listen()?, grpc::GrpcPort::new(grpc_routes)),
             http: (ports.http.listen()?, http_routes),
             reloader,
             health,

@@ -16,9 +16,9 @@ use crate::transport::callers::gate::AuthGate;
 use crate::transport::callers::{CallerLimits, Callers};
 use crate::transport::limits::LimitSettings;
 use crate::transport::limits::rate::SWEEP;
-use crate::transport::serve::Port;
 use crate::transport::serve::connection_table::ConnectionTable;
-use crate::transport::serve::tls::{Protocols, Tls};
+use crate::transport::serve::tls::Tls;
+use crate::transport::serve::{Clients, Port};
 
 /// How often the files are checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,16 +87,16 @@ impl FileReloader {
 
     /// Returns the settings of the gRPC port.
     pub(super) fn grpc(&self) -> Port {
-        self.port(Protocols::Http2).with_max_age(self.limits.max_connection_age)
+        self.port(Clients::Callers).with_max_age(self.limits.max_connection_age)
     }
 
     /// Returns the settings of the HTTP port.
     pub(super) fn http(&self) -> Port {
-        self.port(Protocols::Http2AndHttp1)
+        self.port(Clients::Browsers)
     }
 
-    fn port(&self, protocols: Protocols) -> Port {
-        Port::new(protocols, self.tls.clone(), Arc::clone(&self.table), &self.limits)
+    fn port(&self, clients: Clients) -> Port {
+        Port::new(clients, self.tls.clone(), Arc::clone(&self.table), &self.limits)
     }
 
     /// Checks the files periodically and at SIGHUP, and removes idle client addresses from the rate

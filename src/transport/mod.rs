@@ -9,6 +9,7 @@
 //! * [`fault`]: every error's gRPC code, HTTP status and reason, in one place
 //! * [`observe`]: a span and one log line for each request
 //! * [`codec`]: the protobuf codec
+//! * [`page`]: whether a page in a browser makes a request
 
 pub mod callers;
 pub mod codec;
@@ -17,5 +18,6 @@ pub mod grpc;
 pub mod http;
 pub mod limits;
 pub mod observe;
+mod page;
 pub mod proto;
 pub mod serve;

@@ -13,3 +13,4 @@ mod refusals;
 mod removed;
 mod streams;
 mod target;
+mod web;

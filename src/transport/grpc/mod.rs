@@ -8,6 +8,7 @@ mod sessions;
 mod stack;
 mod tokens;
 mod watch;
+mod web;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use sessions::Sessions;
 pub use stack::{GrpcStack, TokensInProcess};
 pub use tokens::TokenAuthority;
 pub(in crate::transport) use tokens::{MAX_TOKENS, SHADOW, too_many_tokens};
+pub use web::GrpcPort;
 
 /// The service names that health checks may ask for, beside the empty name for the whole process.
 pub const SERVICES: [&str; 3] = [

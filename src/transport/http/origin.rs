@@ -13,9 +13,8 @@
 use http::{HeaderMap, header};
 
 use super::allowed_origins::{AllowedOrigins, without_default_port};
+use crate::transport::page::SITE;
 
-/// Where a browser says how the page's site stands to this one (Fetch Metadata).
-const SITE: &str = "sec-fetch-site";
 /// Where a proxy says which host the browser called. A page cannot add the header to a request
 /// without asking first (CORS), so it is as good as `Host`.
 const FORWARDED_HOST: &str = "x-forwarded-host";
@@ -76,12 +75,6 @@ fn may_call(allowed: &AllowedOrigins, headers: &HeaderMap) -> bool {
             allowed.allows(origin) || (site.is_none() && is_own(origin, headers))
         }),
     }
-}
-
-/// Whether a request comes from a page at all: a browser says so in either header.
-pub(super) fn is_of_a_page(headers: &HeaderMap) -> bool {
-    let site = headers.get(SITE).map(|site| site.as_bytes().to_ascii_lowercase());
-    headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != b"none")
 }
 
 /// The host that the browser called, without its port.

@@ -21,8 +21,8 @@ use tonic::Status;
 
 use super::form::{self, Form, NO_STORE};
 use super::oauth::Endpoints;
-use super::origin;
 use crate::transport::fault;
+use crate::transport::page;
 use crate::transport::proto::v1::{RefreshAccessTokenRequest, RefreshAccessTokenResponse};
 
 /// The one grant type that this endpoint knows.
@@ -34,7 +34,7 @@ pub(super) async fn exchange(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if origin::is_of_a_page(&headers) {
+    if page::is_asking(&headers) {
         return A_PAGE.into_response();
     }
     let Some(form) = Form::read(&headers, &body) else {

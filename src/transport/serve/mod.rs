@@ -48,7 +48,7 @@ use flood_guard::FloodGuard;
 use lifetime::Lifetime;
 use open_stream::{Answer, OpenStream, RequestBody};
 use peer::Peer;
-use tls::{Protocols, Tls};
+use tls::Tls;
 
 /// How long a client may take for its handshake, and then to send its first bytes.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -91,11 +91,20 @@ where
     type Body = B;
 }
 
+/// Whom a port serves. Both kinds of port speak HTTP/2 and HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Callers, over gRPC and gRPC-Web.
+    Callers,
+    /// Browsers and other clients of HTTP.
+    Browsers,
+}
+
 /// Serves the connections of a port.
 #[derive(Debug, Clone)]
 pub struct Port {
     tls: Option<Arc<Tls>>,
-    protocols: Protocols,
+    clients: Clients,
     builder: Builder<TokioExecutor>,
     table: Arc<ConnectionTable>,
     /// How long a connection takes new requests. `None`: for ever.
@@ -104,19 +113,17 @@ pub struct Port {
 }
 
 impl Port {
-    /// Serves those protocols, encrypted if `tls` is given.
+    /// Serves those clients, encrypted if `tls` is given.
     #[must_use]
     pub fn new(
-        protocols: Protocols,
+        clients: Clients,
         tls: Option<Arc<Tls>>,
         table: Arc<ConnectionTable>,
         limits: &LimitSettings,
     ) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         let mut concurrent_streams = limits.concurrent_streams;
-        if protocols == Protocols::Http2 {
-            builder = builder.http2_only();
-        } else {
+        if clients == Clients::Browsers {
             // Browsers have no caller. They wait for a stream instead of being refused one.
             concurrent_streams = concurrent_streams.min(MAX_STRANGER_STREAMS);
         }
@@ -132,7 +139,7 @@ impl Port {
             .max_header_list_size(HEAD_BYTES)
             .max_concurrent_streams(concurrent_streams);
         let request_timeout = limits.request_timeout;
-        Self { tls, protocols, builder, table, max_age: None, request_timeout }
+        Self { tls, clients, builder, table, max_age: None, request_timeout }
     }
 
     /// Retires connections of that age, so that clients spread over all replicas again.
@@ -192,7 +199,7 @@ impl Port {
             let lifetime = Lifetime::new(connection, self.max_age, self.request_timeout, stop);
             return self.speak(stream, Peer::new(address), lifetime, service).await;
         };
-        let handshake = tls.acceptor(self.protocols).accept(stream);
+        let handshake = tls.acceptor().accept(stream);
         let handshake = tokio::time::timeout(HANDSHAKE, handshake);
         // Anybody can send a broken handshake. It is not worth a log line.
         let Some(Ok(Ok(stream))) = connection.closing().run_until_cancelled(handshake).await else {
@@ -220,7 +227,7 @@ impl Port {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Answers,
     {
-        let names_host = self.protocols == Protocols::Http2AndHttp1;
+        let names_host = self.clients == Clients::Browsers;
         let (connection, table) = (Arc::clone(lifetime.connection()), Arc::clone(&self.table));
         let service = service_fn(move |request: Request<Incoming>| {
             let Some(stream) = OpenStream::begin(&connection, &table) else {

@@ -60,15 +60,6 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// The protocols of a port (ALPN, RFC 7301).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocols {
-    /// HTTP/2 alone, for gRPC.
-    Http2,
-    /// HTTP/2 and HTTP/1.1.
-    Http2AndHttp1,
-}
-
 /// The configuration that handshakes use.
 #[derive(Debug)]
 pub struct Tls {
@@ -80,8 +71,7 @@ pub struct Tls {
 
 #[derive(Debug)]
 struct Loaded {
-    http2: Arc<ServerConfig>,
-    both: Arc<ServerConfig>,
+    config: Arc<ServerConfig>,
     /// Verifies clients' certificates.
     clients: Arc<dyn ClientCertVerifier>,
     /// The time from which all certificates of the chain are valid, and when the first one expires.
@@ -148,12 +138,8 @@ impl Tls {
     }
 
     /// Returns an acceptor with the current configuration.
-    pub(super) fn acceptor(&self, protocols: Protocols) -> TlsAcceptor {
-        let loaded = self.current.load();
-        TlsAcceptor::from(match protocols {
-            Protocols::Http2 => Arc::clone(&loaded.http2),
-            Protocols::Http2AndHttp1 => Arc::clone(&loaded.both),
-        })
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.current.load().config))
     }
 }
 
@@ -172,10 +158,9 @@ impl Loaded {
                 config.with_client_cert_verifier(Arc::clone(&clients)).with_single_cert(chain, key)
             });
         let mut config = config.map_err(|error| at_certificate(error.into()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let http2 = Arc::new(config.clone());
-        config.alpn_protocols.push(b"http/1.1".to_vec());
-        Ok(Self { http2, both: Arc::new(config), clients, validity })
+        // RFC 7301. The gRPC port serves gRPC-Web over HTTP/1.1, too.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), clients, validity })
     }
 }
 
