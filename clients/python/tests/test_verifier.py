@@ -113,12 +113,15 @@ def test_a_service_that_hangs_is_noticed(service: Service, verifier: Verifier) -
         until("the logout arrives", lambda: refusal(verifier, good.access_token) == "revoked", within=2.0)
 
 
-def test_nothing_is_accepted_before_revocations_were_read(make_service: MakeService) -> None:
+@pytest.mark.parametrize("max_staleness", [None, 60.0])
+def test_nothing_is_accepted_before_revocations_were_read(
+    make_service: MakeService, max_staleness: float | None
+) -> None:
     service = make_service().start()
     with service.client() as client:
         good = client.issue_tokens("alice").access_token
     service.stop()
-    with Verifier(secret=SECRET, address=service.address) as verifier:
+    with Verifier(secret=SECRET, address=service.address, max_staleness=max_staleness) as verifier:
         assert refusal(verifier, good) == "unavailable"
         assert not verifier.wait_until_ready(0.1)
         began = time.monotonic()

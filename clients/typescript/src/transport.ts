@@ -1,33 +1,10 @@
 /**
- * The connection to the authority: gRPC over HTTP/2, by grpc-js.
- *
- * This is the one file that knows how requests travel. On a platform without `node:http2`, replace
- * it by a gRPC-Web transport over `fetch`.
+ * The connection to the authority: by gRPC over HTTP/2, or by gRPC-Web over `fetch` on platforms
+ * without an HTTP/2 client.
  */
 
-import {
-  create,
-  type DescMessage,
-  type DescMethodStreaming,
-  type DescMethodUnary,
-  fromBinary,
-  type MessageInitShape,
-  toBinary,
-} from "@bufbuild/protobuf";
-import {
-  ConnectError,
-  type StreamResponse,
-  type Transport,
-  type UnaryResponse,
-} from "@connectrpc/connect";
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  credentials,
-  Metadata,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import type { Transport } from "@connectrpc/connect";
+import { connectByFetch } from "./grpc-web.ts";
 
 /** How TLS is spoken to the authority. */
 export interface TlsOptions {
@@ -50,6 +27,11 @@ export interface AuthorityOptions {
   apiKey?: string | undefined;
   /** TLS with the default trust store (`true`) or with the given certificates. Default: none. */
   tls?: boolean | TlsOptions | undefined;
+  /**
+   * Whether to call by gRPC-Web over `fetch`, on the same port, or a `fetch` of your own. `tls` then
+   * names no certificates: they are the platform's. Default: on Cloudflare Workers, Deno and Bun.
+   */
+  fetch?: boolean | typeof globalThis.fetch | undefined;
 }
 
 /** A connection that is opened when it is first used. */
@@ -59,139 +41,53 @@ export interface Connection {
   close(): void;
 }
 
-/** How the connection behaves. */
-const CHANNEL = {
-  // All replicas behind a name get their share, as does a new one.
-  "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-  // A ping every ten seconds finds out that the other side is gone, and five more end the wait.
-  "grpc.keepalive_time_ms": 10_000,
-  "grpc.keepalive_timeout_ms": 5_000,
-  "grpc.keepalive_permit_without_calls": 1,
-  // An authority that restarts is back within seconds.
-  "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 1_000,
-  // Channels that are shared would outlive `close`.
-  "grpc.use_local_subchannel_pool": 1,
-};
+/** What the options say, taken apart. */
+export interface Endpoint {
+  /** `host:port`. */
+  target: string;
+  isSecure: boolean;
+  tls: boolean | TlsOptions | undefined;
+  apiKey: string | undefined;
+}
 
 /** Connects to the authority. */
 export function connect(options: AuthorityOptions): Connection {
-  const [target, security] = endpointOf(options);
-  const client = new Client(target, security, CHANNEL);
-  return { transport: new GrpcTransport(client, options.apiKey), close: () => client.close() };
+  const endpoint = endpointOf(options);
+  const { fetch = hasFetchOnly() } = options;
+  if (!fetch) return connectLater(endpoint);
+  if (typeof endpoint.tls === "object") {
+    throw new TypeError("with fetch, the platform's certificates count: tls can only be true");
+  }
+  return connectByFetch(endpoint, typeof fetch === "function" ? fetch : globalThis.fetch);
 }
 
-function endpointOf({ address, tls }: AuthorityOptions): [string, ChannelCredentials] {
+function endpointOf({ address, tls, apiKey }: AuthorityOptions): Endpoint {
   const url = /^(https?):\/\/([^/]+)\/?$/.exec(address);
   if (!url && /:\/\/[^/]/.test(address)) throw new TypeError(`${address} is not host:port`);
   const isSecure = url ? url[1] === "https" : Boolean(tls);
-  const target = url?.[2] ?? address;
-  return [target, isSecure ? secure(tls) : credentials.createInsecure()];
+  return { target: url?.[2] ?? address, isSecure, tls, apiKey };
 }
 
-function secure(tls: boolean | TlsOptions | undefined): ChannelCredentials {
-  const { ca, cert, key } = typeof tls === "object" ? tls : {};
-  const pem = (text: string | Uint8Array | undefined) => (text ? Buffer.from(text) : null);
-  return credentials.createSsl(pem(ca), pem(key), pem(cert));
+/** Whether the platform is one whose HTTP/2 client is missing, or not the one of Node. */
+function hasFetchOnly(): boolean {
+  const { navigator } = globalThis as { navigator?: { userAgent?: string } };
+  return /^(Cloudflare-Workers|Deno|Bun)/.test(navigator?.userAgent ?? "");
 }
 
-/** Carries Connect's calls by grpc-js. */
-class GrpcTransport implements Transport {
-  readonly #client: Client;
-  readonly #credential: string | undefined;
-
-  constructor(client: Client, apiKey: string | undefined) {
-    this.#client = client;
-    this.#credential = apiKey && `Bearer ${apiKey}`;
-  }
-
-  unary<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    signal: AbortSignal | undefined,
-    timeoutMs: number | undefined,
-    _header: HeadersInit | undefined,
-    input: MessageInitShape<I>,
-  ): Promise<UnaryResponse<I, O>> {
-    return new Promise((resolve, reject) => {
-      const done = (failure: ServiceError | null, message: unknown) => {
-        if (failure) reject(errorOf(failure));
-        else resolve({ ...about(method), stream: false, message } as UnaryResponse<I, O>);
-      };
-      const { path, write, read } = codec(method);
-      const call = this.#client.makeUnaryRequest(
-        path,
-        write,
-        read,
-        input,
-        this.#metadata(),
-        within(timeoutMs),
-        done,
-      );
-      signal?.addEventListener("abort", () => call.cancel(), { once: true });
-    });
-  }
-
-  async stream<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodStreaming<I, O>,
-    signal: AbortSignal | undefined,
-    timeoutMs: number | undefined,
-    _header: HeadersInit | undefined,
-    input: AsyncIterable<MessageInitShape<I>>,
-  ): Promise<StreamResponse<I, O>> {
-    const { path, write, read } = codec(method);
-    // The authority's streams take one message.
-    const { value } = await input[Symbol.asyncIterator]().next();
-    const metadata = this.#metadata();
-    const call = this.#client.makeServerStreamRequest(
-      path,
-      write,
-      read,
-      value,
-      metadata,
-      within(timeoutMs),
-    );
-    signal?.addEventListener("abort", () => call.cancel(), { once: true });
-    if (signal?.aborted) call.cancel();
-    const messages = async function* () {
-      try {
-        yield* call;
-      } catch (failure) {
-        throw errorOf(failure as ServiceError);
-      }
-    };
-    return { ...about(method), stream: true, message: messages() } as StreamResponse<I, O>;
-  }
-
-  #metadata(): Metadata {
-    const metadata = new Metadata();
-    if (this.#credential) metadata.set("authorization", this.#credential);
-    return metadata;
-  }
-}
-
-type Method<I extends DescMessage, O extends DescMessage> =
-  | DescMethodUnary<I, O>
-  | DescMethodStreaming<I, O>;
-
-function codec<I extends DescMessage, O extends DescMessage>(method: Method<I, O>) {
-  return {
-    path: `/${method.parent.typeName}/${method.name}`,
-    write: (message: MessageInitShape<I>) =>
-      Buffer.from(toBinary(method.input, create(method.input, message))),
-    read: (bytes: Buffer) => fromBinary(method.output, bytes),
+/** Connects by gRPC, whose code a platform without `node:http2` could not even load. */
+function connectLater(endpoint: Endpoint): Connection {
+  const connecting = import("./grpc.ts").then(({ connectByGrpc }) => connectByGrpc(endpoint));
+  // Each call is told.
+  connecting.catch(() => {});
+  const transport: Transport = {
+    unary: async (...call) => (await connecting).transport.unary(...call),
+    stream: async (...call) => (await connecting).transport.stream(...call),
   };
-}
-
-function about<I extends DescMessage, O extends DescMessage>(method: Method<I, O>) {
-  return { service: method.parent, method, header: new Headers(), trailer: new Headers() };
-}
-
-function within(timeoutMs: number | undefined): CallOptions {
-  return timeoutMs ? { deadline: Date.now() + timeoutMs } : {};
-}
-
-/** The codes of Connect are those of gRPC. */
-function errorOf(failure: ServiceError): ConnectError {
-  const code: number = failure.code;
-  return new ConnectError(failure.details || failure.message, code, undefined, undefined, failure);
+  const close = () => {
+    connecting.then(
+      (connection) => connection.close(),
+      () => {},
+    );
+  };
+  return { transport, close };
 }

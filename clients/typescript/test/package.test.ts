@@ -1,7 +1,15 @@
 /** The package as its users get it: the tarball in an empty project, with the guides' snippets. */
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -10,6 +18,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Authority, until } from "./support/authority.ts";
 import { launch, run as runInPage } from "./support/browser.ts";
+import { bound } from "./support/ends.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { type Snippet, snippetsOf } from "./support/snippets.ts";
 
@@ -21,11 +30,14 @@ let project: string;
 let authority: Authority;
 const programs: ChildProcess[] = [];
 
-const snippets = ["log-users-in.md", "in-the-page.md", "protect-a-backend-node.md"].flatMap(
-  (page) => snippetsOf(join(GUIDES, page)),
-);
+const PAGES = ["log-users-in.md", "in-the-page.md", "protect-a-backend-node.md"];
+const snippets = PAGES.flatMap((page) => snippetsOf(join(GUIDES, page)));
+
+/** The snippets that were run, or whose types were checked. */
+const used = new Set<string>();
 
 function snippet(title: string): Snippet {
+  used.add(title);
   const found = snippets.find((one) => one.title === title);
   if (!found) throw new Error(`there is no ${title}`);
   return found;
@@ -37,15 +49,16 @@ beforeAll(async () => {
   await run("npm", ["pack", "--pack-destination", project], { cwd: PACKAGE });
   const tarball = join(project, "token-authority-0.1.0.tgz");
   writeFileSync(join(project, "package.json"), '{"private": true, "type": "module"}');
-  const { devDependencies } = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8"));
-  const packages = ["express", "@types/express"].map((name) => `${name}@${devDependencies[name]}`);
   const options = ["--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"];
-  await run("npm", ["install", ...options, tarball, ...packages], { cwd: project });
+  await run("npm", ["install", ...options, tarball], { cwd: project });
   // The package needs them for its plugin alone, and the guides' programs do.
-  mkdirSync(join(project, "node_modules/@better-auth"));
-  const own = ["better-auth", "@better-auth/core", "pg", "@types/pg", "react", "@types/react"];
-  for (const name of [...own, "react-dom"]) {
-    symlinkSync(join(PACKAGE, "node_modules", name), join(project, "node_modules", name));
+  for (const folder of ["@better-auth", "@types"]) {
+    mkdirSync(join(project, "node_modules", folder), { recursive: true });
+  }
+  const own = ["express", "better-auth", "@better-auth/core", "pg", "react", "react-dom"];
+  for (const name of [...own, "@types/express", "@types/pg", "@types/react"]) {
+    const link = join(project, "node_modules", name);
+    if (!existsSync(link)) symlinkSync(join(PACKAGE, "node_modules", name), link);
   }
   await compile();
 });
@@ -58,6 +71,7 @@ afterAll(async () => {
 
 /** Puts a snippet into the project. */
 function write({ title, code }: Snippet): string {
+  used.add(title);
   const file = join(project, title);
   mkdirSync(resolve(file, ".."), { recursive: true });
   writeFileSync(file, code);
@@ -83,7 +97,7 @@ async function serve(
   environment: Environment = {},
 ) {
   const env = { PATH: process.env["PATH"] ?? "", PORT: new URL(origin).port, ...environment };
-  const child = spawn(command, args, { cwd: project, env, stdio: "inherit" });
+  const child = spawn(...bound(command, args), { cwd: project, env, stdio: "inherit" });
   programs.push(child);
   await until(`${args[0]} serves`, async () => {
     if (child.exitCode !== null) throw new Error(`${args[0]} ended with ${child.exitCode}`);
@@ -134,6 +148,47 @@ test("every entry loads, and says what it exports", async () => {
     ["tokenAuthority"],
     ["tokenAuthorityClient"],
   ]);
+});
+
+test("worker.js: where the platform has fetch alone, the kit calls by it", async () => {
+  const { accessToken, sessionId } = await authority.tokens.issueTokens({ userId: "carol" });
+  const script = `
+      import { register } from "node:module";
+      register("data:text/javascript," + encodeURIComponent(\`
+        export async function resolve(name, context, next) {
+          if (/http2|grpc-js/.test(name)) throw new Error("there is no " + name);
+          return next(name, context);
+        }
+      \`));
+      Object.defineProperty(globalThis, "navigator", { value: { userAgent: "Cloudflare-Workers" } });
+      const { default: worker } = await import(${JSON.stringify(write(snippet("worker.js")))});
+      const headers = { authorization: ${JSON.stringify(`Bearer ${accessToken}`)} };
+      const ended = [];
+      const context = { waitUntil: (promise) => ended.push(promise) };
+      const ask = () => worker.fetch(new Request("http://localhost/", { headers }), process.env, context);
+      const answers = [await (await ask()).text()];
+      process.stdin.once("data", async () => {
+        answers.push(await (await ask()).text());
+        console.log(JSON.stringify([...answers, ended.length]));
+        process.stdin.destroy();
+      });
+      console.error("asked once");
+    `;
+  const environment = { PATH: process.env["PATH"] ?? "", ...verifying() };
+  const args = ["--input-type=module", "--eval", script];
+  const [command, options] = bound(process.execPath, args);
+  const child = spawn(command, options, { cwd: project, env: environment });
+  let printed = "";
+  child.stdout.on("data", (text) => {
+    printed += text;
+  });
+  const ended = new Promise((done) => child.once("exit", done));
+  await new Promise((done) => child.stderr.once("data", done));
+  await authority.sessions.revokeSession({ sessionId });
+  child.stdin.write("again");
+  expect(await ended).toBe(0);
+  const refused = '{"error":"invalid_token","reason":"revoked"}';
+  expect(JSON.parse(printed)).toEqual(['{"userId":"carol"}', refused, 2]);
 });
 
 test("the guides' programs are short", () => {
@@ -302,4 +357,12 @@ describe("the whole product: nginx, Better Auth, Express, the service, and a pag
       await browser.close();
     }
   });
+});
+
+test("every snippet of the guides was run or compiled", () => {
+  expect(snippets.map(({ title }) => title).sort()).toEqual([...used].sort());
+  for (const page of PAGES) {
+    const text = readFileSync(join(GUIDES, page), "utf8");
+    expect(text.match(/^```(js|ts|nginx)(?! title=)/gm), page).toBeNull();
+  }
 });

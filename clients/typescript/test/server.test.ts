@@ -2,15 +2,20 @@
 
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Code, createClient } from "@connectrpc/connect";
 import express from "express";
 import { Hono } from "hono";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { RolloutService } from "../src/gen/token_authority/v1/rollout_service_pb.ts";
+import { SessionService } from "../src/gen/token_authority/v1/session_service_pb.ts";
+import { TokenAuthorityService } from "../src/gen/token_authority/v1/token_authority_service_pb.ts";
 import {
   createVerifier,
   TokenError,
   type Verifier,
   type VerifierOptions,
 } from "../src/server/index.ts";
+import { connect } from "../src/transport.ts";
 import { Authority, sleep, until } from "./support/authority.ts";
 
 const verifiers: Verifier[] = [];
@@ -285,6 +290,55 @@ describe("during a roll-out", () => {
   });
 });
 
+describe("over fetch, by gRPC-Web", () => {
+  let authority: Authority;
+  let key: string;
+  beforeAll(async () => {
+    authority = await Authority.start();
+    const settings = { CALLERS_FILE: "callers.json" };
+    const roles = ["issuer", "verifier", "sessions"];
+    key = authority.run(["callers", "add", "caller", "--role", ...roles], settings).trim();
+    await authority.restart(settings);
+  });
+  afterAll(() => authority.stop());
+
+  const where = (apiKey?: string) => ({ address: authority.grpc, apiKey, fetch: true });
+  const tokensOf = (apiKey?: string) =>
+    createClient(TokenAuthorityService, connect(where(apiKey)).transport);
+
+  test("tokens are judged, and a logout arrives", async () => {
+    const { accessToken } = await tokensOf(key).issueTokens({ userId: "alice" });
+    const local = verifierOf({ secret: authority.secret, authority: where(key) });
+    const remote = verifierOf({ authority: where(key) });
+    for (const verifier of [local, remote]) {
+      expect((await verifier.verify(accessToken)).userId).toBe("alice");
+      expect(await verdict(verifier, "x".repeat(32))).toBe("malformed");
+    }
+    const sessions = createClient(SessionService, connect(where(key)).transport);
+    await sessions.revokeUserSessions({ userId: "alice" });
+    for (const verifier of [local, remote]) {
+      await until("revoked", async () => (await verdict(verifier, accessToken)) === "revoked");
+      expect(verifier.state?.connected).toBe(true);
+    }
+  });
+
+  test("whoever has no key, or not the role, is told so", async () => {
+    const { accessToken } = await tokensOf(key).issueTokens({ userId: "bob" });
+    for (const apiKey of [undefined, "tak_wrong"]) {
+      const asked = tokensOf(apiKey).validateToken({ token: accessToken });
+      await expect(asked).rejects.toMatchObject({ code: Code.Unauthenticated });
+      const verifier = verifierOf({ secret: authority.secret, authority: where(apiKey) });
+      expect(await verdict(verifier, accessToken)).toBe("unavailable");
+    }
+    const refused = createClient(RolloutService, connect(where(key)).transport).setRollout({});
+    await expect(refused).rejects.toMatchObject({ code: Code.PermissionDenied });
+  });
+
+  test("its certificates are the platform's", () => {
+    expect(() => connect({ ...where(key), tls: { ca: "a certificate" } })).toThrow(TypeError);
+  });
+});
+
 describe("when the authority fails", () => {
   let authority: Authority;
   beforeAll(async () => {
@@ -324,13 +378,35 @@ describe("when the authority fails", () => {
     expect(patient.state?.connected).toBe(true);
   });
 
-  test("a verifier that never heard of the authority goes on, or refuses", async () => {
+  test("nothing is accepted before revocations were read, with a bound and without", async () => {
     const { accessToken } = await authority.tokens.issueTokens({ userId: "a" });
-    const nobody = { address: "127.0.0.1:1" };
-    const { secret } = authority;
-    expect(await verdict(verifierOf({ secret, authority: nobody }), accessToken)).toBe("good");
-    const strict = verifierOf({ secret, authority: nobody, maxStaleness: 5 });
-    expect(await verdict(strict, accessToken)).toBe("unavailable");
-    expect(strict.state).toEqual({ connected: false, freshAsOf: undefined, revocations: 0 });
+    const common = { secret: authority.secret, authority: { address: authority.grpc } };
+    await authority.kill();
+    const verifiers = [verifierOf(common), verifierOf({ ...common, maxStaleness: 5 })];
+    const invalid = `${accessToken.slice(0, -2)}AA`;
+    for (const verifier of verifiers) {
+      expect(await verdict(verifier, accessToken)).toBe("unavailable");
+      // What is refused anyway does not wait.
+      expect(await verdict(verifier, invalid)).toBe("bad-signature");
+      expect(verifier.state).toEqual({ connected: false, freshAsOf: undefined, revocations: 0 });
+    }
+    await authority.restart();
+    for (const verifier of verifiers) {
+      await until("heard", async () => (await verdict(verifier, accessToken)) === "good");
+    }
+  });
+
+  test("a token waits for the first heartbeat, and not for ever", async () => {
+    const { accessToken } = await authority.tokens.issueTokens({ userId: "a" });
+    const common = { secret: authority.secret, authority: { address: authority.grpc } };
+    authority.hang();
+    try {
+      const verifier = verifierOf(common);
+      const waiting = verdict(verifier, accessToken);
+      expect(await Promise.race([waiting, sleep(500).then(() => "waits")])).toBe("waits");
+      expect(await waiting).toBe("unavailable");
+    } finally {
+      authority.resume();
+    }
   });
 });

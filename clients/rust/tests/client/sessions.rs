@@ -79,11 +79,15 @@ async fn an_outage_is_survived_and_told() {
     for verifier in [&relaxed, &strict] {
         assert_eq!(refusal(verifier, &bad.access_token).await, "revoked");
     }
-    // One that begins now vouches for nothing, and keeps nobody waiting.
-    let late = service.verifier().build().unwrap();
-    assert_eq!(refusal(&late, &good.access_token).await, "unavailable");
+    // A verifier that begins now accepts nothing, with a bound and without, and lets nobody wait.
+    let late = [service.verifier(), service.verifier().max_staleness(bound)];
+    let late = late.map(|builder| builder.build().unwrap());
+    for verifier in &late {
+        assert_eq!(refusal(verifier, &good.access_token).await, "unavailable");
+        assert_eq!(verifier.state().fresh_as_of, None);
+    }
     service.run().await;
-    for verifier in [&relaxed, &strict, &late] {
+    for verifier in [&relaxed, &strict, &late[0], &late[1]] {
         until("it is back", async || {
             refusal(verifier, &good.access_token).await.is_empty() && verifier.state().connected
         })

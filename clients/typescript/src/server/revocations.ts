@@ -1,17 +1,20 @@
 /** Follows the authority's stream of revocations: `docs/revocation.md`, step by step. */
 
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import {
   type Revocation,
   SessionService,
   type WatchRevocationsResponse,
 } from "../gen/token_authority/v1/session_service_pb.ts";
+import type { Connection } from "../transport.ts";
 
-/** The first request of all waits this long for the first heartbeat. */
-const FIRST_HEARTBEAT_MS = 3_000;
+/** A token waits this long for the first heartbeat, unless an attempt fails before. */
+const FIRST_HEARTBEAT_MS = 5_000;
 /** Heartbeats come every second: a stream without any for this long is dead. */
-const SILENCE_MS = 5_000;
+const SILENCE_MS = 3_000;
+/** The same for the first message, before which a connection has to be made. */
+const FIRST_SILENCE_MS = 6_000;
 /** The pauses between attempts grow from the first to the second. */
 const SHORTEST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
@@ -33,7 +36,7 @@ type Sessions = Map<string, number>;
 
 /** What is known of revocations. */
 export class Revocations {
-  readonly #client: Client<typeof SessionService>;
+  readonly #connect: () => Connection;
   readonly #leewayMs: number;
   readonly #stop = new AbortController();
   #sessions: Sessions = new Map();
@@ -45,28 +48,34 @@ export class Revocations {
   /** When `#asOf` last advanced, by the clock of the system and by one that never jumps. */
   #advanced: { wall: number; steady: number } | undefined;
   #sweptAt = 0;
-  readonly #firstHeartbeat: Promise<void>;
-  #isWaitingForFirst = true;
-  #heard: () => void = () => {};
+  /** Settles with the first heartbeat, the first failure, or when both take too long. */
+  readonly #firstNews: Promise<void>;
+  #tellFirst: () => void = () => {};
+  #isReady = false;
 
-  constructor(transport: Transport, leewaySeconds: number) {
-    this.#client = createClient(SessionService, transport);
+  /** Each stream has a connection of its own, from `connect`. */
+  constructor(connect: () => Connection, leewaySeconds: number) {
+    this.#connect = connect;
     this.#leewayMs = leewaySeconds * 1000;
-    this.#firstHeartbeat = new Promise<void>((resolve) => {
+    this.#firstNews = new Promise((resolve) => {
       const late = setTimeout(resolve, FIRST_HEARTBEAT_MS);
-      this.#heard = () => {
+      this.#tellFirst = () => {
         clearTimeout(late);
         resolve();
       };
-    }).then(() => {
-      this.#isWaitingForFirst = false;
     });
     void this.#follow();
   }
 
-  /** Waits for the first heartbeat, but not for ever. Undefined: there is nothing to wait for. */
-  get first(): Promise<void> | undefined {
-    return this.#isWaitingForFirst ? this.#firstHeartbeat : undefined;
+  /** Whether the first heartbeat came. Before it, nothing may be accepted. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Waits for the first heartbeat, but not after an attempt has failed. Says whether it came. */
+  async ready(): Promise<boolean> {
+    await this.#firstNews;
+    return this.#isReady;
   }
 
   get state(): State {
@@ -92,7 +101,7 @@ export class Revocations {
 
   close(): void {
     this.#stop.abort();
-    this.#heard();
+    this.#tellFirst();
   }
 
   async #follow(): Promise<void> {
@@ -109,6 +118,7 @@ export class Revocations {
       }
       this.#connected = false;
       this.#arriving = undefined;
+      this.#tellFirst();
       failures = isAlive ? 0 : failures + 1;
       await pause(failures, this.#stop.signal);
     }
@@ -116,21 +126,22 @@ export class Revocations {
 
   /** Follows one stream to its end. */
   async #watch(heartbeat: () => void): Promise<void> {
-    const silence = new Silence(SILENCE_MS);
+    const silence = new Silence();
     const signal = AbortSignal.any([silence.signal, this.#stop.signal]);
+    // A new one, since the last one may lead to a machine that is gone.
+    const connection = this.#connect();
+    const client = createClient(SessionService, connection.transport);
     try {
       const request = { cursor: this.#cursor };
       // The stream has no deadline of its own; `silence` ends it.
-      for await (const message of this.#client.watchRevocations(request, {
-        signal,
-        timeoutMs: 0,
-      })) {
+      for await (const message of client.watchRevocations(request, { signal, timeoutMs: 0 })) {
         silence.reset();
         this.#take(message);
         if (message.event.case === "heartbeat") heartbeat();
       }
     } finally {
       silence.end();
+      connection.close();
     }
   }
 
@@ -158,7 +169,8 @@ export class Revocations {
       this.#asOf = asOf;
       this.#advanced = { wall: Date.now(), steady: performance.now() };
     }
-    this.#heard();
+    this.#isReady = true;
+    this.#tellFirst();
     this.#sweep();
   }
 
@@ -201,27 +213,36 @@ function pause(failures: number, signal: AbortSignal): Promise<void> {
  */
 class Silence {
   readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout;
+  #timer: ReturnType<typeof setTimeout>;
   #isSuspected = false;
 
-  constructor(length: number) {
-    this.#timer = setInterval(() => {
-      if (this.#isSuspected) this.#controller.abort();
-      this.#isSuspected = true;
-    }, length / 2);
-    this.#timer.unref();
+  constructor() {
+    this.#timer = this.#arm(FIRST_SILENCE_MS);
   }
 
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
+  /** A message came. */
   reset(): void {
     this.#isSuspected = false;
-    this.#timer.refresh();
+    clearTimeout(this.#timer);
+    this.#timer = this.#arm(SILENCE_MS);
   }
 
   end(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+  }
+
+  #arm(length: number): ReturnType<typeof setTimeout> {
+    const timer = setTimeout(() => {
+      if (this.#isSuspected) return this.#controller.abort();
+      this.#isSuspected = true;
+      this.#timer = this.#arm(length);
+    }, length / 2);
+    // Workers' timers are numbers.
+    (timer as { unref?: () => void }).unref?.();
+    return timer;
   }
 }

@@ -43,7 +43,8 @@ export interface VerifierOptions {
   authority?: AuthorityOptions | false | undefined;
   /**
    * How old knowledge of revocations may be, in seconds. Where it is older, tokens are refused as
-   * `unavailable`. Default: the verifier goes on with what it knows.
+   * `unavailable`. Default: the verifier goes on with what it knows. Before the first revocations
+   * were read, tokens are refused as `unavailable` either way.
    */
   maxStaleness?: number | undefined;
   /** Tells the time, in seconds since the Unix epoch. For tests. */
@@ -99,7 +100,7 @@ export class Verifier {
     this.#now = options.now ?? (() => Date.now() / 1000);
     if (authority) {
       this.#connection = connect(authority);
-      this.#revocations = new Revocations(this.#connection.transport, leeway);
+      this.#revocations = new Revocations(() => connect(authority), leeway);
       this.#opaque = new OpaqueTokens(this.#connection.transport);
     }
   }
@@ -117,9 +118,12 @@ export class Verifier {
       return identity;
     }
     const { identity, session } = recalled ?? (await this.#verifySigned(token));
-    const first = this.#revocations?.first;
-    if (first) await first;
-    if (this.#revocations?.isRevoked(session)) throw new TokenError("revoked");
+    const known = this.#revocations;
+    // Before the first heartbeat nobody can tell what is revoked.
+    if (known && !known.isReady && !(await known.ready())) {
+      throw new TokenError("unavailable", { message: UNHEARD });
+    }
+    if (known?.isRevoked(session)) throw new TokenError("revoked");
     if (this.#isStale) throw new TokenError("unavailable", { message: STALE });
     return identity;
   }
@@ -232,6 +236,7 @@ export class Verifier {
 }
 
 const BEARER = /^bearer +([^ ]+) *$/i;
+const UNHEARD = "no revocations were read yet, and the authority cannot be reached";
 const STALE = "revocations are not known up to now; the authority cannot be reached";
 
 /** A middleware of Express, without its types. */

@@ -9,6 +9,7 @@ import { RolloutService } from "../../src/gen/token_authority/v1/rollout_service
 import { SessionService } from "../../src/gen/token_authority/v1/session_service_pb.ts";
 import { TokenAuthorityService } from "../../src/gen/token_authority/v1/token_authority_service_pb.ts";
 import { connect } from "../../src/transport.ts";
+import { bound } from "./ends.ts";
 
 const REPOSITORY = resolve(import.meta.dirname, "../../../..");
 
@@ -135,8 +136,7 @@ export class Authority {
   }
 
   #spawn(settings: Record<string, string> = {}): ChildProcess {
-    // It ends with the test, however that ends.
-    const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", BINARY], {
+    const child = spawn(...bound(BINARY, []), {
       cwd: this.#folder,
       env: { PATH: process.env["PATH"] ?? "", ...this.#environment(settings) },
       stdio: ["ignore", "ignore", "pipe"],

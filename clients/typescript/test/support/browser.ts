@@ -2,6 +2,7 @@
 
 import { existsSync } from "node:fs";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
+import { bound } from "./ends.ts";
 
 /** The browsers of the system. */
 export const BROWSERS = {
@@ -23,13 +24,16 @@ const CLOCKS = `
 export async function launch(name: BrowserName): Promise<Browser> {
   const executablePath = BROWSERS[name];
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing`);
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
+  const own = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
+  const usual = puppeteer.defaultArgs({ browser: name, args: name === "chrome" ? own : [] });
+  // Chromium's automation mode would switch the back/forward cache off.
+  const wanted = usual.filter((option) => option !== "--disable-back-forward-cache");
+  const [command, args] = bound(executablePath, wanted);
   return puppeteer.launch({
     browser: name,
-    executablePath,
-    args: name === "chrome" ? args : [],
-    // Chromium's automation mode would switch it off.
-    ignoreDefaultArgs: name === "chrome" ? ["--disable-back-forward-cache"] : false,
+    executablePath: `/usr/bin/${command}`,
+    args,
+    ignoreDefaultArgs: true,
     protocolTimeout: 60_000,
   });
 }

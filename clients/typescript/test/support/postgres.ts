@@ -7,13 +7,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { until } from "./authority.ts";
+import { bound } from "./ends.ts";
 
 const VERSIONS = "/usr/lib/postgresql";
 
-/** Postgres refuses to run as root. */
+/** Postgres refuses to run as root. Another user's process forgets whom it was to end with. */
 function asPostgres(command: string, args: string[]): [string, string[]] {
-  if (process.getuid?.() !== 0) return [command, args];
-  return ["setpriv", ["--reuid=postgres", "--regid=postgres", "--clear-groups", command, ...args]];
+  const [setpriv, options] = bound(command, args);
+  if (process.getuid?.() !== 0) return [setpriv, options];
+  return [setpriv, ["--reuid=postgres", "--regid=postgres", "--clear-groups", setpriv, ...options]];
 }
 
 export async function startPostgres(): Promise<{ url: string; stop: () => Promise<void> }> {
@@ -41,10 +43,7 @@ export async function startPostgres(): Promise<{ url: string; stop: () => Promis
     folder,
     ...settings.flatMap((setting) => ["-c", setting]),
   ]);
-  // It ends with the test, however that ends.
-  const server = spawn("setpriv", ["--pdeathsig", "KILL", "--", command, ...args], {
-    stdio: "ignore",
-  });
+  const server = spawn(command, args, { stdio: "ignore" });
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   await until("Postgres answers", async () => {
     const client = new pg.Client({ connectionString: url });
