@@ -17,21 +17,21 @@ fn three_tabs_are_never_refused() {
     holds(Scenario { tabs: 3, window: 4, round_trip: 2, ..TWO_TABS });
 }
 
-/// The window has to cover what the replicas' clocks differ by, too.
+/// The window also has to cover the difference between the replicas' clocks.
 #[test]
 fn replicas_whose_clocks_differ_refuse_nobody() {
     holds(Scenario { window: 4, clocks_differ: 2, ..TWO_TABS });
 }
 
-/// As while `REFRESH_TOKEN_ROTATION` is being changed, one replica after the other.
+/// This happens while `REFRESH_TOKEN_ROTATION` is being changed, one replica after another.
 #[test]
 fn replicas_of_which_some_rotate_refuse_nobody() {
     let found = holds(Scenario { rotation_differs: true, ..TWO_TABS });
     assert_eq!(found.verdicts, [Rotate, Young, Keep, Replay, Remint].into());
 }
 
-/// A restored backup, or a failover to a replica that lags behind: who has only one tab may have
-/// to log in again, but is not taken for a thief.
+/// After a restored backup, or a failover to a standby that lags behind, a client with one tab may
+/// have to log in again. It does not count as a thief.
 #[test]
 fn a_database_that_lost_its_last_commit_raises_no_alarm() {
     holds(Scenario { tabs: 1, commit_lost: true, ..TWO_TABS });

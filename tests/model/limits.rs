@@ -1,5 +1,5 @@
-//! What the claims assume, and what is lost where that does not hold. Each assumption is as weak
-//! as it can be: here is the run that breaks a claim without it.
+//! The assumptions of the claims, and what is lost without them. Each assumption is as weak as
+//! possible: for each, a run is shown that breaks a claim without it.
 
 use token_authority::token::rotation::Verdict;
 
@@ -21,8 +21,8 @@ fn clocks_that_differ_by_more_than_the_rest_of_the_window_may_refuse_an_innocent
     fails(Scenario { window: 4, clocks_differ: 3, ..TWO_TABS }, REFUSED);
 }
 
-/// The first token is rotated at once. So a second reply to the same login must not put it back
-/// into the jar: a login that is retried has to have only one reply that sets the cookie.
+/// The first token is rotated at once, so a second reply to the same login must not put it back
+/// into the jar. A login that is retried may have only one reply that sets the cookie.
 #[test]
 fn a_second_reply_to_the_login_may_refuse_an_innocent_client() {
     let twice = Scenario { second_login_reply: true, ..TWO_TABS };
@@ -30,8 +30,8 @@ fn a_second_reply_to_the_login_may_refuse_an_innocent_client() {
     holds(Scenario { rules: Rules::FirstIsYoung, ..twice });
 }
 
-/// Every proof may be lost, that by a young token too: the claims rest on re-minting. A proof only
-/// makes a theft known sooner.
+/// Every receipt may be lost, also that of a young token: the claims rest on re-minting. A receipt
+/// only makes a theft known earlier.
 #[test]
 fn both_claims_hold_without_a_proof() {
     let rules = Rules::YoungProvesNothing;
@@ -39,7 +39,7 @@ fn both_claims_hold_without_a_proof() {
     holds(Scenario { rules, ..THIEF });
 }
 
-/// With two tabs, a token that the database lost may meet one that was minted in its place.
+/// With two tabs, a token that the database lost may meet one that was minted instead.
 #[test]
 fn a_lost_commit_may_raise_a_false_alarm_between_two_tabs() {
     fails(Scenario { commit_lost: true, ..TWO_TABS }, REFUSED);
@@ -51,8 +51,8 @@ fn a_thief_who_keeps_no_distance_lives_on() {
     fails(near, Violation::BothGoOn);
 }
 
-/// For A after the first validation, the predecessor is good. That is for replies that take
-/// longer than they should; a thief who never misses that moment lives on.
+/// For A after the first validation, the predecessor is accepted, because replies may take longer
+/// than they should. A thief who uses this moment every time lives on.
 #[test]
 fn a_thief_who_comes_right_after_each_first_validation_lives_on() {
     let thief = Some(Distance::FromRefreshes);

@@ -1,54 +1,54 @@
-//! Model check of refresh-token rotation: the library's own verdict and its effect
-//! (`token::rotation`), on real sessions and real tokens, in everything that may happen around
-//! them.
+//! Model check of refresh-token rotation. It runs the library's own verdict and its effect
+//! (`token::rotation`) on real sessions and real tokens, in every order of events.
 //!
-//! # What is held
+//! # Claims
 //!
-//! **No innocent client is ever refused** ([`innocent`]). Two and three tabs share one cookie
-//! jar. At any time a tab presents what is in the jar, for the first time or again. A request or a
-//! reply may be lost at any point, a request may arrive twice, and replies overtake each other:
-//! what lands last stays in the jar. From a request to its reply at most A/2 passes. A server
-//! that dies before its commit has lost a request, one that dies after it a reply, and with
-//! either any proof of receipt that it had not stored; so crashes need no step of their own.
-//! Requests are not decided in the order in which they arrived. Between, the client may sleep for
-//! a day. The claim: no request is answered with anything but a token.
+//! **No innocent client is ever refused** ([`innocent`]). Two or three tabs share one cookie jar.
+//! At any time, a tab may present the token in the jar, for the first time or again. A request or a
+//! reply may be lost at any point. A request may arrive twice, and replies may overtake each other:
+//! the last reply that arrives stays in the jar. A reply takes at most A/2 from its request. A
+//! server that dies before its commit has lost a request. A server that dies after its commit has
+//! lost a reply. In both cases it may also have lost receipts that were not stored yet, so crashes
+//! need no step of their own. Requests are not decided in the order of their arrival. Between
+//! requests, the client may sleep for a day. The claim: every request is answered with a token.
 //!
-//! **No thief lives on beside the victim** ([`thief`]). At any moment a thief copies the token
-//! that is in the jar, and keeps every token it ever gets. Each time, it acts more than A apart
-//! from what the authority sees of the victim: its refreshes, and the moment an access token of
-//! the current generation was first validated. From the theft on, a refresh *succeeds* for a
-//! party when a token was returned and the reply arrived. The claim has two parts:
+//! **No thief lives on beside the victim** ([`thief`]). At any moment, a thief copies the token in
+//! the jar, and keeps every token that it ever gets. It always acts more than A apart from what the
+//! authority sees of the victim: its refreshes, and the first validation of an access token of the
+//! current generation. After the theft, a refresh *succeeds* for a party if it returned a token and
+//! the reply arrived. The claim has two parts:
 //!
-//! 1. In runs of any length, success passes from one party to the other at most three times:
-//!    whoever's turn it is then can do nothing that succeeds and leaves the session alive. (Three
-//!    happens: the victim's reply that was on its way during the theft, the thief, the victim, and
-//!    the thief once more.)
-//! 2. Whoever is refused, the session is revoked. So neither is shut out while the other stays.
+//! 1. In runs of any length, success changes between the parties at most three times. After that,
+//!    the other party can do nothing that succeeds and leaves the session alive. (Three changes do
+//!    happen: the victim's reply that was under way during the theft, the thief, the victim, and
+//!    the thief again.)
+//! 2. If either party is refused, the session is revoked. So it never happens that one party is
+//!    refused while the other stays logged in.
 //!
-//! That the claims can fail is shown by [`variants`]: each differs from the real rules in one
-//! point, and for each a run is found in which a claim breaks. [`limits`] shows, in the same way,
-//! that the claims' assumptions are needed: what is lost where one does not hold.
+//! [`variants`] shows that the claims can fail: each variant differs from the real rules in one
+//! point, and for each a run is found that breaks a claim. [`limits`] shows in the same way that
+//! the assumptions are needed.
 //!
-//! # How
+//! # Method
 //!
-//! [`search`] goes through all states, breadth first. They are finitely many, since of a state
-//! only that is remembered which can make a difference ([`view`]), so that a search which ends
-//! has covered runs of any length, not only up to some depth. The view is itself checked: states
-//! that it takes for the same must have the same futures.
+//! [`search`] visits all states, breadth first. The number of states is finite, because only what
+//! can make a difference is kept of a state ([`view`]). A search that ends has therefore covered
+//! runs of any length, not only up to some depth. The view itself is checked: states with the same
+//! view must have the same futures.
 //!
-//! The search is our own hundred lines: a general checker (stateright) would need the same state,
-//! steps and view, cannot check the view, and brings an actor framework and a web server.
-//! [`world`], the browser, does no I/O and knows nothing of the search, so that it can drive real
+//! The search is a hundred lines of our own. A general checker (stateright) would need the same
+//! state, steps and view, cannot check the view, and would add an actor framework and a web server.
+//! [`world`], the browser, does no I/O and does not depend on the search, so it can drive real
 //! servers too.
 //!
-//! Times are in ticks, A being two or four of them; a reply that takes A/2 is still in time, and
-//! a token that was handed out A ago is still young.
+//! Times are in ticks, and A is two or four ticks. A reply that takes exactly A/2 is in time, and a
+//! token that was handed out exactly A ago is young.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test, down to its last helper: what cannot be must end it"
+    reason = "an impossible state must end the test, in its helpers too"
 )]
 
 mod innocent;
@@ -87,7 +87,7 @@ const TWO_TABS: Scenario = Scenario {
 const THIEF: Scenario =
     Scenario { tabs: 1, thief: Some(Distance::FromRefreshesAndProofs), ..TWO_TABS };
 
-/// Searches a scenario in which nothing may be violated.
+/// Searches a scenario that must have no violation.
 fn holds(scenario: Scenario) -> Found {
     let found = search(&scenario);
     if let Some(run) = &found.violation {
@@ -97,7 +97,7 @@ fn holds(scenario: Scenario) -> Found {
     found
 }
 
-/// Searches a scenario in which something must be violated, and tells how.
+/// Searches a scenario that must have a violation, and returns the run in words.
 fn fails(scenario: Scenario, expected: Violation) -> String {
     let found = search(&scenario);
     let run = found.violation.unwrap_or_else(|| panic!("{scenario:?} is never violated"));
@@ -107,12 +107,12 @@ fn fails(scenario: Scenario, expected: Violation) -> String {
     told
 }
 
-#[expect(clippy::print_stdout, reason = "a run is there to be read: cargo test -- --nocapture")]
+#[expect(clippy::print_stdout, reason = "for reading the runs: cargo test -- --nocapture")]
 fn say(text: &str) {
     println!("{text}");
 }
 
-/// The view is what makes the search finite, so it must lose nothing that matters.
+/// The view makes the search finite, so it must not lose anything that matters.
 #[test]
 fn states_with_one_view_have_the_same_futures() {
     let small = [

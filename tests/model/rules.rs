@@ -1,45 +1,47 @@
-//! The rules to check: the library's own, and each variant that differs from them in one point.
-//! A variant calls the library's functions too and then overrides that one point.
+//! The rules to check: the library's own, and variants that differ from them in one point. A
+//! variant also calls the library's functions and then overrides that point.
 
 use token_authority::clock::Timestamp;
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::{Policy, SuccessorSeed, Verdict, judge, take_effect};
 use token_authority::token::session::Session;
 
-/// Which rules a check is about.
+/// The rules that a check uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rules {
-    /// The library's.
+    /// The library's own rules.
     Real,
     /// The window counts from the rotation, not from the last hand-out.
     WindowFromRotation,
-    /// A token is rotated however young it is.
+    /// A young token is rotated too.
     RotateYoung,
-    /// The adapter sets the cookie even if the token is the one that was presented.
+    /// The adapter sets the cookie even if the token is the presented one.
     CookieAlways,
-    /// A predecessor is answered with the same successor as long as that is unproven.
+    /// A predecessor is answered with the same successor until a receipt is recorded.
     ReplayUnproven,
-    /// A predecessor is never good again: rotation without any grace.
+    /// A predecessor is never accepted: rotation without any grace.
     NoGrace,
-    /// A predecessor gets another successor even if the first was handed out only just now.
+    /// A predecessor gets another successor even if the first was handed out a moment ago.
     RemintAtOnce,
-    /// A predecessor is good as long as it is the predecessor, proven or not.
+    /// A predecessor is accepted as long as it is the predecessor, with or without a receipt.
     PredecessorForEver,
-    /// A token of a generation that the row has not reached is a theft too.
+    /// A token of a generation that the row has not reached counts as a theft too.
     FutureIsTheft,
-    /// A displaced or earlier token is refused, and that is all.
+    /// A displaced or earlier token is refused, but the session is not revoked.
     NoRevocation,
-    /// Presenting a young token proves nothing. Holds what the real rules hold, but later.
+    /// Presenting a young token records no receipt. The claims of the real rules hold, but thefts
+    /// are found later.
     YoungProvesNothing,
-    /// The first token may be young too. Holds what the real rules hold, and a little more.
+    /// The first token may be young too. The claims of the real rules hold, with slightly more
+    /// grace.
     FirstIsYoung,
     /// A proven successor is handed out again only if it was both proven and handed out within A.
-    /// Holds what the real rules hold, and a little more.
+    /// The claims of the real rules hold, with slightly more grace.
     BothWindows,
 }
 
 impl Rules {
-    /// Judges a token and lets the verdict take effect.
+    /// Judges a token and applies the verdict.
     pub(crate) fn refresh(
         self,
         session: &mut Session,
@@ -92,7 +94,7 @@ impl Rules {
         }
     }
 
-    /// Whether a reply sets the cookie: if the token is a new one, and without rotation always.
+    /// Returns whether a reply sets the cookie: if the token is new, and always without rotation.
     pub(crate) fn sets_cookie(
         self,
         verdict: Verdict,

@@ -1,4 +1,4 @@
-//! What a check assumes, what may happen in it, and what must not.
+//! The assumptions of a check, the steps that may happen in it, and the violations.
 
 use std::time::Duration;
 
@@ -11,31 +11,31 @@ use crate::rules::Rules;
 pub(crate) const TICK: Duration = Duration::from_secs(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 
-/// How far the thief keeps away from the victim.
+/// How far the thief's actions are from the victim's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Distance {
-    /// More than A from each of the victim's refreshes and from the moment at which its access
-    /// token was first validated.
+    /// More than A from each refresh of the victim and from the first validation of its access
+    /// token.
     FromRefreshesAndProofs,
-    /// More than A from each of the victim's refreshes.
+    /// More than A from each refresh of the victim.
     FromRefreshes,
-    /// None.
+    /// Any distance.
     None,
 }
 
-/// What a check assumes. Times are in ticks.
+/// The assumptions of a check. Times are in ticks.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may happen or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each allows or forbids one kind of event")]
 pub(crate) struct Scenario {
     pub(crate) rules: Rules,
     /// A.
     pub(crate) window: u8,
-    /// How long after its request a reply may land, at most.
+    /// The longest time from a request to its reply.
     pub(crate) round_trip: u8,
-    /// How far the clocks of two replicas differ, at most.
+    /// The largest difference between the clocks of two replicas.
     pub(crate) clocks_differ: u8,
     pub(crate) tabs: usize,
-    /// Whether a second reply to the login, with the same first token, is still on its way.
+    /// Whether a second reply to the login, with the same first token, is still under way.
     pub(crate) second_login_reply: bool,
     /// Whether some replicas rotate refresh tokens and others do not.
     pub(crate) rotation_differs: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Scenario {
     pub(crate) thief: Option<Distance>,
     /// Whether `ValidateToken` may see the thief's access tokens too.
     pub(crate) thief_validates: bool,
-    /// How often, after the theft, success may pass from victim to thief or back.
+    /// How often success may change between the parties after the theft.
     pub(crate) most_switches: u8,
 }
 
@@ -68,55 +68,55 @@ impl Scenario {
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Time passes; whatever is on its way for too long must be lost or land before.
+    /// Time passes. Messages that are under way for too long must arrive or be lost first.
     Tick,
-    /// A day passes, with nothing on its way.
+    /// A day passes. No message may be under way.
     Sleep,
-    /// A tab presents what is in the jar: for the first time, or again.
+    /// A tab presents the token in the jar, for the first time or again.
     Send(usize),
-    /// The server decides on a tab's request.
+    /// The server decides a tab's request.
     Decide(usize, Decision),
-    /// A reply lands.
+    /// A reply arrives.
     Land(usize),
-    /// A request or a reply is lost: by the network, by a server that dies before or after its
-    /// commit, or because the page is left.
+    /// A request or a reply is lost: in the network, in a server that dies before or after its
+    /// commit, or because the user leaves the page.
     Lose(usize),
-    /// `ValidateToken` sees the newest access token that landed.
+    /// `ValidateToken` sees the newest access token that has arrived.
     Validate,
-    /// What it saw is stored.
+    /// The receipt of that validation is stored.
     StoreProof,
-    /// What it saw is lost: with a server that dies, or because the database is behind.
+    /// The receipt is lost, because the server dies or the database is behind.
     LoseProof,
     /// The thief copies the jar.
     Steal,
-    /// The thief presents one of its tokens, and hears the answer or not.
+    /// The thief presents one of its tokens, and receives the answer or not.
     Present { token: usize, heard: bool },
-    /// `ValidateToken` sees the thief's newest access token, which is stored.
+    /// `ValidateToken` sees the thief's newest access token, and the receipt is stored.
     ThiefValidates,
     /// The database loses its last commit.
     LoseCommit,
 }
 
-/// How the server comes to decide on a request.
+/// The circumstances in which the server decides a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decision {
-    /// When it was presented, by the clock of the replica at which it arrived, in ticks before
-    /// now: requests are not decided in the order in which they arrive.
+    /// When the token was presented, by the clock of the replica that received it, in ticks before
+    /// now. Requests are not decided in the order of their arrival.
     pub(crate) before: i8,
     /// Whether that replica rotates.
     pub(crate) rotation: bool,
-    /// Whether the request arrives a second time, having been repeated on its way, with the
-    /// first answer lost.
+    /// Whether the request arrives a second time because it was repeated, and its first answer was
+    /// lost.
     pub(crate) again: bool,
 }
 
-/// What must not happen.
+/// A violation of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Violation {
-    /// A client is refused though nobody stole anything.
+    /// A client is refused although there was no theft.
     Refused(Verdict),
-    /// After a theft somebody is refused, and the session lives on.
+    /// After a theft a party is refused, and the session lives on.
     RefusedYetAlive(Verdict),
-    /// Thief and victim both go on.
+    /// Both the thief and the victim go on.
     BothGoOn,
 }

@@ -1,9 +1,8 @@
-//! Searches all that can happen, breadth first, so that the first violation found is one of the
-//! shortest.
+//! Searches all possible runs breadth first, so the first violation found is one of the shortest.
 //!
-//! A state is known by its [`System::view`], of which there are finitely many; a search that ends
-//! without a violation therefore covers runs of any length. What is kept of a known state is how
-//! it was reached: a run is told by taking its steps anew.
+//! A state is identified by its [`System::view`]. The number of views is finite, so a search that
+//! ends without a violation covers runs of any length. For each known state, only the step that led
+//! to it is stored. A run is reproduced by taking its steps again.
 
 use std::collections::hash_map::{DefaultHasher, Entry, HashMap};
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -15,29 +14,29 @@ use crate::scenario::{Action, Scenario, Violation};
 use crate::system::System;
 use crate::tell::tell;
 
-/// What a search found.
+/// The result of a search.
 pub(crate) struct Found {
     pub(crate) states: usize,
     pub(crate) steps: usize,
-    /// Every verdict that was passed.
+    /// Every verdict that occurred.
     pub(crate) verdicts: HashSet<Verdict>,
     pub(crate) violation: Option<Run>,
 }
 
-/// How a violation comes about.
+/// The steps that lead to a violation.
 pub(crate) struct Run {
     pub(crate) actions: Vec<Action>,
     pub(crate) violation: Violation,
 }
 
 impl Run {
-    /// The run in words.
+    /// Describes the run in words.
     pub(crate) fn tell(&self, scenario: &Scenario) -> String {
         tell(scenario, &self.actions, self.violation)
     }
 }
 
-/// Searches a scenario to its end, or to its first violation.
+/// Searches a scenario completely, or until its first violation.
 pub(crate) fn search(scenario: &Scenario) -> Found {
     let mut search = Search::new(scenario);
     let violation = search.run(scenario, |_, _| {});
@@ -46,8 +45,8 @@ pub(crate) fn search(scenario: &Scenario) -> Found {
 }
 
 /// Searches a scenario and checks that its view loses nothing: two states with one view must have
-/// the same steps to states with the same views, and the same violations. How many pairs were
-/// compared; of those there are, every `sample`th is.
+/// the same steps to states with the same views, and the same violations. Compares every `sample`th
+/// pair, and returns how many pairs were compared.
 pub(crate) fn check_view(scenario: &Scenario, sample: usize) -> usize {
     let mut search = Search::new(scenario);
     let mut futures = HashMap::new();
@@ -85,7 +84,7 @@ enum Seen<'a> {
     Expanded(&'a System),
 }
 
-/// Where a state was reached from first.
+/// The state and the step from which a state was first reached.
 struct Reached {
     from: usize,
     by: Option<Action>,

@@ -1,11 +1,11 @@
-//! All that takes part: the browser, the network, the session's row, and perhaps a thief; what
-//! may happen next; and what must never.
+//! The whole system: the browser, the network, the session's row, and perhaps a thief. It lists the
+//! possible steps and detects violations.
 //!
-//! The row is a real [`Session`] with real tokens, and the rules are the library's. Only what is
-//! *remembered* of a state is abstract ([`System::view`]): how each token that is still held
-//! somewhere stands to the row (current, predecessor, or dead, which it then stays), and how long
-//! ago each moment was, up to the age from which on age makes no difference. Search compares
-//! states by that view, and `main.rs` checks that it loses nothing.
+//! The row is a real [`Session`] with real tokens, and the rules are the library's. Only the
+//! *identity* of a state is abstract ([`System::view`]). It contains the relation of each held
+//! token to the row (current, predecessor, or dead for good), and how long ago each event was, up
+//! to the age beyond which age makes no difference. The search compares states by that view, and
+//! `main.rs` checks that it loses nothing.
 
 use token_authority::clock::Timestamp;
 use token_authority::token::client::ClientInfo;
@@ -23,7 +23,7 @@ use crate::world::{Client, Held, Reply, Tab};
 /// When the user logs in.
 pub(crate) const LOGIN: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
-/// A login: its row, and its first token.
+/// Creates a login: its row, and its first token.
 pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
     let id = SessionId::new(LOGIN, [1; 10]);
     let key = LineageKey::new([2; 32]);
@@ -44,7 +44,7 @@ pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
     (session, first)
 }
 
-/// The `number`th random bytes.
+/// Returns the `number`th random bytes.
 pub(crate) fn candidate(number: u64) -> SuccessorSeed {
     let (mut secret, mut nonce) = ([0; 32], [0; 12]);
     secret[..8].copy_from_slice(&number.to_be_bytes());
@@ -52,14 +52,14 @@ pub(crate) fn candidate(number: u64) -> SuccessorSeed {
     SuccessorSeed { secret, nonce }
 }
 
-/// Whom a success is for.
+/// The party that a success is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Party {
     Victim,
     Thief,
 }
 
-/// An access token that `ValidateToken` saw, not yet stored.
+/// An access token that `ValidateToken` has seen, whose receipt is not stored yet.
 #[derive(Clone)]
 pub(crate) struct Receipt {
     pub(crate) generation: Generation,
@@ -68,7 +68,7 @@ pub(crate) struct Receipt {
 
 #[derive(Clone, Default)]
 pub(crate) struct Thief {
-    /// All that it ever got; of the dead ones, one.
+    /// All tokens that it ever got. Of the dead ones, only one is kept.
     pub(crate) tokens: Vec<Held>,
     pub(crate) acted_at: Option<Timestamp>,
 }
@@ -82,19 +82,19 @@ pub(crate) struct System {
     pub(crate) proof: Option<Receipt>,
     pub(crate) victim_acted_at: Option<Timestamp>,
     pub(crate) thief: Thief,
-    /// Whose refresh succeeded last, after the theft.
+    /// The party whose refresh succeeded last, after the theft.
     pub(crate) succeeded: Option<Party>,
     pub(crate) switches: u8,
-    /// The row before its last change, unless that can be lost no more.
+    /// The row before its last change. `None`: that change can no longer be lost.
     pub(crate) before: Option<Box<Session>>,
     pub(crate) commit_lost: bool,
     pub(crate) minted: u64,
-    /// What the last refresh came to, for telling the run.
+    /// The result of the last refresh, for the description of the run.
     pub(crate) verdict: Option<(Verdict, Option<Held>)>,
 }
 
 impl System {
-    /// The login's reply has landed.
+    /// Creates the state after the login's reply has arrived.
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let (session, first) = log_in(&scenario.policy(true));
         let first = Held::new(first);
@@ -120,7 +120,7 @@ impl System {
         }
     }
 
-    /// All that may happen next.
+    /// Returns all possible next steps.
     pub(crate) fn actions(&self, scenario: &Scenario) -> Vec<Action> {
         if self.session.revoked.is_some() {
             return Vec::new();
@@ -214,13 +214,13 @@ impl System {
         }
     }
 
-    /// Takes a step that was offered.
+    /// Takes a step that [`Self::actions`] returned.
     pub(crate) fn step(&self, scenario: &Scenario, action: Action) -> Result<Self, Violation> {
         let mut next = self.clone();
         next.take(scenario, action).map(|()| next)
     }
 
-    /// Takes a step that was offered, and stays where a violation led.
+    /// Takes a step that [`Self::actions`] returned, and keeps the state that a violation led to.
     pub(crate) fn take(&mut self, scenario: &Scenario, action: Action) -> Result<(), Violation> {
         self.verdict = None;
         match action {
@@ -243,7 +243,7 @@ impl System {
                 self.session.lineage.proven_at = Some(self.now);
             }
             Action::LoseCommit => {
-                self.session = *self.before.take().expect("it was offered");
+                self.session = *self.before.take().expect("the step was possible");
                 self.commit_lost = true;
             }
         }
@@ -257,7 +257,7 @@ impl System {
         tab: usize,
         decision: Decision,
     ) -> Result<(), Violation> {
-        let (presented, _) = self.client.asked(tab).expect("it was offered");
+        let (presented, _) = self.client.asked(tab).expect("the step was possible");
         let stamp = self.stamp(decision.before);
         let (verdict, successor) = self.refresh(scenario, &presented, stamp, decision.rotation);
         if scenario.thief.is_some() {
@@ -312,7 +312,7 @@ impl System {
             if token == *presented.token() { presented.clone() } else { Held::new(token) }
         });
         self.verdict = Some((verdict, held));
-        self.verdict.clone().expect("it was just set")
+        self.verdict.clone().expect("it was set above")
     }
 
     fn refused(&self, scenario: &Scenario, verdict: Verdict) -> Result<(), Violation> {
@@ -320,7 +320,8 @@ impl System {
         match verdict {
             _ if !self.thief.tokens.is_empty() && alive => Err(Violation::RefusedYetAlive(verdict)),
             _ if !self.thief.tokens.is_empty() => Ok(()),
-            // The database lost what the client holds: a pity, but not taken for a theft.
+            // The database has lost the token that the client holds. The client has to log in
+            // again, but this does not count as a theft.
             Verdict::Invalid if scenario.commit_lost => Ok(()),
             _ => Err(Violation::Refused(verdict)),
         }
@@ -343,7 +344,7 @@ impl System {
         }
     }
 
-    /// As the stores do it: only for the current token, and only once.
+    /// Stores a receipt as the stores do: only for the current token, and only once.
     fn store_proof(&mut self) {
         let lineage = &mut self.session.lineage;
         if let Some(proof) = self.proof.take()
@@ -353,7 +354,7 @@ impl System {
         }
     }
 
-    /// Forgets what can make no difference any more.
+    /// Drops everything that can no longer make a difference.
     fn tidy(&mut self) {
         let lineage = &self.session.lineage;
         if self.proof.as_ref().is_some_and(|proof| proof.generation != lineage.generation) {

@@ -1,4 +1,4 @@
-//! Tells a run in words.
+//! Describes a run in words.
 
 use token_authority::clock::Timestamp;
 
@@ -8,8 +8,8 @@ use crate::world::Tab;
 
 const TICKS_A_DAY: u64 = DAY.as_secs() / TICK.as_secs();
 
-/// A run from the login on: a line a step, with the days and ticks since the login before it. `R0` is the
-/// login's refresh token, `R1` the one minted next, and so on.
+/// Describes a run from the login on, with one line for each step. Each line begins with the days
+/// and ticks since the login. `R0` is the login's refresh token, `R1` the next one, and so on.
 pub(crate) fn tell(scenario: &Scenario, actions: &[Action], violation: Violation) -> String {
     let mut told = Vec::new();
     let mut system = System::new(scenario);
@@ -28,7 +28,7 @@ pub(crate) fn tell(scenario: &Scenario, actions: &[Action], violation: Violation
     format!("{}   =>  {violation:?}\n", told.concat())
 }
 
-/// Days and ticks since the login.
+/// Formats the days and ticks since the login.
 fn time(moment: Timestamp) -> String {
     let ticks = moment.since(LOGIN).as_secs() / TICK.as_secs();
     let (days, ticks) = (ticks / TICKS_A_DAY, ticks % TICKS_A_DAY);

@@ -21,13 +21,14 @@ fn thief_and_a_victim_with_three_tabs_do_not_both_go_on() {
     holds(Scenario { tabs: 3, ..THIEF });
 }
 
-/// It is bad for a thief to be seen, and so not an assumption of the claim.
+/// Validation of the thief's tokens is a disadvantage for the thief, so it is not an assumption of
+/// the claim.
 #[test]
 fn a_thief_whose_access_tokens_are_validated_does_not_go_on_either() {
     holds(Scenario { thief_validates: true, ..THIEF });
 }
 
-/// The bound is not looser than it has to be.
+/// The bound is as tight as possible.
 #[test]
 fn success_passes_from_one_to_the_other_three_times_at_most() {
     fails(Scenario { most_switches: 2, ..THIEF }, Violation::BothGoOn);

@@ -1,4 +1,4 @@
-//! Rules that look as good, each of which breaks a claim.
+//! Rules that look equally good, each of which breaks a claim.
 
 use token_authority::token::rotation::Verdict;
 
@@ -18,9 +18,9 @@ fn thief(rules: Rules) -> String {
     fails(Scenario { rules, most_switches: MANY, ..THIEF }, Violation::BothGoOn)
 }
 
-/// The decision record quotes these runs, and must quote them right.
+/// The decision record quotes these runs. They must be quoted correctly.
 fn is_quoted(run: &str) {
-    assert!(DECISION.contains(run), "docs/adr/0001-rotation.md does not hold this run:\n{run}");
+    assert!(DECISION.contains(run), "docs/adr/0001-rotation.md does not contain this run:\n{run}");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn replaying_while_unproven_lets_a_thief_live_on() {
     thief(Rules::ReplayUnproven);
 }
 
-/// Strict rotation, as RFC 9700 section 4.14.2 is often read.
+/// Strict rotation, a common reading of RFC 9700 section 4.14.2.
 #[test]
 fn no_grace_refuses_an_innocent_client() {
     innocent(Rules::NoGrace);

@@ -1,5 +1,5 @@
-//! What holds of any one verdict, whatever the session's past, its row's times, and the token
-//! that is presented.
+//! Properties of every single verdict, for any past of the session, any times in its row, and any
+//! presented token.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use crate::system::{LOGIN, candidate, log_in};
 const WINDOW: i64 = 30;
 const DAY: i64 = 86_400;
 
-/// What a token is, by how it came about.
+/// The kinds of token, by their origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Current,
     Predecessor,
     /// An ancestor, or a displaced successor.
     Dead,
-    /// Of a generation that the row has not reached.
+    /// A token of a generation that the row has not reached.
     Future,
     /// Its MAC is wrong.
     Forged,
-    /// Of another session.
+    /// A token of another session.
     Foreign,
 }
 
@@ -44,7 +44,7 @@ impl Case {
         judge(&self.session, &self.presented, self.now, &self.policy)
     }
 
-    /// Lets the verdict take effect: the session after it, and the token to hold.
+    /// Applies the verdict. Returns the session after it, and the token for the client.
     fn settle(&self, verdict: Verdict) -> (Session, Option<RefreshToken>) {
         let mut after = self.session.clone();
         let drawn = candidate(u64::MAX);
@@ -57,13 +57,13 @@ impl Case {
         Self { presented, ..self.clone() }
     }
 
-    /// Whether the current token is the login's own and was handed out once.
+    /// Returns whether the current token is the login's own and was handed out once.
     fn is_first(&self) -> bool {
         let lineage = &self.session.lineage;
         lineage.predecessor.is_none() && lineage.handed_out_at <= self.session.created_at
     }
 
-    /// The rules' table once more, from what the token is known to be.
+    /// Computes the expected verdict from the table of rules, by the known kind of the token.
     fn expected(&self) -> Verdict {
         let lineage = &self.session.lineage;
         let within = |moment| self.now.since(moment) <= Duration::from_secs(30);
@@ -96,7 +96,8 @@ fn policy(rotation: bool) -> Policy {
     }
 }
 
-/// A session with a past, and every token that it ever had, each with what it is now.
+/// Creates a session with a past, and returns every token that it ever had, each with its present
+/// kind.
 fn lived(past: &[bool]) -> (Session, Vec<(Kind, RefreshToken)>) {
     let policy = policy(true);
     let (mut session, first) = log_in(&policy);
@@ -104,7 +105,7 @@ fn lived(past: &[bool]) -> (Session, Vec<(Kind, RefreshToken)>) {
     let mut now = LOGIN;
     for (number, lost) in past.iter().enumerate() {
         now = now + policy.window * 2;
-        // Where the reply was lost, the predecessor comes again.
+        // If the reply was lost, the client presents the predecessor again.
         let from = if *lost { predecessor.unwrap_or(current) } else { current };
         let presented = tokens[from].clone();
         let verdict = judge(&session, &presented, now, &policy);
@@ -140,7 +141,7 @@ fn strange(kind: Kind, session: &Session, of: &RefreshToken) -> RefreshToken {
     }
 }
 
-/// Seconds from now: near the window's edges, and far from them.
+/// Seconds from now: near the edges of the window, and far from them.
 fn seconds() -> impl Strategy<Value = i64> {
     prop_oneof![-2 * WINDOW..=2 * WINDOW, Just(-WINDOW), Just(-WINDOW - 1), -9 * DAY..=9 * DAY]
 }
@@ -169,7 +170,7 @@ prop_compose! {
         session.lineage.proven_at = proven.map(at);
         session.expires_at = at(expires);
         session.revoked = revoked.map(|(seconds, reason)| Revoked { at: at(seconds), reason });
-        // A young session has no dead token yet, or not even a predecessor.
+        // A young session has no dead token yet, and perhaps no predecessor.
         let of_kind = tokens.iter().find(|(other, _)| *other == kind).or(tokens.last());
         let (kind, token) = of_kind.unwrap().clone();
         let (kind, presented) = match stranger {
@@ -239,7 +240,8 @@ proptest! {
         prop_assert_eq!(after.expires_at, case.policy.expiry(before.created_at, case.now));
         prop_assert!(after.expires_at <= before.created_at + case.policy.session_max_lifetime);
 
-        // A retry gets the same one; whoever holds it is welcome; whatever it displaced is not.
+        // A retry gets the same token. The client that holds the new token is accepted, and the
+        // displaced token is refused.
         let next = Case { session: after, ..case.clone() };
         prop_assert_eq!(next.judge(), Verdict::Replay);
         let (replayed, again) = next.settle(Verdict::Replay);
@@ -275,7 +277,7 @@ proptest! {
         let (after, _) = case.settle(verdict);
         let mut expected = case.session.clone();
         expected.lineage.proven_at.get_or_insert(case.now);
-        // A young token whose session's end was left behind is extended as one that is kept.
+        // If the session's end has moved on, a young token is extended like one that is kept.
         let end = case.policy.expiry(expected.created_at, case.now);
         if verdict == Verdict::Keep || end > expected.expires_at + case.policy.window {
             expected.last_used_at = expected.last_used_at.max(case.now);
@@ -287,7 +289,7 @@ proptest! {
         prop_assert_eq!(after, expected);
     }
 
-    /// Only the first token may be rotated by a clock that is behind its login's.
+    /// A clock that is behind the login's may only rotate the first token.
     #[test]
     fn the_hand_out_never_goes_back(case in case()) {
         let (after, _) = case.settle(case.judge());

@@ -1,4 +1,4 @@
-//! What is remembered of a state, so that there are finitely many of them.
+//! The view of a state. It makes the number of states finite.
 
 use token_authority::clock::Timestamp;
 use token_authority::token::session::{Lineage, Session};
@@ -7,8 +7,9 @@ use crate::scenario::{Scenario, TICK};
 use crate::system::{Party, System};
 use crate::world::{Held, Tab};
 
-/// How a token stands to a row. Whatever is neither current nor predecessor is dead and stays so,
-/// unless the database lost it: then it may be of a generation yet to come.
+/// Returns the relation of a token to a row. A token that is neither current nor predecessor is
+/// dead for good. The exception is a token that the database lost: it may have a generation that is
+/// still to come.
 pub(crate) fn standing(lineage: &Lineage, token: &Held) -> u8 {
     let generation = token.token().generation();
     if generation == lineage.generation && token.hash() == lineage.current {
@@ -22,8 +23,8 @@ pub(crate) fn standing(lineage: &Lineage, token: &Held) -> u8 {
 }
 
 impl System {
-    /// What is remembered of a state. Two states with one view have the same futures, as far as
-    /// views tell.
+    /// Returns the view of a state. Two states with one view have the same futures, up to their
+    /// views.
     pub(crate) fn view(&self, scenario: &Scenario) -> Box<[u8]> {
         let view = View { system: self, scenario, rows: self.rows() };
         let mut bytes = view.of_parties();
@@ -31,7 +32,7 @@ impl System {
             bytes.extend(view.of_row(row));
         }
         bytes.extend(view.of_token(&self.client.jar));
-        // The tabs are alike: which is which makes no difference.
+        // The tabs are interchangeable.
         let mut tabs: Vec<_> = self.client.tabs.iter().map(|tab| view.of_tab(tab)).collect();
         tabs.sort_unstable();
         for tab in tabs {
@@ -44,7 +45,7 @@ impl System {
         bytes.into()
     }
 
-    /// The row, and what it was before if that may come back.
+    /// Returns the row, and the row before its last change if that may come back.
     fn rows(&self) -> Vec<&Session> {
         std::iter::once(&self.session).chain(self.before.as_deref()).collect()
     }
@@ -104,12 +105,13 @@ impl View<'_> {
         self.rows.iter().map(|row| standing(&row.lineage, token))
     }
 
-    /// How long ago a moment was, as far as it matters: the oldest stamp on a request is a round
-    /// trip old, and by that stamp any moment more than A ago is as good as any other.
+    /// Returns how long ago a moment was, up to the age beyond which age makes no difference. The
+    /// oldest time of a request is one round trip ago, and from then on, all moments more than A
+    /// earlier are equivalent.
     ///
     /// The rules compare ages with whole ticks and by "more than", so a part of a tick counts as a
-    /// whole one: a first token that is kept in the moment of its login is handed out a microsecond
-    /// after it.
+    /// whole one. For example, a first token that is kept at the moment of its login is handed out
+    /// a microsecond later.
     fn age(&self, moment: Option<Timestamp>) -> u8 {
         let Some(moment) = moment else { return u8::MAX };
         let Scenario { window, round_trip, clocks_differ, .. } = *self.scenario;

@@ -1,7 +1,7 @@
-//! One browser as the network treats it: tabs that share a cookie jar, and their requests and
-//! replies on the way. It does no I/O and judges nothing, so it serves the model check and can
-//! as well drive a real server: what [`Client::asked`] gives is to be presented, and what came of
-//! it goes back into [`Client::answer`].
+//! One browser in a network: tabs that share a cookie jar, and their requests and replies under
+//! way. It does no I/O and judges nothing, so it serves the model check and could drive a real
+//! server as well: [`Client::asked`] returns the token to present, and [`Client::answer`] takes the
+//! reply.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use token_authority::clock::Timestamp;
 use token_authority::token::id::Generation;
 use token_authority::token::refresh::{RefreshToken, TokenHash};
 
-/// A refresh token in someone's hands, and its hash, which is compared far too often to be
-/// computed each time.
+/// A refresh token that a party holds, and its hash. The hash is compared too often to be computed
+/// each time.
 #[derive(Clone)]
 pub(crate) struct Held(Arc<(RefreshToken, TokenHash)>);
 
@@ -35,16 +35,16 @@ impl std::fmt::Display for Held {
     }
 }
 
-/// A good answer to a refresh.
+/// A successful answer to a refresh.
 #[derive(Clone)]
 pub(crate) struct Reply {
-    /// What its `Set-Cookie` puts into the jar; `None`: it has none.
+    /// The token that its `Set-Cookie` puts into the jar. `None`: it sets no cookie.
     pub(crate) cookie: Option<Held>,
     /// The generation that its access token names.
     pub(crate) generation: Generation,
 }
 
-/// What a tab's one request is at.
+/// The state of a tab's only request.
 #[derive(Clone)]
 pub(crate) enum Tab {
     Idle,
@@ -75,23 +75,23 @@ pub(crate) struct Client {
     /// The refresh cookie.
     pub(crate) jar: Held,
     pub(crate) tabs: Vec<Tab>,
-    /// The generation that the newest access token names, of those that arrived.
+    /// The generation in the newest access token that has arrived.
     pub(crate) heard: Generation,
 }
 
 impl Client {
-    /// A browser that has just logged in.
+    /// Creates a browser that has just logged in.
     pub(crate) fn new(first: Held, tabs: usize) -> Self {
         let heard = first.token().generation();
         Self { jar: first, tabs: vec![Tab::Idle; tabs], heard }
     }
 
-    /// A tab sends what is in the jar.
+    /// Lets a tab send the token in the jar.
     pub(crate) fn send(&mut self, tab: usize, now: Timestamp) {
         self.tabs[tab] = Tab::Asked { token: self.jar.clone(), sent_at: now };
     }
 
-    /// What a tab's request, on the way to the server, presents.
+    /// Returns the token that a tab's request presents, if the request is under way.
     pub(crate) fn asked(&self, tab: usize) -> Option<(Held, Timestamp)> {
         match &self.tabs[tab] {
             Tab::Asked { token, sent_at } => Some((token.clone(), *sent_at)),
@@ -99,14 +99,14 @@ impl Client {
         }
     }
 
-    /// The server answers a tab's request.
+    /// Lets the server answer a tab's request.
     pub(crate) fn answer(&mut self, tab: usize, reply: Reply) {
         if let Some(sent_at) = self.tabs[tab].sent_at() {
             self.tabs[tab] = Tab::Answered { reply, sent_at };
         }
     }
 
-    /// A tab's reply arrives, whichever were sent before it.
+    /// Lets a tab's reply arrive, in any order.
     pub(crate) fn land(&mut self, tab: usize) {
         let landed = std::mem::replace(&mut self.tabs[tab], Tab::Idle);
         if let Tab::Answered { reply, .. } = landed {
@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    /// A tab's request or reply is lost, or the tab stops to wait for it.
+    /// Loses a tab's request or reply. The tab stops waiting for it.
     pub(crate) fn lose(&mut self, tab: usize) {
         self.tabs[tab] = Tab::Idle;
     }
