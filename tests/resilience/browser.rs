@@ -1,4 +1,4 @@
-//! A browser with a session: it renews by cookie, over HTTP.
+//! A browser with a session, which refreshes over HTTP with its cookie.
 
 use http::Method;
 use test_support::http::Http;
@@ -6,7 +6,7 @@ use tonic::Status;
 
 use crate::user::{Client, User};
 
-/// A browser and what is in its jar.
+/// A browser and the cookie in its jar.
 #[derive(Debug, Clone)]
 pub(crate) struct Browser {
     http: Http,
@@ -19,7 +19,7 @@ impl Browser {
         Ok(Self { http: http.clone(), cookie })
     }
 
-    /// Renews. Whether it was given another cookie.
+    /// Refreshes. Returns whether the cookie changed.
     pub(crate) async fn refresh(&mut self) -> Result<bool, String> {
         let cookie = format!("refreshToken={}", self.cookie);
         let headers = [("cookie", cookie.as_str())];

@@ -12,10 +12,10 @@ use crate::replica;
 use crate::user::{User, client};
 
 const OUTAGE: Duration = Duration::from_secs(10);
-/// How long the service may take to be itself again once the database is.
+/// How long the service may take to recover after the database is back.
 const RECOVERY: Duration = Duration::from_secs(2);
 
-/// The database is back: within two seconds the service is itself again.
+/// Checks that the service recovers within two seconds after the database is back.
 pub(crate) async fn recovers(replica: &Replica, user: &mut User) {
     let back = Instant::now();
     user.refresh_patiently().await;
@@ -29,8 +29,8 @@ pub(crate) async fn recovers(replica: &Replica, user: &mut User) {
     assert!(refreshed < RECOVERY, "it took {refreshed:?} to recover");
 }
 
-/// Refreshes every 20 ms until it is told to stop, and goes on with the same token where the
-/// database is out of reach. How often that was.
+/// Refreshes every 20 ms until `stop`. While the database is unreachable, it repeats with the same
+/// token. Returns how often that happened.
 async fn refresh(mut user: User, stop: CancellationToken) -> (User, u64) {
     let mut refused = 0;
     while !stop.is_cancelled() {
@@ -60,27 +60,27 @@ async fn a_crash_of_the_database_loses_no_session() {
 
     tokio::task::block_in_place(|| postgres.crash());
     tokio::time::sleep(OUTAGE).await;
-    assert!(replica.is_running() && !replica.is_ready(), "it says that it is ready");
+    assert!(replica.is_running() && !replica.is_ready(), "it reports that it is ready");
     tokio::task::block_in_place(|| postgres.start_again());
 
     recovers(&replica, &mut resting.at(&client)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     stop.cancel();
     let checked = validating.await.unwrap();
-    assert!(checked > 100, "only {checked} checks: this shows nothing");
+    assert!(checked > 100, "only {checked} checks are too few");
     let mut refused = 0;
     for user in at_work {
         let (mut user, times) = user.await.unwrap();
         refused += times;
         user.refresh().await.unwrap();
     }
-    assert!(refused > 0, "nobody noticed the outage: this shows nothing");
+    assert!(refused > 0, "no refresh failed during the outage");
     assert!(replica.is_running(), "the service crashed");
     assert_eq!(
         postgres
             .ask("postgres", "SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL")
             .await,
         0,
-        "somebody was taken for a thief"
+        "a user was mistaken for a thief"
     );
 }

@@ -13,7 +13,7 @@ use crate::user::{User, client};
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_go_on_when_a_standby_is_promoted() {
     let primary = Cluster::start();
-    // Made before the standby, so that the standby takes over the schema by streaming.
+    // The schema is created before the standby, so the standby receives it by streaming.
     let standby = primary.standby();
     let proxy = HaProxy::before_databases(&primary, &standby);
     let mut replica = replica::start(&url(proxy.port, "postgres")).await;
@@ -26,7 +26,7 @@ async fn sessions_go_on_when_a_standby_is_promoted() {
         .into_iter()
         .map(|mut user| {
             tokio::spawn(async move {
-                // Over the failover and a good while beyond.
+                // Over the failover and some time after it.
                 for _ in 0..60 {
                     user.refresh_patiently().await;
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -41,7 +41,7 @@ async fn sessions_go_on_when_a_standby_is_promoted() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     tokio::task::block_in_place(|| {
         primary.crash();
-        // For this long all there is is a standby, which refuses to be written to.
+        // During this time there is only a standby, which refuses writes.
         std::thread::sleep(Duration::from_secs(1));
         standby.promote();
     });
@@ -53,7 +53,7 @@ async fn sessions_go_on_when_a_standby_is_promoted() {
     }
     stop.cancel();
     let checked = checking.await.unwrap();
-    assert!(checked > 100, "only {checked} checks: this shows nothing");
+    assert!(checked > 100, "only {checked} checks are too few");
     assert!(replica.is_running(), "the service crashed");
     assert_eq!(standby.ask("postgres", "SELECT count(*) FROM user_sessions").await, 21);
     assert_eq!(
@@ -61,7 +61,7 @@ async fn sessions_go_on_when_a_standby_is_promoted() {
             .ask("postgres", "SELECT count(*) FROM user_sessions WHERE revoked_at IS NOT NULL")
             .await,
         0,
-        "somebody was taken for a thief"
+        "a user was mistaken for a thief"
     );
     User::log_in(&client, "new").await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! A real `HAProxy`: before replicas over gRPC, or before databases over TCP.
+//! A real `HAProxy`: in front of replicas over gRPC, or in front of databases over TCP.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ pub(crate) struct HaProxy {
 }
 
 impl HaProxy {
-    /// Spreads RPCs over the replicas that `/readyz` says are ready, and browsers' requests, which
-    /// come to a port of their own.
+    /// Distributes RPCs over the replicas that `/readyz` reports as ready, and does the same for
+    /// browsers' requests on a port of their own.
     pub(crate) fn before_replicas(replicas: &[Replica]) -> (Self, SocketAddr) {
         let (port, browsers) = (free_port(), free_port());
         let mut settings = format!(
@@ -41,7 +41,7 @@ impl HaProxy {
         (Self::start(port, &settings), SocketAddr::from(([127, 0, 0, 1], browsers)))
     }
 
-    /// Leads to the first database, and to the second while the first does not answer.
+    /// Forwards to the first database, and to the second while the first does not answer.
     pub(crate) fn before_databases(primary: &Cluster, standby: &Cluster) -> Self {
         let (port, first, second) = (free_port(), primary.port(), standby.port());
         let settings = format!(
@@ -66,7 +66,7 @@ impl HaProxy {
         Self { process, port }
     }
 
-    /// What it has printed.
+    /// Returns its output.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }

@@ -1,4 +1,4 @@
-//! Users and browsers at work, in a steady rhythm, until they are told to stop.
+//! Users and browsers that work in a steady rhythm until they are stopped.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::browser::Browser;
 use crate::user::{Client, User};
 
-/// How often each user does something.
+/// How often each user makes a request.
 const RHYTHM: Duration = Duration::from_millis(100);
-/// Every so manieth time it is a refresh.
+/// Each request with a multiple of this number is a refresh.
 const REFRESH_EVERY: u64 = 15;
-/// How often each browser renews: more often than anything rotates.
+/// How often each browser refreshes. This is more often than tokens rotate.
 const RENEW: Duration = Duration::from_millis(500);
 
 /// Users and browsers at work.
@@ -25,14 +25,14 @@ pub(crate) struct Load {
     browsers: JoinSet<(Browser, Tally)>,
 }
 
-/// What came of it.
+/// The results of the load.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Requests that were answered as they should be.
+    /// Requests with the expected answer.
     pub(crate) good: u64,
     /// Refreshes among them that gave a new refresh token.
     pub(crate) rotations: u64,
-    /// All others.
+    /// The errors of all other requests.
     pub(crate) errors: Vec<String>,
 }
 
@@ -57,8 +57,8 @@ impl Tally {
 }
 
 impl Load {
-    /// Has users log in and set to work, each with ten requests a second over gRPC, and as many
-    /// browsers, each with two over HTTP.
+    /// Logs users in and starts them, each with ten requests per second over gRPC, and the same
+    /// number of browsers, each with two requests per second over HTTP.
     pub(crate) async fn begin(client: &Client, http: &Http, many: usize) -> Self {
         let stop = CancellationToken::new();
         let (mut users, mut browsers) = (JoinSet::new(), JoinSet::new());
@@ -72,7 +72,7 @@ impl Load {
         Self { stop, users, browsers }
     }
 
-    /// Has them stop. All of them, and what came of all their work.
+    /// Stops them. Returns all of them, and the results.
     pub(crate) async fn end(self) -> (Vec<User>, Vec<Browser>, Tally) {
         self.stop.cancel();
         let (mut users, mut browsers, mut all) = (Vec::new(), Vec::new(), Tally::default());

@@ -1,5 +1,6 @@
-//! Holds the service to going on while what is around it, and it itself, is stopped, crashes,
-//! moves or is replaced: real replicas, a real Postgres and a real `HAProxy` under load.
+//! Checks that the service continues while its environment, or a replica itself, is stopped,
+//! crashes, moves or is replaced. The tests use real replicas, a real Postgres and a real `HAProxy`
+//! under load.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 

@@ -1,8 +1,8 @@
-//! The version before this one, built from the repository's own history.
+//! The previous version, built from the repository's own history.
 //!
-//! It is the newest tag `v*` that is not this version's own; before there is any such tag, the last
-//! commit whose schema was another one than today's. `PREVIOUS_REVISION` names another. It is built
-//! once, into `target/previous`, where later ones find the dependencies built.
+//! It is the newest tag `v*` that is not this version's own. Before there is any such tag, it is
+//! the last commit with another schema than today's. `PREVIOUS_REVISION` names another one. It is
+//! built once, into `target/previous`, where later builds find the dependencies.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ fn revision() -> String {
     tags.lines().find(|tag| *tag != own).unwrap_or(BEFORE_ANY_TAG).to_owned()
 }
 
-/// Its commit. A clone without history is given this part of it.
+/// Returns its commit. A clone without history fetches this part of it.
 fn commit() -> String {
     let revision = revision();
     let name = format!("{revision}^{{commit}}");
@@ -41,10 +41,10 @@ fn commit() -> String {
     found.unwrap_or_else(|| panic!("{revision} is not in this repository, nor at its origin"))
 }
 
-/// Its binary.
+/// Returns its binary.
 ///
 /// # Panics
-/// Where its sources cannot be had, or do not build.
+/// Panics if its sources cannot be fetched or do not build.
 pub(crate) fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build(commit().trim()))
@@ -66,13 +66,13 @@ fn build(commit: &str) -> PathBuf {
     let target = all.join("target");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--locked", "--bin", "token-authority"]);
-    // Its own folder, whatever this build's is: the binary is of the same name.
+    // It has its own target folder, because the binary has the same name.
     cargo
         .current_dir(&sources)
         .env("CARGO_TARGET_DIR", &target)
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
     assert!(cargo.status().unwrap().success(), "{commit} cannot be built");
-    // Whole or not at all, and not overwritten by the next revision's.
+    // The folder is complete or absent, and the next revision does not overwrite it.
     let draft = all.join(format!("{commit}.{}", std::process::id()));
     std::fs::copy(target.join("debug/token-authority"), &draft).unwrap();
     std::fs::rename(&draft, &binary).unwrap();
@@ -80,7 +80,7 @@ fn build(commit: &str) -> PathBuf {
     binary
 }
 
-/// How many migrations it knows.
+/// Returns how many migrations it knows.
 pub(crate) fn migrations() -> usize {
     let commit = commit();
     let listed = git(&["ls-tree", "--name-only", commit.trim(), "migrations/postgres/"]);

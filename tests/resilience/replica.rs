@@ -1,18 +1,18 @@
-//! How the suite's replicas are set up.
+//! The setup of this suite's replicas.
 
 use std::path::Path;
 
 use test_support::replica::{Replica, Setup};
 
-/// For how many seconds a replica that is asked to end still accepts requests.
+/// How many seconds a replica still accepts requests after SIGTERM.
 pub(crate) const DRAIN_SECONDS: u64 = 2;
 
-/// A replica on a database. It keeps its ports over a restart.
+/// Returns the setup of a replica on a database. The replica keeps its ports over a restart.
 pub(crate) fn setup(database_url: &str) -> Setup {
     Setup::on(database_url)
         .on_fixed_ports()
         .set("JWT_SECRET", "mFv1Qd0s7Zk4Xb9TnWc2Rj6Lp8Ye3Ga5UhIoKxNzJqM=")
-        // Short, so that the tests' refreshes rotate.
+        // A short window, so that the tests' refreshes rotate.
         .set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "1")
         .set("SHUTDOWN_DELAY_SECONDS", &DRAIN_SECONDS.to_string())
         .set("SHUTDOWN_GRACE_SECONDS", "10")

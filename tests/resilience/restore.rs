@@ -1,4 +1,4 @@
-//! A dump, restored into an empty cluster, is all that it takes to go on.
+//! A dump that is restored into an empty cluster is sufficient to continue.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn every_refresh_token_works_after_a_restore() {
             User::log_in(&client(replica.grpc().port()), &format!("user-{at}")).await.unwrap(),
         );
     }
-    // Some have refreshed; of those, some never got the reply.
+    // Some users have refreshed. Some of these never received the reply.
     let mut lost = Vec::new();
     for user in &mut users[..20] {
         lost.push(user.clone());
@@ -36,7 +36,7 @@ async fn every_refresh_token_works_after_a_restore() {
         assert!(user.validate().await.unwrap());
         user.refresh().await.unwrap();
     }
-    // Longer than the window, so that the reply counts as lost and not as simultaneous.
+    // Longer than the window, so that the reply counts as lost, not as simultaneous.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     for user in &lost[..10] {
         user.at(&client).refresh().await.unwrap();

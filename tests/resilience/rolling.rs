@@ -1,4 +1,4 @@
-//! Three replicas behind `HAProxy` are restarted one by one, twice over: no client notices.
+//! Three replicas behind `HAProxy` are restarted one by one, twice, and no client notices.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ async fn a_rolling_restart_costs_no_request() {
             replica.end().await;
             replica.start_again().await;
             replica.ready().await;
-            // As a roll-out does, let the balancer see the new one before the next goes.
+            // Like an orchestrator, wait until the balancer knows the new replica before the next
+            // one stops.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -36,7 +37,7 @@ async fn a_rolling_restart_costs_no_request() {
     ));
     assert!(tally.errors.is_empty(), "{:?} {}", tally.errors, proxy.log());
     assert!(tally.rotations > 0, "no refresh rotated");
-    assert!(rate > 150, "only {rate} requests a second: this shows nothing");
+    assert!(rate > 150, "only {rate} requests a second: too few");
     for user in &mut users {
         user.refresh().await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! The version before and this one serve side by side on one schema, in either order, and an
+//! The previous version and this one serve side by side on one schema, in either order, and an
 //! upgrade and its roll-back under load cost no request.
 
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::previous;
 use crate::replica;
 use crate::user::{Client, User, client};
 
-/// Each of two replicas accepts what the other gave out, and each other's changes.
+/// Checks that two replicas accept each other's tokens and changes.
 async fn agree(one: &Client, other: &Client, name: &str) {
     for (first, second) in [(one, other), (other, one)] {
         let mut user = User::log_in(first, name).await.unwrap();
         let mut elsewhere = user.at(second);
         assert!(elsewhere.validate().await.unwrap());
         assert!(elsewhere.refresh().await.unwrap(), "the first refresh rotates");
-        // The reply was lost to `user`, who asks the first replica again with the old token.
+        // The reply was lost, so `user` asks the first replica again with the old token.
         user.refresh().await.unwrap();
         assert_eq!(user.refresh_token, elsewhere.refresh_token);
         assert!(user.at(second).validate().await.unwrap());
@@ -36,12 +36,12 @@ async fn the_version_before_and_this_one_agree() {
         replica::ready(&replica::setup(&postgres.url("postgres")).program(previous)).await;
     let earlier = User::log_in(&client(old.grpc().port()), "earlier").await.unwrap();
 
-    // The roll-out: this version migrates, and both serve.
+    // The roll-out: this version migrates, and both versions serve.
     let new = replica::start(&postgres.url("postgres")).await;
-    assert!(old.is_ready(), "the version before cannot work with this one's schema");
+    assert!(old.is_ready(), "the previous version cannot work with this version's schema");
     agree(&client(old.grpc().port()), &client(new.grpc().port()), "during").await;
 
-    // The roll-back: the version before starts on what this one has migrated.
+    // The roll-back: the previous version starts on the schema that this version migrated.
     old.end().await;
     old.start_again().await;
     old.ready().await;
@@ -55,7 +55,8 @@ async fn roll(replicas: &mut [Replica; 3], program: &Path) {
         replica.end().await;
         replica.become_program(program).await;
         replica.ready().await;
-        // As a roll-out does, let the balancer see the new one before the next goes.
+        // Like an orchestrator, wait until the balancer knows the new replica before the next one
+        // stops.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -67,12 +68,12 @@ async fn an_upgrade_and_its_roll_back_cost_no_request() {
     let mut replicas = replica::three(previous, &postgres.url("postgres")).await;
     let migrations = || postgres.ask("postgres", "SELECT count(*) FROM _sqlx_migrations");
     let of_previous = i64::try_from(previous::migrations()).unwrap();
-    assert_eq!(migrations().await, of_previous, "it is not the version before that runs");
+    assert_eq!(migrations().await, of_previous, "the previous version is not running");
 
     let (proxy, browsers) = HaProxy::before_replicas(&replicas);
     let load = Load::begin(&client(proxy.port), &Http::new(browsers), 20).await;
     roll(&mut replicas, &binary()).await;
-    assert!(migrations().await >= of_previous, "this version took migrations away");
+    assert!(migrations().await >= of_previous, "this version removed migrations");
     for replica in &replicas {
         let mut user =
             User::log_in(&client(replica.grpc().port()), "after the upgrade").await.unwrap();
@@ -83,7 +84,7 @@ async fn an_upgrade_and_its_roll_back_cost_no_request() {
     let (mut users, mut browsers, tally) = load.end().await;
     assert!(tally.errors.is_empty(), "{:?} {}", tally.errors, proxy.log());
     assert!(tally.rotations > 0, "no refresh rotated");
-    assert!(tally.good > 1000, "only {} requests: this shows nothing", tally.good);
+    assert!(tally.good > 1000, "only {} requests are too few", tally.good);
     for user in &mut users {
         user.refresh().await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! A user whose tokens are used: by the generated client, as a product would.
+//! A user whose tokens are in use, through the generated client, as in a product.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-/// How long a user goes on trying.
+/// How long a user keeps trying.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) type Client = TokenAuthorityServiceClient<Channel>;
 
-/// A client of what listens on a loopback port.
+/// Returns a client of a server on a loopback port.
 pub(crate) fn client(port: u16) -> Client {
     let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
     TokenAuthorityServiceClient::new(endpoint.connect_lazy())
@@ -37,12 +37,12 @@ impl User {
         Ok(Self { client, access_token: issued.access_token, refresh_token: issued.refresh_token })
     }
 
-    /// The same user at another replica.
+    /// Returns the same user, connected to another replica.
     pub(crate) fn at(&self, client: &Client) -> Self {
         Self { client: client.clone(), ..self.clone() }
     }
 
-    /// Renews the tokens. Whether the refresh token changed.
+    /// Refreshes the tokens. Returns whether the refresh token changed.
     pub(crate) async fn refresh(&mut self) -> Result<bool, Status> {
         let request = RefreshAccessTokenRequest { refresh_token: self.refresh_token.clone() };
         let renewed = self.client.refresh_access_token(request).await?.into_inner();
@@ -52,8 +52,8 @@ impl User {
         Ok(changed)
     }
 
-    /// Renews the tokens, trying again with the same one for as long as the service is out of
-    /// reach of its database. Any other refusal is a lost session.
+    /// Refreshes the tokens, and repeats with the same one while the service cannot reach its
+    /// database. Any other refusal means a lost session.
     pub(crate) async fn refresh_patiently(&mut self) {
         let deadline = Instant::now() + STATEMENT_TIMEOUT;
         while let Err(status) = self.refresh().await {
@@ -63,15 +63,15 @@ impl User {
         }
     }
 
-    /// Has the access token checked.
+    /// Validates the access token.
     pub(crate) async fn validate(&mut self) -> Result<bool, Status> {
         let request =
             ValidateTokenRequest { token: self.access_token.clone(), ..Default::default() };
         Ok(self.client.validate_token(request).await?.into_inner().active)
     }
 
-    /// Has the access token checked every 20 ms until it is told to stop; how often. None of these
-    /// checks may fail.
+    /// Validates the access token every 20 ms until `stop`. Returns how often. No validation may
+    /// fail.
     pub(crate) async fn check_until(mut self, stop: CancellationToken) -> u64 {
         let mut count = 0;
         while !stop.is_cancelled() {
