@@ -1,4 +1,5 @@
-//! What `docs/rollout.md` tells other services to compute is what this one computes.
+//! The buckets that other services compute after `docs/rollout.md` equal the buckets of this
+//! service.
 
 use std::process::Command;
 
@@ -8,21 +9,21 @@ use token_authority::token::rollout::bucket;
 
 const DOCUMENT: &str = include_str!("../../docs/rollout.md");
 
-/// Ids of all shapes.
+/// Ids of all kinds.
 fn ids() -> Vec<String> {
     let numbered = (0..500).map(|n| format!("user-{n}"));
     let odd = ["Zoë", "🦀", "a b", "\"quoted\" \\", &"x".repeat(255), "null", "0"];
     numbered.chain(odd.map(str::to_owned)).collect()
 }
 
-/// The document's code in that language that defines `name`.
+/// Returns the document's code in that language that defines `name`.
 fn snippet(language: &str, name: &str) -> &'static str {
     let fence = format!("```{language}\n");
     let mut blocks = DOCUMENT.split(&fence).skip(1).map(|rest| rest.split_once("```").unwrap().0);
     blocks.find(|block| block.contains(&format!("{name}("))).unwrap()
 }
 
-/// What the document's Python makes of each text.
+/// Returns the results of the document's Python for each text.
 pub(crate) fn in_python(function: &str, texts: &[String]) -> Vec<String> {
     let code = snippet("python", function);
     let program = format!(
@@ -32,7 +33,7 @@ pub(crate) fn in_python(function: &str, texts: &[String]) -> Vec<String> {
     run(Command::new("python3").args(["-c", &program]), texts)
 }
 
-/// What the document's JavaScript makes of each text.
+/// Returns the results of the document's JavaScript for each text.
 pub(crate) fn in_javascript(function: &str, texts: &[String]) -> Vec<String> {
     let code = snippet("javascript", function);
     let program = format!(
@@ -42,7 +43,7 @@ pub(crate) fn in_javascript(function: &str, texts: &[String]) -> Vec<String> {
     run(Command::new("node").args(["--input-type=module", "-e", &program]), texts)
 }
 
-/// Has a program read texts, a JSON array, and print what it makes of each, one a line.
+/// Runs a program with a JSON array of texts, and returns the line that it prints for each.
 fn run(program: &mut Command, texts: &[String]) -> Vec<String> {
     let text = tools::feed(program, &serde_json::to_string(texts).unwrap());
     text.lines().map(str::to_owned).collect()

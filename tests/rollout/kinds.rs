@@ -1,4 +1,4 @@
-//! Both kinds of access token, side by side at every percentage.
+//! Both kinds of access token side by side, at every percentage.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn both_kinds_are_good_at_every_percentage_and_a_refresh_moves_a_user() {
             all.push((held.user.clone(), held.access.clone()));
         }
     }
-    // Every token that was ever handed out is good still.
+    // Every token that was ever issued is still valid.
     for (user, token) in all {
         let said = check(&mut client, &token).await.unwrap();
         assert!(said.active && said.user_id == user);

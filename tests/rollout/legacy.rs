@@ -1,4 +1,5 @@
-//! Sessions that were there before: their tokens are good at once, and nothing is written.
+//! Sessions that existed before this service: their tokens are valid at once, and nothing is
+//! written.
 
 use std::time::Duration;
 
@@ -18,13 +19,13 @@ use tonic::Code;
 use crate::buckets::{in_javascript, in_python};
 use crate::users::{check, issue, log_in};
 
-/// The secret of the auth-server.
+/// The auth-server's secret.
 const SECRET: &str = "better-auth-Zx3LqW8nB1vK6yTe0RmUo5JpGh7d";
 const ALICE: &str = "ALICEaliceALICEaliceALICEalice01";
 const BOB: &str = "BOBbobBOBbobBOBbobBOBbobBOBbob02";
 const GONE: &str = "GONEgoneGONEgoneGONEgoneGONEgo03";
 
-/// Better Auth's own table, as its migration makes it, with two live sessions and one that ended.
+/// Better Auth's own table as its migration creates it, with two live sessions and one that ended.
 fn table(moment: &str) -> String {
     format!(
         "CREATE TABLE \"session\" (id text NOT NULL PRIMARY KEY, \"expiresAt\" {moment} NOT NULL,
@@ -37,7 +38,7 @@ fn table(moment: &str) -> String {
     )
 }
 
-/// As Better Auth signs its cookie.
+/// Signs a token as Better Auth signs its cookie.
 fn signed(token: &str, secret: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     format!("{token}.{}", STANDARD.encode(hmac::sign(&key, token.as_bytes())))
@@ -55,7 +56,7 @@ async fn on_postgres(cluster: &Cluster) -> (String, Setup) {
     (url, deployment.set("LEGACY_SESSIONS", "better-auth"))
 }
 
-/// Better Auth on an SQLite file of its own.
+/// Creates Better Auth's table in an SQLite file.
 async fn on_sqlite() -> (tempfile::TempDir, Setup) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth.db");
@@ -96,7 +97,7 @@ async fn every_form_is_judged(deployment: Setup) {
     let asked = || replica.metric("auth_db_queries_total{method=\"session\"}");
     assert!((asked() - 3.0).abs() < 0.1, "{}", asked());
 
-    // What is not worth a look-up is not looked up.
+    // Texts that cannot be valid are not looked up.
     for (token, expected) in [
         (signed(ALICE, "another secret"), InactiveReason::BadSignature),
         (signed(BOB, SECRET).replace(BOB, ALICE), InactiveReason::BadSignature),
@@ -132,7 +133,7 @@ async fn every_form_is_judged(deployment: Setup) {
     assert_eq!(told, expected);
     let told = http.form("/oauth2/introspect", &[("token", GONE)]).await.json();
     assert_eq!(told, serde_json::json!({ "active": false }));
-    // It is not ours to end, and whoever asks may not believe that it has.
+    // Only the auth-server can end this session, and the caller must not believe that it ended.
     let refused = http.form("/oauth2/revoke", &[("token", ALICE)]).await;
     assert_eq!(refused.status, 400);
     assert_eq!(refused.json()["error"], "unsupported_token_type");
@@ -171,7 +172,7 @@ async fn the_right_to_select_is_enough_and_the_table_stays_as_it_is() {
         .set("DATABASE_URL", &cluster.url(&cluster.make_database().await))
         .set("LEGACY_DATABASE_URL", &as_reader)
         .set("BETTER_AUTH_SECRET", SECRET);
-    // Every row with its version: a write, even of what was there, makes another one.
+    // Every row with its version: any write creates a new version, even without a change.
     let all = "SELECT string_agg(xmin::text || ctid::text || s::text, ';' ORDER BY id), count(*)
                FROM \"session\" AS s";
     let before: String = owner.fetch_one(all).await.unwrap().get(0);
@@ -188,7 +189,7 @@ async fn the_right_to_select_is_enough_and_the_table_stays_as_it_is() {
     let after: String = owner.fetch_one(all).await.unwrap().get(0);
     assert_eq!(before, after);
 
-    // A logout at the auth-server counts at once.
+    // A logout at the auth-server takes effect at once.
     let ask = AssertSqlSafe(format!("DELETE FROM \"session\" WHERE token = '{ALICE}'"));
     owner.execute(sqlx::raw_sql(ask)).await.unwrap();
     assert_eq!(reason(&replica, ALICE).await, InactiveReason::NotFound);
@@ -236,7 +237,7 @@ async fn a_session_is_moved_over_once_however_often_it_is_asked_for() {
         let said = held[0].check(&mut client).await;
         assert!(said.active && said.user_id == user && said.session_id == held[0].session);
     }
-    // The old one is still the auth-server's.
+    // The old token still belongs to the auth-server.
     assert!(is_of(&check(&mut replicas[1].tokens(), ALICE).await.unwrap(), "alice"));
 }
 

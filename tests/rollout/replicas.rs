@@ -1,4 +1,4 @@
-//! Three replicas over one Postgres follow a change within a second.
+//! Three replicas on one Postgres follow a change within a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +23,8 @@ async fn three() -> (Setup, Vec<Replica>) {
     (deployment, replicas)
 }
 
-/// Logs a user in on a replica, over and over, until told to stop: when each answer came, and of
-/// what kind its token was.
+/// Logs a user in on a replica repeatedly until `stop`. Returns the time of each answer and the
+/// kind of its token.
 async fn mint(
     replica: &Replica,
     number: usize,
@@ -39,7 +39,7 @@ async fn mint(
     minted
 }
 
-/// When the roll-out was changed last, as the change itself has it: before it was stored.
+/// Returns the time of the last change of the roll-out. It is recorded before the change is stored.
 async fn changed_at(replica: &Replica) -> Timestamp {
     let standing = replica.rollout().get_rollout(GetRolloutRequest {}).await.unwrap().into_inner();
     let at = standing.updated_at.unwrap();

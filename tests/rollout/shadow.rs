@@ -1,5 +1,4 @@
-//! Shadow mode: the answer is as it was, and where the other token would have told something else
-//! is counted.
+//! Shadow mode: the answer stays the same, and disagreements of the other token are counted.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use crate::users::{Client, Held, check, issue, log_in};
 
 const KINDS: [&str; 5] = ["only_primary", "only_shadow", "user", "grant", "failed"];
 
-/// What has been compared, and the disagreements by kind.
+/// Returns the number of comparisons, and of disagreements by kind.
 fn counts(replica: &Replica) -> (u32, [u32; 5]) {
     let count = |series: &str| {
         let value = replica.metric(series);
@@ -38,8 +37,8 @@ async fn ask(
     client.validate_token(request).await.unwrap().into_inner()
 }
 
-/// Presents both, holds the answer to what it would be without the other one, and says what was
-/// counted.
+/// Presents both tokens, checks that the answer is the same as without the other one, and returns
+/// what was counted.
 async fn compare(
     replica: &Replica,
     token: &str,
@@ -70,7 +69,7 @@ async fn set(replica: &Replica, percentage: i32) {
     replica.rollout().set_rollout(ask).await.unwrap();
 }
 
-/// A user's tokens of both kinds, of one session.
+/// Issues tokens of both kinds for one session.
 async fn both(replica: &Replica, ask: IssueTokensRequest) -> (Held, Held) {
     let mut client = replica.tokens();
     set(replica, 0).await;
@@ -109,7 +108,7 @@ async fn each_disagreement_is_counted_by_its_kind_and_changes_no_answer() {
     for (token, audience, other, kind) in cases {
         assert_eq!(compare(&replica, token, audience, other).await, kind, "{audience} {kind:?}");
     }
-    // What is of the same kind is nothing to compare.
+    // Two tokens of the same kind are not compared.
     let before = counts(&replica);
     ask(&mut replica.tokens(), &jwt.access, "", &of_bob.access).await;
     ask(&mut replica.tokens(), &session.access, "", &session.access).await;
@@ -129,7 +128,7 @@ async fn a_look_up_in_the_shadow_is_no_validation_and_its_failure_none_either() 
     let deployment = Setup::on(&url).quiet().set("JWT_SHADOW", "true");
     let replica = deployment.start().await;
     let (session, jwt) = both(&replica, user("alice")).await;
-    // Seen once, so that its proof of receipt is behind.
+    // The token was validated once before, so its receipt is already recorded.
     jwt.check(&mut replica.tokens()).await;
     let figures = || {
         ["jwt", "session"].map(|method| {
@@ -145,14 +144,14 @@ async fn a_look_up_in_the_shadow_is_no_validation_and_its_failure_none_either() 
     assert!((jwts_after.1 - jwts.1 - 2.0).abs() < 0.1);
     assert_eq!((jwts_after.0, sessions_after), (jwts.0, sessions));
 
-    // The answer does not wait for a database that hangs; the count does.
+    // The answer does not wait for a database that hangs. The counter does.
     cluster.pause();
     let before = counts(&replica);
     assert!(ask(&mut replica.tokens(), &jwt.access, "", &session.access).await.active);
     assert_eq!(counts(&replica), before);
     let deadline = Instant::now() + Duration::from_secs(20);
     while counts(&replica) == before {
-        assert!(Instant::now() < deadline, "it was never counted");
+        assert!(Instant::now() < deadline, "the comparison was never counted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(counts(&replica), (before.0 + 1, [0, 0, 0, 0, 1]));

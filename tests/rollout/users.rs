@@ -1,5 +1,5 @@
-//! Users whose buckets are spread evenly, so that a percentage of a few hundred users is that
-//! percentage: with random ids, chance alone would move it by more than the tests allow.
+//! Users whose buckets are spread evenly, so that a percentage of a few hundred users is exact.
+//! With random ids, chance alone would change it by more than the tests allow.
 
 use token_authority::token::id::UserId;
 use token_authority::token::rollout::bucket;
@@ -10,7 +10,7 @@ use token_authority::transport::proto::v1::{
 };
 use tonic::transport::Channel;
 
-/// That many users of each of the hundred buckets.
+/// Returns that many users for each of the hundred buckets.
 pub(crate) fn spread(of_each: usize) -> Vec<String> {
     let mut left = [of_each; 100];
     (0_u32..)
@@ -25,7 +25,7 @@ pub(crate) fn spread(of_each: usize) -> Vec<String> {
         .collect()
 }
 
-/// What a user holds.
+/// The tokens of a user.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) user: String,
@@ -57,7 +57,7 @@ pub(crate) async fn issue(client: &mut Client, ask: IssueTokensRequest) -> Held 
 }
 
 impl Held {
-    /// Refreshes; the lifetime of the new access token, in seconds.
+    /// Refreshes. Returns the lifetime of the new access token in seconds.
     pub(crate) async fn renew(&mut self, client: &mut Client) -> i64 {
         let ask = RefreshAccessTokenRequest { refresh_token: self.refresh.clone() };
         let given = client.refresh_access_token(ask).await.unwrap().into_inner();
@@ -67,7 +67,7 @@ impl Held {
         given.expires_in.unwrap().seconds
     }
 
-    /// What is said of its access token.
+    /// Validates its access token.
     pub(crate) async fn check(&self, client: &mut Client) -> ValidateTokenResponse {
         check(client, &self.access).await.unwrap()
     }
