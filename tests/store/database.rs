@@ -1,4 +1,4 @@
-//! The databases that the cases run on, each one empty and migrated.
+//! The databases of the cases. Each one is empty and migrated.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ enum Place {
         path: PathBuf,
         _folder: TempDir,
     },
-    /// The URL that the store uses, and the one that goes straight to the server.
+    /// The URL that the store uses, and the one that leads directly to the server.
     Postgres {
         url: String,
         direct: String,
@@ -72,7 +72,7 @@ impl Database {
         Self { place, rows }
     }
 
-    /// Another database of the same kind, without a schema.
+    /// Creates another database of the same kind, without a schema.
     pub(crate) async fn another_empty(&self) -> Self {
         let place = match &self.place {
             Place::Sqlite { .. } => Place::sqlite(),
@@ -82,12 +82,12 @@ impl Database {
         Self::empty(place).await
     }
 
-    /// Other connections to the same database, as another replica would have them.
+    /// Opens other connections to the same database, as another replica would have them.
     pub(crate) async fn replica(&self) -> Arc<dyn Rows> {
         open(&self.place).await
     }
 
-    /// The same database as one that holds another's sessions, too.
+    /// Returns the same database as one with legacy sessions.
     pub(crate) fn legacy(&self) -> Arc<dyn LegacyRows> {
         match &self.place {
             Place::Sqlite { path, .. } => Arc::new(sqlite::SqliteLegacy::new(path)),
@@ -95,22 +95,22 @@ impl Database {
         }
     }
 
-    /// A store of its own over other connections to the same database.
+    /// Opens a separate store with other connections to the same database.
     pub(crate) async fn store(&self, policy: Policy) -> Store {
         Store::new(self.replica().await, policy, REACH)
     }
 
-    /// The session of that id, past any store.
+    /// Reads the session with that id directly from the database.
     pub(crate) async fn session(&self, id: SessionId) -> Option<Session> {
         self.rows.load(&[id]).await.unwrap().pop().unwrap().map(|row| row.session)
     }
 
-    /// How often the session of that id was changed.
+    /// Returns how often the session with that id was changed.
     pub(crate) async fn revision(&self, id: SessionId) -> i64 {
         self.rows.load(&[id]).await.unwrap().pop().unwrap().unwrap().revision
     }
 
-    /// The SQLite file, where it is one.
+    /// Returns the path of the SQLite file. `None`: it is a Postgres.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Sqlite { path, .. } => Some(path),
@@ -131,7 +131,7 @@ impl Database {
         }
     }
 
-    /// The rows that a query finds, each column as text.
+    /// Returns the rows that a query finds, each column as text.
     pub(crate) async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match &self.place {
@@ -149,7 +149,7 @@ impl Database {
         }
     }
 
-    /// All that the database holds: every column of every table of Postgres, the very bytes of
+    /// Returns everything in the database: every column of every table of Postgres, or the bytes of
     /// SQLite's files.
     pub(crate) async fn dump(&self) -> Vec<u8> {
         if let Some(path) = self.path() {
@@ -196,7 +196,7 @@ async fn open(place: &Place) -> Arc<dyn Rows> {
     }
 }
 
-/// A connection to an SQLite file that knows nothing of the store.
+/// Opens a connection to an SQLite file, independent of the store.
 async fn look(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }

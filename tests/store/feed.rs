@@ -1,5 +1,5 @@
-//! The revocation feed: every revocation is in it, by whatever path, in the step that made it,
-//! and a reader that begins where it is told to misses none.
+//! The revocation feed: every revocation is added to it in the step that makes it, by all paths,
+//! and a reader that begins at its horizon misses none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ async fn read(rows: &Arc<dyn Rows>, after: Position, now: Timestamp, most: u32) 
     rows.feed(after, now, most).await.unwrap()
 }
 
-/// All that is in the feed at `now`.
+/// Returns all revocations in the feed at `now`.
 async fn feed(database: &Database, now: Timestamp) -> Vec<Revocation> {
     let page = read(&database.rows, BEGINNING, now, 10_000).await;
     page.recorded.into_iter().map(|recorded| recorded.revocation).collect()
 }
 
-/// What the feed has to say of a session revoked at `at`.
+/// Returns the expected row of the feed for a session revoked at `at`.
 fn said(session: &Session, at: Timestamp, reason: RevocationReason) -> Revocation {
     Revocation {
         session_id: session.id,
@@ -56,7 +56,7 @@ pub(crate) async fn every_path_tells_once(database: Database) {
     let (other, _) = log_in(&store, &logins, "v").await;
     let (kept, _) = log_in(&store, &logins, "v").await;
 
-    // Two rotations make the first token an ancestor; a refresh that revokes nothing tells nothing.
+    // Two rotations make the first token an ancestor. A refresh that revokes nothing adds nothing.
     let mut now = START + WINDOW * 2;
     let second = store.refresh(logins.refresh(&first, now)).await.unwrap().token.unwrap();
     now = now + WINDOW * 2;
@@ -79,7 +79,8 @@ pub(crate) async fn every_path_tells_once(database: Database) {
         said(&one, now, RevocationReason::User),
         said(&other, now, RevocationReason::User),
     ];
-    // It was refreshed just now, and its access tokens live as long as that says.
+    // The session was refreshed a moment ago, and its access tokens live as long as that refresh
+    // says.
     expected[0].expires_at = now + REACH + WINDOW;
     let mut found = feed(&database, now).await;
     for all in [&mut expected, &mut found] {
@@ -160,7 +161,7 @@ pub(crate) async fn it_is_read_in_order_page_by_page(database: Database) {
     assert_eq!(ids(&read(&database.rows, from, START, 100).await.recorded), all[2..]);
     assert!(read(&database.rows, BEGINNING, START, 0).await.recorded.is_empty());
 
-    // What matters no more is not read.
+    // A revocation that no longer matters is not read.
     let now = expected[4].1 + REACH;
     assert_eq!(ids(&read(&database.rows, BEGINNING, now, 100).await.recorded), all[5..]);
 }
@@ -180,7 +181,7 @@ pub(crate) async fn what_matters_no_more_is_purged(database: Database) {
     assert_eq!(feed(&database, START).await.len(), 2);
 }
 
-/// Of many at once each is told once, in whatever batches they were.
+/// Many concurrent revocations are each in the feed once, whatever their batches were.
 pub(crate) async fn many_at_once_are_all_told(database: Database) {
     let logins = Logins::new(76);
     let (a, b) = (database.store(POLICY).await, database.store(POLICY).await);

@@ -1,5 +1,5 @@
-//! Commits that overtake one another, made by hand: a row's place in the feed is taken before
-//! its commit, so a later row may be seen first.
+//! Commits that overtake one another, made by hand: a row takes its position in the feed before its
+//! commit, so a later row may become visible first.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::logins::{Logins, POLICY, REACH, START};
 
-/// A transaction that has revoked a session and is yet to commit.
+/// A transaction that has revoked a session and has not committed yet.
 struct Held(PgConnection);
 
 impl Held {
@@ -57,7 +57,7 @@ async fn a_horizon_lies_before_what_is_under_way() {
     let now = SystemClock.now();
     let held = Held::begin(&url, early).await;
     Held::begin(&url, late).await.commit().await;
-    // Longer than the overlap that holds without this knowledge.
+    // Longer than the overlap that applies if running transactions are not known.
     tokio::time::sleep(OVERLAP + Duration::from_secs(1)).await;
 
     let page = rows.feed(Position::before(Timestamp::EPOCH), now, 10).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_follower_misses_no_commit_that_was_overtaken() {
     held.commit().await;
     until_revoked(&known, short).await;
 
-    // Many reads later, and longer than the overlap.
+    // Many reads later, and after the overlap.
     tokio::time::sleep(OVERLAP + Duration::from_secs(1)).await;
     Held::begin(&url, late).await.commit().await;
     until_revoked(&known, late).await;

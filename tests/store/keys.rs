@@ -1,4 +1,5 @@
-//! Signing keys: what is written is read again, and of many who make the next one, one does.
+//! Signing keys: what is written can be read, and if many replicas create the next key, one
+//! succeeds.
 
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub(crate) async fn of_many_at_once_one_makes_the_next_key(database: Database) {
     let mut replicas = Vec::new();
     for _ in 0..4 {
         let rows = database.replica().await;
-        // Connects, so that they all meet at the insert.
+        // Opens a connection, so that all inserts happen at the same time.
         rows.load_keys().await.unwrap();
         replicas.push(rows);
     }

@@ -1,5 +1,5 @@
-//! Sessions in a table that is another's: found by their exact token, whatever its columns are
-//! like, and never written to.
+//! Sessions in another application's table: they are found by their exact token, whatever types the
+//! columns have, and nothing is written.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use token_authority::token::legacy::LegacySession;
 
 use crate::database::Database;
 
-/// As Better Auth names them.
+/// The table with Better Auth's names.
 pub(crate) fn better_auth() -> LegacyTable {
     table(["session", "token", "userId", "expiresAt"])
 }
@@ -23,7 +23,7 @@ fn tokens(tokens: &[&str]) -> Vec<String> {
     tokens.iter().map(|&token| token.to_owned()).collect()
 }
 
-/// What was found, for comparison: the user and the end in milliseconds.
+/// Returns the found session for comparison: the user, and the end in milliseconds.
 fn told(found: Option<&LegacySession>) -> Option<(String, i64)> {
     let session = found?;
     Some((session.user_id.as_str().to_owned(), session.expires_at.as_micros() / 1000))
@@ -37,7 +37,7 @@ async fn find(
     rows.find_legacy(table, &tokens(asked)).await.unwrap()
 }
 
-/// A table as Better Auth makes it, on either database.
+/// Creates the table as Better Auth does, on either database.
 async fn with_better_auth(database: &Database) {
     let moment = if database.path().is_some() { "date" } else { "timestamptz" };
     database
@@ -91,7 +91,8 @@ pub(crate) async fn names_that_are_not_there_find_nobody(database: Database) {
     for wrong in [
         ["sessions", "token", "userId", "expiresAt"],
         ["session", "tokens", "userId", "expiresAt"],
-        // SQLite would take it for a string, and everybody for the user of that name.
+        // SQLite would read an unknown quoted column as a string, and return that user for every
+        // token.
         ["session", "token", "user_id", "expiresAt"],
         ["session", "token", "userId", "expires"],
     ] {

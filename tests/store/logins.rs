@@ -28,10 +28,10 @@ pub(crate) const POLICY: Policy = Policy {
     session_max_lifetime: Duration::from_hours(30 * 24),
 };
 
-/// When the tests begin.
+/// The time at which the tests begin.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_750_000_000_123_456);
 
-/// Draws what logins are made of. Each seed gives others.
+/// Creates the parts of logins. Each seed gives different ones.
 #[derive(Debug)]
 pub(crate) struct Logins(SeededEntropy);
 
@@ -40,7 +40,7 @@ impl Logins {
         Self(SeededEntropy::new(seed << 32))
     }
 
-    /// A login at `now`, and its first refresh token.
+    /// Creates a login at `now`, and returns its first refresh token.
     pub(crate) fn login(&self, user: &str, now: Timestamp) -> (Open, RefreshToken) {
         let id = SessionId::new(now, draw(&self.0));
         let key = LineageKey::new(draw(&self.0));
@@ -61,7 +61,7 @@ impl Logins {
         (Open { session, request: None }, first)
     }
 
-    /// A login that may be retried under `key`, any text.
+    /// Creates a login that may be retried under `key`, which may be any text.
     pub(crate) fn retriable(&self, user: &str, key: &str, now: Timestamp) -> Open {
         let (mut open, first) = self.login(user, now);
         let sealed = self.seal(key, &open.session, first.expose().as_bytes());
@@ -79,14 +79,14 @@ impl Logins {
         )
     }
 
-    /// `presented`, with random bytes for its successor.
+    /// Presents `presented`, with random bytes for its successor.
     pub(crate) fn refresh(&self, presented: &RefreshToken, now: Timestamp) -> Refresh {
         let seed = SuccessorSeed { secret: draw(&self.0), nonce: draw(&self.0) };
         Refresh { presented: presented.clone(), seed, now, rollout: Rollout::COMPLETE }
     }
 }
 
-/// What is presumed of a presented token, the current one of `session`.
+/// Returns the optimistic rotation of a presented token, the current one of `session`.
 pub(crate) fn rotation(session: &Session, refresh: &Refresh) -> OptimisticRotation {
     let Refresh { presented, seed, now, .. } = refresh;
     let optimistic = try_optimistic(&session.lineage.key, presented, seed, *now, &POLICY).unwrap();
@@ -94,7 +94,7 @@ pub(crate) fn rotation(session: &Session, refresh: &Refresh) -> OptimisticRotati
     OptimisticRotation { optimistic, auth_method: AuthMethod::Jwt, access_ends_at }
 }
 
-/// 64 hex digits that say `text`.
+/// Returns 64 hex digits that contain `text`.
 pub(crate) fn request_key(text: &str) -> String {
     format!("{:0>64}", hex(text.as_bytes()))
 }

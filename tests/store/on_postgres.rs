@@ -1,4 +1,4 @@
-//! What concerns Postgres alone: the pooler in between, and how rows are kept.
+//! Cases for Postgres only: the pooler in between, and how rows are stored.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ async fn a_pooler_is_noticed_while_others_use_it() {
     assert!(replicas.iter().all(|rows| rows.is_pooled()));
 }
 
-/// Leads each new connection to the port that `target` holds at the time.
+/// Forwards each new connection to the port that `target` holds at that time.
 async fn detour(target: &Arc<AtomicU16>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -113,7 +113,7 @@ async fn a_pooler_that_comes_later_is_noticed_by_what_it_loses() {
         for found in join_all(opens.iter().map(load)).await {
             assert!(found.unwrap());
         }
-        assert!(Instant::now() < deadline, "it went unnoticed");
+        assert!(Instant::now() < deadline, "the pooler was not detected");
     }
     assert!(join_all(opens.iter().map(load)).await.into_iter().all(Result::unwrap));
 }
@@ -145,7 +145,7 @@ async fn a_refresh_touches_no_index() {
     let counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables
         WHERE relname = 'user_sessions'";
     let deadline = Instant::now() + Duration::from_mins(1);
-    // The server counts behind our back, and late: at the end of its connections at the latest.
+    // The server counts in the background and with a delay, at the latest when its connections end.
     rows.close().await;
     let (updates, hot) = loop {
         let row = admin.fetch_one(counts).await.unwrap();
@@ -156,12 +156,12 @@ async fn a_refresh_touches_no_index() {
         assert!(Instant::now() < deadline, "only {updates} updates were counted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    // Not all, should something hold an old snapshot at the time. With an index on a column that
-    // a rotation changes it would be half of them.
+    // Not all updates, because a transaction may hold an old snapshot at the time. With an index on
+    // a column that a rotation changes, it would be half of them.
     assert!(hot * 10 >= updates * 9, "{hot} of {updates}");
 }
 
-/// Logs fifty users in, and hands out their first tokens.
+/// Logs fifty users in, and returns their first tokens.
 async fn log_fifty_in(store: &Store, logins: &Logins) -> Vec<RefreshToken> {
     let logged_in: Vec<_> = (0..50).map(|_| logins.login("u", START)).collect();
     let opens = logged_in.iter().map(|(open, _)| store.open(open.clone()));
@@ -206,7 +206,7 @@ async fn holds_up_no_other(url: &str, direct: &str) {
     assert_eq!(refreshed.verdict, Verdict::Rotate);
 }
 
-/// What failed in a transaction has ended it too, though nobody has used its connection since.
+/// Checks that a failed transaction has ended, although no later statement has used its connection.
 async fn nothing_is_left_open(url: &str) {
     let mut admin = PgConnection::connect(url).await.unwrap();
     let failed = "SELECT count(*) FROM pg_stat_activity
@@ -221,7 +221,7 @@ async fn nothing_is_left_open(url: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_the_server_does_not_take_is_done_without() {
     let name = Cluster::shared().make_database().await;
-    // More milliseconds than the setting has room for.
+    // More milliseconds than the setting can hold.
     let patience = Duration::from_hours(24 * 365);
     for (seed, url) in
         [Cluster::shared().url(&name), PgBouncer::shared().url(&name)].iter().enumerate()
@@ -238,7 +238,7 @@ async fn a_limit_that_the_server_does_not_take_is_done_without() {
 async fn a_plan_made_for_an_empty_table_reads_no_full_one() {
     let cluster = Cluster::shared();
     let url = cluster.url(&cluster.make_database().await);
-    // One connection, so that its plans are those of the first day.
+    // One connection, so that its plans are those of the empty table.
     let rows = connect(Options { max_connections: 1, ..Options::new(&url) }).unwrap();
     rows.migrate().await.unwrap();
     let mut admin = PgConnection::connect(&url).await.unwrap();
@@ -249,7 +249,7 @@ async fn a_plan_made_for_an_empty_table_reads_no_full_one() {
     let mut now = START;
     for round in 0..40 {
         now = now + WINDOW * 2;
-        // One row's statements are not those of several.
+        // A single row has other statements than several rows.
         for sessions in [&mut alone, &mut pair] {
             rotate(&*rows, &logins, sessions, now).await;
             change(&*rows, sessions).await;
@@ -266,8 +266,8 @@ async fn a_plan_made_for_an_empty_table_reads_no_full_one() {
         }
     }
     rows.close().await;
-    // The migrations and the insertion above read the whole table a few times: of one row at most.
-    // A plan from the first day would do so 19 times.
+    // The migrations and the insertion above read the whole table a few times, when it has at most
+    // one row. A plan for the empty table would do so 19 times.
     let scans = "SELECT seq_scan, idx_scan FROM pg_stat_user_tables
         WHERE relname = 'user_sessions'";
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -292,7 +292,7 @@ async fn log_in(rows: &dyn Rows, logins: &Logins, count: usize) -> LoggedIn {
     opened.into_iter().map(|(open, token)| (open.session, token)).collect()
 }
 
-/// Rotates without reading first.
+/// Rotates without a read first.
 async fn rotate(rows: &dyn Rows, logins: &Logins, sessions: &mut LoggedIn, now: Timestamp) {
     let try_optimistic =
         |(session, token): &(Session, RefreshToken)| rotation(session, &logins.refresh(token, now));
@@ -381,7 +381,7 @@ async fn anothers_columns_may_have_other_types() {
         "7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a11",
         "7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a12",
         "7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a13",
-        "a token of 32 characters, no uuid",
+        "a token of 32 characters, not a uuid",
     ];
     let tokens = tokens.map(str::to_owned);
     for (column, end) in [

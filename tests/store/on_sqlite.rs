@@ -1,4 +1,4 @@
-//! What concerns SQLite alone: the file, and other processes at it.
+//! Cases for SQLite only: the file, and other processes that use it.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ async fn its_files_are_for_their_owner_alone() {
 async fn what_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("text");
-    std::fs::write(&path, "certainly no database, however long one reads".repeat(100)).unwrap();
+    std::fs::write(&path, "certainly not a database, at any offset".repeat(100)).unwrap();
     let refused = sqlite::open(&path).await;
     assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "{refused:?}");
     let refused = sqlite::open(folder.path()).await;
@@ -56,9 +56,9 @@ async fn another_writer_is_waited_for_but_not_for_ever() {
     let refused = rows.insert(std::slice::from_ref(&new)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert!(began.elapsed() < STATEMENT_TIMEOUT * 2);
-    // Reading goes on meanwhile.
+    // Reads continue meanwhile.
     assert!(rows.load(&[old.session.id]).await.unwrap()[0].is_some());
-    // A caller that leaves does not leave the one connection that writes unusable.
+    // A caller that leaves does not make the only writing connection unusable.
     let user = UserId::new("u").unwrap();
     let revocation = rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
     assert!(tokio::time::timeout(Duration::from_millis(50), revocation).await.is_err());
@@ -74,7 +74,7 @@ async fn what_was_answered_is_in_the_file_after_a_crash() {
     rows.migrate().await.unwrap();
     let open = Logins::new(51).login("u", START).0;
     rows.insert(std::slice::from_ref(&open)).await.unwrap();
-    // The files as a crash would leave them: nobody has closed the database.
+    // The files as a crash would leave them: the database was not closed.
     let copy = folder.path().join("copy.db");
     for end in ["", "-wal"] {
         let name = |path: &std::path::Path| format!("{}{end}", path.display());
@@ -97,7 +97,7 @@ async fn two_processes_take_turns() {
             let mut open = logins.login("u", START).0;
             open.session.expires_at = START;
             assert_eq!(process.insert(&[open]).await.unwrap(), [true]);
-            // It reads before it writes, and what it has read may not change in between.
+            // This operation reads before it writes, and the rows may not change in between.
             process.purge(START + Duration::from_secs(1), 10).await.unwrap();
         }
     };
@@ -179,7 +179,11 @@ async fn another_s_sessions_end_in_any_of_sqlites_forms_and_their_file_is_left_a
         assert_eq!(find(token).await.unwrap(), [None], "{token}");
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "files lie beside it");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "files were created beside it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,10 +209,10 @@ async fn a_file_that_is_removed_moved_or_replaced_is_noticed() {
     };
     std::fs::rename(&path, &elsewhere).unwrap();
     refused("removed or moved").await;
-    assert!(!path.exists(), "it was made anew");
+    assert!(!path.exists(), "it was created again");
     std::fs::copy(&elsewhere, &path).unwrap();
     refused("replaced").await;
-    // Put back, it is the same file, and nothing was lost.
+    // When it is put back, it is the same file, and nothing was lost.
     std::fs::rename(&elsewhere, &path).unwrap();
     let open = logins.login("u", START).0;
     assert_eq!(rows.insert(std::slice::from_ref(&open)).await.unwrap(), [true]);
@@ -268,7 +272,7 @@ async fn a_backup_is_whole_and_replaces_nothing() {
     let logins = Logins::new(54);
     let open = logins.login("u", START).0;
     rows.insert(std::slice::from_ref(&open)).await.unwrap();
-    // Somebody writes meanwhile, and the commit is still in the log beside the file.
+    // Another process writes meanwhile, and the commit is still in the log beside the file.
     let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
     other.execute("BEGIN IMMEDIATE; DELETE FROM user_sessions").await.unwrap();
     let copy = folder.path().join("copy.db");

@@ -1,5 +1,5 @@
-//! Postgres down, hung, full of locks or read-only: the store says so in time, and finds back by
-//! itself.
+//! Postgres is down, hangs, is full of locks or is read-only: the store reports it in time, and
+//! recovers by itself.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ async fn migrated(url: &str) -> std::sync::Arc<PgRows> {
     rows
 }
 
-/// Waits for an operation that has to say in time that the database cannot be reached.
+/// Waits for an operation that must report in time that the database cannot be reached.
 async fn expect_unavailable<T: std::fmt::Debug>(
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> String {
@@ -36,7 +36,7 @@ async fn expect_unavailable<T: std::fmt::Debug>(
     why
 }
 
-/// Tries until the database is found again.
+/// Repeats an operation until the database is found again.
 async fn recover<T, F: Future<Output = Result<T, StoreError>>>(operation: impl Fn() -> F) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -114,14 +114,14 @@ async fn hang(url: impl FnOnce(&Cluster) -> String) {
         let id = logged_in[0].0.session.id;
         recover(|| store.find(id)).await;
         recover(|| store.refresh(logins.refresh(&logged_in[0].1, now))).await;
-        // Each has a token that it can go on with, whatever became of the refreshes before.
+        // Each client has a token that still works, whatever happened to the earlier refreshes.
         let again = logged_in
             .iter()
             .map(|(_, first)| recover(|| store.refresh(logins.refresh(first, now))));
         assert!(join_all(again).await.iter().all(|refreshed| refreshed.token.is_some()));
     }
     cluster.pause();
-    // A shutdown does not wait for it for ever.
+    // A shutdown does not wait for it without a limit.
     tokio::time::timeout(STATEMENT_TIMEOUT * 2, store.close()).await.unwrap();
 }
 
@@ -139,14 +139,14 @@ async fn connections_that_the_server_closes_are_replaced() {
         let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'token-authority'";
         assert!(!admin.fetch_all(terminate).await.unwrap().is_empty());
-        // Reading is tried again on another connection.
+        // Reads are retried on another connection.
         for found in finds().await {
             assert!(found.unwrap().is_some());
         }
     }
 }
 
-/// Another transaction that holds all rows.
+/// Opens another transaction that locks all rows.
 async fn lock_all(url: &str) -> PgConnection {
     let mut other = PgConnection::connect(url).await.unwrap();
     other.execute("BEGIN").await.unwrap();
@@ -198,7 +198,7 @@ async fn is_given_up(seed: u64, url: &str, direct: &str) {
     let revoke = || rows.revoke_user(&user, None, START, RevocationReason::User, START + REACH);
     let held = revoke().await;
     assert!(matches!(held, Err(StoreError::Locked)), "{held:?}");
-    // The sweeper passes it over instead.
+    // The sweeper skips the locked rows.
     let purged = rows.purge(START + 100 * DAY, 10).await.unwrap();
     assert_eq!(purged.examined, 0);
     let waiting = "SELECT count(*) FROM pg_stat_activity

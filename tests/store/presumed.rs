@@ -1,5 +1,5 @@
-//! Rotations that are written before their sessions were read: a database takes those, and only
-//! those, that the rules (`src/token/rotation.rs`) would, and writes what they would.
+//! Optimistic rotations, which are written before their sessions are read: a database writes
+//! exactly those that the rules (`src/token/rotation.rs`) would allow, and the same result.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::logins::{DAY, Logins, POLICY, START, WINDOW, rotation};
 const MOMENT: Duration = Duration::from_micros(1);
 const NOW: Timestamp = Timestamp::from_micros(START.as_micros() + 29 * 86_400_000_000);
 
-/// A session in which a token is presented, and what the rules make of it.
+/// A session, a token that is presented in it, and the result by the rules.
 struct Case {
     before: Session,
     after: Option<Session>,
@@ -49,7 +49,7 @@ pub(crate) async fn a_database_takes_what_the_rules_would(database: Database) {
         let changes = i64::from(case.after.is_some());
         assert_eq!(database.revision(case.before.id).await, changes);
     }
-    // Once only.
+    // Each rotation succeeds only once.
     let again: Vec<OptimisticRotation> = cases.iter().map(|case| case.rotation.clone()).collect();
     assert!(database.rows.rotate(&again).await.unwrap().iter().all(Option::is_none));
 }
@@ -58,7 +58,7 @@ fn stored(case: &Case) -> Open {
     Open { session: case.before.clone(), request: None }
 }
 
-/// Every combination of what the rules look at.
+/// Returns every combination of the inputs of the rules.
 fn cases(logins: &Logins) -> Vec<Case> {
     let handed_out = [START, NOW - WINDOW - MOMENT, NOW - WINDOW, NOW, NOW + MOMENT];
     let live = [NOW + DAY, NOW + MOMENT, NOW, NOW - MOMENT].map(|end| (end, None));
@@ -80,7 +80,8 @@ fn cases(logins: &Logins) -> Vec<Case> {
             }
         }
     }
-    // Its longest life is over before a week; it was used by a replica whose clock is ahead.
+    // The session's maximum lifetime ends within a week, and a replica whose clock is ahead has
+    // used it.
     let mut old = lived(logins, 2);
     old.created_at = NOW - POLICY.session_max_lifetime + DAY;
     let mut ahead = lived(logins, 2);
@@ -97,7 +98,7 @@ fn token(session: &Session, generation: u32) -> RefreshToken {
     RefreshToken::mint(&session.lineage.key, session.id, generation, [number; 32])
 }
 
-/// A live session whose current token is of that generation.
+/// Creates a live session whose current token has that generation.
 fn lived(logins: &Logins, generation: u32) -> Session {
     let (open, _) = logins.login("u", START);
     let mut session = open.session;
@@ -109,7 +110,7 @@ fn lived(logins: &Logins, generation: u32) -> Session {
     session
 }
 
-/// What becomes of it where the token of generation `presented` is.
+/// Computes the result for the token of generation `presented`.
 fn case(logins: &Logins, before: Session, presented: u32) -> Case {
     let presented = token(&before, presented);
     let refresh = logins.refresh(&presented, NOW);

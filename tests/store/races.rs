@@ -1,4 +1,4 @@
-//! Many at once, through one replica and through two.
+//! Many operations at once, through one replica and through two.
 
 use futures::future::join_all;
 use token_authority::clock::Timestamp;
@@ -17,7 +17,7 @@ pub(crate) async fn fifty_refreshes_of_one_token_have_one_successor(database: Da
     let (open, first) = logins.login("u", START);
     let id = open.session.id;
     store.open(open).await.unwrap();
-    // Through one replica, and then through two with connections and lanes of their own.
+    // First through one replica, then through two with separate connections and shards.
     let second = present_fifty_times(&[&store], &first, START).await;
     assert_eq!(second.generation(), Generation::new(1));
     let other = database.store(POLICY).await;
@@ -27,7 +27,7 @@ pub(crate) async fn fifty_refreshes_of_one_token_have_one_successor(database: Da
     assert_eq!(database.query("SELECT id FROM user_sessions").await.len(), 1);
 }
 
-/// The one token that all are given in exchange.
+/// Returns the one token that all callers receive in exchange.
 async fn present_fifty_times(
     replicas: &[&Store],
     token: &RefreshToken,
@@ -53,7 +53,7 @@ pub(crate) async fn many_sessions_through_two_replicas_lose_nothing(database: Da
     let opened =
         logged_in.iter().enumerate().map(|(i, (open, _))| stores[i % 2].open(open.clone()));
     assert!(join_all(opened).await.iter().all(|opened| matches!(opened, Ok(Opened::New))));
-    // Each session in both replicas at once, in opposite orders: their batches overlap.
+    // Both replicas use each session at once, in opposite orders, so their batches overlap.
     let there = logged_in.iter().map(|(_, token)| stores[0].refresh(logins.refresh(token, START)));
     let back =
         logged_in.iter().rev().map(|(_, token)| stores[1].refresh(logins.refresh(token, START)));

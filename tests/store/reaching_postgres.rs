@@ -1,5 +1,5 @@
-//! The ways to a Postgres: hosts, sockets, schemas, rotated passwords, and what is said if none
-//! leads there.
+//! The ways to a Postgres: hosts, sockets, schemas and rotated passwords, and the error if none
+//! leads to it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -65,7 +65,7 @@ async fn another_applications_tables_are_named_at_once_and_left_alone() {
         let changed: Vec<String> = cluster.dump(&database).lines().map(str::to_owned).collect();
         let ours = changed.iter().filter(|line| line.starts_with("CREATE TABLE")).count();
         let theirs = before.lines().filter(|line| line.starts_with("CREATE TABLE")).count();
-        // Whole migrations before the one that is refused may be there, and the list of them.
+        // Earlier migrations may have been applied completely, and listed.
         assert!(name != "user_sessions" || ours == theirs + 1, "{changed:?}");
 
         let rows = in_schema(&url, "own");
@@ -117,7 +117,7 @@ async fn a_schema_of_its_own_also_works_behind_a_pooler() {
     store.refresh(logins.refresh(&token, START)).await.unwrap();
     store.check_writes().await.unwrap();
     assert_eq!(ours.check().await.unwrap(), Schema::Current);
-    // Others that share the pooler's connections are not moved to our schema.
+    // Other clients of the pooler's connections are not switched to our schema.
     for _ in 0..10 {
         let options = pooled.parse::<PgConnectOptions>().unwrap().extra_float_digits(None);
         let mut other = options.connect().await.unwrap();
@@ -233,7 +233,7 @@ async fn it_is_reached_by_an_address_of_ipv6_and_by_a_socket() {
         }
     });
     let folder = tempfile::tempdir().unwrap();
-    // The form of Cloud Run's folders.
+    // The folder names of Cloud Run.
     let instance = folder.path().join("project:region:instance");
     std::fs::create_dir(&instance).unwrap();
     let socket = UnixListener::bind(instance.join(".s.PGSQL.5432")).unwrap();
@@ -259,7 +259,7 @@ async fn it_is_reached_by_an_address_of_ipv6_and_by_a_socket() {
     }
 }
 
-/// The number of sessions in the cluster's database `app`.
+/// Returns the number of sessions in the cluster's database `app`.
 async fn count(cluster: &Cluster) -> i64 {
     let mut connection = PgConnection::connect(&cluster.url("app")).await.unwrap();
     let row = connection.fetch_one("SELECT count(*) FROM user_sessions").await.unwrap();
@@ -283,7 +283,7 @@ async fn of_several_hosts_the_writable_one_is_used_also_after_a_failover() {
         )
     };
     let switch = async |cluster: &Cluster, read_only: &'static str| {
-        // ALTER SYSTEM cannot share a transaction, and a read-only server lets it pass.
+        // ALTER SYSTEM cannot run in a transaction, and a read-only server allows it.
         for statement in set(read_only).split("; ") {
             execute(&cluster.url("postgres"), statement).await;
         }
@@ -310,29 +310,29 @@ async fn of_several_hosts_the_writable_one_is_used_also_after_a_failover() {
     assert_eq!(rows.insert(std::slice::from_ref(&first)).await.unwrap(), [true]);
     assert_eq!((count(&one).await, count(&other).await), (0, 1));
 
-    // The roles change under open connections.
+    // The roles change while connections are open.
     switch(&one, "off").await;
     switch(&other, "on").await;
     let second = logins.login("u", START).0;
     assert_eq!(rows.insert(std::slice::from_ref(&second)).await.unwrap(), [true]);
     assert_eq!((count(&one).await, count(&other).await), (1, 1));
 
-    // None of them accepts writes.
+    // Neither host accepts writes.
     switch(&one, "on").await;
     let third = logins.login("u", START).0;
     let refused = rows.insert(std::slice::from_ref(&third)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
     assert!(refused.to_string().contains("read-only"), "{refused}");
-    // A host that is gone is passed over.
+    // A host that is down is skipped.
     other.crash();
     switch(&one, "off").await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while rows.insert(std::slice::from_ref(&third)).await.is_err() {
-        assert!(Instant::now() < deadline, "it was not found again");
+        assert!(Instant::now() < deadline, "the writable host was not found again");
     }
 }
 
-/// A role whose password the cluster checks.
+/// Creates a role whose password the cluster checks.
 async fn secured(cluster: &Cluster, password: &str) -> String {
     let admin = cluster.url("postgres");
     let _ = cluster.make_database().await;
@@ -364,7 +364,7 @@ async fn a_rotated_password_is_read_from_its_file_without_a_restart() {
     let place = secured(&cluster, "first").await;
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        // The rules take a moment to be in force.
+        // The rules take effect after a moment.
         let told = refusal(&format!("postgres://app:hunter2@{place}")).await;
         if told.contains("wrong password") {
             assert!(told.contains("28P01") && told.contains("as app"), "{told}");
@@ -376,7 +376,7 @@ async fn a_rotated_password_is_read_from_its_file_without_a_restart() {
     let file = folder.path().join("url");
     write(&file, "first", &place);
     let url = std::fs::read_to_string(&file).unwrap().trim().to_owned();
-    // SCRAM takes long without optimization.
+    // SCRAM is slow without optimization.
     let options = Options {
         url_file: Some(file.clone()),
         acquire_timeout: Duration::from_secs(20),
@@ -387,11 +387,11 @@ async fn a_rotated_password_is_read_from_its_file_without_a_restart() {
     rows.migrate().await.unwrap();
     assert_eq!(rows.check().await.unwrap(), Schema::Current);
 
-    // The file is there before the first login fails.
+    // The file exists before the first login fails.
     write(&file, "se@ond/1", &place);
     rotate(&cluster, "se@ond/1").await;
     assert_eq!(rows.check().await.unwrap(), Schema::Current);
-    // The file comes later, and nothing watches it.
+    // The file is changed later, and nothing watches it.
     rotate(&cluster, "third").await;
     let refused = rows.check().await.unwrap_err().to_string();
     assert!(refused.contains("wrong password") && !refused.contains("ond"), "{refused}");
@@ -401,7 +401,7 @@ async fn a_rotated_password_is_read_from_its_file_without_a_restart() {
     write(&file, "third", &place);
     assert_eq!(rows.check().await.unwrap(), Schema::Current);
 
-    // A change of the file alone moves to another place, without a failed login.
+    // A change of the file alone switches to another database, without a failed login.
     execute(&cluster.url("postgres"), "CREATE DATABASE elsewhere OWNER app").await;
     let watched = rows.clone();
     let watching = tokio::spawn(async move { watched.follow_url_file().await });
@@ -440,7 +440,7 @@ async fn a_database_that_refuses_writes_is_noticed_before_the_first_request() {
         ),
     ] {
         execute(&url, &broken).await;
-        // Stores of their own, as replicas that have just started.
+        // Separate stores, as in replicas that have just started.
         let probed = Store::new(connect(Options::new(&url)).unwrap(), POLICY, REACH);
         probed.check_writes().await.unwrap_err();
         assert_eq!(probed.check().await.unwrap(), Schema::Current);

@@ -1,4 +1,4 @@
-//! The roll-out's changes, and the sessions that it concerns.
+//! The roll-out's changes, and the counts of live sessions.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) async fn changes_are_appended_in_one_order(database: Database) {
     assert_eq!(rows.changes(10).await.unwrap(), [second.clone(), first]);
     assert_eq!(rows.changes(1).await.unwrap(), [second]);
 
-    // Of many at once at one place, one comes first.
+    // If many changes are made at once at one position, one succeeds.
     let tries = (0..8).map(|n| {
         let rows = if n % 2 == 0 { rows } else { &other };
         async move { rows.append_change(&change(3, n, "racer")).await.unwrap() }

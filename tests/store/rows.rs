@@ -1,4 +1,4 @@
-//! Single steps: what is written is read again, and only what may change does.
+//! Single steps: what is written can be read, and only the fields that may change do.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use token_authority::token::session::{REVOCABLE_AFTER_END, RevocationReason, Rev
 use crate::database::Database;
 use crate::logins::{DAY, Logins, POLICY, REACH, START, request_key};
 
-/// A session none of whose fields is empty.
+/// A session without an empty field.
 fn full(logins: &Logins) -> Session {
     let (open, first) = logins.login("Zoë 🦀 'quoted' \"twice\" \\ %s; --", START);
     let claims = r#"{"nul": "a\u0000b", "n": [1, 2.5, null, true], "ü": {"🦀": "\ud83e\udd80"}}"#;
@@ -65,7 +65,7 @@ pub(crate) async fn a_swap_is_guarded_by_its_revision(database: Database) {
     let rows = database.rows.load(&ids).await.unwrap();
     let revisions: Vec<i64> = rows.into_iter().map(|row| row.unwrap().revision).collect();
 
-    // What a swap writes of a session: all that may change.
+    // The fields of a session that a swap writes: all that may change.
     let changed = |of: &Session| {
         let from = full(&logins);
         let key = of.lineage.key.clone();
@@ -133,7 +133,7 @@ pub(crate) async fn all_of_a_users_live_sessions_but_one_are_revoked(database: D
     let logins = Logins::new(4);
     let mut opens: Vec<Open> = (0..4).map(|_| logins.login("u", START).0).collect();
     opens.push(logins.login("v", START).0);
-    // Expired by any clock, and revoked before, for another reason.
+    // One session expired by any clock, and one was revoked before for another reason.
     let now = START + Duration::from_mins(1);
     opens[2].session.expires_at = now - REVOCABLE_AFTER_END;
     let before = Revoked { at: START, reason: RevocationReason::Reuse };
@@ -188,7 +188,7 @@ pub(crate) async fn ended_sessions_are_purged_and_refreshed_ones_put_off(databas
     opens[4].session.expires_at = now + DAY;
     database.rows.insert(&opens).await.unwrap();
     let ids: Vec<SessionId> = opens.iter().map(|open| open.session.id).collect();
-    // Refreshed since: the row is due, but the session lives.
+    // Refreshed since then: the row is due, but the session is live.
     let mut session = opens[2].session.clone();
     session.expires_at = now + DAY;
     assert_eq!(
@@ -209,7 +209,7 @@ pub(crate) async fn ended_sessions_are_purged_and_refreshed_ones_put_off(databas
     for (id, kept) in ids.iter().zip([false, false, true, true, true]) {
         assert_eq!(database.session(*id).await.is_some(), kept);
     }
-    // The revoked one has expired by now; the others have another day.
+    // The revoked session has expired by now. The others have another day.
     let later = now + Duration::from_micros(1);
     assert_eq!(purge(later, 10).await.unwrap(), Purged { examined: 1, deleted: 1 });
     let later = now + DAY + Duration::from_micros(1);
@@ -261,7 +261,7 @@ pub(crate) async fn only_the_first_proof_of_a_live_generation_counts(database: D
         assert_eq!(database.session(open.session.id).await.unwrap(), open.session);
     }
 
-    // Whoever read the session before it was proven has to read it again.
+    // A replica that read the session before the receipt has to read it again.
     let swap = CompareAndSwap { session: opens[0].session.clone(), revision: 0, revocation: None };
     assert_eq!(database.rows.swap(&[swap]).await.unwrap(), [false]);
 }
@@ -274,7 +274,7 @@ pub(crate) async fn one_bad_value_fails_alone(database: Database) {
     bad[1].request.as_mut().unwrap().key = format!("{}\0{}", "x".repeat(31), "x".repeat(32));
     let good: Vec<Open> = (0..20).map(|_| logins.login("u", START).0).collect();
 
-    // As the coalescer might put them together.
+    // Together, as the coalescer may combine them.
     let together: Vec<Open> = bad.iter().chain(&good).cloned().collect();
     let refused = database.rows.insert(&together).await;
     assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "{refused:?}");

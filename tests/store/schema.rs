@@ -1,4 +1,4 @@
-//! The schema: none, this version's, a newer one, several at it at once.
+//! The schema: no schema, this version's, a newer one, and several migrations at once.
 
 use futures::future::join_all;
 use token_authority::store::StoreError;
@@ -60,7 +60,7 @@ pub(crate) async fn a_column_that_this_version_does_not_know_is_left_alone(datab
     let logins = Logins::new(21);
     let old = logins.login("u", START).0;
     database.rows.insert(std::slice::from_ref(&old)).await.unwrap();
-    // Statements that were prepared before the change go on working after it.
+    // Statements that were prepared before the change still work after it.
     for _ in 0..8 {
         database.session(old.session.id).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What is, and what is not, to be found in the database.
+//! Which values the database contains, and which it must not contain.
 
 use sha2::{Digest as _, Sha256};
 use token_authority::token::id::SessionId;
@@ -25,12 +25,12 @@ pub(crate) async fn the_database_holds_no_token(database: Database) {
 
     let dump = database.dump().await;
     let holds = |needle: &[u8]| dump.windows(needle.len()).any(|window| window == needle);
-    // The search finds what is there: the current token's hash, and the session.
+    // The search finds values that are stored: the current token's hash, and the session.
     let current = tokens.last().unwrap();
     assert!(holds(current.hash().to_hex().as_bytes()) && holds(id.to_string().as_bytes()));
     for token in &tokens {
         let text = token.expose();
-        // Its random bytes and its MAC, wherever they may begin within base64's groups.
+        // The random bytes and the MAC, at any offset within base64's groups.
         let (secret, random_part) = (token.secret(), &text[34..114]);
         for secret in [text.as_bytes(), random_part.as_bytes(), secret] {
             assert!(!holds(secret));
@@ -62,7 +62,7 @@ async fn assert_found(database: &Database, id: SessionId, token: &RefreshToken) 
         let expires_at = (START + POLICY.refresh_lifetime).as_micros();
         assert_eq!(row[2].as_deref(), Some(&*expires_at.to_string()));
     } else {
-        // A timestamptz that everybody can read.
+        // A timestamptz that people can read.
         assert_eq!(row[2].as_deref(), Some("2025-06-22 15:06:40.123456+00"));
     }
 }

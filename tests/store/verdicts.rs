@@ -1,5 +1,4 @@
-//! The whole table of verdicts (`src/token/rotation.rs`), through a store and back out of its
-//! database.
+//! The whole table of verdicts (`src/token/rotation.rs`), through a store and its database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +24,12 @@ struct Scene<'a> {
     first: RefreshToken,
 }
 
-/// What the store knows of the session when a token is presented.
+/// What the store has cached of the session when a token is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Memory {
-    /// What it has seen of it, as a replica that was there before.
+    /// The session's key, as in a replica that has seen the session before.
     Kept,
-    /// Nothing, as a replica that has just started.
+    /// Nothing, as in a replica that has just started.
     Lost,
 }
 
@@ -57,7 +56,8 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Presents a token, expects a verdict, and checks that what is stored is what was answered.
+    /// Presents a token, expects a verdict, and checks that the stored session equals the answered
+    /// one.
     async fn expect(&self, token: &RefreshToken, now: Timestamp, verdict: Verdict) -> Refreshed {
         let refreshed = self.present(token, now).await;
         assert_eq!(refreshed.verdict, verdict);
@@ -68,7 +68,7 @@ impl<'a> Scene<'a> {
         refreshed
     }
 
-    /// As [`Self::expect`]; the token that came with it.
+    /// Does the same as [`Self::expect`], and returns the token of the answer.
     async fn expect_token(
         &self,
         token: &RefreshToken,
@@ -108,7 +108,7 @@ pub(crate) async fn the_current_token_rotates_unless_it_is_young(database: Datab
         let young = START + WINDOW;
         assert!(scene.expect_token(&second, young, Verdict::Young).await == second);
         assert_eq!(scene.proven_at().await, Some(young));
-        // Seen again, it is proven no later than before.
+        // Presented again, it keeps the time of its first receipt.
         scene.expect(&second, START + WINDOW - MOMENT, Verdict::Young).await;
         assert_eq!(scene.proven_at().await, Some(young));
 
@@ -125,7 +125,7 @@ pub(crate) async fn an_unproven_predecessor_gets_the_same_successor_again(databa
     for memory in MEMORIES {
         let scene = Scene::new(&database, POLICY, memory).await;
         let second = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
-        // Each replay begins the window anew.
+        // Each replay begins the window again.
         for nth in 1..=3 {
             let replayed =
                 scene.expect_token(&scene.first, START + WINDOW * nth, Verdict::Replay).await;
@@ -154,10 +154,10 @@ pub(crate) async fn a_lost_reply_is_made_good_a_day_later(database: Database) {
         let lost = scene.expect_token(&scene.first, START, Verdict::Rotate).await;
         let second = scene.expect_token(&scene.first, START + DAY, Verdict::Remint).await;
         assert!(second != lost && second.generation() > lost.generation());
-        // And again: that reply was lost, too.
+        // Once more: that reply was lost, too.
         let third = scene.expect_token(&scene.first, START + 2 * DAY, Verdict::Remint).await;
         scene.expect(&third, START + 2 * DAY, Verdict::Young).await;
-        // Whoever shows the displaced one has it from elsewhere.
+        // A displaced token can only have been stolen.
         scene.expect_theft(&lost, START + 2 * DAY).await;
         scene.expect(&third, START + 2 * DAY, Verdict::Revoked).await;
     }
@@ -178,7 +178,7 @@ pub(crate) async fn an_ancestor_fifty_generations_old_is_a_theft(database: Datab
         }
         assert_eq!(token.generation(), Generation::new(50));
         scene.expect_theft(&scene.first, now + WINDOW * 2).await;
-        // It is over for this session, and for no other one.
+        // Only this session is revoked.
         scene.expect(&token, now + WINDOW * 2, Verdict::Revoked).await;
         for open in [&other, &foreign] {
             assert_eq!(scene.database.session(open.session.id).await.unwrap(), open.session);
@@ -195,19 +195,19 @@ pub(crate) async fn a_forgery_changes_nothing(database: Database) {
         let (before, revision) =
             (scene.session().await, scene.database.revision(scene.opened.id).await);
         let mut forgeries: Vec<RefreshToken> = Vec::new();
-        // Someone who knows the session's id, but not its key.
+        // An attacker who knows the session's id, but not its key.
         let guess = LineageKey::new([0; 32]);
         for number in 0..3 {
             let generation = Generation::new(number);
             forgeries.push(RefreshToken::mint(&guess, scene.opened.id, generation, [7; 32]));
         }
-        // One character changed, in each part of the token.
+        // One character is changed, in each part of the token.
         for place in [4, 20, 28, 40, 60, 90, 115] {
             let mut text = second.expose().into_bytes();
             text[place] = if text[place] == b'A' { b'B' } else { b'A' };
             forgeries.extend(RefreshToken::parse(&String::from_utf8(text).unwrap()));
         }
-        // Right, but not minted yet.
+        // The MAC is right, but the token was not minted yet.
         let key = &scene.opened.lineage.key;
         forgeries.push(RefreshToken::mint(key, scene.opened.id, Generation::new(2), [7; 32]));
         assert!(forgeries.len() >= 10);
@@ -252,7 +252,7 @@ pub(crate) async fn use_prolongs_a_session_up_to_its_longest_life(database: Data
         }
         scene.expect(&token, end, Verdict::Expired).await;
 
-        // Unused, it ends earlier.
+        // Without use, the session ends earlier.
         let (open, unused) = scene.logins.login("u", START);
         scene.store.open(open).await.unwrap();
         let last = START + POLICY.refresh_lifetime;
@@ -270,14 +270,14 @@ pub(crate) async fn a_validated_access_token_proves_its_generation(database: Dat
             generation: Generation::new(number),
             seen_at: START + MOMENT,
         };
-        // One of the generation before proves nothing of this one.
+        // An access token of the generation before proves no receipt of this one.
         scene.store.record_receipts(receipt(0));
         scene.store.record_receipts(receipt(1));
         while scene.proven_at().await.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(scene.proven_at().await, Some(START + MOMENT));
-        // So the first token, which now nobody needs any more, is stolen.
+        // The first token is no longer needed by any client, so presenting it is a theft.
         scene.expect_theft(&scene.first, START + WINDOW * 2).await;
     }
 }
@@ -304,7 +304,7 @@ pub(crate) async fn sessions_are_revoked_by_token_by_id_and_by_user(database: Da
     let by_token = || Revoke::ByToken(logged_in[0].1.clone());
     assert_eq!(revoke(by_token()).await.unwrap(), [id(0)]);
     assert_eq!(revoke(by_token()).await.unwrap(), []);
-    // A token of that session that we never minted ends nothing.
+    // A token of that session that this service never minted ends nothing.
     let forged = RefreshToken::mint(&LineageKey::new([0; 32]), id(1), Generation::FIRST, [7; 32]);
     assert_eq!(revoke(Revoke::ByToken(forged)).await.unwrap(), []);
     assert_eq!(revoke(Revoke::Session(id(1))).await.unwrap(), [id(1)]);
