@@ -1,5 +1,5 @@
-//! What tokens cost by themselves, each beside the raw primitive under it: `cargo bench`.
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+//! The cost of token operations, each beside its raw cryptographic primitive: `cargo bench`.
+#![expect(clippy::unwrap_used, reason = "a benchmark may fail by a panic")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -77,22 +77,22 @@ fn mint(ring: &KeyRing, entropy: &SeededEntropy, user_id: &UserId, grant: &Grant
     ring.signer(now).unwrap().sign(&serde_json::to_vec(&claims).unwrap()).unwrap()
 }
 
-/// Verifies and reads a token, as a backend would that embeds the library.
+/// Verifies and reads a token as a backend that embeds the library.
 fn verify(ring: &KeyRing, token: &str) -> Claims {
     let unverified = Unverified::parse(token).unwrap();
     ring.verify(&unverified, now()).unwrap();
     Claims::parse(&unverified.payload().unwrap()).unwrap()
 }
 
-/// Signing and verifying by the cryptographic library alone.
+/// Signing and verifying with the cryptographic library only.
 struct Raw {
     sign: Sign,
     verify: Verify,
 }
 
-/// Gives the signature of a message.
+/// Returns the signature of a message.
 type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
-/// Holds a signature against a message.
+/// Verifies the signature of a message.
 type Verify = Box<dyn Fn(&[u8], &[u8])>;
 
 impl Raw {
@@ -195,7 +195,7 @@ fn refresh_tokens(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An authority over a database that no validation touches.
+/// Creates an authority with a database that no validation uses.
 async fn authority(algorithm: Algorithm, memory: u64) -> (Authority, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let rows = sqlite::open(&folder.path().join("tokens.db")).await.unwrap();
@@ -230,7 +230,7 @@ async fn issue(authority: &Authority) -> String {
     authority.issue(issue).await.unwrap().access_token
 }
 
-/// What remembering verified tokens gains, with many of them in circulation.
+/// Measures the gain of the verification cache, with many tokens in circulation.
 fn remembered(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut group = criterion.benchmark_group(format!("validate, {TOKENS} tokens"));

@@ -1,6 +1,6 @@
-//! The client that makes the load: gRPC over HTTP/2 without the layers that a product's client
-//! has. What it takes of the machine is missing to whom it measures; `pgbench`, which makes the
-//! load of the limits, is as plain.
+//! The client that makes the load: gRPC over HTTP/2 without the layers of a product's client. The
+//! client shares the machine with the server, so its own cost would lower the results. `pgbench`,
+//! which measures the limits, is equally simple.
 
 use std::net::SocketAddr;
 
@@ -17,14 +17,14 @@ use token_authority::transport::proto::v1::{
 };
 use tokio::net::TcpStream;
 
-/// More than a turn's answers: nothing here is to wait for room.
+/// More than all answers of a turn, so that flow control never waits.
 const WINDOW: u32 = 1 << 30;
 
-/// A message that asks, and what answers it.
+/// A request message and the type of its answer.
 pub(crate) trait Rpc: Message {
-    /// Where it is sent.
+    /// The path of the RPC.
     const PATH: &'static str;
-    /// What answers it.
+    /// The type of the answer.
     type Answer: Message + Default;
 }
 
@@ -47,7 +47,7 @@ rpc!(ValidateTokenRequest, ValidateTokenResponse, "TokenAuthorityService/Validat
 rpc!(ValidateTokensRequest, ValidateTokensResponse, "TokenAuthorityService/ValidateTokens");
 rpc!(ListSessionsRequest, ListSessionsResponse, "SessionService/ListSessions");
 
-/// A connection, shared by those who have a copy.
+/// A connection that its clones share.
 #[derive(Clone)]
 pub(crate) struct Client {
     connection: SendRequest<Bytes>,
@@ -56,7 +56,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects. Every request will carry the credential.
+    /// Connects. Every request carries the credential.
     pub(crate) async fn connect(to: SocketAddr, credential: &HeaderValue) -> Self {
         let stream = TcpStream::connect(to).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -74,7 +74,7 @@ impl Client {
         Self { connection, authority: to.to_string().parse().unwrap(), headers }
     }
 
-    /// Asks, and reads the answer. Whatever is not `OK` is an error.
+    /// Sends a request and reads the answer. Every status except `OK` is an error.
     pub(crate) async fn ask<Q: Rpc>(&self, ask: Q) -> Result<Q::Answer, String> {
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(Scheme::HTTP);
@@ -95,13 +95,13 @@ impl Client {
             let text = head.headers.get("grpc-message").or_else(|| trailers.get("grpc-message"));
             return Err(format!("{} {status:?}: {text:?}", Q::PATH));
         }
-        // The flag and the length of the one message.
+        // Skip the compression flag and the length of the only message.
         let message = message.get(5..).ok_or("no message")?;
         Q::Answer::decode(message).map_err(|error| error.to_string())
     }
 }
 
-/// A message as gRPC sends it.
+/// Encodes a message in gRPC's framing.
 fn framed<M: Message>(message: &M) -> Bytes {
     let length = message.encoded_len();
     let mut bytes = BytesMut::with_capacity(5 + length);

@@ -1,4 +1,4 @@
-//! Load: so many requests in flight for so long, or so many a second.
+//! Load: a number of requests in flight for some time, or a number of requests per second.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// What came of a turn.
+/// The result of a turn.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sample {
-    /// Successful requests a second. Anything else than success is no work done.
+    /// Successful requests per second. Failed requests do not count.
     pub(crate) per_second: f64,
     /// Latencies in microseconds.
     pub(crate) p50: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Sample {
     pub(crate) failed: u64,
 }
 
-/// One in-flight place: does one request after the other. `Err` says why one failed.
+/// One request in flight at a time: it makes one request after another. `Err` says why one failed.
 pub(crate) type Place = Box<dyn FnMut() -> BoxFuture<'static, Result<(), String>> + Send>;
 
 /// Keeps every place busy for that long.
@@ -56,7 +56,7 @@ async fn keep_busy(mut place: Place, end: Instant) -> (Histogram<u64>, u64) {
     (latencies, failed)
 }
 
-/// Offers `rate` requests a second, whatever becomes of them; latency counts from the moment a
+/// Offers `rate` requests per second, whether they succeed or not. Latency counts from the moment a
 /// request was due, so that a stalled server cannot hide its queue.
 pub(crate) async fn open<F>(rate: f64, turn: Duration, request: F) -> Sample
 where
@@ -97,7 +97,7 @@ fn summarise(latencies: &Histogram<u64>, failed: u64, elapsed: Duration) -> Samp
     }
 }
 
-/// The middle one by throughput, its failures those of all.
+/// Returns the median sample by throughput, with the failures of all samples.
 pub(crate) fn median(samples: &[Sample]) -> Sample {
     let mut sorted = samples.to_vec();
     sorted.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));

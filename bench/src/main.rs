@@ -1,15 +1,15 @@
 //! Measures token-authority against its limits, in one run on one machine.
 //!
-//! Every figure is a ratio to a limit that is measured in the same run, the contestants taking
-//! turns, since one machine's figures vary from minute to minute. Started by `scripts/bench`.
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+//! Every figure is a ratio to a limit that is measured in the same run. The contestants take turns,
+//! because the figures of one machine vary from minute to minute. `scripts/bench` starts it.
+#![expect(clippy::unwrap_used, reason = "a benchmark may fail by a panic")]
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "figures of a benchmark are nowhere near the ends of their types"
+    reason = "figures of a benchmark are far below the limits of their types"
 )]
-#![expect(clippy::print_stdout, reason = "it tells how far it is")]
+#![expect(clippy::print_stdout, reason = "it prints its progress")]
 
 mod client;
 mod echo;
@@ -37,16 +37,16 @@ struct Arguments {
 enum Run {
     /// The limit of RPC: a bare tonic server that answers with the same bytes.
     Echo {
-        /// Where to listen.
+        /// The address to listen on.
         #[arg(long)]
         addr: SocketAddr,
         /// A file with the encoded answer.
         #[arg(long)]
         answer: PathBuf,
     },
-    /// An OpenTelemetry collector that takes traces and throws them away.
+    /// An OpenTelemetry collector that receives traces and drops them.
     Sink {
-        /// Where to listen.
+        /// The address to listen on.
         #[arg(long)]
         addr: SocketAddr,
     },
@@ -54,13 +54,13 @@ enum Run {
     Measure(Settings),
 }
 
-/// How to measure.
+/// The settings of a measurement.
 #[derive(Debug, Clone, clap::Args)]
 struct Settings {
     /// The server's binary.
     #[arg(long)]
     server: PathBuf,
-    /// A Postgres that may be filled at will: the URL of its `postgres` database.
+    /// The URL of the `postgres` database of a Postgres that may be filled with test data.
     #[arg(long)]
     postgres: String,
     /// How long each contestant runs in a round.
@@ -75,7 +75,7 @@ struct Settings {
     /// The sizes of the growth scenario, in sessions.
     #[arg(long, value_delimiter = ',', default_value = "100000,1000000,10000000")]
     sizes: Vec<u64>,
-    /// Where the report goes.
+    /// The path of the report.
     #[arg(long)]
     out: PathBuf,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::load::Sample;
 
-/// Fills the table with 100,000 rows for the updates and selects to hit; row n's id is the MD5 of n.
+/// Fills the table with 100,000 rows for the updates and selects. The id of row n is the MD5 of n.
 pub(crate) const FILL: &str = "
 INSERT INTO user_sessions (id, user_id, token, expires_at, generation, lineage_key, handed_out_at,
     created_at, last_used_at, granted, user_agent, ip_address, device_name, revision, sweep_at)
@@ -42,7 +42,7 @@ SELECT id, user_id, token, expires_at, predecessor, generation, sealed, lineage_
 FROM user_sessions WHERE id = md5((:n)::text)::uuid;
 ";
 
-/// Runs a script by so many clients for that long.
+/// Runs a script with that many clients for that long.
 pub(crate) fn run(url: &str, script: &str, clients: usize, turn: Duration) -> Sample {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), script).unwrap();

@@ -1,4 +1,4 @@
-//! The server and the echo as child processes, each killed when it is let go.
+//! The server and the echo as child processes. Each is killed when it is dropped.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,7 +15,7 @@ use crate::client::Client;
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    /// Where it tells its metrics.
+    /// The address of its metrics.
     metrics: Option<SocketAddr>,
     pub(crate) grpc: SocketAddr,
 }
@@ -27,13 +27,13 @@ impl Drop for Process {
     }
 }
 
-/// A free address on loopback.
+/// Returns a free address on loopback.
 pub(crate) fn free_addr() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Process {
-    /// Starts the server with that environment and nothing else of ours.
+    /// Starts the server with only that environment.
     pub(crate) async fn server(binary: &Path, dir: &Path, environment: &[(&str, &str)]) -> Self {
         let (grpc, metrics) = (free_addr(), free_addr());
         let mut command = Command::new(binary);
@@ -78,19 +78,19 @@ impl Process {
         process
     }
 
-    /// Connections to it, to be shared by the places in turn.
+    /// Opens connections to it, which the places share.
     pub(crate) async fn clients(&self, number: usize, credential: &HeaderValue) -> Vec<Client> {
         let connect = (0..number).map(|_| Client::connect(self.grpc, credential));
         futures::future::join_all(connect).await
     }
 
-    /// The processor time that it has taken until now.
+    /// Returns the processor time that it has used so far.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         cpu(&stat)
     }
 
-    /// The sum of a metric's series that have that label.
+    /// Returns the sum of a metric's series that have that label.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let mut stream = std::net::TcpStream::connect(self.metrics.unwrap()).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: bench\r\n\r\n").unwrap();
@@ -100,7 +100,7 @@ impl Process {
         series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
-    /// Its resident memory now, in MiB.
+    /// Returns its resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> f64 {
         let status = std::fs::File::open(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = BufReader::new(status)
@@ -112,18 +112,17 @@ impl Process {
     }
 }
 
-/// The processor time in a line of `/proc`.
+/// Reads the processor time from a line of `/proc`.
 fn cpu(stat: &str) -> Duration {
     const TICKS_A_SECOND: f64 = 100.0;
-    // User and system time are the 14th and 15th; the 2nd may hold anything but a `)`.
+    // User and system time are fields 14 and 15. Field 2 may contain anything except a `)`.
     let (_, rest) = stat.rsplit_once(')').unwrap();
     let ticks = rest.split_whitespace().skip(11).take(2);
     let ticks: f64 = ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum();
     Duration::from_secs_f64(ticks / TICKS_A_SECOND)
 }
 
-/// The processor time that each process of that name on this machine has taken until now, by its
-/// number.
+/// Returns the processor time of each process with that name on this machine, by process id.
 pub(crate) fn cpu_of_all(name: &str) -> HashMap<String, Duration> {
     let named = format!("({name})");
     let stats = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);

@@ -1,4 +1,4 @@
-//! The report: a table to read, and JSON to compare.
+//! The report: a table for people, and JSON for comparisons.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,17 +17,17 @@ pub(crate) struct Report {
 /// One contest.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
-    /// What was measured.
+    /// The name of the measurement.
     pub(crate) what: String,
-    /// Ours.
+    /// The figures of this service.
     pub(crate) ours: Sample,
     /// The limit's name and figures.
     pub(crate) limit: Option<(String, Sample)>,
-    /// Ours over the limit's, as the target counts it.
+    /// The ratio of our figure to the limit's.
     pub(crate) ratio: Option<f64>,
-    /// What the ratio should be.
+    /// The target for the ratio.
     pub(crate) target: String,
-    /// Whether it is.
+    /// Whether the target is met.
     pub(crate) met: Option<bool>,
 }
 

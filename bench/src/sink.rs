@@ -1,4 +1,4 @@
-//! Where traces go while we measure: a collector that takes them and throws them away.
+//! The destination of traces during a measurement: a collector that receives and drops them.
 
 use std::net::SocketAddr;
 

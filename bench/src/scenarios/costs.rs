@@ -1,4 +1,4 @@
-//! What a thousand operations a second ask of a machine: cores, commits, bytes of the log.
+//! The cost of a thousand operations per second: cores, commits, and bytes of the database's log.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Bench, query};
 use crate::process::{Process, cpu_of_all};
 
-/// What has been spent until a moment.
+/// The resources used up to a moment.
 #[derive(Debug, Clone)]
 pub(super) struct Spent {
     service: f64,
@@ -17,7 +17,8 @@ pub(super) struct Spent {
 }
 
 impl Spent {
-    /// By a server and its database, on a lane of the store.
+    /// Reads what a server, its database and a shard of the store have used. The metrics call a
+    /// shard a lane.
     pub(super) fn now(bench: &Bench<'_>, server: &Process, lane: &str) -> Self {
         let label = format!("lane=\"{lane}\"");
         let position = "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn";
@@ -30,7 +31,7 @@ impl Spent {
         }
     }
 
-    /// A line about what was spent since then.
+    /// Describes what was used since an earlier moment.
     pub(super) fn since(&self, before: &Self) -> String {
         let operations = self.operations - before.operations;
         let thousand = 1000.0 / operations;
@@ -45,7 +46,7 @@ impl Spent {
         )
     }
 
-    /// Of the processes that are still there: those of `pgbench` leave in between.
+    /// Sums the processes that still exist. Those of `pgbench` end in between.
     fn database_since(&self, before: &Self) -> f64 {
         let spent = |(process, now): (&String, &Duration)| {
             let then = before.database.get(process).copied().unwrap_or_default();

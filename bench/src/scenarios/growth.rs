@@ -9,7 +9,7 @@ use super::{Bench, Client, places, psql, query};
 use crate::load::{self, Place};
 use crate::report::Report;
 
-/// How many ended sessions a sweep is given.
+/// How many ended sessions a sweep gets.
 const ENDED: u64 = 20_000;
 
 const COLUMNS: [&str; 4] = ["issue", "refresh", "list", "sweep"];
@@ -48,9 +48,9 @@ fn settle(bench: &Bench<'_>) {
     psql(&bench.database, "CHECKPOINT");
 }
 
-/// What a login, a refresh, a list of a user's sessions and the deletion of one session take.
-/// And how many whole pages each login of a round added to the database's log, as the first change
-/// of a page since a checkpoint does.
+/// Measures the cost of a login, a refresh, a list of a user's sessions and the deletion of one
+/// session. Also measures how many whole pages each login of a round added to the database's log:
+/// the first change of a page after a checkpoint writes the whole page.
 async fn costs(bench: &Bench<'_>, size: u64) -> ([f64; 4], Vec<String>) {
     let server = bench.server(&[]).await;
     let clients = bench.clients(&server).await;
@@ -72,15 +72,15 @@ async fn costs(bench: &Bench<'_>, size: u64) -> ([f64; 4], Vec<String>) {
     ([issue, refresh, list, sweep(bench).await], pages)
 }
 
-/// How many whole pages the database has written to its log.
+/// Returns how many whole pages the database has written to its log.
 async fn whole_pages(bench: &Bench<'_>) -> f64 {
-    // Its processes tell of what they did once a second.
+    // Its processes report their counters once a second.
     tokio::time::sleep(Duration::from_secs(2)).await;
     query(&bench.database, "SELECT wal_fpi FROM pg_stat_wal").parse().unwrap()
 }
 
-/// Lists the sessions of one user after the other, each of whom has three. The older half of the
-/// table is left to the sweeper.
+/// Lists the sessions of one user after another. Each user has three. The older half of the table
+/// is left to the sweeper.
 fn listing(clients: &[Client], size: u64) -> Vec<Place> {
     let users = (size / 3) as usize;
     places(clients, 64, move |client, n| {
@@ -94,7 +94,7 @@ fn listing(clients: &[Client], size: u64) -> Vec<Place> {
     })
 }
 
-/// Lets the oldest sessions have ended two days ago, and times a server that deletes them.
+/// Makes the oldest sessions end two days ago, and measures how long a server takes to delete them.
 async fn sweep(bench: &Bench<'_>) -> f64 {
     psql(
         &bench.database,
@@ -110,17 +110,17 @@ async fn sweep(bench: &Bench<'_>) -> f64 {
         query(&bench.database, due).parse().unwrap()
     };
     assert_eq!(left(), ENDED);
-    // It sweeps as soon as it has started.
+    // It sweeps immediately after its start.
     let _server = bench.server(&[]).await;
     let (begun, before) = (Instant::now(), left());
-    assert!(before > 0, "too few to be timed");
+    assert!(before > 0, "too few sessions to measure");
     while left() > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     begun.elapsed().as_secs_f64() * 1e6 / before as f64
 }
 
-/// Adds sessions until there are so many, as logins of the last seven days.
+/// Adds sessions up to that number, as logins of the last seven days.
 fn fill(from: u64, to: u64) -> String {
     format!(
         "INSERT INTO user_sessions (id, user_id, token, expires_at, generation, lineage_key,

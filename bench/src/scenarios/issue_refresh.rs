@@ -67,7 +67,7 @@ pub(super) async fn sqlite(bench: &Bench<'_>, report: &mut Report) {
     report.add(throughput(what, load::median(&ours), limit, 10.0));
 }
 
-/// One login after the other.
+/// One login after another.
 pub(super) fn issuing(clients: &[Client], in_flight: usize) -> Vec<Place> {
     places(clients, in_flight, |client, n| {
         Box::pin(async move { client.ask(login(n)).await.map(drop) })
@@ -77,7 +77,7 @@ pub(super) fn issuing(clients: &[Client], in_flight: usize) -> Vec<Place> {
 /// How many sessions are refreshed in turn.
 const SESSIONS: usize = 10_000;
 
-/// Places with sessions of their own. Each request takes the next one's turn and rotates its token.
+/// Places with separate sessions. Each request rotates the token of the next session.
 pub(super) async fn refreshing(clients: &[Client], in_flight: usize) -> Vec<Place> {
     let held: Vec<_> = log_in(clients, SESSIONS)
         .await
@@ -106,7 +106,7 @@ async fn rotate(client: Client, held: Arc<Mutex<String>>) -> Result<(), String> 
     rotated.then_some(()).ok_or_else(|| "not rotated".to_owned())
 }
 
-/// What a program does that writes each row by itself, as durably.
+/// Measures a program that writes each row separately, with the same durability.
 async fn one_fsync_an_insert(dir: &Path, turn: Duration) -> Sample {
     let mut connection = SqliteConnectOptions::new()
         .filename(dir.join("limit.db"))

@@ -1,4 +1,4 @@
-//! One request in flight: what coalescing may not cost.
+//! One request in flight: coalescing must not slow it down.
 
 use super::issue_refresh::{issuing, refreshing};
 use super::validate::{echo, validating};

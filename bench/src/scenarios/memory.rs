@@ -1,4 +1,4 @@
-//! Memory: idle, and with 256 in flight for a minute.
+//! Memory: idle, and with 256 requests in flight for a minute.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is measured, scenario by scenario.
+//! The scenarios that are measured.
 
 mod costs;
 mod growth;
@@ -23,25 +23,25 @@ use crate::load::{Place, Sample};
 use crate::process::Process;
 use crate::report::{Report, Row};
 
-/// How many may be in flight.
+/// The numbers of requests in flight.
 const IN_FLIGHT: [usize; 2] = [64, 256];
-/// How many connections they share.
+/// The number of connections that they share.
 const CONNECTIONS: usize = 8;
 
-/// Every scenario. `growth` takes long and room, so it runs only when asked for.
+/// Every scenario. `growth` takes much time and space, so it runs only if it is named.
 const SCENARIOS: [&str; 10] = [
     "validate", "issue", "refresh", "session", "sqlite", "lone", "memory", "overhead", "open",
     "growth",
 ];
-/// A limit's figure is the best of these many clients'.
+/// The limit is the best result of these numbers of clients.
 const PGBENCH_CLIENTS: [usize; 2] = [16, 64];
 
-/// Requests a second that no caller here reaches: they are counted all the same.
+/// A rate that no caller here reaches. Requests are counted all the same.
 const RATE: &str = "1000000/1000000";
 const SECRET: &str = "bench-only-3f9c2a7d51e84b60a1c9d7e2f4b8a6c3";
 const AUTHORITY_SECRET: &str = "bench-only-9d1e7a60c2b94f38a5d0e3b7c6f2a814";
 
-/// Runs all scenarios whose name contains what was asked for.
+/// Runs all scenarios whose name contains the given text.
 pub(crate) async fn run(settings: &Settings) -> Report {
     let mut report = Report::default();
     let bench = Bench::begin(settings).await;
@@ -66,19 +66,19 @@ pub(crate) async fn run(settings: &Settings) -> Report {
     report
 }
 
-/// What the scenarios share.
+/// The parts that all scenarios share.
 struct Bench<'a> {
     settings: &'a Settings,
     dir: TempDir,
     database: String,
     callers: String,
-    /// An API key, sent with every request, to the limits too.
+    /// An API key. It is sent with every request, also to the limits.
     credential: HeaderValue,
     sink: Process,
 }
 
 impl<'a> Bench<'a> {
-    /// Makes a database with our schema and rows for `pgbench`.
+    /// Creates a database with our schema and rows for `pgbench`.
     async fn begin(settings: &'a Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (cluster, _) = settings.postgres.rsplit_once('/').unwrap();
@@ -98,7 +98,7 @@ impl<'a> Bench<'a> {
         self.dir.path()
     }
 
-    /// The best that `pgbench` makes of a script.
+    /// Returns the best result of `pgbench` for a script.
     fn limit(&self, script: &str) -> Sample {
         PGBENCH_CLIENTS
             .map(|clients| {
@@ -109,19 +109,19 @@ impl<'a> Bench<'a> {
             .unwrap()
     }
 
-    /// The server on Postgres, with all that production switches on.
+    /// Starts the server on Postgres, with everything that production switches on.
     async fn server(&self, more: &[(&str, &str)]) -> Process {
         self.server_in(self.dir(), &[&[("DATABASE_URL", self.database.as_str())], more].concat())
             .await
     }
 
-    /// The server as production has it: callers who prove themselves and are counted, traces
-    /// sampled and sent, metrics, logs.
+    /// Starts the server as in production: with callers that authenticate and have rate limits,
+    /// sampled and exported traces, metrics, and logs.
     async fn server_in(&self, dir: &Path, more: &[(&str, &str)]) -> Process {
         let collector = format!("http://{}", self.sink.grpc);
         let mut environment = vec![
             ("ENVIRONMENT", "production"),
-            // As behind a mesh: the limits are measured without TLS too.
+            // As behind a mesh, because the limits are measured without TLS too.
             ("TLS", "off"),
             ("CALLERS_FILE", self.callers.as_str()),
             ("JWT_SECRET", SECRET),
@@ -143,14 +143,14 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Makes our schema in a database.
+/// Creates our schema in a database.
 fn migrate(server: &Path, database: &str) {
     let migrated =
         std::process::Command::new(server).arg("migrate").env("DATABASE_URL", database).status();
     assert!(migrated.unwrap().success());
 }
 
-/// Adds a caller that may do what is measured.
+/// Adds a caller that may call everything that is measured.
 fn add_caller(server: &Path, callers: &str) -> HeaderValue {
     let added = std::process::Command::new(server)
         .args(["callers", "add", "bench", "--role", "issuer,adapter,verifier,admin"])
@@ -167,7 +167,7 @@ fn psql(url: &str, statement: &str) {
     query(url, statement);
 }
 
-/// What a statement answers, unadorned.
+/// Returns the plain result of a statement.
 fn query(url: &str, statement: &str) -> String {
     let output =
         std::process::Command::new("psql").args(["-qAtXc", statement, url]).output().unwrap();
@@ -175,7 +175,7 @@ fn query(url: &str, statement: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Logs so many users in.
+/// Logs that many users in.
 async fn log_in(clients: &[Client], number: usize) -> Vec<IssueTokensResponse> {
     let mut issued = Vec::with_capacity(number);
     for chunk in (0..number).collect::<Vec<_>>().chunks(256) {
@@ -192,7 +192,7 @@ fn login(n: usize) -> IssueTokensRequest {
     IssueTokensRequest { user_id: format!("user-{n}"), ..Default::default() }
 }
 
-/// Places over shared connections: `request` makes the next request of a place.
+/// Creates places on shared connections. `request` makes the next request of a place.
 fn places<F>(clients: &[Client], in_flight: usize, request: F) -> Vec<Place>
 where
     F: Fn(Client, usize) -> BoxFuture<'static, Result<(), String>> + Clone + Send + 'static,
@@ -200,7 +200,7 @@ where
     (0..in_flight)
         .map(|place| {
             let (client, request) = (clients[place % clients.len()].clone(), request.clone());
-            // Each place goes through the tokens from a start of its own.
+            // Each place goes through the tokens from a different start.
             let mut n = place * 7919;
             Box::new(move || {
                 n += 1;
@@ -210,7 +210,7 @@ where
         .collect()
 }
 
-/// A contest by throughput.
+/// Compares by throughput.
 fn throughput(what: String, ours: Sample, limit: (&str, Sample), target: f64) -> Row {
     let ratio = ours.per_second / limit.1.per_second;
     Row {

@@ -1,4 +1,4 @@
-//! Latency against offered load, open loop, as a plot.
+//! Latency against offered load in an open loop, as a plot.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::{Bench, log_in, places};
 use crate::load::{self, Sample};
 use crate::report::Report;
 
-/// Shares of what the closed loop reached.
+/// Shares of the throughput of the closed loop.
 const SHARES: [f64; 7] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8];
 
 pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {

@@ -1,5 +1,5 @@
-//! What tracing costs: sampled and exported, against none. (Counting cannot be switched off; what
-//! it costs by itself is among the micro-benchmarks.)
+//! The cost of tracing: sampled and exported traces against none. (Metrics cannot be switched off.
+//! The micro-benchmarks include their cost.)
 
 use super::validate::validating;
 use super::{Bench, log_in, places, throughput};

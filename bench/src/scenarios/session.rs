@@ -1,4 +1,5 @@
-//! `ValidateToken` of a session token, which is looked up, against a one-row select.
+//! `ValidateToken` of a session token, which is looked up in the database, against a one-row
+//! select.
 
 use super::validate::validating;
 use super::{Bench, IN_FLIGHT, log_in, places, throughput};

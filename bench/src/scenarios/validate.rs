@@ -34,7 +34,7 @@ pub(super) async fn run(bench: &Bench<'_>, report: &mut Report) {
     }
 }
 
-/// An echo that answers with what the server answers.
+/// Starts an echo with the same answer as the server's.
 pub(super) async fn echo(bench: &Bench<'_>, client: &Client, token: &str) -> Process {
     let ask = ValidateTokenRequest { token: token.to_owned(), audience: String::new() };
     let answer = client.ask(ask).await.unwrap();
@@ -83,7 +83,7 @@ async fn contest(
     });
 }
 
-/// One token after the other.
+/// Validates one token after another.
 pub(super) fn validating(
     tokens: &Arc<[String]>,
 ) -> impl Fn(Client, usize) -> Done + Clone + Send + 'static {
@@ -99,7 +99,7 @@ pub(super) fn validating(
     }
 }
 
-/// A hundred tokens after the other.
+/// Validates a hundred tokens per call.
 fn validating_batches(
     tokens: &Arc<[String]>,
 ) -> impl Fn(Client, usize) -> Done + Clone + Send + 'static {
