@@ -1,4 +1,4 @@
-//! The product's auth-server: a real Better Auth, whose users have real sessions and cookies.
+//! The product's auth-server: a real Better Auth with real sessions and cookies.
 
 use futures::{StreamExt as _, stream};
 use http::Method;
@@ -10,9 +10,9 @@ use crate::program::Program;
 
 /// The secret that Better Auth signs its cookies with.
 pub(crate) const SECRET: &str = "better-auth-Zx3LqW8nB1vK6yTe0RmUo5JpGh7d";
-/// How Better Auth names its cookie.
+/// The name of Better Auth's cookie.
 const COOKIE: &str = "better-auth.session_token";
-/// How many sign up at once.
+/// How many users sign up at once.
 const AT_ONCE: usize = 16;
 
 /// A running auth-server.
@@ -21,17 +21,17 @@ pub(crate) struct AuthServer {
     program: Program,
 }
 
-/// What somebody holds who has signed up.
+/// The tokens of a user who has signed up.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) user_id: String,
-    /// The session's token, as its row has it.
+    /// The session's token, as its row contains it.
     pub(crate) token: String,
-    /// The same in its cookie's value: signed and percent-encoded.
+    /// The same token as the value of its cookie: signed and percent-encoded.
     pub(crate) cookie: String,
 }
 
-/// What is handed out when a session is moved over.
+/// The tokens that are issued when a session is moved.
 #[derive(Debug)]
 pub(crate) struct Moved {
     pub(crate) access: String,
@@ -39,13 +39,13 @@ pub(crate) struct Moved {
 }
 
 impl AuthServer {
-    /// Starts it as it was before the move: it knows nothing of token-authority.
+    /// Starts it as it was before the migration, without token-authority.
     pub(crate) fn before_the_move(database: &str) -> Self {
         let settings = json!({ "database": database, "secret": SECRET, "authority": null });
         Self { program: Program::node("better_auth.mjs", &settings) }
     }
 
-    /// Starts the version that moves sessions over to these replicas.
+    /// Starts the version that moves sessions to these replicas.
     pub(crate) fn that_moves(database: &str, replicas: &[Replica]) -> Self {
         let addresses = replicas.iter().map(|replica| replica.grpc().to_string());
         let addresses: Vec<_> = addresses.collect();
@@ -58,12 +58,12 @@ impl AuthServer {
         Self { program: Program::node("better_auth.mjs", &settings) }
     }
 
-    /// A client of it.
+    /// Returns a client of it.
     pub(crate) fn http(&self) -> Http {
         self.program.http()
     }
 
-    /// Has that many users sign up.
+    /// Signs that many users up.
     pub(crate) async fn sign_up(&self, many: usize) -> Vec<Member> {
         let http = self.http();
         let members = (0..many).map(|number| sign_up(http.clone(), number));
@@ -89,7 +89,7 @@ async fn sign_up(http: Http, number: usize) -> Member {
     Member { user_id, token, cookie }
 }
 
-/// The value that an answer gives to a cookie.
+/// Returns the value that an answer sets for a cookie.
 fn cookie(answer: &Answer, name: &str) -> Option<String> {
     let all = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
     let mut found = all.filter_map(|one| one.strip_prefix(name)?.strip_prefix('='));
@@ -97,10 +97,11 @@ fn cookie(answer: &Answer, name: &str) -> Option<String> {
 }
 
 impl Member {
-    /// Has their session moved over, as a browser that has its cookie alone.
+    /// Moves a session, like a browser that has only its cookie.
     ///
     /// # Errors
-    /// Where it is refused.
+    ///
+    /// Returns the answer if it is refused.
     pub(crate) async fn move_over(&self, auth_server: &Http) -> Result<Moved, String> {
         let cookie = format!("{COOKIE}={}", self.cookie);
         let answer = auth_server.try_send(Method::POST, "/move", &[("cookie", &cookie)]).await?;

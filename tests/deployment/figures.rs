@@ -1,16 +1,16 @@
-//! The quickstart's two figures, out of what all replicas tell at `/metrics`.
+//! The quickstart's two figures, from the metrics of all replicas.
 
 use test_support::replica::{Replica, value};
 
 const METHODS: [&str; 2] = ["jwt", "session"];
 
-/// What all replicas together have counted so far.
+/// The counters of all replicas together.
 #[derive(Debug, Clone)]
 pub(crate) struct Figures {
     pages: Vec<String>,
 }
 
-/// What was counted between two moments.
+/// The differences between two moments.
 #[derive(Debug)]
 pub(crate) struct Window {
     from: Figures,
@@ -23,17 +23,17 @@ impl Figures {
         Self { pages: replicas.iter().map(Replica::metrics).collect() }
     }
 
-    /// The sum of a series over the replicas.
+    /// Returns the sum of a series over the replicas.
     pub(crate) fn sum(&self, series: &str) -> f64 {
         self.pages.iter().map(|page| value(page, series)).sum()
     }
 
-    /// What every replica tells alike.
+    /// Returns the value of a series on every replica.
     pub(crate) fn each(&self, series: &str) -> Vec<f64> {
         self.pages.iter().map(|page| value(page, series)).collect()
     }
 
-    /// The series of a metric, over all replicas.
+    /// Returns the series of a metric over all replicas.
     pub(crate) fn series(&self, metric: &str) -> Vec<(String, f64)> {
         let lines = self.pages.iter().flat_map(|page| page.lines());
         let of_metric = lines.filter(|line| line.starts_with(&format!("{metric}{{")));
@@ -41,7 +41,7 @@ impl Figures {
         parted.map(|(series, value)| (series.to_owned(), value.parse().unwrap())).collect()
     }
 
-    /// What was counted from here to `to`.
+    /// Returns what was counted from here to `to`.
     pub(crate) fn until(self, to: Self) -> Window {
         Window { from: self, to }
     }
@@ -56,21 +56,21 @@ impl Window {
         METHODS.map(|method| self.grown(&format!("{metric}{{method=\"{method}\"}}"))).iter().sum()
     }
 
-    /// How many validations there were.
+    /// Returns how many validations there were.
     pub(crate) fn validations(&self) -> f64 {
         self.grown_by_method("auth_validation_seconds_count")
     }
 
-    /// How many database queries a validation took.
+    /// Returns how many database queries a validation took on average.
     pub(crate) fn queries_a_validation(&self) -> f64 {
         self.grown_by_method("auth_db_queries_total") / self.validations()
     }
 
-    /// The bucket in which the 95th of 100 validations lies, in microseconds: above the first
-    /// number, up to the second.
+    /// Returns the bucket that contains the 95th percentile of validations, in microseconds: its
+    /// lower and its upper bound.
     pub(crate) fn p95(&self, method: &str) -> (f64, f64) {
         let total = self.grown(&format!("auth_validation_seconds_count{{method=\"{method}\"}}"));
-        assert!(total > 0.0, "no validation by {method}");
+        assert!(total > 0.0, "no validation by {method} was counted");
         let prefix = format!("auth_validation_seconds_bucket{{method=\"{method}\",le=\"");
         let bounds = self.to.pages[0].lines().filter_map(|line| {
             line.strip_prefix(&prefix)?.split('"').next().filter(|bound| *bound != "+Inf")

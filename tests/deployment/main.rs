@@ -1,4 +1,4 @@
-//! The quickstart's deployment, played with real parts: a product of a real Better Auth on a real
+//! The quickstart's deployment with real parts: a product with a real Better Auth on a real
 //! Postgres moves its users from database sessions to JWTs and back, under continuous traffic.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by a panic")]

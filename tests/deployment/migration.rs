@@ -1,4 +1,4 @@
-//! The whole migration: day one at 0 %, 10, 25, 50, 100 %, back to 0, and 100 again.
+//! The whole migration: 0 % on the first day, then 10, 25, 50, 100 %, back to 0, and 100 again.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use crate::quickstart::{self, Way};
 use crate::traffic::{Tally, Traffic};
 use crate::user::{Renewal, User, bucket};
 
-/// How many users have a session of Better Auth.
+/// How many users have a session in Better Auth.
 const USERS: usize = 200;
-/// How long both figures are measured: at least one renewal of everybody.
+/// How long both figures are measured: long enough for one refresh of every user.
 const WINDOW: Duration = Duration::from_secs(5);
-/// What the percentage is, one step after the other.
+/// The percentages, one step after another.
 const STEPS: [u8; 6] = [10, 25, 50, 100, 0, 100];
-/// What it is at last, where the service's own count of users is awaited.
+/// The last percentage, at which the service's own count of users is checked.
 const AT_LAST: u8 = 50;
 
 /// The product's deployment.
@@ -31,14 +31,14 @@ struct Product {
 }
 
 impl Product {
-    /// Starts three replicas beside an auth-server that is there already.
+    /// Starts three replicas beside a running auth-server.
     async fn start(database: String) -> Self {
         let deployment = Setup::on(&database)
             .quiet()
             .set("JWT_ROLLOUT_PERCENTAGE", "0")
             .set("LEGACY_SESSIONS", "better-auth")
             .set("BETTER_AUTH_SECRET", SECRET)
-            // Short, so that each renewal rotates.
+            // A short window, so that each refresh rotates.
             .set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "1");
         let mut replicas = Vec::new();
         for _ in 0..3 {
@@ -51,7 +51,7 @@ impl Product {
         Figures::of(&self.replicas)
     }
 
-    /// A user whose backend is connected to one replica, and who renews at the others.
+    /// Creates a user whose backend is connected to one replica, and who refreshes at the others.
     fn user(&self, number: usize, member: Member) -> User {
         let at = |n: usize| &self.replicas[n % self.replicas.len()];
         let renewals = [number + 1, number + 2].map(|n| {
@@ -64,7 +64,7 @@ impl Product {
         User::new(member, at(number).tokens(), renewals.into())
     }
 
-    /// Runs `rollout set`. When it was in force on every replica.
+    /// Runs `rollout set`. Returns the time by which it was in effect on every replica.
     async fn set(&self, percentage: u8) -> Instant {
         let (command, text) = (self.deployment.clone(), percentage.to_string());
         let set = move || command.succeed(&["rollout", "set", &text]);
@@ -73,7 +73,7 @@ impl Product {
         Instant::now()
     }
 
-    /// Waits until every replica tells that value.
+    /// Waits until every replica reports that value.
     async fn until(&self, series: &str, expected: u32) {
         let deadline = Instant::now() + Duration::from_mins(1);
         let expected = f64::from(expected);
@@ -84,7 +84,7 @@ impl Product {
         }
     }
 
-    /// The live sessions with JWTs and with session tokens, as `rollout show` tells them.
+    /// Returns the live sessions with JWTs and with session tokens, as `rollout show` prints them.
     fn shown(&self) -> (usize, usize) {
         let shown = self.deployment.succeed(&["rollout", "show"]);
         let sums = shown.lines().last().unwrap().trim().strip_prefix("all").unwrap();
@@ -92,15 +92,15 @@ impl Product {
         (sums[0], sums[1])
     }
 
-    /// What is counted in the next seconds.
+    /// Returns what is counted in the next seconds.
     async fn watch(&self) -> Window {
         let before = self.figures();
         tokio::time::sleep(WINDOW).await;
         before.until(self.figures())
     }
 
-    /// Takes a step, and holds what everybody is given to the percentage. `logins` are those of
-    /// the named users so far, with JWTs and with session tokens.
+    /// Takes a step, and compares the users' tokens with the percentage. `logins` counts the named
+    /// users so far, with JWTs and with session tokens.
     async fn step(&self, traffic: &Traffic, percentage: u8, logins: &mut (usize, usize)) {
         let begun = Instant::now();
         let in_force = self.set(percentage).await;
@@ -123,7 +123,7 @@ impl Product {
         ));
     }
 
-    /// Nobody was refused anything, neither by what they saw nor by what the service counted.
+    /// Checks that no request was refused, by the users' own records and by the service's counters.
     async fn hold_to_account(&self, users: &mut [User], tally: &Tally) {
         assert!(tally.refused.is_empty(), "{:?}", tally.refused);
         measured(&format!(
@@ -140,14 +140,14 @@ impl Product {
         for (series, count) in answers {
             assert!(series.contains("code=\"0\"") || count < 0.5, "{series} {count}");
         }
-        // The sessions that were there before are still the auth-server's, and good.
+        // The sessions from before the migration still belong to the auth-server, and are valid.
         for user in users {
             user.check_what_was_there_before().await.unwrap();
         }
     }
 
-    /// Sets the last percentage and has everybody renew. How many have a session with a JWT then:
-    /// every named user has one of an earlier step.
+    /// Sets the last percentage and lets all users refresh. Returns how many users then have a
+    /// session with a JWT: every named user has one from an earlier step.
     async fn renew_all_at_last(&self, users: &mut [User]) -> u32 {
         self.set(AT_LAST).await;
         for user in users.iter_mut() {
@@ -158,7 +158,7 @@ impl Product {
     }
 }
 
-/// The share is within three points of the percentage.
+/// Checks that the share is within three points of the percentage.
 fn assert_near(part: usize, whole: usize, percentage: u8) {
     let expected = whole * usize::from(percentage) / 100;
     assert!(part.abs_diff(expected) <= whole * 3 / 100, "{part} of {whole}, not {percentage} %");
@@ -171,7 +171,7 @@ async fn a_product_moves_to_jwts_and_nobody_is_refused() {
     let before = AuthServer::before_the_move(&database);
     let members = before.sign_up(USERS).await;
 
-    // Day one: what everybody has is good, and the service has given them nothing yet.
+    // The first day: all existing sessions are valid, and the service has not issued any token yet.
     let product = Product::start(database).await;
     let users = members.into_iter().enumerate();
     let traffic = Traffic::begin(users.map(|(n, member)| product.user(n, member)).collect());
@@ -200,7 +200,7 @@ async fn a_product_moves_to_jwts_and_nobody_is_refused() {
     compare(&by_sessions, &by_jwts, &quickstart);
 }
 
-/// The quickstart's two headline figures, ours and its own.
+/// Compares the quickstart's two main figures with ours.
 fn compare(by_sessions: &Window, by_jwts: &Window, quickstart: &[Way; 2]) {
     let ours = [(by_sessions, "session"), (by_jwts, "jwt")];
     for ((window, method), (percentage, its)) in

@@ -1,5 +1,5 @@
-//! The rest of the product's users: enough of them for a percentage of them to be that percentage.
-//! Of a few hundred it is not: of 200, 25 % is 50 give or take 12.
+//! Further users of the product, so that a percentage of them is close to that percentage. For a
+//! few hundred users it is not: 25 % of 200 is 50 ± 12.
 
 use futures::{StreamExt as _, stream};
 use test_support::replica::Replica;
@@ -7,13 +7,13 @@ use token_authority::transport::proto::v1::{AuthMethod, IssueTokensRequest};
 
 use crate::user::{Client, bucket, looks};
 
-/// How many there are. Chance moves a percentage of them by a point.
+/// The number of these users. With this number, chance changes a percentage by one point.
 pub(crate) const NAMED: usize = 2_000;
 /// How many log in at once.
 const AT_ONCE: usize = 32;
 
-/// Has them all log in, at all replicas. How many were given a JWT; who was is told by their
-/// buckets.
+/// Logs all of them in, at all replicas. Returns how many received a JWT. Their buckets predict
+/// which ones.
 pub(crate) async fn log_in(replicas: &[Replica], percentage: u8) -> usize {
     let clients: Vec<_> = replicas.iter().map(Replica::tokens).collect();
     let logins = (0..NAMED).map(|n| {

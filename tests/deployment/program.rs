@@ -1,4 +1,4 @@
-//! Programs of `tests/tools` that serve HTTP on a port of their own.
+//! Programs of `tests/tools` that serve HTTP on a separate port.
 
 use std::net::SocketAddr;
 
@@ -31,7 +31,7 @@ impl Program {
         Self { port, _running: running }
     }
 
-    /// A client of it.
+    /// Returns a client of it.
     pub(crate) fn http(&self) -> Http {
         Http::new(SocketAddr::from(([127, 0, 0, 1], self.port)))
     }

@@ -1,4 +1,4 @@
-//! The quickstart's own backend, `FastAPI` with `PyJWT`, asked by the same users.
+//! The quickstart's own backend, `FastAPI` with `PyJWT`, with the same users.
 
 use std::time::Duration;
 
@@ -15,16 +15,17 @@ use crate::user::User;
 /// The secret that the quickstart's auth-server signs its cookies with.
 const SECRET: &str = "quickstart-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa";
 
-/// How often each user's token is checked: more seldom than here, for it is one process of Python.
+/// How often each user's token is checked: less often than here, because it is a single Python
+/// process.
 const RHYTHM: Duration = Duration::from_millis(400);
-/// How often each is, either way.
+/// How often each token is checked, in each of the two ways.
 const CHECKS: usize = 8;
 
-/// What it tells of one of its two ways.
+/// The figures of one of its two ways.
 #[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) queries_a_validation: f64,
-    /// The microseconds in which 95 of 100 validations were judged.
+    /// The 95th percentile of the durations of validations, in microseconds.
     pub(crate) p95: f64,
 }
 
@@ -36,10 +37,10 @@ pub(crate) struct Check {
     jwt: String,
 }
 
-/// Which of them is presented.
+/// Selects the token that is presented.
 type Token = fn(&Check) -> &str;
 
-/// What there is to check while every user has a JWT.
+/// Returns the checks while every user has a JWT.
 pub(crate) fn checks(users: &[User]) -> Vec<Check> {
     let check = |user: &User| Check {
         user_id: user.member.user_id.clone(),
@@ -49,7 +50,7 @@ pub(crate) fn checks(users: &[User]) -> Vec<Check> {
     users.iter().map(check).collect()
 }
 
-/// Has every user's tokens checked by its look-ups and by `PyJWT`, one way after the other.
+/// Checks every user's tokens by its look-ups and by `PyJWT`, one way after the other.
 pub(crate) async fn measure(database: &str, checks: Vec<Check>) -> [Way; 2] {
     let settings = json!({ "database": database, "secret": SECRET });
     let program = Program::python("quickstart.py", &settings);

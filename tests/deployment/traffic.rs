@@ -1,5 +1,5 @@
-//! Continuous traffic: every user's access token is checked in a steady rhythm, and renewed after
-//! every twentieth time. Nothing is tried twice; whatever is refused is kept.
+//! Continuous traffic: every user's access token is checked in a steady rhythm, and refreshed after
+//! every twentieth check. Nothing is retried, and every refusal is recorded.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,22 +15,22 @@ use crate::user::{Held, User};
 const RHYTHM: Duration = Duration::from_millis(200);
 /// How often it is checked before it is renewed.
 const CHECKS_A_RENEWAL: usize = 20;
-/// How long it may take on a busy machine until everybody has renewed.
+/// How long it may take on a busy machine until all users have refreshed.
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What is known of the users while they are at work.
+/// The state that the users' tasks share.
 #[derive(Debug)]
 struct Shared {
-    /// Cancelled, it ends the traffic.
+    /// Ends the traffic when it is cancelled.
     stop: CancellationToken,
-    /// Where to have one's session moved over, as soon as that can be had.
+    /// The auth-server that moves sessions, once it can.
     auth_server: Mutex<Option<Http>>,
-    /// Who each is, and what they hold.
+    /// Each user's id and tokens.
     held: Vec<Mutex<Option<(String, Held)>>>,
     tally: Mutex<Tally>,
 }
 
-/// What came of it.
+/// The results of the traffic.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) checks: u64,
@@ -38,7 +38,7 @@ pub(crate) struct Tally {
     pub(crate) refused: Vec<String>,
 }
 
-/// Users at work.
+/// Users whose tasks are running.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Sets users to work, who have what they had before the move.
+    /// Starts users with the tokens from before the migration.
     pub(crate) fn begin(users: Vec<User>) -> Self {
         let shared = Arc::new(Shared {
             stop: CancellationToken::new(),
@@ -59,13 +59,13 @@ impl Traffic {
         Self { shared, users }
     }
 
-    /// From now on everybody has their session moved over by that auth-server.
+    /// From now on, all users move their sessions through that auth-server.
     pub(crate) fn move_over(&self, auth_server: Http) {
         *self.shared.auth_server.lock().unwrap() = Some(auth_server);
     }
 
-    /// Waits until everybody holds tokens that were asked for after `since`. Their ids, and
-    /// what they hold.
+    /// Waits until all users hold tokens that they asked for after `since`. Returns their ids and
+    /// their tokens.
     pub(crate) async fn until_all_have_renewed(&self, since: Instant) -> Vec<(String, Held)> {
         let deadline = Instant::now() + STATEMENT_TIMEOUT;
         loop {
@@ -84,7 +84,7 @@ impl Traffic {
         self.shared.tally.lock().unwrap().refused.clone()
     }
 
-    /// Ends the traffic. All users, in their order, and what came of all they did.
+    /// Ends the traffic. Returns all users in order, and the results.
     pub(crate) async fn end(self) -> (Vec<User>, Tally) {
         self.shared.stop.cancel();
         let users = self.users.join_all().await;
@@ -107,7 +107,7 @@ impl Shared {
     }
 }
 
-/// The rhythm of one of many, who do not all come at once.
+/// Returns the rhythm of one of many users, who start at different times.
 pub(crate) fn rhythm_of(number: usize, of: usize, period: Duration) -> Interval {
     let offset = period * u32::try_from(number).unwrap() / u32::try_from(of).unwrap();
     let mut rhythm = interval_at(tokio::time::Instant::now() + offset, period);
@@ -115,7 +115,7 @@ pub(crate) fn rhythm_of(number: usize, of: usize, period: Duration) -> Interval 
     rhythm
 }
 
-/// One user's work. They are not all at the same point of it.
+/// Runs one user's task. The users are at different points of it.
 async fn work(number: usize, mut user: User, shared: Arc<Shared>) -> User {
     let mut rhythm = rhythm_of(number, shared.held.len(), RHYTHM);
     for step in number.. {

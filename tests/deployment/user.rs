@@ -1,5 +1,5 @@
-//! A user of the product: whose access token is checked by a backend over and over, and who renews
-//! it, by gRPC or by cookie.
+//! A user of the product: a backend checks the access token again and again, and the user refreshes
+//! it over gRPC or with the cookie.
 
 use std::time::Instant;
 
@@ -15,21 +15,21 @@ use crate::auth_server::Member;
 
 pub(crate) type Client = TokenAuthorityServiceClient<Channel>;
 
-/// A user's bucket, as `docs/rollout.md` tells others to compute it.
+/// Computes a user's bucket, as `docs/rollout.md` describes it.
 pub(crate) fn bucket(user_id: &str) -> u8 {
     let digest = Sha256::digest(user_id);
     let bucket = u64::from_be_bytes(digest[..8].try_into().unwrap()) % 100;
     u8::try_from(bucket).unwrap()
 }
 
-/// What kind of token that is, by its looks.
+/// Returns the kind of a token by its form.
 pub(crate) fn looks(token: &str) -> Option<AuthMethod> {
     let jwt = token.starts_with("eyJ") && token.split('.').count() == 3;
     let session = token.starts_with("tas_");
     jwt.then_some(AuthMethod::Jwt).or(session.then_some(AuthMethod::Session))
 }
 
-/// How a user renews.
+/// How a user refreshes.
 #[derive(Debug, Clone)]
 pub(crate) enum Renewal {
     /// Through another service, over gRPC.
@@ -45,33 +45,33 @@ pub(crate) struct User {
     /// The backend that checks the access token: it is connected to one replica.
     backend: Client,
     renewals: Vec<Renewal>,
-    /// What was given since the session was moved over.
+    /// The tokens since the session was moved.
     held: Option<Held>,
     renewed: usize,
 }
 
-/// Tokens of ours, and how the user came to the latest.
+/// Tokens of this service, and the way in which the user received them.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) access: String,
     refresh: String,
     pub(crate) method: AuthMethod,
-    /// When they were asked for.
+    /// The time of the request for them.
     pub(crate) asked_at: Instant,
 }
 
 impl User {
-    /// A user who renews in each of these ways by turns.
+    /// Creates a user who refreshes in each of these ways in turn.
     pub(crate) fn new(member: Member, backend: Client, renewals: Vec<Renewal>) -> Self {
         Self { member, backend, renewals, held: None, renewed: 0 }
     }
 
-    /// The tokens of ours that the user has.
+    /// Returns the user's tokens of this service.
     pub(crate) fn held(&self) -> Option<&Held> {
         self.held.as_ref()
     }
 
-    /// Has every token checked that the user has from Better Auth.
+    /// Checks every token that the user has from Better Auth.
     pub(crate) async fn check_what_was_there_before(&mut self) -> Result<(), String> {
         for token in [self.member.token.clone(), self.member.cookie.clone()] {
             self.check(token, AuthMethod::Session).await?;
@@ -79,7 +79,7 @@ impl User {
         Ok(())
     }
 
-    /// Has the access token checked that was handed out last.
+    /// Checks the access token that was issued last.
     pub(crate) async fn check_access_token(&mut self) -> Result<(), String> {
         let held = self.held.clone().expect("the session was moved over");
         self.check(held.access, held.method).await
@@ -97,14 +97,14 @@ impl User {
         if right { Ok(()) } else { Err(format!("of {}: {said:?}", self.member.user_id)) }
     }
 
-    /// Has the session moved over.
+    /// Moves the session.
     pub(crate) async fn move_over(&mut self, auth_server: &Http) -> Result<(), String> {
         let asked_at = Instant::now();
         let moved = self.member.move_over(auth_server).await?;
         self.take(moved.access, moved.refresh, asked_at)
     }
 
-    /// Renews.
+    /// Refreshes.
     pub(crate) async fn renew(&mut self) -> Result<(), String> {
         let asked_at = Instant::now();
         let refresh = self.held.as_ref().expect("the session was moved over").refresh.clone();
@@ -131,7 +131,7 @@ async fn by_grpc(mut client: Client, refresh_token: String) -> Result<(String, S
     if looks(&given.access_token) == Some(given.auth_method()) {
         Ok((given.access_token, given.refresh_token))
     } else {
-        Err(format!("a token is not the {:?} that it is said to be", given.auth_method()))
+        Err(format!("the token is not a {:?}, although the answer says so", given.auth_method()))
     }
 }
 
