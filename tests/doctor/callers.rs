@@ -1,4 +1,4 @@
-//! Faults of the callers' file.
+//! Faults in the callers' file.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::installation::{Installation, KEY_SHA256};
 
-/// A healthy installation but for its callers.
+/// Returns an installation that is healthy except for its callers.
 fn with_callers(text: &str, mode: u32) -> Installation {
     let installation = Installation::healthy();
     let path = installation.path("callers.json");
@@ -25,7 +25,7 @@ fn listing(name: &str, roles: &[&str], key: &str) -> String {
 fn nobody_is_said_to_be_let_in() {
     let installation = Installation::healthy().without("CALLERS_FILE");
     installation.examine().assert_only("error", "callers.file");
-    // On somebody's own machine that is as it should be.
+    // On a developer's own machine, this is correct.
     installation.with("ENVIRONMENT", "development").examine().assert_healthy();
 }
 
@@ -63,7 +63,7 @@ fn a_key_that_anybody_guesses() {
         let report = with_callers(&listing(name, &["verifier"], key), 0o600).examine();
         report.assert_only("error", "callers.weak");
         assert!(report.message("callers.weak").contains(name));
-        assert!(!format!("{:?}", report.all).contains(key), "its hash is told");
+        assert!(!format!("{:?}", report.all).contains(key), "the report contains its hash");
     }
 }
 

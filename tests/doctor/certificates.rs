@@ -1,4 +1,4 @@
-//! Faults of TLS's files.
+//! Faults in the TLS files.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +15,8 @@ fn now() -> SystemTime {
     UNIX_EPOCH + SystemClock.now().since(Timestamp::EPOCH)
 }
 
-/// A healthy installation with a certificate that is good from so long ago for so long.
+/// Returns a healthy installation with a certificate that has been valid for that long, and has
+/// that lifetime.
 fn with_certificate(begun: Duration, life: Duration) -> Installation {
     let installation = Installation::healthy().without("TLS");
     let begins = now() - begun;
@@ -35,7 +36,7 @@ fn with_certificate(begun: Duration, life: Duration) -> Installation {
 #[test]
 fn one_that_is_renewed_in_time_is_no_fault() {
     with_certificate(30 * DAY, 90 * DAY).examine().assert_healthy();
-    // One that lives for hours by design.
+    // A certificate that is meant to live for hours.
     let hour = Duration::from_hours(1);
     with_certificate(hour, 24 * hour).examine().assert_healthy();
 }

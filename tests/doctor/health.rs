@@ -1,4 +1,4 @@
-//! `token-authority health` tells a process that serves from one that does not.
+//! `token-authority health` distinguishes a process that serves from one that does not.
 
 use test_support::process::free_port;
 use test_support::until::until_blocking;
@@ -27,13 +27,13 @@ fn it_says_whether_the_process_serves() {
         assert!(server.is_running(), "the service ended");
         answer().status.success().then_some(())
     });
-    // A doctor may look in while the service has its database open, and after it has crashed.
+    // The doctor may run while the service has its database open, and after it has crashed.
     let report = installation.examine();
     report.assert_healthy();
     assert!(report.message("replica.version").ends_with(" runs"));
     assert!(report.message("revocations.fresh").contains("up to date"));
     server.kill();
     assert_eq!(answer().status.code(), Some(1));
-    assert!(installation.path("token-authority.db-wal").exists(), "it was no crash");
+    assert!(installation.path("token-authority.db-wal").exists(), "the service did not crash");
     installation.examine().assert_healthy();
 }

@@ -1,4 +1,4 @@
-//! Nothing is found where nothing is wrong, and nothing is changed.
+//! In a healthy installation nothing is found, and nothing is changed.
 
 use test_support::pgbouncer::PgBouncer;
 use test_support::postgres::Cluster;
@@ -18,7 +18,7 @@ fn development_before_its_first_start() {
     let installation =
         Installation::unmigrated().with("ENVIRONMENT", "development").without("JWT_SECRET");
     installation.examine().assert_healthy();
-    assert_eq!(installation.files(), [], "looking made something");
+    assert_eq!(installation.files(), [], "the inspection created a file");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An installation to be examined: the real binary, its environment and its files.
+//! An installation to inspect: the real binary, its environment and its files.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use test_support::replica::Setup;
 pub(crate) const JWT_SECRET: &str = "mFv1Qd0s7Zk4Xb9TnWc2Rj6Lp8Ye3Ga5UhIoKxNzJqM=";
 pub(crate) const AUTHORITY_SECRET: &str = "t9Bq2Vn5Ck8Wm1Zx4Lr7Jp0Fd3Sg6HyUaEoIiQwRtPs=";
 
-/// The SHA-256 of a key that nobody knows.
+/// The SHA-256 of a random key.
 pub(crate) const KEY_SHA256: &str =
     "e64a57eef2b3d26c5f3b3a53fb7b1d4c1b4dd06b79e0e2ab4b2b57b5c1a2f3d4";
 
-/// One caller, as it should be.
+/// A callers' file with one caller and no fault.
 static CALLERS: LazyLock<NamedTempFile> = LazyLock::new(|| {
     let file = NamedTempFile::new().unwrap();
     let entry = json!({ "name": "auth-server", "roles": ["issuer"], "keys_sha256": [KEY_SHA256] });
@@ -25,13 +25,13 @@ static CALLERS: LazyLock<NamedTempFile> = LazyLock::new(|| {
     file
 });
 
-/// An installation as it should be run, until a test plants something.
+/// A healthy installation, until a test plants a fault.
 #[derive(Debug)]
 pub(crate) struct Installation {
     setup: Setup,
 }
 
-/// What the doctor reported.
+/// The doctor's report.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) code: i32,
@@ -39,21 +39,21 @@ pub(crate) struct Report {
 }
 
 impl Installation {
-    /// A healthy one in production, on a migrated SQLite file.
+    /// Creates a healthy installation in production, with a migrated SQLite file.
     pub(crate) fn healthy() -> Self {
         let installation = Self::unmigrated();
         installation.migrate();
         installation
     }
 
-    /// A healthy one in production, on the database of that URL, migrated.
+    /// Creates a healthy installation in production, with the database of that URL, migrated.
     pub(crate) fn on(database_url: &str) -> Self {
         let installation = Self::unmigrated().with("DATABASE_URL", database_url);
         installation.migrate();
         installation
     }
 
-    /// One in production whose database has not been made yet.
+    /// Creates an installation in production whose database does not exist yet.
     pub(crate) fn unmigrated() -> Self {
         let installation = Self { setup: Setup::new().bare() };
         let data = installation.setup.path("data");
@@ -67,21 +67,21 @@ impl Installation {
             .with("TLS", "off")
             .with("TRUSTED_PROXIES", "10.0.0.0/8")
             .with("CALLERS_FILE", CALLERS.path().to_str().unwrap())
-            // Nobody's, unless a test starts a service.
+            // No process listens there, unless a test starts a service.
             .with("METRICS_ADDR", &format!("127.0.0.1:{}", free_port()))
     }
 
-    /// With a variable set.
+    /// Returns it with a variable set.
     pub(crate) fn with(self, name: &str, value: &str) -> Self {
         Self { setup: self.setup.set(name, value) }
     }
 
-    /// With a variable taken away.
+    /// Returns it with a variable removed.
     pub(crate) fn without(self, name: &str) -> Self {
         Self { setup: self.setup.unset(name) }
     }
 
-    /// The settings that its service is started with.
+    /// Returns the setup of its service.
     pub(crate) fn setup(&self) -> Setup {
         self.setup.clone()
     }
@@ -98,13 +98,16 @@ impl Installation {
         self.setup.run(arguments)
     }
 
-    /// Has the doctor look at it.
+    /// Runs the doctor.
     pub(crate) fn examine(&self) -> Report {
         let output = self.run(&["doctor", "--json"]);
         let text = String::from_utf8(output.stdout).unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         for secret in [JWT_SECRET, AUTHORITY_SECRET] {
-            assert!(!text.contains(secret) && !stderr.contains(secret), "a secret is told");
+            assert!(
+                !text.contains(secret) && !stderr.contains(secret),
+                "the report contains a secret"
+            );
         }
         let json: Value =
             serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text} {stderr}"));
@@ -117,7 +120,7 @@ impl Installation {
         Report { code: output.status.code().unwrap(), all }
     }
 
-    /// Every file below the installation's folder, with its mode, size and time of change.
+    /// Returns every file in the installation's folder, with its mode, size and time of change.
     pub(crate) fn files(&self) -> Vec<(PathBuf, u32, u64, i64)> {
         let mut found = Vec::new();
         collect(self.setup.folder(), &mut found);
@@ -139,32 +142,32 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, u32, u64, i64)>) {
 }
 
 impl Report {
-    /// The findings that are more than information.
+    /// Returns the findings that are more than information.
     pub(crate) fn faults(&self) -> Vec<(&str, &str)> {
         let bad =
             self.all.iter().filter(|(severity, ..)| severity == "warn" || severity == "error");
         bad.map(|(severity, name, _)| (severity.as_str(), name.as_str())).collect()
     }
 
-    /// How bad it found something, if it said anything about it.
+    /// Returns the severity of a finding. `None`: there is no such finding.
     pub(crate) fn of(&self, name: &str) -> Option<&str> {
         let found = self.all.iter().find(|(_, known, _)| known == name);
         found.map(|(severity, ..)| severity.as_str())
     }
 
-    /// What it said about something.
+    /// Returns the message of a finding.
     pub(crate) fn message(&self, name: &str) -> &str {
         let found = self.all.iter().find(|(_, known, _)| known == name);
         &found.unwrap_or_else(|| panic!("nothing about {name}: {:#?}", self.all)).2
     }
 
-    /// That one fault was found and no other, and the exit code says so.
+    /// Checks that exactly one fault was found, and that the exit code matches.
     pub(crate) fn assert_only(&self, severity: &str, name: &str) {
         assert_eq!(self.faults(), [(severity, name)], "{:#?}", self.all);
         assert_eq!(self.code, if severity == "warn" { 1 } else { 2 });
     }
 
-    /// That nothing is wrong.
+    /// Checks that no fault was found.
     pub(crate) fn assert_healthy(&self) {
         assert_eq!(self.faults(), [], "{:#?}", self.all);
         assert_eq!(self.code, 0);

@@ -6,7 +6,8 @@ use crate::installation::{AUTHORITY_SECRET, Installation};
 
 const OTHER_SECRET: &str = "Qw7Zr2Lk9Vt4Xn8Bp3Mc6Hd1Fs5Gj0YaEuOiTqRwPzE=";
 
-/// A healthy installation that signs with a key pair of so many days, and its database's name.
+/// Creates a healthy installation with a signing key pair of that many days, and returns its
+/// database's name.
 async fn signing(days: u32) -> (Installation, String) {
     let cluster = Cluster::shared();
     let database = cluster.make_database().await;
@@ -31,7 +32,7 @@ async fn a_pair_that_signs_and_one_that_is_prepared_are_no_fault() {
     assert!(report.message("keys.signing").ends_with("signs with EdDSA"), "{:?}", report.all);
     rotate(&installation);
     installation.examine().assert_healthy();
-    // Nor are pairs that are left over after a move back.
+    // Key pairs that remain after a change back to HS256 are no fault, either.
     let back = installation.with("JWT_ALGORITHM", "HS256").examine();
     back.assert_healthy();
     assert!(back.message("keys.signing").contains("keys retire"), "{:?}", back.all);

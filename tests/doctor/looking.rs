@@ -1,4 +1,4 @@
-//! Looking changes nothing, whatever there is to see.
+//! An inspection changes nothing, whatever it finds.
 
 use test_support::postgres::Cluster;
 
@@ -12,8 +12,8 @@ async fn a_database_with_everything_in_it_is_the_same_afterwards() {
     for made in [&["keys", "rotate"][..], &["rollout", "set", "25"]] {
         assert!(installation.run(made).status.success());
     }
-    // Sessions that a sweeper should have deleted, keys that ended, a revocation out of date: what
-    // somebody tidier than a doctor would put in order.
+    // Sessions that the sweeper should have deleted, keys that have ended, and an outdated
+    // revocation: everything that a careless inspection could clean up.
     let untidy = "
         INSERT INTO user_sessions
             (id, user_id, token, expires_at, generation, lineage_key, handed_out_at, created_at,

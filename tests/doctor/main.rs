@@ -1,5 +1,5 @@
-//! Plants faults one at a time and holds `token-authority doctor` to finding each, that one alone,
-//! and none in a healthy installation; and that it changes nothing while it looks.
+//! Plants faults one at a time and checks that `token-authority doctor` finds exactly that fault,
+//! finds none in a healthy installation, and changes nothing.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 

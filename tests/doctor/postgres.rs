@@ -5,7 +5,7 @@ use test_support::process::free_port;
 
 use crate::installation::Installation;
 
-/// A healthy installation on a database of its own, after `plant` was executed there.
+/// Creates a healthy installation with its own database, after `plant` was executed there.
 async fn planted(plant: &str) -> Installation {
     let cluster = Cluster::shared();
     let name = cluster.make_database().await;
@@ -14,7 +14,7 @@ async fn planted(plant: &str) -> Installation {
     installation
 }
 
-/// Has this database's `now()` be something else.
+/// Returns statements that replace `now()` in this database.
 fn own_now(expression: &str) -> String {
     format!(
         "CREATE SCHEMA own;
@@ -59,7 +59,7 @@ async fn one_that_a_newer_version_has_expanded_is_no_fault() {
 #[tokio::test]
 async fn one_that_cannot_be_written_to() {
     let plant = "ALTER DATABASE {database} SET default_transaction_read_only = on";
-    // That nothing else is found also shows that the doctor writes nothing.
+    // That no other fault is found also shows that the doctor writes nothing.
     planted(plant).await.examine().assert_only("error", "database.writable");
 }
 
@@ -93,7 +93,7 @@ async fn one_that_is_far_away() {
 async fn one_that_others_may_listen_to() {
     let cluster = Cluster::shared();
     let url = cluster.url(&cluster.make_database().await);
-    // Another name for this machine that does not look like its own.
+    // Another address of this machine that does not look local.
     let installation = Installation::on(&url.replace("127.0.0.1", "0.0.0.0"));
     installation.examine().assert_only("warn", "database.encrypted");
 }
@@ -120,7 +120,7 @@ async fn one_whose_older_sessions_others_may_listen_to() {
     let installation = planted("SELECT 1").await.with("LEGACY_SESSIONS", "better-auth");
     let installation = installation.with("LEGACY_DATABASE_URL", &near);
     installation.examine().assert_healthy();
-    // Another name for this machine that does not look like its own.
+    // Another address of this machine that does not look local.
     let far = near.replace("postgres@127.0.0.1", "postgres:hunter2@0.0.0.0");
     let report = installation.with("LEGACY_DATABASE_URL", &far).examine();
     report.assert_only("warn", "legacy.encrypted");
@@ -190,7 +190,7 @@ async fn one_whose_role_may_not_do_what_it_needs_to() {
     assert_eq!(report.of("database.privileges"), Some("error"), "{:?}", report.all);
     let told = report.message("database.privileges");
     assert!(told.contains("GRANT CREATE ON SCHEMA public") && told.contains(&name), "{told}");
-    // Once another role has migrated, this one needs the tables.
+    // After another role has migrated, this role needs access to the tables.
     Installation::unmigrated().with("DATABASE_URL", &url).migrate();
     let report = installation.examine();
     assert!(report.message("database.privileges").contains("user_sessions"), "{:?}", report.all);

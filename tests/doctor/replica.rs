@@ -16,7 +16,7 @@ async fn one_that_is_cut_off_from_the_feed() {
         .with("REVOCATION_MAX_STALENESS_SECONDS", "2")
         .with("GRPC_ADDR", "127.0.0.1:0")
         .with("HTTP_ADDR", "127.0.0.1:0");
-    // The service goes through the pooler, and the doctor past it.
+    // The service uses the pooler, and the doctor uses the database directly.
     let through = installation.setup().set("DATABASE_URL", &pooler.url(&database));
     let _replica = through.spawn(&["serve"]);
 

@@ -1,4 +1,4 @@
-//! A roll-out that is not what the settings say.
+//! A roll-out that differs from the settings.
 
 use test_support::postgres::Cluster;
 
@@ -15,7 +15,7 @@ async fn settings_that_do_not_hold() {
     let on_postgres = Installation::on(&cluster.url(&cluster.make_database().await));
     for installation in [Installation::healthy(), on_postgres] {
         set(&installation, "25");
-        // Whoever has set nothing is told, and that is all.
+        // If neither setting is given, the finding is only information.
         let report = installation.examine();
         report.assert_healthy();
         assert!(report.message("rollout.stored").contains("25 %"), "{:?}", report.all);

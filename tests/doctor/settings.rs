@@ -1,8 +1,8 @@
-//! Faults in the settings, one at a time, on an installation that is healthy otherwise.
+//! Faults in the settings, one at a time, on an otherwise healthy installation.
 
 use crate::installation::{AUTHORITY_SECRET, Installation, JWT_SECRET};
 
-/// Variables to set on a healthy installation; what has to be found.
+/// Variables to set on a healthy installation, and the expected finding.
 type Fault = (&'static [(&'static str, &'static str)], &'static str, &'static str);
 
 const FAULTS: &[Fault] = &[

@@ -29,7 +29,7 @@ fn a_generated_secret_that_anyone_reads() {
 fn a_file_that_is_not_there_in_production() {
     let installation = Installation::unmigrated();
     installation.examine().assert_only("error", "database.reachable");
-    assert_eq!(installation.files(), [], "looking made something");
+    assert_eq!(installation.files(), [], "the inspection created a file");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn older_sessions_that_cannot_be_looked_up() {
     let installation = Installation::healthy().with("LEGACY_SESSIONS", "better-auth");
     let before = installation.files();
     installation.examine().assert_only("error", "legacy.readable");
-    assert_eq!(installation.files(), before, "looking changed something");
+    assert_eq!(installation.files(), before, "the inspection changed a file");
 }
 
 #[test]
