@@ -1,4 +1,4 @@
-//! A laptop sleeps past the access token's life, and past the session's.
+//! A laptop sleeps longer than the access token lives, and longer than the session.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::product::Product;
 
 const NIGHT: Duration = Duration::from_hours(8);
 
-/// The access tokens that the pages hold.
+/// Returns the access tokens that the pages hold.
 fn held(product: &mut Product, tabs: &[Tab]) -> Vec<String> {
     let tokens = product.browser.run(tabs, "accessToken").into_iter();
     tokens.map(|token| token.unwrap().as_str().unwrap_or_default().to_owned()).collect()
@@ -22,7 +22,7 @@ fn sleep(product: &mut Product, how_long: Duration) {
     product.browser.wake(how_long);
 }
 
-/// Each page's own timer is overdue, so all of them renew at the moment of waking.
+/// Each page's own timer is overdue, so all of them refresh when the laptop wakes.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_pages_renew_on_waking() {
     let mut product = Product::start().await;
@@ -53,7 +53,7 @@ async fn all_pages_renew_on_waking() {
     }
 }
 
-/// The lid was closed while the reply was on its way.
+/// The lid was closed while the reply was under way.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_may_fall_asleep_in_the_middle_of_a_refresh() {
     let mut product = Product::start().await;

@@ -1,4 +1,4 @@
-//! A real Chromium, driven by `driver.mjs`.
+//! A real Chromium that `driver.mjs` controls.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use test_support::tools;
 #[derive(Debug)]
 pub(crate) struct Chromium(Script);
 
-/// One of its tabs.
+/// A tab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tab(u64);
 
-/// A cookie in its jar.
+/// A cookie in the jar.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cookie {
@@ -31,10 +31,11 @@ pub(crate) struct Cookie {
 }
 
 impl Chromium {
-    /// Starts one, with an empty jar.
+    /// Starts a browser with an empty jar.
     ///
     /// # Panics
-    /// Where it is not installed.
+    ///
+    /// Panics if Chromium is not installed.
     pub(crate) fn start() -> Self {
         let executable = tools::path("chromium");
         let mut browser = Self(Script::node(include_str!("driver.mjs")));
@@ -47,7 +48,8 @@ impl Chromium {
         Tab(self.exchange(&json!({ "what": "open", "url": url })).as_u64().unwrap())
     }
 
-    /// Runs a script in several tabs at the same moment; what each comes to, or how it failed.
+    /// Runs a script in several tabs at the same moment. Returns each result, or the reason of its
+    /// failure.
     pub(crate) fn run(&mut self, tabs: &[Tab], script: &str) -> Vec<Result<Value, String>> {
         let tabs: Vec<u64> = tabs.iter().map(|tab| tab.0).collect();
         let all = self.exchange(&json!({ "what": "run", "tabs": tabs, "script": script }));
@@ -57,12 +59,13 @@ impl Chromium {
     /// Runs a script in a tab.
     ///
     /// # Panics
-    /// Where it fails.
+    ///
+    /// Panics if the script fails.
     pub(crate) fn run_in(&mut self, tab: Tab, script: &str) -> Value {
         self.run(&[tab], script).remove(0).unwrap()
     }
 
-    /// Begins a script in a tab, and does not wait for its end.
+    /// Starts a script in a tab, and does not wait for its end.
     pub(crate) fn begin(&mut self, tab: Tab, script: &str) {
         self.exchange(&json!({ "what": "begin", "tab": tab.0, "script": script }));
     }
@@ -77,12 +80,12 @@ impl Chromium {
         self.exchange(&json!({ "what": "close", "tab": tab.0 }));
     }
 
-    /// Wakes all its pages after a sleep.
+    /// Wakes all pages after a sleep.
     pub(crate) fn wake(&mut self, after: Duration) {
         self.exchange(&json!({ "what": "wake", "seconds": after.as_secs() }));
     }
 
-    /// What is in its jar.
+    /// Returns the cookies in the jar.
     pub(crate) fn jar(&mut self) -> Vec<Cookie> {
         serde_json::from_value(self.exchange(&json!({ "what": "cookies" }))).unwrap()
     }

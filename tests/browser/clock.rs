@@ -1,4 +1,5 @@
-//! The service's clock, set forward while it runs: nobody waits for half an hour.
+//! The service's clock. It is set forward while the service runs, so that no test waits for half an
+//! hour.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,11 +14,12 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A setup whose services go by this clock. Only what tells the time of day is set forward:
-    /// what measures how long something takes is not.
+    /// Creates a setup whose services use this clock. Only the time of day is set forward. Clocks
+    /// that measure durations are not.
     ///
     /// # Panics
-    /// Where libfaketime is not installed.
+    ///
+    /// Panics if libfaketime is not installed.
     pub(crate) fn of(setup: Setup) -> (Setup, Self) {
         let clock = Self { file: setup.folder().join("clock"), ahead: Duration::ZERO };
         clock.write();
@@ -29,14 +31,14 @@ impl Clock {
         (setup, clock)
     }
 
-    /// Sets it forward.
+    /// Sets the clock forward.
     pub(crate) fn forward(&mut self, by: Duration) {
         self.ahead += by;
         self.write();
     }
 
     fn write(&self) {
-        // Never half a file for the service to read.
+        // Rename it into place, so that the service never reads half a file.
         let new = self.file.with_extension("new");
         std::fs::write(&new, format!("+{}s\n", self.ahead.as_secs())).unwrap();
         std::fs::rename(&new, &self.file).unwrap();

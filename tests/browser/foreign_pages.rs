@@ -1,9 +1,9 @@
-//! Pages of others try to use the cookie (cross-site request forgery).
+//! Pages of other origins try to use the cookie (cross-site request forgery).
 
 use crate::chromium::Tab;
 use crate::product::{Product, is_refused};
 
-/// Everything by which a page can have a browser send something to a `URL`.
+/// All ways in which a page can make a browser send a request to a `URL`.
 const ATTEMPTS: [(&str, &str); 7] = [
     ("fetch", "fetch(URL, {method: 'POST', credentials: 'include'})"),
     ("no-cors", "fetch(URL, {method: 'POST', credentials: 'include', mode: 'no-cors'})"),
@@ -30,7 +30,7 @@ const ATTEMPTS: [(&str, &str); 7] = [
     ),
 ];
 
-/// Has a page try everything; says how often the cookie came along.
+/// Makes a page try all of them. Returns how often the cookie was sent.
 async fn try_everything(product: &mut Product, tab: Tab) -> usize {
     let mut cookies = 0;
     for path in ["/api/auth/refresh", "/api/auth/logout"] {
@@ -50,7 +50,7 @@ async fn try_everything(product: &mut Product, tab: Tab) -> usize {
     cookies
 }
 
-/// Nothing happened to the session of the login: it is not even rotated, and goes on.
+/// Checks that the login's session was not changed, not even by a rotation, and goes on.
 async fn is_untouched(product: &mut Product, tab: Tab) {
     let session = product.sessions("alice").await.remove(0);
     assert_eq!(session.last_used_at, session.created_at);
@@ -66,7 +66,7 @@ async fn a_page_of_another_site_can_do_nothing() {
     product.log_in(tab, "alice");
     let stranger = product.stranger();
     let cookies = try_everything(&mut product, stranger).await;
-    assert_eq!(cookies, 0, "SameSite keeps the cookie at home");
+    assert_eq!(cookies, 0, "SameSite must keep the cookie from being sent");
     is_untouched(&mut product, tab).await;
 }
 
@@ -77,13 +77,13 @@ async fn a_page_of_the_same_site_but_another_origin_can_do_nothing() {
     product.log_in(tab, "alice");
     let stranger = product.stranger_of_the_site();
     let cookies = try_everything(&mut product, stranger).await;
-    // Here SameSite is no help, and the origin is what is refused.
-    // A sandbox is no site, though.
+    // Here SameSite does not help, and the origin is the reason for the refusal. A sandbox counts
+    // as another site, however.
     assert_eq!(cookies, 2 * (ATTEMPTS.len() - 1));
     is_untouched(&mut product, tab).await;
 }
 
-/// A link is followed with the cookie, but a `GET` does nothing.
+/// The browser follows a link with the cookie, but a `GET` has no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_from_another_site_does_nothing() {
     let mut product = Product::start().await;
@@ -100,7 +100,7 @@ async fn a_link_from_another_site_does_nothing() {
     is_untouched(&mut product, tab).await;
 }
 
-/// That an origin is allowed does not make it a page of the same site.
+/// An allowed origin is still another site.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_allowed_page_of_another_site_gets_no_cookie() {
     let mut product = Product::start().await;

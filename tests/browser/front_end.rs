@@ -1,4 +1,4 @@
-//! A product's front end: serves its page, and logs users in as its auth-server.
+//! A product's front end. It serves the page, and logs users in as the auth-server.
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 
 const PAGE: &str = include_str!("page.html");
 
-/// A port of the loopback interface on which nothing is served yet.
+/// A bound loopback port that does not serve yet.
 #[derive(Debug)]
 pub(crate) struct FrontEnd {
     listener: TcpListener,
@@ -40,7 +40,7 @@ impl FrontEnd {
     }
 }
 
-/// Sets the cookie as `docs/browsers.md` says.
+/// Sets the cookie as `docs/browsers.md` describes.
 async fn log_in(
     State(mut authority): State<TokenAuthorityServiceClient<Channel>>,
     RawQuery(query): RawQuery,

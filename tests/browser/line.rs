@@ -1,4 +1,5 @@
-//! The line between the browser and the service: it tells what was said, and may lose replies.
+//! The connection between the browser and the service. It records requests and answers, and can
+//! lose replies.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,25 +18,25 @@ pub(crate) struct Line {
     replies: Arc<Mutex<Replies>>,
 }
 
-/// What becomes of replies.
+/// What happens to replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replies {
     /// They arrive.
     Arrive,
-    /// The line breaks when the next one comes, and holds from then on.
+    /// The connection breaks at the next reply, and works from then on.
     LoseOne,
-    /// The line breaks whenever one comes.
+    /// The connection breaks at every reply.
     Lose,
-    /// They are on their way for ever.
+    /// Replies are delayed for ever.
     Hold,
 }
 
-/// What was said on it.
+/// The recorded bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    /// By the browser, in lower case.
+    /// From the browser, in lower case.
     pub(crate) asked: String,
-    /// By the server, in lower case.
+    /// From the server, in lower case.
     pub(crate) answered: String,
 }
 
@@ -61,20 +62,21 @@ impl Line {
         line
     }
 
-    /// The port on which it takes calls.
+    /// Returns the port on which it accepts connections.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Says what becomes of replies from now on.
+    /// Decides what happens to replies from now on.
     pub(crate) fn replies(&self, replies: Replies) {
         *self.replies.lock().unwrap() = replies;
     }
 
-    /// What was said since this was last asked, once the server has answered.
+    /// Returns what was recorded since the last call, once the server has answered.
     ///
     /// # Panics
-    /// Where it does not in time.
+    ///
+    /// Panics if no answer comes in time.
     pub(crate) async fn exchange(&self) -> Said {
         let deadline = Instant::now() + TIMEOUT;
         while self.said.lock().unwrap().answered.is_empty() {
@@ -86,7 +88,7 @@ impl Line {
 
     async fn carry_questions(self, mut browser: OwnedReadHalf, mut server: OwnedWriteHalf) {
         let mut buffer = vec![0; 16 * 1024];
-        // Either may hang up at any moment.
+        // Either side may close the connection at any moment.
         while let Ok(read @ 1..) = browser.read(&mut buffer).await {
             self.said.lock().unwrap().asked += &text(&buffer[..read]);
             if server.write_all(&buffer[..read]).await.is_err() {

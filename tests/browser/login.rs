@@ -1,17 +1,17 @@
-//! A user logs in, and the page renews its access token by the cookie, which it cannot read.
+//! A user logs in, and the page refreshes its access token with a cookie that it cannot read.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::chromium::Cookie;
 use crate::product::{Product, is_refused};
 
-/// A week, a session's life after a refresh.
+/// A week: the lifetime of a session after a refresh.
 const WEEK: f64 = 7.0 * 86_400.0;
 
-/// Whether a cookie has the attributes that the contract names.
+/// Checks that a cookie has the attributes of the contract.
 fn is_as_agreed(cookie: &Cookie) {
     assert_eq!((cookie.name.as_str(), cookie.path.as_str()), ("refreshToken", "/api/auth"));
-    // Of the service's host alone: no `Domain`, or there would be a dot.
+    // A cookie without `Domain`. With one, the browser would show a leading dot.
     assert_eq!(cookie.domain, "localhost");
     assert!(cookie.http_only && cookie.secure, "{cookie:?}");
     assert_eq!(cookie.same_site, "Lax");
@@ -32,7 +32,10 @@ async fn a_login_sets_a_cookie_that_only_the_service_reads() {
     let first = product.refresh(tab);
     let by_the_service = product.cookie();
     is_as_agreed(&by_the_service);
-    assert_ne!(by_the_service.value, by_the_auth_server.value, "it took the other's place");
+    assert_ne!(
+        by_the_service.value, by_the_auth_server.value,
+        "the service replaces the auth-server's cookie"
+    );
     assert_eq!(product.browser.run_in(tab, "document.cookie"), "");
 
     let second = product.refresh(tab);

@@ -23,7 +23,7 @@ async fn it_ends_the_session_and_clears_the_cookie() {
     assert_eq!(product.validate(&access).await.inactive_reason(), InactiveReason::Revoked);
     product.is_logged_out(other, "invalid");
     assert_eq!(product.service.http().refresh(&copy).await.json()["reason"], "revoked");
-    // Twice is once.
+    // A second logout has no further effect.
     log_out(&mut product, other);
     product.log_in(other, "alice");
     product.refresh(tab);
@@ -40,7 +40,7 @@ async fn its_reply_may_be_lost() {
         assert!(product.browser.run(&[tab], "logOut()").remove(0).is_err());
         product.line.replies(Replies::Arrive);
         assert_eq!(product.sessions("alice").await, []);
-        // The cookie is still there, and good for nothing but to be told so.
+        // The cookie is still there, but it only leads to a refusal.
         product.cookie();
         let answer = product.browser.run_in(tab, again);
         let status = if again == "logOut()" { 204 } else { 401 };
@@ -49,7 +49,7 @@ async fn its_reply_may_be_lost() {
     }
 }
 
-/// A refresh that was answered first may set its cookie last; it is of no use to anybody.
+/// A refresh that was answered earlier may set its cookie last. That cookie is useless.
 #[tokio::test(flavor = "multi_thread")]
 async fn tabs_that_refresh_meanwhile_do_not_bring_the_session_back() {
     let mut product = Product::start().await;
@@ -58,7 +58,7 @@ async fn tabs_that_refresh_meanwhile_do_not_bring_the_session_back() {
         product.browser.run_in(tab, &format!("var leaves = {}", tab == tabs[1]));
     }
     for _ in 0..15 {
-        // The login's token rotates at once, so there is a cookie to set.
+        // The login's token rotates at once, so a refresh sets a cookie.
         product.log_in(tabs[0], "alice");
         for answer in product.browser.run(&tabs, "leaves ? logOut() : refresh()") {
             let status = answer.unwrap()["status"].as_u64().unwrap();

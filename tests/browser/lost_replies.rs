@@ -1,4 +1,4 @@
-//! The service did what it was asked, and the browser never learns.
+//! The service handled a request, but the browser never received the answer.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use crate::chromium::Tab;
 use crate::line::Replies;
 use crate::product::{LATER, Product, renewed};
 
-/// When somebody tries again: at once, past the concurrency window, and the next day.
+/// When the page tries again: at once, after the concurrency window, and the next day.
 const AFTER: [Duration; 3] = [Duration::ZERO, LATER, Duration::from_hours(20)];
 
-/// The session goes on, and rotates as ever.
+/// Checks that the session goes on and rotates as usual.
 fn goes_on(product: &mut Product, tab: Tab) {
     for _ in 0..2 {
         let before = product.cookie().value;
@@ -60,7 +60,7 @@ async fn so_may_those_of_six_tabs_at_once() {
     }
 }
 
-/// On a connection that was used before, the browser itself sends the request once more.
+/// On a connection that was used before, the browser itself repeats the request.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_browser_sends_twice_is_one_refresh() {
     let mut product = Product::start().await;

@@ -1,7 +1,7 @@
-//! A real browser with a real cookie jar: a product's page, in one tab or many, on networks that
-//! lose replies, beside pages that mean harm and a thief who copied the cookie.
+//! A real browser with a real cookie jar: a product's page in one or many tabs, with networks that
+//! lose replies, hostile pages, and a thief who copied the cookie.
 //!
-//! Chromium and what drives it come from `scripts/tools`; without them these tests fail.
+//! `scripts/tools` installs Chromium and its driver. Without them, these tests fail.
 
 #![expect(
     clippy::unwrap_used,

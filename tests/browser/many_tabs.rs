@@ -1,4 +1,4 @@
-//! Tabs that share one jar and know nothing of each other refresh at the same moment.
+//! Tabs that share one jar without coordination refresh at the same moment.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::chromium::Tab;
 use crate::product::{LATER, Product, renewed};
 
-/// How often all of them do.
+/// How many times all tabs refresh.
 const ROUNDS: u32 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,15 +27,15 @@ async fn never_log_each_other_out(many: usize) {
     for round in 0..ROUNDS {
         let tokens = all_refresh(&mut product, &tabs);
         let fresh = held.insert(product.cookie().value);
-        assert!(fresh, "round {round}: the session was to be rotated");
-        // In every second round nobody uses an access token, so the service does not learn
-        // whether its reply arrived.
+        assert!(fresh, "round {round}: the session must be rotated");
+        // In every second round no access token is used, so the service does not learn whether its
+        // reply arrived.
         if round % 2 == 0 {
             for token in &tokens {
                 assert!(product.validate(token).await.active, "round {round}");
             }
         }
-        // At once, while the token is young; then as a page does that renews on its own.
+        // First while the token is young, then like a page that refreshes by itself.
         all_refresh(&mut product, &tabs);
         let by = if round % 3 == 0 { LATER } else { Duration::from_mins(29) };
         product.clock.forward(by);
@@ -50,7 +50,7 @@ async fn never_log_each_other_out(many: usize) {
     assert!(refused.is_empty(), "{refused:?}");
 }
 
-/// All of them at once. Their access tokens.
+/// Refreshes in all tabs at once. Returns their access tokens.
 fn all_refresh(product: &mut Product, tabs: &[Tab]) -> Vec<String> {
     let answers = product.browser.run(tabs, "refresh()");
     answers.into_iter().map(|answer| renewed(&answer.unwrap())).collect()

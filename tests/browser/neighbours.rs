@@ -1,4 +1,4 @@
-//! Another host of the same domain sets a refresh cookie of its own (cookie tossing).
+//! Another host of the same domain sets its own refresh cookie (cookie tossing).
 
 use token_authority::transport::proto::v1::{
     IssueTokensRequest, IssueTokensResponse, ValidateTokenRequest,
@@ -8,7 +8,7 @@ use crate::chromium::{Chromium, Tab};
 use crate::front_end::FrontEnd;
 use test_support::replica::{Replica, Setup};
 
-/// The product's page and a neighbour's, on two hosts of one domain.
+/// The product's page and another page, on two hosts of one domain.
 struct Street {
     service: Replica,
     browser: Chromium,
@@ -42,7 +42,7 @@ impl Street {
         self.browser.run_in(tab, &format!("document.cookie = '{cookie}'"));
     }
 
-    /// The user whom a refresh of the page answers for, and the access token.
+    /// Refreshes from the page. Returns the user of the answer, and the access token.
     fn refresh(&mut self, headers: &str) -> (String, String) {
         let script = format!(
             "fetch('{}/api/auth/refresh', {{method: 'POST', credentials: 'include', headers: {headers}}})
@@ -70,8 +70,8 @@ async fn a_tossed_cookie_is_noticed_and_the_page_picks_its_own_session() {
     assert_eq!(street.browser.jar().len(), 2);
     let named = format!("{{'X-Session-Id': '{}'}}", seen.session_id);
     assert_eq!(street.refresh(&named).0, "alice");
-    // Its new refresh token then takes the place of the other session's.
-    assert_eq!(street.refresh("{}").0, "mallory", "without a word the newest login wins");
+    // Its new refresh token then replaces the other session's.
+    assert_eq!(street.refresh("{}").0, "mallory", "without the header, the newest login wins");
     let metrics = street.service.metrics();
     assert!(metrics.contains("\nrefresh_cookie_users_mixed_total 2\n"), "{metrics}");
 }

@@ -1,4 +1,4 @@
-//! A product: the service, a front end on another port of localhost, and a browser on its page.
+//! A product: the service, a front end on another port of localhost, and a browser with its page.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::front_end::FrontEnd;
 use crate::line::Line;
 
-/// Longer than requests with one token count as simultaneous.
+/// Longer than the concurrency window.
 pub(crate) const LATER: Duration = Duration::from_secs(31);
 
 /// A running product, and a browser with an empty jar.
@@ -24,7 +24,7 @@ pub(crate) struct Product {
     pub(crate) clock: Clock,
     pub(crate) browser: Chromium,
     front_end: u16,
-    /// Serves the same page, and is none of the allowed origins.
+    /// Serves the same page from an origin that is not allowed.
     stranger: u16,
 }
 
@@ -33,11 +33,11 @@ impl Product {
         Self::on(Setup::new()).await
     }
 
-    /// Whose service is set up like that.
+    /// Starts the product with that setup of the service.
     pub(crate) async fn on(setup: Setup) -> Self {
         let (front_end, stranger) = (FrontEnd::bind().await, FrontEnd::bind().await);
         let port = front_end.port();
-        // The second one is allowed by mistake: it is another site, whose pages get no cookie.
+        // The second origin is allowed by mistake. It is another site, whose pages get no cookie.
         let origins = format!("http://localhost:{port},http://127.0.0.1:{port}");
         let (setup, clock) = Clock::of(setup.set("ALLOWED_ORIGINS", &origins));
         let service = setup.start().await;
@@ -56,7 +56,7 @@ impl Product {
         product
     }
 
-    /// Where pages reach the service.
+    /// Returns the address at which pages reach the service.
     pub(crate) fn authority(&self) -> String {
         format!("http://localhost:{}", self.line.port())
     }
@@ -66,17 +66,17 @@ impl Product {
         self.page("localhost", self.front_end)
     }
 
-    /// Opens its page by an address that is another site than the service's.
+    /// Opens its page under an address of another site.
     pub(crate) fn tab_on_another_site(&mut self) -> Tab {
         self.page("127.0.0.1", self.front_end)
     }
 
-    /// Opens a page of somebody else's on the same site (a port makes no other one).
+    /// Opens a foreign page of the same site. Another port does not make another site.
     pub(crate) fn stranger_of_the_site(&mut self) -> Tab {
         self.page("localhost", self.stranger)
     }
 
-    /// Opens a page of somebody else's on another site.
+    /// Opens a foreign page of another site.
     pub(crate) fn stranger(&mut self) -> Tab {
         self.page("127.0.0.1", self.stranger)
     }
@@ -92,46 +92,47 @@ impl Product {
         assert_eq!(status, 204);
     }
 
-    /// Has a page renew; its new access token.
+    /// Makes a page refresh. Returns its new access token.
     pub(crate) fn refresh(&mut self, tab: Tab) -> String {
         renewed(&self.browser.run_in(tab, "refresh()"))
     }
 
-    /// Has a page renew, which is refused; the jar is empty from then on.
+    /// Makes a page refresh, and checks the refusal. The jar is empty from then on.
     pub(crate) fn is_logged_out(&mut self, tab: Tab, reason: &str) {
         is_refused(&self.browser.run_in(tab, "refresh()"), reason);
         assert_eq!(self.browser.jar(), []);
     }
 
-    /// The one cookie in the jar.
+    /// Returns the only cookie in the jar.
     pub(crate) fn cookie(&mut self) -> Cookie {
         let mut jar = self.browser.jar();
         assert_eq!(jar.len(), 1, "{jar:?}");
         jar.remove(0)
     }
 
-    /// What the service says of an access token.
+    /// Validates an access token.
     pub(crate) async fn validate(&self, token: &str) -> ValidateTokenResponse {
         let ask = ValidateTokenRequest { token: token.to_owned(), ..Default::default() };
         self.service.tokens().validate_token(ask).await.unwrap().into_inner()
     }
 
-    /// A user's sessions that go on.
+    /// Returns a user's live sessions.
     pub(crate) async fn sessions(&self, user: &str) -> Vec<Session> {
         let ask = ListSessionsRequest { user_id: user.to_owned(), ..Default::default() };
         self.service.sessions().list_sessions(ask).await.unwrap().into_inner().sessions
     }
 }
 
-/// Holds an answer to a refusal.
+/// Checks that an answer is a refusal for that reason.
 pub(crate) fn is_refused(answer: &Value, reason: &str) {
     assert_eq!((&answer["status"], &answer["body"]["reason"]), (&401.into(), &reason.into()));
 }
 
-/// The access token of an answer.
+/// Returns the access token of an answer.
 ///
 /// # Panics
-/// Where there is none.
+///
+/// Panics if there is none.
 pub(crate) fn renewed(answer: &Value) -> String {
     assert_eq!(answer["status"], 200, "{answer}");
     answer["body"]["accessToken"].as_str().unwrap().to_owned()

@@ -1,4 +1,5 @@
-//! Refusals that pass: a page of an allowed origin can read when to try again, and keeps its cookie.
+//! Temporary refusals: a page of an allowed origin can read when to try again, and keeps its
+//! cookie.
 
 use test_support::postgres::Cluster;
 use test_support::replica::Setup;

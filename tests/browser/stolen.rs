@@ -1,4 +1,4 @@
-//! Somebody copies the cookie out of the jar, and uses it from elsewhere.
+//! A thief copies the cookie from the jar and uses it elsewhere.
 
 use test_support::http::Answer;
 use token_authority::transport::proto::v1::InactiveReason;
@@ -6,7 +6,7 @@ use token_authority::transport::proto::v1::InactiveReason;
 use crate::chromium::Tab;
 use crate::product::{LATER, Product};
 
-/// A user who is logged in, and whose cookie was copied.
+/// Logs a user in and copies the cookie.
 async fn robbed() -> (Product, Tab, String) {
     let mut product = Product::start().await;
     let tab = product.tab();
@@ -28,7 +28,7 @@ async fn a_thief_who_comes_after_the_browser_is_found_out() {
     assert!(product.validate(&access).await.active);
     product.clock.forward(LATER);
     is_caught(&product.service.http().refresh(&copy).await, "reused");
-    // The session is over for both, at once, and the user is told why.
+    // The session is revoked for both, at once, and the user learns why.
     assert_eq!(product.validate(&access).await.inactive_reason(), InactiveReason::Revoked);
     product.is_logged_out(tab, "revoked");
     product.log_in(tab, "alice");
@@ -47,8 +47,8 @@ async fn a_thief_who_comes_first_is_found_out_when_the_browser_comes() {
     is_caught(&thief.refresh(&token).await, "revoked");
 }
 
-/// The service never saw the thief's access token, so it takes its reply for one that was lost, and
-/// gives the browser another token in its place: whoever comes with the displaced one is the thief.
+/// The service never saw the thief's access token, so it assumes that its reply was lost, and gives
+/// the browser another token instead. Later, the displaced token identifies the thief.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thief_who_lies_low_is_found_out_when_coming_back() {
     let (mut product, tab, copy) = robbed().await;
@@ -61,7 +61,7 @@ async fn a_thief_who_lies_low_is_found_out_when_coming_back() {
     product.is_logged_out(tab, "revoked");
 }
 
-/// A page that is open goes on to try with a cookie that is gone, and is told to log in.
+/// An open page keeps trying with the deleted cookie, and is asked to log in.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tabs_are_told() {
     let (mut product, tab, copy) = robbed().await;
@@ -74,7 +74,7 @@ async fn all_tabs_are_told() {
     for answer in product.browser.run(&tabs, "refresh()") {
         let answer = answer.unwrap();
         let reason = answer["body"]["reason"].as_str().unwrap();
-        // Whoever asks after the first answer has no cookie to show any more.
+        // A page that asks after the first answer has no cookie any more.
         assert!(["revoked", "invalid"].contains(&reason), "{answer}");
         assert_eq!(answer["status"], 401);
     }
