@@ -1,4 +1,4 @@
-//! Connections that have reached their greatest age.
+//! Connections that have reached their maximum age.
 
 use std::time::{Duration, Instant};
 

@@ -38,7 +38,7 @@ async fn a_batch_of_wrong_signatures_lets_others_have_their_turn() {
         }
         let results = running.await.unwrap().into_inner().results;
         assert!(results.len() == 1000 && results.iter().all(|result| !result.active));
-        // One before the batch begins and one after it ends prove nothing.
+        // One call before the batch begins and one after it ends would prove nothing.
         assert!(answered > 10, "{algorithm}: {answered} calls were answered beside the batch");
     }
 }

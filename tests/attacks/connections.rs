@@ -14,7 +14,7 @@ async fn idle_connections_of_one_address_lock_nobody_out() {
     let mut idle = Vec::new();
     for address in [target.service.grpc(), target.service.http_addr()] {
         for _ in 0..300 {
-            // A refused connection is no success of the attack.
+            // A refused connection does not help the attacker.
             idle.extend(Connection::open(address, 65_535).await.ok());
         }
     }

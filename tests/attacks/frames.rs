@@ -1,4 +1,4 @@
-//! A client that speaks HTTP/2 frame by frame, and does what no library does.
+//! A client that sends HTTP/2 frames by hand, and does what no library does.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long a write may take before the service is taken to read no more.
+/// If a write takes longer, the service no longer reads.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// A frame.
@@ -32,7 +32,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// A header field that enters no table (RFC 7541 section 6.2.2).
+/// Encodes a header field without indexing (RFC 7541 section 6.2.2).
 fn literal(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     for text in [name, value] {
@@ -42,12 +42,12 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
     bytes
 }
 
-/// A request without a body that ends its side.
+/// Encodes a request without a body.
 pub(crate) fn request(stream: u32, method: &str, path: &str) -> Vec<u8> {
     head(stream, method, path, END_HEADERS | END_STREAM, &[])
 }
 
-/// A caller's request whose body is still to come.
+/// Encodes a caller's request whose body follows later.
 pub(crate) fn unfinished(stream: u32, path: &str, key: &str) -> Vec<u8> {
     head(stream, "POST", path, END_HEADERS, &literal("authorization", &format!("Bearer {key}")))
 }
@@ -76,16 +76,16 @@ struct Frame<'a> {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What has been read.
+    /// The bytes that were read.
     read: Vec<u8>,
 }
 
 /// How a connection ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// GOAWAY with that code came before.
+    /// After GOAWAY with that code.
     Goaway(u32),
-    /// It was closed without a word.
+    /// Without GOAWAY.
     Closed,
 }
 
@@ -168,7 +168,7 @@ impl Connection {
     /// Reads to the connection's end.
     ///
     /// # Panics
-    /// Where it does not end in time.
+    /// Panics if it does not end in time.
     pub(crate) async fn ended(mut self, within: Duration) -> End {
         let deadline = Instant::now() + within;
         while self.drain().await {

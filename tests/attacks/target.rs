@@ -61,17 +61,17 @@ impl Target {
         endpoint.connect_timeout(HONEST).timeout(HONEST).connect().await.unwrap()
     }
 
-    /// A client of its tokens, on a new connection.
+    /// Returns a client of its tokens, on a new connection.
     pub(crate) async fn tokens(&self) -> Tokens {
         TokenAuthorityServiceClient::with_interceptor(self.connect().await, key(&self.key))
     }
 
-    /// A client of its sessions, on a new connection, with that key.
+    /// Returns a client of its sessions, on a new connection, with that key.
     pub(crate) async fn sessions(&self, of: &str) -> Sessions {
         SessionServiceClient::with_interceptor(self.connect().await, key(of))
     }
 
-    /// The resident memory in MiB.
+    /// Returns the resident memory in MiB.
     pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.service.pid()));
         let status = status.unwrap();
@@ -79,7 +79,7 @@ impl Target {
         line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() / 1024
     }
 
-    /// The most memory that is resident while `attack` goes on, in MiB above what was before.
+    /// Runs `attack`. Returns by how much the resident memory grew at most, in MiB.
     pub(crate) async fn growth<T>(&self, attack: impl Future<Output = T>) -> (u64, T) {
         let before = self.resident();
         let most = AtomicU32::new(0);
@@ -92,13 +92,13 @@ impl Target {
         };
         let done = tokio::select! {
             done = attack => done,
-            () = watch => unreachable!("it goes on for ever"),
+            () = watch => unreachable!("the loop never ends"),
         };
         let grown = self.resident().saturating_sub(before);
         (u64::from(most.into_inner()).max(grown), done)
     }
 
-    /// An honest client that makes calls on kept and on new connections.
+    /// Starts an honest client that makes calls on old and new connections.
     pub(crate) async fn honest(&self) -> Honest {
         let mut kept = self.tokens().await;
         let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
@@ -134,7 +134,7 @@ impl Target {
     }
 }
 
-/// Adds a caller. Its key.
+/// Adds a caller. Returns its key.
 pub(crate) fn add(setup: &Setup, name: &str, roles: &[&str]) -> String {
     let added = setup.run(&[&["callers", "add", name, "--role"], roles].concat());
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));

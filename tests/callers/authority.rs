@@ -27,12 +27,12 @@ impl House {
         self.setup.path(name)
     }
 
-    /// Runs the command line, in an environment that holds nothing but these settings.
+    /// Runs the command line with only these settings in its environment.
     pub(crate) fn run(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
         self.setup.clone().bare().set_all(settings.iter().copied()).run(arguments)
     }
 
-    /// Runs `callers …` on this house's file. What it printed.
+    /// Runs `callers …` on this folder's file. Returns its output.
     pub(crate) fn callers(&self, arguments: &[&str]) -> String {
         let file = self.text("callers.json");
         let arguments: Vec<_> = ["callers"].iter().chain(arguments).copied().collect();
@@ -42,12 +42,12 @@ impl House {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Adds a caller. Its key.
+    /// Adds a caller. Returns its key.
     pub(crate) fn add(&self, name: &str, role: &str) -> String {
         self.callers(&["add", name, "--role", role]).trim().to_owned()
     }
 
-    /// Starts the service with this house's callers.
+    /// Starts the service with this folder's callers.
     pub(crate) fn start(&self, settings: &[(&str, &str)]) -> Authority {
         let file = self.text("callers.json");
         let all: Vec<_> =
@@ -55,7 +55,7 @@ impl House {
         self.start_with(&all)
     }
 
-    /// Starts the service with nothing but these settings.
+    /// Starts the service with only these settings.
     pub(crate) fn start_with(&self, settings: &[(&str, &str)]) -> Authority {
         let replica = self
             .setup
@@ -76,13 +76,13 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// The lines that it has logged.
+    /// Returns the lines that it has logged.
     pub(crate) fn log(&self) -> Vec<Value> {
         self.replica.log_lines()
     }
 
-    /// The lines that it has logged, once that one is among them: a request does not wait for its
-    /// line to be written.
+    /// Waits until the log contains a certain line, and returns all lines. A request does not wait
+    /// for its line to be written.
     pub(crate) fn log_with(&self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
         until_blocking("the line is there", || {
             let log = self.log();

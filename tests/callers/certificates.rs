@@ -1,4 +1,4 @@
-//! Certificates, made by the test.
+//! Certificates that the tests create.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -35,7 +35,7 @@ impl Root {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Signs a certificate for names: DNS names, or URIs where there is a colon.
+    /// Signs a certificate for names. A name with a colon is a URI, any other one a DNS name.
     pub(crate) fn sign(&self, names: &[&str]) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();

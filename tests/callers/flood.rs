@@ -1,4 +1,4 @@
-//! One caller's flood is its own trouble.
+//! A flood of one caller does not slow down another caller.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,18 @@ use tonic_types::StatusExt as _;
 use crate::authority::House;
 use crate::rpc::{self, ISSUE, VALIDATE};
 
-/// What each caller may do: sixty calls a second.
+/// The limit of each caller: sixty calls per second.
 const LIMIT: &str = "60/60";
-/// The quiet caller stays below.
+/// The rhythm of the quiet caller, below the limit.
 const QUIET_EVERY: Duration = Duration::from_millis(20);
-/// The loud one makes nearly seven times as many, whatever it is answered.
+/// The rhythm of the flooding caller: nearly seven times the limit, whatever the answers are.
 const LOUD_EVERY: Duration = Duration::from_micros(2500);
-/// The flood takes turns: on the quiet caller's service, and on a twin beside it. What a flood
-/// costs the machine falls on both, and what it costs within the service on one.
+/// The flood alternates between the quiet caller's service and a second one beside it. Its cost for
+/// the machine affects both, and its cost within the service affects one.
 const TURNS: usize = 5;
 const CALLS: usize = 40;
 
-/// How long the quiet caller's calls take.
+/// The durations of the quiet caller's calls.
 #[derive(Debug, Default)]
 struct Took(Vec<Duration>);
 
@@ -44,14 +44,14 @@ impl Took {
         }
     }
 
-    /// The median, and what all but a twentieth stay below.
+    /// Returns the median and the 95th percentile.
     fn told(&mut self) -> (Duration, Duration) {
         self.0.sort();
         (self.0[self.0.len() / 2], self.0[self.0.len() * 19 / 20])
     }
 }
 
-/// How many logins of a flood were answered, and how many refused.
+/// How many logins of a flood succeeded, and how many were refused.
 #[derive(Debug, Default)]
 struct Flood {
     answered: u32,
@@ -59,7 +59,7 @@ struct Flood {
 }
 
 impl Flood {
-    /// Goes on until it is told to stop.
+    /// Runs until `stop`.
     async fn run(mut self, channel: Channel, key: String, stop: CancellationToken) -> Self {
         let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
         let ask = Bytes::from(ask.encode_to_vec());

@@ -1,4 +1,4 @@
-//! What a request, a connection and a client address may take.
+//! The limits of a request, a connection and a client address.
 
 use std::io::{Read as _, Write as _};
 
@@ -23,7 +23,7 @@ async fn an_oversize_message_is_refused_and_the_next_is_served() {
         let refused = rpc::unary(&channel, path, Some(&key), oversize).await;
         assert_eq!(rpc::reason(&refused).0, Code::OutOfRange, "{refused:?}");
     }
-    // What strangers may send is much less.
+    // Clients without a caller may send much less.
     let health = "/grpc.health.v1.Health/Check";
     let refused = rpc::unary(&channel, health, None, vec![0; 65 * 1024].into()).await;
     assert_eq!(rpc::reason(&refused).0, Code::OutOfRange, "{refused:?}");
@@ -58,13 +58,13 @@ fn who_dawdles_over_a_head_is_cut_off() {
     let mut slow = web::open(authority.http);
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").unwrap();
     let mut all = Vec::new();
-    // Ends only if the server hangs up; it may say why.
+    // This ends only if the server closes the connection. It may send a reason first.
     slow.read_to_end(&mut all).unwrap();
     assert!(!String::from_utf8_lossy(&all).contains(" 200 "));
     assert_eq!(web::send(authority.http, "GET", "/healthz", &[]).status, 200);
 }
 
-/// A request whose message never comes. How it ended.
+/// Sends a request whose message never comes. Returns how it ended.
 async fn hold_a_place(channel: Channel, key: String) -> (Code, String) {
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.unwrap();
@@ -93,7 +93,7 @@ async fn one_request_too_many_is_refused_at_once_and_a_slow_one_in_time() {
         if shed.is_err() {
             break (held, shed);
         }
-        // It came while one of ours had the only place.
+        // It arrived while another request held the only slot.
         assert_eq!(held.await.unwrap(), refused);
     };
     assert_eq!(rpc::reason(&shed), refused);

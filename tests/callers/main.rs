@@ -1,4 +1,4 @@
-//! Who may call, and limits: against a real server, over real connections.
+//! Authentication, roles and limits, with a real server and real connections.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 
 mod authority;

@@ -1,5 +1,5 @@
-//! Two OAuth 2 clients that others wrote find the service by its metadata (RFC 8414), ask about
-//! tokens (RFC 7662) and revoke them (RFC 7009), with a caller's key as their secret.
+//! Two independent OAuth 2 clients discover the service by its metadata (RFC 8414), introspect
+//! tokens (RFC 7662) and revoke them (RFC 7009). A caller's key is their secret.
 
 use std::process::Command;
 
@@ -9,10 +9,10 @@ use test_support::tools;
 use crate::authority::House;
 use crate::rpc;
 
-/// A name and keys hold characters that these clients encode, as RFC 6749 section 2.3.1 has it.
+/// The name contains characters that these clients encode, after RFC 6749 section 2.3.1.
 const CALLER: &str = "back-end_1.eu";
 
-/// Each client tells what it discovered, and what it was told of its two tokens before and after
+/// Each client prints what it discovered, and the introspection of its two tokens before and after
 /// it revoked the refresh token.
 const CLIENTS: &str = r#"
 const oauth = require("oauth4webapi");
@@ -38,7 +38,7 @@ async function oauth4webapi(tokens) {
 
 async function openidClient(tokens) {
   const options = { execute: [openid.allowInsecureRequests] };
-  // This one sends its key in the form.
+  // This client sends its key in the form.
   const proof = openid.ClientSecretPost(secret);
   const config = await openid.discovery(issuer, id, undefined, proof, options);
   const look = (token) => openid.tokenIntrospection(config, token);

@@ -1,4 +1,5 @@
-//! Client certificates; and certificates, keys and callers replaced while the service runs.
+//! Client certificates, and the replacement of certificates, keys and callers while the service
+//! runs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::rpc::{self, VALIDATE};
 
 const UNAUTHENTICATED: &str = "CALLER_UNAUTHENTICATED";
 
-/// A house with TLS, its files in a folder that a link points to, as Kubernetes mounts them.
+/// A folder with TLS files, to which a link points, as Kubernetes mounts them.
 struct Secured {
     house: House,
     servers: Root,
@@ -33,7 +34,7 @@ impl Secured {
         secured
     }
 
-    /// Shows another certificate, by a link that is swapped.
+    /// Replaces the certificate by swapping the link.
     fn mount(&self, version: &str, leaf: &Leaf) {
         leaf.write(&self.house.path(version));
         let link = self.house.path("link.new");
@@ -79,14 +80,14 @@ async fn a_client_certificate_names_its_caller() {
         assert_eq!(rpc::reason(&answer), expected, "{leaf:?}");
     }
 
-    // Signed by somebody else, it does not come through the handshake.
+    // With another issuer, the handshake fails.
     let forged = Root::new().sign(&["api.internal"]);
     let refused = match certificates::connect(authority.grpc, root, Some(&forged)).await {
         Err(_) => true,
         Ok(channel) => rpc::unary(&channel, VALIDATE, None, Bytes::new()).await.is_err(),
     };
     assert!(refused);
-    // And plain text is no way in.
+    // Plain text is refused as well.
     let plain = tonic::transport::Endpoint::from_shared(format!("http://{}", authority.grpc));
     let plain = plain.unwrap().connect_lazy();
     assert!(rpc::unary(&plain, VALIDATE, Some(&key), Bytes::new()).await.is_err());
@@ -138,8 +139,8 @@ async fn a_browser_over_http2_is_at_home_and_the_metadata_says_https() {
     assert!(metadata.contains("\"https://authority.internal/oauth2/introspect\""), "{metadata}");
 }
 
-/// Calls without end, on one old connection and on ever new ones, until told to stop. How many
-/// calls were made; the first that failed.
+/// Makes calls until `stop`, on one old connection and on new ones. Returns the number of calls,
+/// and the first failure.
 struct Load {
     stop: Arc<AtomicBool>,
     made: Arc<AtomicU32>,
@@ -166,7 +167,7 @@ impl Load {
         Self { stop, made, task }
     }
 
-    /// A few more calls have been made since.
+    /// Waits until a few more calls were made.
     async fn go_on(&self) {
         let before = self.made.load(Ordering::Relaxed);
         while self.made.load(Ordering::Relaxed) < before + 20 && !self.task.is_finished() {
@@ -190,11 +191,11 @@ async fn a_replaced_certificate_is_shown_and_no_call_fails() {
     let load = Load::begin(&authority, &secured.servers.pem, &key).await;
     load.go_on().await;
 
-    // A pair that does not match is passed over, and told.
+    // A pair that does not match is ignored, and the problem is logged.
     let next = secured.servers.sign(&["authority.internal"]);
     let other = secured.servers.sign(&["authority.internal"]);
     secured.mount("broken", &Leaf { key: other.key, ..next.clone() });
-    until_blocking("the broken pair is told", || {
+    until_blocking("the broken pair is logged", || {
         told(&authority, "cannot load changed files").then_some(())
     });
     load.go_on().await;
@@ -224,7 +225,7 @@ async fn roots_of_client_certificates_are_replaced() {
         };
     assert!(may(&old).await && !may(&later).await);
     std::fs::write(secured.house.path("clients.pem"), &new.pem).unwrap();
-    eventually("the new root is believed", async || may(&later).await).await;
+    eventually("the new root is trusted", async || may(&later).await).await;
     assert!(!may(&old).await);
 }
 
@@ -241,16 +242,16 @@ async fn callers_come_and_go_without_a_restart() {
     };
 
     let key = house.add("newcomer", "verifier");
-    eventually("the newcomer may call", async || answer(&key).await.is_empty()).await;
+    eventually("the new caller may call", async || answer(&key).await.is_empty()).await;
     let kept = std::fs::read(house.path("callers.json")).unwrap();
     replace(&house.path("callers.json"), b"{ not JSON");
-    until_blocking("the broken file is told", || {
+    until_blocking("the broken file is logged", || {
         told(&authority, "cannot load changed files").then_some(())
     });
-    assert_eq!(answer(&key).await, "", "the old file holds on");
+    assert_eq!(answer(&key).await, "", "the old file stays in effect");
     replace(&house.path("callers.json"), &kept);
     house.callers(&["remove", "newcomer"]);
-    eventually("the newcomer is gone", async || !answer(&key).await.is_empty()).await;
+    eventually("the new caller is removed", async || !answer(&key).await.is_empty()).await;
     assert_eq!(answer(&key).await, UNAUTHENTICATED);
     load.end().await;
 }

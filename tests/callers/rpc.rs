@@ -1,4 +1,4 @@
-//! Calls by path, with a credential or without.
+//! Calls by path, with or without a credential.
 
 use std::net::SocketAddr;
 
@@ -67,7 +67,7 @@ pub(crate) fn signed<T>(message: T, key: Option<&str>) -> Request<T> {
     request
 }
 
-/// Calls an RPC of any kind with one message. The first message of its answer.
+/// Calls an RPC of any kind with one message. Returns the first message of its answer.
 pub(crate) async fn call(
     channel: &Channel,
     path: &'static str,
@@ -78,14 +78,14 @@ pub(crate) async fn call(
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::from_static(path);
     let answer = grpc.server_streaming(signed(message, key), path, Raw).await?;
-    // A refusal comes before anything else; a stream may have nothing to say for long.
+    // A refusal comes first. A stream may send nothing for a long time.
     if answer.metadata().contains_key("grpc-status") {
         return Ok(None);
     }
     Ok(Some(Bytes::new()))
 }
 
-/// Calls an RPC that has one answer.
+/// Calls a unary RPC.
 pub(crate) async fn unary(
     channel: &Channel,
     path: &'static str,
@@ -112,7 +112,7 @@ pub(crate) async fn issue(
     Ok(IssueTokensResponse::decode(answer).unwrap())
 }
 
-/// A call's code and the reason in its `ErrorInfo`.
+/// Returns a call's code and the reason in its `ErrorInfo`.
 pub(crate) fn reason<T>(answer: &Result<T, Status>) -> (Code, String) {
     match answer {
         Ok(_) => (Code::Ok, String::new()),

@@ -1,4 +1,4 @@
-//! Where the service does not start, and how callers are kept.
+//! When the service refuses to start, and how callers are stored.
 
 use crate::authority::House;
 use crate::rpc;
@@ -64,7 +64,7 @@ async fn behind_a_mesh_production_serves_in_plain_text() {
     let house = House::new();
     let key = house.add("auth", "issuer");
     let settings = [("ENVIRONMENT", "production"), ("JWT_SECRET", SECRET), ("TLS", "off")];
-    // Migrating opens no port, so it needs no callers.
+    // A migration opens no port, so it needs no callers.
     std::fs::create_dir(house.path("data")).unwrap();
     let migrated = house.run(&["migrate"], &settings);
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
@@ -82,7 +82,7 @@ fn a_key_is_shown_once_and_only_its_hash_is_kept() {
     let kept = std::fs::read_to_string(house.path("callers.json")).unwrap();
     assert!(!kept.contains(&key) && !kept.contains(&key[4..]));
     let second = house.callers(&["add", "api"]);
-    assert_ne!(second.trim(), key, "a further key");
+    assert_ne!(second.trim(), key, "each call creates another key");
     house.callers(&[
         "add",
         "web",
@@ -119,7 +119,7 @@ fn a_key_is_shown_once_and_only_its_hash_is_kept() {
     ] {
         let output = house.run(&arguments, &[("CALLERS_FILE", &file)]);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        assert!(output.stdout.is_empty(), "{arguments:?} told a key that was not kept");
+        assert!(output.stdout.is_empty(), "{arguments:?} printed a key that was not stored");
         assert_eq!(house.callers(&["list"]), list, "{arguments:?}");
     }
     assert_eq!(house.run(&["callers", "list"], &[]).status.code(), Some(64));
@@ -134,7 +134,7 @@ fn roles_are_set_and_presets_name_the_usual_ones() {
     house.callers(&["set", "api", "--role", "verifier,sessions"]);
     let set = house.callers(&["list"]);
     assert!(set.contains("roles=verifier,sessions"), "{set}");
-    assert_eq!(keys(&set), keys(&before), "roles change, keys stay");
+    assert_eq!(keys(&set), keys(&before), "only the roles change");
     house.callers(&["set", "api", "--preset", "backend"]);
     assert_eq!(house.callers(&["list"]), before);
     for (preset, roles) in [

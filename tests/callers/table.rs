@@ -1,4 +1,4 @@
-//! The role table, each entry of it tried with every kind of credential; and its page.
+//! The role table: each entry with every kind of credential, and its page in the docs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::authority::{Authority, House};
 use crate::rpc::{self, VALIDATE};
 use crate::web;
 
-/// A credential, and the one role that it stands for.
+/// A credential, and the only role of its caller.
 struct Credential {
     key: Option<String>,
     name: &'static str,
@@ -31,7 +31,7 @@ fn house() -> (House, Vec<Credential>) {
     (house, credentials)
 }
 
-/// What a credential must meet with.
+/// The expected result for a credential.
 #[derive(Debug, PartialEq, Eq)]
 enum Met {
     LetIn,

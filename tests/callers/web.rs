@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, so that a test can say what no client would.
+//! HTTP/1.1 by hand, for requests that no client would send.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -30,7 +30,7 @@ pub(crate) fn send(
     text += if method == "POST" { "Content-Length: 0\r\n\r\n" } else { "\r\n" };
     stream.write_all(text.as_bytes()).unwrap();
     let mut all = Vec::new();
-    // A server that refuses an overlong head hangs up on what it has not read.
+    // A server that refuses an overlong head closes the connection without reading the rest.
     let read = stream.read_to_end(&mut all);
     parse(&all).unwrap_or_else(|| panic!("no answer: {read:?}"))
 }

@@ -39,7 +39,7 @@ async fn refuses_soon(replica: &Replica, token: &str) {
 }
 
 fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {text}"))
 }
 
 fn ids<'a>(list: &'a Value, of: impl Fn(&'a Value) -> &'a Value) -> Vec<&'a str> {
@@ -53,7 +53,7 @@ async fn a_user_s_live_sessions_are_listed_newest_first() {
     let mut all = Vec::new();
     for device in ["laptop", "telephone", ""] {
         all.push(log_in(&replica, "alice", device).await.session_id);
-        // Sessions of one millisecond are in no order.
+        // Sessions of the same millisecond have no order.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     log_in(&replica, "bob", "bob's").await;
