@@ -1,4 +1,4 @@
-//! What the rendered objects say.
+//! The contents of the rendered objects.
 
 use std::collections::BTreeSet;
 
@@ -30,13 +30,13 @@ fn no_pod_may_more_than_it_needs() {
 
 #[test]
 fn no_user_is_fixed_unless_asked_for() {
-    // OpenShift refuses pods that choose a user or group outside of their namespace's range.
+    // OpenShift refuses pods that choose a user or group outside their namespace's range.
     let none = "test.podSecurityContext.runAsUser=null";
     for (_, pod) in Objects::of("postgres", &[none]).pods() {
         for name in ["runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy"] {
             assert!(pod["securityContext"][name].is_null(), "{name}");
         }
-        // The service's user is not the files' owner, and without fsGroup not in their group.
+        // The service's user does not own the files and, without fsGroup, is not in their group.
         for volume in pod["volumes"].as_array().into_iter().flatten() {
             assert_eq!(volume["secret"]["defaultMode"], 0o444, "{volume}");
         }
@@ -198,7 +198,7 @@ fn a_probe_restarts_no_replica_for_the_database_s_sake() {
     assert_eq!(server(&everything)["readinessProbe"]["httpGet"]["path"], "/readyz");
     assert_eq!(server(&everything)["livenessProbe"]["httpGet"]["scheme"], "HTTPS");
     let over_tls = Objects::of("everything", &["probes.readiness=process"]);
-    assert!(server(&over_tls)["readinessProbe"]["grpc"].is_null(), "it speaks no TLS");
+    assert!(server(&over_tls)["readinessProbe"]["grpc"].is_null(), "a gRPC probe cannot use TLS");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn sqlite_has_one_owner_at_a_time() {
     assert_eq!(deployment["strategy"]["type"], "Recreate");
     let claim = objects.get("PersistentVolumeClaim");
     assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
-    assert!(objects.find("PodDisruptionBudget").is_none(), "it would hold up every drain");
+    assert!(objects.find("PodDisruptionBudget").is_none(), "it would block every drain");
     assert!(objects.find("Job").is_none(), "a hook has no volume yet");
     assert_eq!(deployment["template"]["spec"]["initContainers"][0]["args"], json!(["migrate"]));
 }
@@ -242,7 +242,7 @@ fn migrations_run_before_the_new_version() {
     let container = &job["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["args"], json!(["migrate"]));
     assert!(objects.get("Deployment")["spec"]["template"]["spec"]["initContainers"].is_null());
-    // A Secret that the release makes is not there yet when hooks run.
+    // A Secret that the release creates does not exist yet when hooks run.
     let external = Objects::of("everything", &[]);
     assert!(external.find("Job").is_none());
     let pod = &external.get("Deployment")["spec"]["template"]["spec"];
@@ -255,7 +255,7 @@ fn clients_can_balance() {
     let services: Vec<_> = objects.0.iter().filter(|one| one["kind"] == "Service").collect();
     let grpc = services.iter().find(|one| one["metadata"]["name"] == "prod-grpc").unwrap();
     assert_eq!(grpc["spec"]["clusterIP"], "None");
-    // Every Service finds the server's pods, and not the migration's.
+    // Every Service selects the server's pods, but not the migration's.
     let labels = &objects.get("Deployment")["spec"]["template"]["metadata"]["labels"];
     for service in services {
         for (name, value) in service["spec"]["selector"].as_object().unwrap() {
@@ -278,7 +278,7 @@ fn alerts_and_dashboard_are_the_repository_s_own() {
     let linked = rules.replace("runbook_url: docs/runbook.md#", url);
     let linked: Value = serde_saphyr::from_str(&linked).unwrap();
     assert_eq!(objects.get("PrometheusRule")["spec"], linked);
-    // Without a URL there is no link rather than a dead one.
+    // Without a URL, there must be no link instead of a dead one.
     let plain = Objects::of("postgres", &[]).get("PrometheusRule")["spec"].to_string();
     assert!(plain.contains("\"summary\"") && !plain.contains("runbook_url"), "{plain}");
     let dashboard = objects.get("ConfigMap")["data"]["token-authority.json"].as_str().unwrap();

@@ -1,11 +1,11 @@
-//! The real Helm, and what it renders.
+//! The real Helm, and the objects that it renders.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The sets of values that come with the chart.
+/// The sets of values that the chart contains.
 pub(crate) const SETS: [&str; 3] = ["sqlite", "postgres", "everything"];
 
 pub(crate) fn root() -> &'static Path {
@@ -33,7 +33,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Renders the chart with one of its sets and more values, as `name=value`.
+/// Renders the chart with one of its sets and further values (`name=value`).
 pub(crate) fn try_template(set: &str, more: &[&str]) -> Output {
     let mut command = tool("helm/helm");
     command.args(["template", "prod"]).arg(chart()).arg("-f").arg(values(set));
@@ -49,7 +49,7 @@ pub(crate) fn template(set: &str, more: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Its objects, read.
+/// The parsed objects.
 #[derive(Debug)]
 pub(crate) struct Objects(pub(crate) Vec<Value>);
 
@@ -68,7 +68,7 @@ impl Objects {
         self.find(kind).unwrap_or_else(|| panic!("no {kind} was rendered"))
     }
 
-    /// Every pod's specification, by the kind of its owner.
+    /// Returns every pod's specification, with the kind of its owner.
     pub(crate) fn pods(&self) -> Vec<(&str, &Value)> {
         let pod = |object: &'_ Value| match object["kind"].as_str().unwrap() {
             "Deployment" | "Job" => Some("/spec/template/spec"),
@@ -83,7 +83,7 @@ impl Objects {
     }
 }
 
-/// Every container of a pod.
+/// Returns every container of a pod.
 pub(crate) fn containers(pod: &Value) -> Vec<&Value> {
     let lists = ["initContainers", "containers"].into_iter();
     lists.filter_map(|list| pod[list].as_array()).flatten().collect()

@@ -1,5 +1,5 @@
-//! The Dockerfile, as far as it can be checked without an engine that builds it: what it copies is
-//! in its context, what it runs exists, and cargo finds all it needs among what is not ignored.
+//! The Dockerfile, as far as it can be checked without building it: the files that it copies are in
+//! its context, the files that it runs exist, and cargo finds everything it needs in the context.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use test_support::replica::Setup;
 
 use crate::helm::{root, text, tool};
 
-/// The Dockerfile's instructions, continued lines joined.
+/// Returns the Dockerfile's instructions, with continued lines joined.
 fn instructions() -> Vec<(String, String)> {
     let file = std::fs::read_to_string(root().join("Dockerfile")).unwrap();
     let lines = file.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
@@ -75,7 +75,7 @@ fn cargo_finds_all_it_needs_in_the_context() {
     }
     let context = tempfile::tempdir().unwrap();
     copy_context(root(), Path::new(""), context.path(), &ignored);
-    // What build.rs and the sources take in beside Rust.
+    // The inputs of build.rs and of the sources that are not Rust.
     for needed in ["proto/token_authority/v1", "migrations/postgres", "migrations/sqlite"] {
         assert!(context.path().join(needed).is_dir(), "{needed}");
     }
@@ -86,7 +86,7 @@ fn cargo_finds_all_it_needs_in_the_context() {
     assert!(!Path::new(&context.path().join(".git")).exists());
 }
 
-/// Copies what a build is sent: a folder of the repository without what is ignored in it.
+/// Copies the build context: a folder of the repository without the ignored files.
 fn copy_context(root: &Path, folder: &Path, context: &Path, ignored: &[&str]) {
     std::fs::create_dir_all(context.join(folder)).unwrap();
     for entry in std::fs::read_dir(root.join(folder)).unwrap() {

@@ -1,4 +1,4 @@
-//! The chart knows every setting of the service, and its README every value.
+//! The chart knows every setting of the service, and its README lists every value.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,12 +8,12 @@ use token_authority::config::settings::SETTINGS;
 
 use crate::helm::{chart, root, text};
 
-/// The settings that the chart sets by other values, or not at all: their reason.
+/// The settings that the chart sets by other values, or never sets, with the reason.
 const BY_THE_CHART: [&str; 17] = [
-    // Always production, where COOKIE_SECURE may not be false.
+    // The chart is for production, where COOKIE_SECURE may not be false.
     "ENVIRONMENT",
     "COOKIE_SECURE",
-    // By `database` and `secrets`.
+    // Set by `database` and `secrets`.
     "DATA_DIR",
     "DATABASE_URL",
     "JWT_SECRET",
@@ -22,21 +22,21 @@ const BY_THE_CHART: [&str; 17] = [
     "REDIS_URL",
     "BETTER_AUTH_SECRET",
     "LEGACY_DATABASE_URL",
-    // By `grpc`, `http` and `metrics`.
+    // Set by `grpc`, `http` and `metrics`.
     "GRPC_ADDR",
     "HTTP_ADDR",
     "METRICS_ADDR",
-    // By `callers` and `tls`.
+    // Set by `callers` and `tls`.
     "CALLERS_FILE",
     "TLS",
     "TLS_CERT",
     "TLS_KEY",
 ];
 
-/// As above.
+/// Set by `tls`, too.
 const OF_TLS_TOO: &str = "TLS_CLIENT_CA";
 
-/// The settings that the chart's schema knows.
+/// Returns the settings that the chart's schema allows.
 fn in_the_schema() -> BTreeSet<String> {
     let schema = std::fs::read_to_string(chart().join("values.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();

@@ -1,5 +1,5 @@
-//! Holds the Helm chart to what it promises: real Helm renders it, Kubernetes' own schemas accept
-//! what it renders, contradictions are refused, and what it gives its container starts the binary.
+//! Checks the Helm chart: real Helm renders it, Kubernetes' own schemas accept the result,
+//! contradictory values are refused, and the binary starts with the rendered containers.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 

@@ -1,8 +1,8 @@
-//! Values that make no sense or contradict each other are refused before anything is rendered.
+//! Invalid or contradictory values are refused before anything is rendered.
 
 use crate::helm::{chart, text, tool, try_template};
 
-/// The set, what to change in it, and a word that the refusal has to say.
+/// The set, the changed values, and a word that the error must contain.
 type Refusal = (&'static str, &'static [&'static str], &'static str);
 
 const REFUSALS: &[Refusal] = &[

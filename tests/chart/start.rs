@@ -1,5 +1,5 @@
-//! What the chart gives its containers starts the real binary: migrations, the service, its
-//! probes, and the script of `helm test`.
+//! The real binary starts with the rendered containers: migrations, the service, its probes, and
+//! the script of `helm test`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,13 +18,13 @@ const API_KEY: &str = "tak_p0Xn3vQm8sKd5wYc1rTb7uJf4hZg9eLa2iVoN6xMyRk";
 /// `printf %s "$API_KEY" | sha256sum`
 const API_KEY_SHA256: &str = "9cd96ef9c284f046deccc33545a9b9af8bad6ac97f7caaef297ca4fb114d51db";
 
-/// A pod's volumes as a kubelet would mount them, below a folder.
+/// A pod's volumes, mounted below a folder as by a kubelet.
 struct Mounted {
     setup: Setup,
 }
 
 impl Mounted {
-    /// Writes the keys of all Secrets that a pod names.
+    /// Writes the keys of all Secrets that a pod mounts.
     fn of(pod: &Value, secrets: &[(&str, &str)]) -> Self {
         let mounted = Self { setup: Setup::new().bare() };
         let container = &pod["containers"][0];
@@ -46,7 +46,7 @@ impl Mounted {
         self.setup.folder().join(path.trim_start_matches('/'))
     }
 
-    /// The setup with the environment of one of the pod's containers.
+    /// Returns the setup with the environment of one of the pod's containers.
     fn setup(&self, container: &Value) -> Setup {
         let pairs = container["env"].as_array().unwrap().iter();
         pairs.fold(self.setup.clone(), |setup, pair| {
@@ -59,7 +59,7 @@ impl Mounted {
     }
 }
 
-/// What a container runs.
+/// Returns the arguments of a container.
 fn arguments(container: &Value) -> Vec<&str> {
     container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect()
 }
@@ -69,7 +69,7 @@ fn migrate(mounted: &Mounted, container: &Value) {
     mounted.setup(container).succeed(&["migrate"]);
 }
 
-/// Starts a pod's service, and waits for its startup probe to succeed.
+/// Starts a pod's service, and waits until its startup probe succeeds.
 fn start(mounted: &Mounted, container: &Value) -> Replica {
     let mut running = mounted.setup(container).spawn(&arguments(container));
     until_blocking("the startup probe succeeds", || {
@@ -79,10 +79,10 @@ fn start(mounted: &Mounted, container: &Value) -> Replica {
     running
 }
 
-/// Does what a kubelet does for a probe over HTTP.
+/// Makes an HTTP probe like a kubelet.
 fn probe(container: &Value, name: &str) -> bool {
     let probe = &container[name];
-    assert!(probe["httpGet"].is_object(), "{name} is no probe over HTTP");
+    assert!(probe["httpGet"].is_object(), "{name} is not an HTTP probe");
     let path = probe["httpGet"]["path"].as_str().unwrap();
     let port = port(container, probe["httpGet"]["port"].as_str().unwrap());
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
@@ -180,7 +180,7 @@ fn on_sqlite() {
     assert!(probe(container, "livenessProbe"));
     run_life(&objects, container);
     drop(running);
-    // The volume keeps it.
+    // The database is in the volume.
     let database = mounted.place("/var/lib/token-authority/token-authority.db");
     assert!(database.exists(), "{}", database.display());
 }

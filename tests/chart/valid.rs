@@ -1,8 +1,8 @@
-//! Helm lints the chart, and Kubernetes' schemas accept what it renders.
+//! Helm lints the chart, and Kubernetes' schemas accept the rendered objects.
 
 use crate::helm::{SETS, chart, template, text, tool, values};
 
-/// The kinds that are not Kubernetes' own, for which there is no schema here.
+/// The kinds that are not part of Kubernetes, for which there is no schema here.
 const FOREIGN: [&str; 4] = ["ServiceMonitor", "PrometheusRule", "HTTPRoute", "ExternalSecret"];
 
 const VERSIONS: [&str; 3] = ["1.31.0", "1.34.0", "1.37.0"];
@@ -29,7 +29,7 @@ fn kubernetes_accepts_it() {
             let told = text(&output.stdout) + &text(&output.stderr);
             assert!(output.status.success(), "{set} on {version}: {told}");
             assert!(told.contains("passed for resource deployment/"), "{told}");
-            // An unknown or removed kind of Kubernetes' own is but warned of.
+            // For an unknown or removed kind of Kubernetes there is only a warning.
             let warnings = told.lines().filter(|line| line.contains("WARN"));
             let own: Vec<_> = warnings
                 .filter(|line| !FOREIGN.iter().any(|kind| line.contains(&format!("kind {kind} "))))
