@@ -1,5 +1,4 @@
-//! `docs/metrics.md` says what there is: every metric of a live page, its type and its labels, and
-//! none that is not there.
+//! `docs/metrics.md` lists exactly the metrics of a live page, with their types and labels.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +6,7 @@ use crate::exposition::Page;
 use crate::load::Loaded;
 use crate::prometheus::root;
 
-/// The rows of the document's tables: a metric's type and labels, by its name.
+/// Returns the rows of the document's tables: each metric's type and labels, by its name.
 fn documented() -> BTreeMap<String, (String, String)> {
     let text = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let row = |line: &str| {
@@ -32,8 +31,8 @@ async fn every_metric_is_explained() {
     assert_eq!(documented(), found.collect());
 }
 
-/// What neither an alert nor the dashboard has to look at: a figure under its second name, and what
-/// a process tells by convention.
+/// Metrics that need no alert and no panel: one figure under a second name, and conventional
+/// metrics of a process.
 const ASIDE: [&str; 5] = [
     "jwt_auth_users_total",
     "process_start_time_seconds",

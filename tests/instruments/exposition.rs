@@ -1,4 +1,4 @@
-//! `/metrics` by itself: names, types, help, buckets, and labels that nobody makes up.
+//! `/metrics` by itself: names, types, help texts, buckets, and labels that clients cannot choose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -8,12 +8,12 @@ use test_support::tools;
 
 use crate::load::Loaded;
 
-/// A page of metrics, read.
+/// A parsed page of metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) help: BTreeMap<String, String>,
     pub(crate) kinds: BTreeMap<String, String>,
-    /// Every series: its metric's name and its labels as written.
+    /// Every series: its metric's name, and its labels as written.
     pub(crate) series: BTreeSet<(String, String)>,
 }
 
@@ -34,7 +34,7 @@ impl Page {
         page
     }
 
-    /// The metric that a series belongs to.
+    /// Returns the metric of a series.
     pub(crate) fn metric<'a>(&self, series: &'a str) -> &'a str {
         let parts = ["_bucket", "_sum", "_count"].iter();
         let mut plain = parts.filter_map(|part| series.strip_suffix(part));
@@ -43,7 +43,7 @@ impl Page {
         histogram.unwrap_or(series)
     }
 
-    /// The names of a metric's labels, without the bucket's bound.
+    /// Returns the names of a metric's labels, without the bucket's bound.
     pub(crate) fn labels(&self, metric: &str) -> BTreeSet<String> {
         let own = self.series.iter().filter(|(name, _)| self.metric(name) == metric);
         let labels =
@@ -114,12 +114,12 @@ async fn a_tenth_of_a_millisecond_can_be_read() {
         let bounds = page.bounds(name);
         for bound in [least, 0.001] {
             assert!(bounds.iter().any(|one| (one - bound).abs() < 1e-9), "{name}: {bounds:?}");
-            // A quantile beyond it is no guess.
+            // A quantile above the bound is still accurate.
             let beyond = bounds.windows(2).find(|pair| (pair[0] - bound).abs() < 1e-9);
             assert!(beyond.is_some_and(|pair| pair[1] / pair[0] <= 2.5), "{name}: {bounds:?}");
         }
     }
-    // What a validation takes lies well below the millisecond.
+    // A validation takes much less than a millisecond.
     assert!(page.bounds("auth_validation_seconds")[0] <= 0.000_01);
 }
 
@@ -127,7 +127,7 @@ async fn a_tenth_of_a_millisecond_can_be_read() {
 async fn promtool_knows_nothing_against_them_but_the_quickstart_s_names() {
     let metrics = Setup::new().start().await.metrics();
     let mut command = Command::new("sh");
-    // It answers by its exit code whether it has said anything.
+    // The exit code depends on whether it printed anything.
     command.args(["-c", "/usr/bin/promtool check metrics 2>&1 || true"]);
     let told = tools::feed(&mut command, &metrics);
     let told: BTreeSet<_> = told.lines().filter(|line| !line.is_empty()).collect();

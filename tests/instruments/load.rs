@@ -1,4 +1,4 @@
-//! Two replicas on one Postgres, and everything that can happen to them.
+//! Two replicas on one Postgres, and all kinds of events.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ type Client = TokenAuthorityServiceClient<Channel>;
 
 /// Longer than the window in which two refreshes count as simultaneous.
 const WINDOW_IS_OVER: Duration = Duration::from_millis(1200);
-/// Calls that a caller may make at once.
+/// How many calls a caller may make at once.
 const BURST: usize = 150;
 
-/// Two replicas, and somebody who watches revocations.
+/// Two replicas, and a watcher of revocations.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) replicas: [Replica; 2],
     _watcher: Streaming<token_authority::transport::proto::v1::WatchRevocationsResponse>,
 }
 
-/// What a user holds.
+/// The tokens of a user.
 struct Held {
     access: String,
     refresh: String,
@@ -54,7 +54,7 @@ impl Loaded {
         Self { replicas, _watcher: watcher }
     }
 
-    /// Whatever happens in the life of ten users, once; `round` tells their names apart.
+    /// Plays all events in the life of ten users once. `round` makes their names unique.
     pub(crate) async fn live_through(&self, round: usize) {
         let [one, other] = self.replicas.each_ref().map(Replica::tokens);
         let mut held = Vec::new();
@@ -78,7 +78,7 @@ impl Loaded {
         self.flood().await;
     }
 
-    /// A thief and its victim both refresh, and a reply is lost on the way.
+    /// A thief and its victim both refresh, and a reply is lost.
     async fn be_stolen_from(&self, held: &Held) {
         let one = self.replicas[0].tokens();
         let renewed = refresh(&one, &held.refresh).await.unwrap();
@@ -112,7 +112,7 @@ impl Loaded {
         for path in ["/healthz", "/readyz", "/.well-known/jwks.json"] {
             assert_eq!(http.get(path).await.status, 200, "{path}");
         }
-        // Nobody's paths and methods make no labels of their own.
+        // Unknown paths and methods get no label of their own.
         for path in ["/somebody", "/wp-login.php", "/%7Broot%7D"] {
             assert_eq!(http.get(path).await.status, 404);
         }
@@ -125,7 +125,7 @@ impl Loaded {
         assert_eq!(nobody.err().map(|status| status.code()), Some(Code::InvalidArgument));
     }
 
-    /// More at once than a caller may, and then a rest until it may again.
+    /// Makes more calls at once than a caller may, and waits until it may call again.
     async fn flood(&self) {
         let one = self.replicas[0].tokens();
         let calls = (0..2 * BURST).map(|_| {

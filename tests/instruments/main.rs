@@ -1,6 +1,6 @@
-//! Reads the instruments as an operator does: a real Prometheus scrapes two loaded replicas, and
-//! every query of the dashboard and of the alert rules has to find something there; promtool holds
-//! metrics and rules to its own ideas; the pages that explain them are held to what there is.
+//! Checks the instruments as an operator uses them: a real Prometheus scrapes two loaded replicas,
+//! and every query of the dashboard and of the alert rules must return something. promtool checks
+//! metrics and rules, and the documentation must match them.
 
 #![expect(
     clippy::unwrap_used,

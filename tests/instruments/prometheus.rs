@@ -9,7 +9,7 @@ use serde_json::Value;
 use test_support::http::Http;
 use test_support::process::{Supervised, await_port, free_port};
 
-/// A running Prometheus, which scrapes every second and evaluates the repository's rules.
+/// A running Prometheus. It scrapes every second and evaluates the repository's rules.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
     server: Supervised,
@@ -26,13 +26,14 @@ pub(crate) fn rules_file() -> PathBuf {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes these addresses.
+    /// Starts a Prometheus that scrapes these addresses.
     ///
     /// # Panics
-    /// Where it is not installed.
+    ///
+    /// Panics if Prometheus is not installed.
     pub(crate) fn scraping(targets: &[SocketAddr]) -> Self {
         let (folder, port) = (Supervised::folder(), free_port());
-        // It runs as somebody who may not read the repository.
+        // Prometheus runs as a user who may not read the repository.
         std::fs::copy(rules_file(), folder.join("rules.yaml")).unwrap();
         let addresses: Vec<_> = targets.iter().map(SocketAddr::to_string).collect();
         let settings = format!(
@@ -64,7 +65,7 @@ impl Prometheus {
         json["data"].clone()
     }
 
-    /// The values that a query finds now, by their labels.
+    /// Returns the current values of a query, with their labels.
     pub(crate) async fn query(&self, query: &str) -> Vec<(Value, f64)> {
         let encoded: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let data = self.api(&format!("query?query={encoded}")).await;
@@ -74,7 +75,7 @@ impl Prometheus {
         found.map(|found| (found["metric"].clone(), value(found))).collect()
     }
 
-    /// Every rule as it is evaluated.
+    /// Returns every rule with its current state.
     pub(crate) async fn rules(&self) -> Vec<Value> {
         let data = self.api("rules").await;
         let groups = data["groups"].as_array().unwrap().iter();
@@ -84,7 +85,7 @@ impl Prometheus {
     /// Waits until every target was scraped.
     pub(crate) async fn await_targets(&self, count: usize) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        // Its port is open a little before it answers.
+        // The port is open shortly before it answers.
         while self.http.get("/-/ready").await.status != 200
             || self.query("up == 1").await.len() < count
         {

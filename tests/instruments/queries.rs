@@ -1,5 +1,5 @@
-//! Every query of the dashboard and of the rules, asked of a real Prometheus that scrapes two
-//! loaded replicas: none may find nothing.
+//! Every query of the dashboard and of the rules, on a real Prometheus that scrapes two loaded
+//! replicas. Each must return something.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use test_support::replica::Replica;
 use crate::load::Loaded;
 use crate::prometheus::{Prometheus, root, rules_file};
 
-/// How often the life of ten users is gone through: rates need two scrapes at least.
+/// How often the life of ten users is played. Rates need at least two scrapes.
 const ROUNDS: usize = 4;
 
-/// The dashboard's queries, by their panels, as Grafana sends them.
+/// Returns the dashboard's queries with their panels, in the form that Grafana sends.
 fn dashboard() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join("ops/grafana/dashboard.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
@@ -30,11 +30,11 @@ fn filled_in(query: &str) -> String {
     for variable in ["$namespace", "$job", "$instance"] {
         query = query.replace(variable, ".*");
     }
-    assert!(!query.contains('$'), "{query}: a variable that nobody fills in");
+    assert!(!query.contains('$'), "{query} contains an unknown variable");
     query
 }
 
-/// The alerts' queries, with comparisons that tell 0 or 1 rather than drop what is in order.
+/// Returns the alerts' queries. Comparisons return 0 or 1, instead of dropping what is in order.
 fn alerts() -> Vec<(String, String)> {
     let text = std::fs::read_to_string(rules_file()).unwrap();
     let rules: Value = serde_saphyr::from_str(&text).unwrap();
@@ -45,7 +45,7 @@ fn alerts() -> Vec<(String, String)> {
         for comparison in [" == ", " != ", " > ", " < "] {
             query = query.replace(comparison, &format!("{comparison}bool "));
         }
-        // Tells what is not there; what it asks for is to be there.
+        // `absent` returns something only if its series is missing. The series must exist here.
         let query = query
             .trim()
             .strip_prefix("absent(")
@@ -81,7 +81,7 @@ async fn none_finds_nothing() {
     for rule in &evaluated {
         assert_eq!(rule["health"], "ok", "{rule}");
     }
-    // A theft was among what happened, and no alert may be loud about anything that was not.
+    // A theft was among the events. No other alert may fire.
     let loud = evaluated.iter().filter(|rule| rule["state"] == "firing");
     let loud: BTreeSet<_> = loud.map(|rule| rule["name"].as_str().unwrap()).collect();
     assert_eq!(loud, BTreeSet::from(["TokenAuthorityReuseDetected"]));

@@ -1,5 +1,5 @@
-//! The alert rules by themselves: promtool accepts them, each fires when it should and is silent
-//! when it should not, and each leads to its section of the runbook.
+//! The alert rules by themselves: promtool accepts them, each fires in the right cases only, and
+//! each leads to its section of the runbook.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Every alert of the repository.
+/// Returns every alert of the repository.
 fn alerts() -> Vec<Value> {
     let rules = read("ops/prometheus/rules.yaml");
     list(&rules["groups"]).flat_map(|group| list(&group["rules"]).cloned()).collect()
@@ -38,7 +38,7 @@ fn each_does_in_its_cases_what_it_should() {
 fn each_has_cases_in_which_it_fires_and_in_which_it_is_silent() {
     let tests = read("ops/prometheus/rules_test.yaml");
     let mut fires = BTreeSet::new();
-    // Silent where others fire is no proof: it counts where its own series are.
+    // Silence counts only in cases that contain the alert's own series.
     let mut silent_before = BTreeSet::new();
     let mut silent_in_health = BTreeSet::new();
     for test in list(&tests["tests"]) {
@@ -62,7 +62,7 @@ fn each_has_cases_in_which_it_fires_and_in_which_it_is_silent() {
     assert_eq!(silent_in_health, all);
 }
 
-/// An anchor, as renderers of Markdown make it from a title.
+/// Returns the anchor that Markdown renderers make of a title.
 fn anchor(title: &str) -> String {
     let kept = title.to_lowercase().replace(' ', "-");
     kept.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
@@ -86,7 +86,7 @@ fn each_leads_to_its_section_of_the_runbook() {
         let link = format!("docs/runbook.md#{}", anchor(name));
         assert_eq!(annotations["runbook_url"], link.as_str(), "{name}");
     }
-    // In the order of the rules, so that what belongs together stands together.
+    // In the order of the rules, so that related sections stand together.
     let of_alerts: Vec<_> =
         titles.iter().filter(|title| title.starts_with("TokenAuthority")).copied().collect();
     assert_eq!(of_alerts, expected);

@@ -1,5 +1,5 @@
-//! The table "When something does not work" of `docs/rollout.md`: each of its faults is planted,
-//! and the answer has to be where the table says. The clocks' is planted in `tests/doctor`.
+//! The table "When something does not work" in `docs/rollout.md`: each fault is planted, and the
+//! answer must be where the table says. `tests/doctor` plants the fault of the clocks.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,21 +15,21 @@ use tonic::transport::Channel;
 
 type Client = TokenAuthorityServiceClient<Channel>;
 
-/// The row of the table that begins so.
+/// Returns the row of the table that begins with this text.
 fn row(begin: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rollout.md");
     let page = std::fs::read_to_string(page).unwrap();
     let row = page.lines().find(|line| line.starts_with(&format!("| {begin}")));
-    // In a table a bar is escaped.
+    // In a table, a bar is escaped.
     row.unwrap_or_else(|| panic!("no row {begin}")).replace("\\|", "|")
 }
 
-/// What a row has in backticks.
+/// Returns the texts in backticks of a row.
 fn quoted(row: &str) -> Vec<&str> {
     row.split('`').skip(1).step_by(2).collect()
 }
 
-/// What the doctor says of a check.
+/// Returns what the doctor reports for a check.
 fn doctor(deployment: &Setup, name: &str) -> String {
     let output = deployment.run(&["doctor", "--json"]);
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -46,7 +46,7 @@ fn another_secret_is_told_by_its_fingerprint() {
     let quoted = quoted(&row);
     let check = *quoted.iter().find(|text| text.starts_with("secrets.")).unwrap();
     let command = *quoted.iter().find(|text| text.contains("openssl")).unwrap();
-    // As a backend's operator runs it.
+    // As the operator of a backend runs it.
     let fingerprint = |secret: &str| {
         let mut shell = Command::new("sh");
         let told = tools::feed(shell.args(["-c", command]).env("JWT_SECRET", secret), "");
@@ -68,7 +68,8 @@ fn another_secret_is_told_by_its_fingerprint() {
     }
 }
 
-/// The series that a row names: refreshes without a cookie, and browsers' refreshes in all.
+/// Returns the two series that a row names: refreshes without a cookie, and all refreshes of
+/// browsers.
 fn cookies(replica: &Replica, row: &str) -> (f64, f64) {
     let quoted = quoted(row);
     let find = |begin: &str| *quoted.iter().find(|text| text.starts_with(begin)).unwrap();
@@ -88,16 +89,16 @@ async fn a_cookie_that_is_not_sent_shows_in_the_metrics() {
     let row = row("the refresh cookie is not sent");
     let replica = Setup::new().start().await;
     let (http, path) = (replica.http(), "/api/auth/refresh");
-    // Those had a cookie, and none that is good.
+    // These requests have a cookie, but no valid one.
     for _ in 0..3 {
         assert_eq!(http.refresh("nonsense").await.status, 401);
     }
-    // Those need none: whoever calls over gRPC, refused or not.
+    // Calls over gRPC need no cookie, whether they are refused or not.
     let ask = RefreshAccessTokenRequest { refresh_token: "nonsense".into() };
     assert!(replica.tokens().refresh_access_token(ask).await.is_err());
     in_all_tabs(&replica, &log_in(&replica).await).await;
     assert_eq!(cookies(&replica, &row), (0.0, 3.0));
-    // And those had none: by no header, by another's, by one of another name.
+    // These requests have no refresh cookie: no header, or only cookies of other names.
     for headers in [&[][..], &[("cookie", "theme=dark")], &[("cookie", "__Host-refresh=tar_x")]] {
         assert_eq!(http.send(Method::POST, path, headers).await.status, 401);
     }
@@ -115,8 +116,8 @@ async fn several_tabs_at_once_are_no_theft() {
         verdicts.map(|verdict| format!("{name}{{{class},verdict=\"{verdict}\"}}")).collect();
     let theft = format!("{name}{{class=\"suspicious\",verdict=\"theft\"}}");
     let [young, keep, replay] = &verdicts[..] else { panic!("{row}") };
-    // One of the tabs gets a successor, which all others get, too; and what they all hold then was
-    // handed out moments ago.
+    // One tab gets a successor, and all other tabs get the same one. After that, the token that all
+    // hold was handed out a moment ago.
     let rotating = Setup::new().start().await;
     let first = log_in(&rotating).await;
     let second = in_all_tabs(&rotating, &first).await;
@@ -139,7 +140,7 @@ async fn log_in(replica: &Replica) -> String {
     replica.tokens().issue_tokens(ask).await.unwrap().into_inner().refresh_token
 }
 
-/// Refreshes in all tabs at once. The token that each of them holds then.
+/// Refreshes in all tabs at once. Returns the token that each tab then holds.
 async fn in_all_tabs(replica: &Replica, token: &str) -> String {
     let tab = async |mut client: Client| {
         let ask = RefreshAccessTokenRequest { refresh_token: token.into() };
