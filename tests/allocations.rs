@@ -1,4 +1,4 @@
-//! How often verifying a token asks for memory: at most once a claim.
+//! How often the verification of a token allocates memory: at most once per claim.
 
 use token_authority::clock::Timestamp;
 use token_authority::keys::{KeyRing, Secret};
@@ -29,7 +29,7 @@ fn a_token_is_verified_with_one_allocation_a_claim() {
         ring.verify(&unverified, NOW).unwrap();
         Claims::parse(&unverified.payload().unwrap()).unwrap()
     };
-    // Whatever is made once for all is made.
+    // One verification first, so that everything lazy is initialized.
     assert_eq!(verify().subject, "alice");
     let counted = allocation_counter::measure(|| drop(verify()));
     assert!(counted.count_total > 0, "nothing was counted");

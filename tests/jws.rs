@@ -1,8 +1,8 @@
 //! Signatures judged by another library: the crate `jsonwebtoken`.
 //!
-//! This service parses and signs JWS by itself (docs/adr/0005-own-jws.md). So every token that the
-//! crate makes must verify here, every token made here must verify there, and a token that was
-//! changed anywhere must get the same verdict from both.
+//! This service parses and signs JWS itself (docs/adr/0005-own-jws.md). Every token that the crate
+//! makes must therefore verify here, every token made here must verify there, and both must give
+//! the same verdict on a modified token.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
@@ -29,10 +29,10 @@ use token_authority::token::key::{Algorithm, StoredKey};
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 const LIFE: Duration = Duration::from_mins(30);
 const SECRET: [u8; 32] = [1; 32];
-/// Changed tokens for each algorithm.
+/// Modified tokens for each algorithm.
 const CASES: u32 = 1000;
 
-/// One key, as this service holds it and as the other library does.
+/// One key, in the form of this service and in the form of the other library.
 struct Pair {
     name: Algorithm,
     theirs: jsonwebtoken::Algorithm,
@@ -40,7 +40,7 @@ struct Pair {
     verifies: DecodingKey,
 }
 
-/// How the other library calls an algorithm.
+/// Returns the other library's name of an algorithm.
 fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     match algorithm {
         Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
@@ -51,7 +51,7 @@ fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
 }
 
 impl Pair {
-    /// A key of this service.
+    /// Creates a key of this service.
     fn ours(name: Algorithm) -> Self {
         let theirs = theirs(name);
         if name == Algorithm::Hs256 {
@@ -70,12 +70,12 @@ impl Pair {
         self.ring.signer(NOW).unwrap().sign(claims.as_bytes()).unwrap()
     }
 
-    /// Whether this service accepts the signature.
+    /// Returns whether this service accepts the signature.
     fn we_accept(&self, token: &str) -> bool {
         Unverified::parse(token).is_ok_and(|token| self.ring.verify(&token, NOW).is_ok())
     }
 
-    /// Whether the other library does. Claims are not its task here.
+    /// Returns whether the other library accepts the signature. Claims are not checked here.
     fn they_accept(&self, token: &str) -> bool {
         let mut validation = Validation::new(self.theirs);
         validation.validate_exp = false;
@@ -90,20 +90,20 @@ fn stored(algorithm: Algorithm) -> StoredKey {
     pair.stored(Due { number: 1, activates_at: NOW }, NOW, LIFE)
 }
 
-/// A change of one token.
+/// A modification of one token.
 #[derive(Debug, Clone)]
 enum Change {
-    /// Another character at a place.
+    /// Another character at a position.
     Replace(usize, char),
-    /// A character taken away.
+    /// A character removed.
     Remove(usize),
-    /// A character put in.
+    /// A character inserted.
     Insert(usize, char),
-    /// The end cut off.
+    /// The end removed.
     Truncate(usize),
-    /// A part written again with other bytes of the same length.
+    /// A part encoded again with other bytes of the same length.
     Reencode(usize, u8),
-    /// Two parts in each other's place.
+    /// Two parts exchanged.
     Exchange(usize, usize),
     /// A part taken from another token of the same key.
     Borrow(usize),
@@ -111,7 +111,7 @@ enum Change {
 
 fn changes() -> impl Strategy<Value = Change> {
     let place = 0_usize..1000;
-    // The alphabet of base64url, and what may be taken for it.
+    // The alphabet of base64url, and characters that resemble it.
     let letter = prop::sample::select(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \n\u{e9}"
             .chars()
@@ -168,7 +168,7 @@ fn changed_tokens_get_the_same_verdict_from_both() {
         let mut runner = TestRunner::new(ProptestConfig::with_cases(CASES));
         let same = |all: Vec<Change>| {
             let text = all.iter().fold(token.clone(), |text, change| {
-                // What is no token any more cannot be taken apart again.
+                // A text that is no longer a token cannot be split again.
                 if text.split('.').count() == 3 && text.is_ascii() && text.len() > 3 {
                     changed_if_possible(&text, &other, change)
                 } else {
@@ -177,7 +177,7 @@ fn changed_tokens_get_the_same_verdict_from_both() {
             });
             let (ours, theirs) = (pair.we_accept(&text), pair.they_accept(&text));
             prop_assert_eq!(ours, theirs, "{}: {}", algorithm, &text);
-            // Only tokens that were signed as they are may be accepted.
+            // Only tokens that were signed in exactly this form may be accepted.
             prop_assert!(!ours || text == token || text == other, "{}: {}", algorithm, &text);
             Ok(())
         };
@@ -185,7 +185,7 @@ fn changed_tokens_get_the_same_verdict_from_both() {
     }
 }
 
-/// As [`changed`]; a part that is no base64url any more is not written again.
+/// Does the same as [`changed`]. A part that is no longer base64url is not encoded again.
 fn changed_if_possible(token: &str, other: &str, change: &Change) -> String {
     if let Change::Reencode(at, _) = change {
         let part = token.split('.').nth(at % 3).unwrap();
@@ -196,7 +196,7 @@ fn changed_if_possible(token: &str, other: &str, change: &Change) -> String {
     changed(token, other, change)
 }
 
-/// Base64 may spell the same bytes in several ways, of which both know one.
+/// Base64 can encode the same bytes in several ways. Both accept only one.
 #[test]
 fn unused_bits_of_the_last_letter_are_refused_by_both() {
     for algorithm in Algorithm::ALL {
@@ -212,7 +212,7 @@ fn unused_bits_of_the_last_letter_are_refused_by_both() {
     }
 }
 
-/// A key that was made outside of this service, in PKCS #8.
+/// Creates a key outside of this service, in PKCS #8.
 fn foreign(algorithm: Algorithm) -> EncodingKey {
     match algorithm {
         Algorithm::Hs256 => EncodingKey::from_secret(&SECRET),
@@ -227,13 +227,13 @@ fn foreign(algorithm: Algorithm) -> EncodingKey {
         Algorithm::Rs256 => {
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
             let der: Pkcs8V1Der<'static> = pair.as_der().unwrap();
-            // It reads PKCS #1, which is what the 26 bytes of PKCS #8 before it enclose.
+            // The library reads PKCS #1, which follows the first 26 bytes of PKCS #8.
             EncodingKey::from_rsa_der(&der.as_ref()[26..])
         }
     }
 }
 
-/// The ring of a service that verifies with the public half of a foreign key.
+/// Creates the ring of a service that verifies with the public half of a foreign key.
 fn ring_of(algorithm: Algorithm, key: &EncodingKey) -> (KeyRing, String) {
     if algorithm == Algorithm::Hs256 {
         let ring = KeyRing::hs256(&Secret::new(SECRET), &[]);
@@ -274,7 +274,7 @@ fn tokens_that_it_encodes_are_accepted_here() {
     }
 }
 
-/// Where the two differ on purpose: these are why the crate's `decode` is not used.
+/// The intended differences: these are why the crate's `decode` is not used.
 #[test]
 fn it_ignores_critical_extensions_and_we_do_not() {
     let pair = Pair::ours(Algorithm::Hs256);
@@ -285,6 +285,6 @@ fn it_ignores_critical_extensions_and_we_do_not() {
     let signature =
         jsonwebtoken::crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS256);
     let token = format!("{signed}.{}", signature.unwrap());
-    assert!(pair.they_accept(&token), "it has learnt of crit: ADR 0005 can be simpler");
+    assert!(pair.they_accept(&token), "the crate now checks crit: simplify ADR 0005");
     assert!(!pair.we_accept(&token), "{:?}", pair.name);
 }

@@ -1,6 +1,6 @@
-//! What is remembered of a token never outlives what may change about it: its time, its key, its
-//! session, and the audience that is asked for. The real authority over a real SQLite database;
-//! only the time is set by hand.
+//! Cached facts about a token never outlive anything that may change: its time, its key, its
+//! session, and the required audience. The tests use the real authority with a real SQLite
+//! database. Only the time is set by hand.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
 
 use std::sync::Arc;
@@ -172,7 +172,7 @@ async fn without_memory_the_verdicts_are_the_same() {
     assert_eq!(scene.judge(&tokens.access_token, None).await, Err(InactiveReason::Revoked));
 }
 
-/// The sweeper has deleted such sessions, so only their ids tell their age.
+/// The sweeper has deleted these sessions, so only their ids contain their age.
 #[tokio::test]
 async fn a_refresh_token_of_a_session_that_is_gone_has_expired_if_it_is_old_enough() {
     const DAY: Duration = Duration::from_hours(24);
@@ -195,7 +195,11 @@ async fn a_refresh_token_of_a_session_that_is_gone_has_expired_if_it_is_old_enou
     }
     for bytes in [[0; 16], [0xFF; 16], [0x40; 16]] {
         let id = SessionId::from(uuid::Uuid::from_bytes(bytes));
-        assert_eq!(refusal(id).await, Some(RefreshRefusal::Invalid), "{bytes:?} is no id of ours");
+        assert_eq!(
+            refusal(id).await,
+            Some(RefreshRefusal::Invalid),
+            "{bytes:?} is not an id of this service"
+        );
     }
     let future = SessionId::new(START + DAY * 400, [3; 10]);
     assert_eq!(refusal(future).await, Some(RefreshRefusal::Invalid));

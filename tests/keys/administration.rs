@@ -1,4 +1,4 @@
-//! What an operator does and is told.
+//! The operator's commands, and their output.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn a_wrong_secret_is_told_by_its_fingerprint() {
         assert!(told.contains(&secret.fingerprint()), "{told}");
     }
     assert!(!told.contains(&OTHER[..12]) && !told.contains(&AUTHORITY[..12]));
-    // Nothing was harmed: with the right one it goes on with the same key.
+    // No harm was done: with the right secret, the service continues with the same key.
     let again = setup.start().await;
     assert_eq!(again.published(), replica_kids(&setup));
 }
@@ -65,7 +65,7 @@ async fn a_compromised_key_is_dropped_and_clients_refresh() {
     assert!(told.starts_with("EdDSA "), "{told}");
     let deadline = std::time::Instant::now() + TIMEOUT;
     while client.validate(&before.access_token).await.unwrap().active {
-        assert!(std::time::Instant::now() < deadline, "it is still good");
+        assert!(std::time::Instant::now() < deadline, "the token is still accepted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let old = header(&before.access_token, "kid");

@@ -1,4 +1,4 @@
-//! What verifiers and OAuth clients do with a replica.
+//! The calls of verifiers and OAuth clients to a replica.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,26 +14,26 @@ use token_authority::transport::proto::v1::{
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// Secrets that were drawn at random.
+/// Random secrets.
 pub(crate) const SECRET: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 pub(crate) const OTHER: &str = "Zx3LqW8nB1vK6yTe0RmUo5JpGh7dSc2fAi9XwNbQkEs=";
 pub(crate) const AUTHORITY: &str = "pV4cN7tXq9zGs2Hw6LbYk8Rm1JdFu3Ea5oTiB0WnQxM=";
 
-/// A replica as its callers see it.
+/// A replica from its callers' point of view.
 pub(crate) trait Keys {
-    /// A client with a connection of its own.
+    /// Returns a client with a separate connection.
     fn client(&self) -> Client;
-    /// An answer of its HTTP port: head in lower case, and body.
+    /// Returns an answer of its HTTP port: the head in lower case, and the body.
     fn page(&self, path: &str) -> (String, String);
 
-    /// An answer of its HTTP port: head in lower case, and JSON body.
+    /// Returns an answer of its HTTP port: the head in lower case, and the JSON body.
     fn get(&self, path: &str) -> (String, Value) {
         let (head, body) = self.page(path);
         let json = serde_json::from_str(&body);
         (head, json.unwrap_or_else(|_| panic!("{path}: {body}")))
     }
 
-    /// The names of the keys that it publishes.
+    /// Returns the names of the keys that it publishes.
     fn published(&self) -> Vec<String> {
         let (_, set) = self.get("/.well-known/jwks.json");
         let keys = set["keys"].as_array().unwrap().iter();
@@ -85,13 +85,14 @@ impl Client {
     }
 }
 
-/// Whether a call failed because the replica is ending, so that a balancer would try another one.
+/// Returns whether a call failed because the replica is shutting down, so that a balancer would try
+/// another one.
 pub(crate) fn is_away(status: &Status) -> bool {
-    // A status with a source is the connection's own failure, not an answer of the replica.
+    // An error with a source comes from the connection, not from the replica.
     status.code() == Code::Unavailable || std::error::Error::source(status).is_some()
 }
 
-/// A part of a token's header.
+/// Returns a member of a token's header.
 pub(crate) fn header(token: &str, name: &str) -> String {
     use base64::Engine as _;
     let first = token.split('.').next().unwrap();

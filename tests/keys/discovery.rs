@@ -1,4 +1,4 @@
-//! What is published: the service's metadata (RFC 8414) and its key set (RFC 7517).
+//! The published documents: the service's metadata (RFC 8414) and its key set (RFC 7517).
 
 use test_support::replica::Setup;
 

@@ -1,5 +1,5 @@
-//! Keys as verifiers and operators meet them: the real binary, a real Envoy, `PyJWT` and jose, OAuth 2
-//! clients; rotation and moves between algorithms under load.
+//! Keys from the point of view of verifiers and operators: the real binary, a real Envoy, `PyJWT`
+//! and jose, OAuth 2 clients, and rotation and changes of the algorithm under load.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,5 +1,5 @@
-//! Changing what signs, one replica after the other, under load: no live token is refused and no
-//! client is logged out.
+//! Changes of the signing secret or algorithm, one replica after another, under load: no live token
+//! is refused and no client is logged out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
@@ -12,10 +12,10 @@ use tonic::Status;
 use crate::client::{AUTHORITY, Client, Keys, OTHER, SECRET, header, is_away};
 
 const CLIENTS: usize = 6;
-/// How long each state of affairs is held.
+/// How long each state lasts.
 const WHILE: Duration = Duration::from_secs(2);
 
-/// Two replicas behind a balancer, and clients that never stop.
+/// Two replicas behind a balancer, and clients that call continuously.
 struct World {
     replicas: [Replica; 2],
     up: Arc<RwLock<Vec<Client>>>,
@@ -38,7 +38,7 @@ impl World {
         world
     }
 
-    /// Replaces one replica after the other by one of another setup.
+    /// Replaces the replicas by ones with another setup, one after another.
     async fn roll(&mut self, setup: &Setup) {
         for place in 0..2 {
             self.replicas[place].end().await;
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// Ends the load. The algorithm and key of every token, in the order of their minting.
+    /// Ends the load. Returns the algorithm and key of every token, in the order of minting.
     async fn end(self) -> Vec<(String, String)> {
         self.stop.store(true, Ordering::Relaxed);
         let mut signed = Vec::new();
@@ -64,7 +64,7 @@ impl World {
     }
 }
 
-/// Somebody who stays logged in, and whose tokens are shown to any replica.
+/// A user who stays logged in, and whose tokens are validated by any replica.
 struct User {
     up: Arc<RwLock<Vec<Client>>>,
     number: usize,
@@ -103,7 +103,7 @@ impl User {
         self.held
     }
 
-    /// Shows a token to every replica that is up. None may refuse it.
+    /// Validates a token at every replica that is up. None may refuse it.
     async fn show(&self, token: &str) {
         let clients = self.up.read().unwrap().clone();
         for client in clients {
@@ -117,7 +117,7 @@ impl User {
         }
     }
 
-    /// Calls a replica, and the next one where it is going away.
+    /// Calls a replica, or the next one if that replica is shutting down.
     async fn call<T, F>(&self, ask: impl Fn(Client) -> F + Clone) -> T
     where
         F: Future<Output = Result<T, Status>>,
@@ -135,7 +135,7 @@ impl User {
                 }
             }
         }
-        unreachable!("it tries until it gives up")
+        unreachable!("the loop ends with an answer or a panic")
     }
 }
 
@@ -156,7 +156,8 @@ fn algorithms(signed: &[(String, String)]) -> Vec<&str> {
 async fn a_secret_is_swapped_in_two_rounds() {
     let old = setup().await;
     let mut world = World::begin(&old).await;
-    // First everyone learns of the new secret, then everyone signs with it, then the old one goes.
+    // First every replica learns the new secret, then every replica signs with it, then the old one
+    // is removed.
     world.roll(&old.clone().set("JWT_SECRET_PREVIOUS", OTHER)).await;
     let swapped = old.clone().set("JWT_SECRET", OTHER).set("JWT_SECRET_PREVIOUS", SECRET);
     world.roll(&swapped).await;
@@ -168,7 +169,7 @@ async fn a_secret_is_swapped_in_two_rounds() {
     assert_eq!((kids.len(), algorithms(&signed)), (2, vec!["HS256"]));
 }
 
-/// The replica that has not moved yet has no `AUTHORITY_SECRET`, and verifies all the same.
+/// The replica with the old setup has no `AUTHORITY_SECRET`, and still verifies.
 #[tokio::test(flavor = "multi_thread")]
 async fn from_a_secret_to_key_pairs_and_back() {
     let old = setup().await;
@@ -180,13 +181,18 @@ async fn from_a_secret_to_key_pairs_and_back() {
     world.roll(&old).await;
     let fresh = world.replicas[0].client().issue("fresh").await.unwrap();
     assert_eq!(header(&fresh.access_token, "alg"), "HS256");
-    assert_eq!(world.replicas[0].published().len(), 1, "for the tokens that it signed");
+    assert_eq!(
+        world.replicas[0].published().len(),
+        1,
+        "it still verifies the tokens that it signed"
+    );
     old.succeed(&["keys", "retire"]);
     let signed = world.end().await;
     assert_eq!(algorithms(&signed), ["EdDSA", "HS256"]);
 }
 
-/// As the documents say: published first, so that verifiers with a cached key set know it, too.
+/// As the documents describe: the key is published first, so that verifiers with a cached key set
+/// know it, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_may_be_prepared() {
     let old = setup().await;
@@ -198,7 +204,7 @@ async fn a_move_may_be_prepared() {
     let mut world = World::begin(&old).await;
     moved.succeed(&["keys", "rotate"]);
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert_eq!(world.replicas[1].published().len(), 1, "under HS256, for those that read it");
+    assert_eq!(world.replicas[1].published().len(), 1, "it is published although HS256 signs");
     let fresh = world.replicas[1].client().issue("fresh").await.unwrap();
     assert_eq!(header(&fresh.access_token, "alg"), "HS256");
     world.roll(&moved).await;
@@ -206,7 +212,7 @@ async fn a_move_may_be_prepared() {
     assert_eq!(algorithms(&signed), ["EdDSA", "HS256"]);
 }
 
-/// From one pair to another: the old one signs until verifiers know the new one.
+/// From one key pair to another: the old one signs until verifiers know the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn from_one_asymmetric_algorithm_to_another() {
     let old = setup()

@@ -1,5 +1,5 @@
-//! A rotation under load: two replicas mint, and `PyJWT`, jose and Envoy verify with key sets that
-//! they keep. Not one token may be refused, old or new.
+//! A rotation under load: two replicas mint, and `PyJWT`, jose and Envoy verify with cached key
+//! sets. They must not refuse a single token, old or new.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::verifier::{Envoy, Library, Verifier};
 
 /// How long a key is published before it signs.
 const PUBLISH: Duration = Duration::from_secs(8);
-/// For how long a verifier may keep the set: half of that.
+/// How long a verifier may cache the set: half of that.
 const MAX_AGE: Duration = Duration::from_secs(4);
-/// How long the load goes on once the new key signs.
+/// How long the load continues after the new key has begun to sign.
 const AFTERWARDS: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,7 @@ async fn rotate_under_load(algorithm: &str) {
         let algorithm = algorithm.to_owned();
         move || runtime.block_on(Load::new(&replicas, verifiers, algorithm).run())
     });
-    // In the middle of it, two operators rotate at the same moment.
+    // Meanwhile, two operators rotate at the same moment.
     tokio::time::sleep(MAX_AGE).await;
     let rotations = [setup.clone(), setup.clone()]
         .map(|setup| std::thread::spawn(move || setup.run(&["keys", "rotate"]).status.success()));
@@ -81,7 +81,7 @@ fn verifiers(replica: &Replica) -> Vec<Box<dyn Verifier>> {
     ]
 }
 
-/// Mints, and has every token verified by everyone: when it is new, and again later.
+/// Mints tokens, and verifies each with every verifier: when it is new, and again later.
 struct Load<'a> {
     replicas: &'a [Replica; 2],
     verifiers: Vec<Box<dyn Verifier>>,
@@ -98,7 +98,7 @@ impl<'a> Load<'a> {
         Self { replicas, verifiers, algorithm, held: Vec::new() }
     }
 
-    /// Goes on until a second key has signed for a while. The names of the keys.
+    /// Runs until a second key has signed for a while. Returns the names of the keys.
     async fn run(mut self) -> BTreeSet<String> {
         let (deadline, mut kids) = (Instant::now() + TIMEOUT + PUBLISH, BTreeSet::new());
         let (mut changed, mut turn) = (None::<Instant>, 0_usize);
@@ -120,7 +120,7 @@ impl<'a> Load<'a> {
         kids
     }
 
-    /// A new token from one of the replicas: at a login, or by a refresh.
+    /// Mints a token at one of the replicas, by a login or by a refresh.
     async fn mint(&mut self, turn: usize) -> String {
         let client = self.replicas[turn % 2].client();
         let issued = client.issue("user").await.unwrap();
@@ -131,7 +131,7 @@ impl<'a> Load<'a> {
         issued.access_token
     }
 
-    /// Verifiers that let everything through would prove nothing.
+    /// Checks that the verifiers refuse a forgery. Otherwise this test would prove nothing.
     fn refuse_forgery(&mut self, token: &str) {
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let forged: String = signature.chars().rev().collect();

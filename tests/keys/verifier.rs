@@ -1,5 +1,5 @@
-//! Verifiers that others wrote, each with a key set that it keeps as long as it was told and asks
-//! for no sooner: so a key that signs before it was published long enough is refused.
+//! Independent verifiers. Each caches the key set for the given time and does not ask earlier, so a
+//! key that signs before it was published long enough causes a refusal.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use test_support::script::Script;
 use test_support::tools;
 use test_support::until::TIMEOUT;
 
-/// `PyJWT`, which keeps the set for its `max-age`.
+/// `PyJWT`. It caches the set for its `max-age`.
 const PYTHON: &str = r#"
 import json, re, sys, time, urllib.request, jwt
 url, fetched, life, keys = sys.argv[1], None, 0, {}
@@ -32,7 +32,7 @@ for line in sys.stdin:
         print(repr(error), flush=True)
 "#;
 
-/// jose, which keeps the set as long as is said here, and does not ask for an unknown key.
+/// jose. It caches the set for the given time, and does not ask for an unknown key.
 const NODE: &str = r#"
 const { createRemoteJWKSet, jwtVerify } = require("jose");
 const { createInterface } = require("node:readline");
@@ -50,27 +50,27 @@ const keys = createRemoteJWKSet(new URL(url), { cacheMaxAge: Number(maxAge), coo
 })();
 "#;
 
-/// One that verifies tokens by a key set.
+/// A verifier with a key set.
 pub(crate) trait Verifier: Send {
-    /// Its name.
+    /// Returns its name.
     fn name(&self) -> &'static str;
-    /// Why it refuses a token, if it does.
+    /// Returns why it refuses a token. `None`: it accepts the token.
     fn refuses(&mut self, token: &str) -> Option<String>;
 }
 
-/// A library that answers line by line.
+/// A program with a library. It answers line by line.
 pub(crate) struct Library {
     name: &'static str,
     script: Script,
 }
 
 impl Library {
-    /// `PyJWT`.
+    /// Starts `PyJWT`.
     pub(crate) fn pyjwt(set: &str) -> Self {
         Self { name: "PyJWT", script: Script::python(&["-c", PYTHON, set]) }
     }
 
-    /// jose.
+    /// Starts jose.
     pub(crate) fn jose(set: &str, max_age: Duration) -> Self {
         let mut command = Command::new("node");
         command.env("NODE_PATH", tools::path("modules"));
@@ -97,7 +97,7 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
-    /// Starts one before a replica's HTTP port, whose key set it caches for that long.
+    /// Starts an Envoy in front of a replica's HTTP port. It caches the key set for that long.
     pub(crate) fn before(http: SocketAddr, cache: Duration) -> Self {
         let (folder, port) = (Supervised::folder(), free_port());
         let address = SocketAddr::from(([127, 0, 0, 1], port));
