@@ -1,5 +1,5 @@
-//! A batch of tokens whose answer no client would take is refused before the work, with the number
-//! that fits.
+//! A batch of tokens with an answer that is too large for clients is refused before the work. The
+//! error states how many tokens fit.
 
 use prost::Message as _;
 use prost_types::value::Kind;

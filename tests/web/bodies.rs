@@ -1,5 +1,5 @@
-//! Requests that are refused before their body was read: the client sees the answer, and what comes
-//! next on the connection is not taken for the body's rest.
+//! Requests that are refused before their body was read: the client sees the answer, and the next
+//! request on the connection is not mistaken for the rest of the body.
 
 use std::io::{Read as _, Write as _};
 
@@ -10,7 +10,7 @@ use test_support::tools;
 
 const KIB: usize = 1024;
 
-/// Requests that are refused early, and with which status.
+/// Requests that are refused early, with the expected status.
 const REFUSED: [(&str, &str, &str, u16); 6] = [
     ("POST", "/oauth2/introspect", "", 401),
     ("POST", "/oauth2/introspect", "authorization: Bearer tak_wrong\r\n", 401),
@@ -20,7 +20,7 @@ const REFUSED: [(&str, &str, &str, u16); 6] = [
     ("POST", "/.well-known/jwks.json", "", 405),
 ];
 
-/// A service whose callers prove themselves.
+/// Starts a service whose callers must authenticate.
 async fn guarded() -> Replica {
     let setup = Setup::new();
     std::fs::write(setup.folder().join("callers.json"), r#"{"callers":[]}"#).unwrap();
@@ -38,7 +38,7 @@ async fn a_small_body_is_read_and_the_connection_goes_on() {
         let mut stream = raw::connect(service.http_addr());
         for length in [1, 8 * KIB, 60 * KIB] {
             stream.write_all(head(refused, length).as_bytes()).unwrap();
-            // What is in the body would be a request of its own if it were not read as a body.
+            // The body would be a request of its own if it were not read as a body.
             let body = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(length / 30 + 1);
             stream.write_all(&body.as_bytes()[..length]).unwrap();
             let (status, head, _) = raw::read(&mut stream);
@@ -48,7 +48,7 @@ async fn a_small_body_is_read_and_the_connection_goes_on() {
         stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
         assert_eq!(raw::read(&mut stream).0, 200, "{refused:?}");
     }
-    // The metrics' own listener as well.
+    // The metrics' own listener behaves in the same way.
     let mut stream = raw::connect(service.metrics_addr());
     for _ in 0..2 {
         let request = head(("POST", "/metrics", "", 405), 8 * KIB);
@@ -77,7 +77,7 @@ async fn a_large_body_ends_the_connection_and_the_answer_says_so() {
 async fn a_body_that_is_never_sent_keeps_no_answer_back() {
     let service = guarded().await;
     for refused in REFUSED {
-        // The client waits to be told to send it, or has stopped in the middle.
+        // The client waits for `100 Continue`, or has stopped in the middle.
         for (headers, sent) in [("expect: 100-continue\r\n", 0), ("", 100)] {
             let headers = format!("{}{headers}", refused.2);
             let mut stream = raw::connect(service.http_addr());
@@ -91,7 +91,7 @@ async fn a_body_that_is_never_sent_keeps_no_answer_back() {
     }
 }
 
-/// nginx passes refusals on as they are, whatever the body's size, again and again.
+/// nginx passes refusals on unchanged, whatever the body's size, again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_makes_no_502_of_a_refusal() {
     let service = guarded().await;
@@ -121,7 +121,7 @@ async fn nginx_makes_no_502_of_a_refusal() {
         arguments.pop();
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let told = tools::text(&tools::run("curl", &arguments).stdout);
-        // curl sends a form, which is read first, since it may hold the caller's key.
+        // curl sends a form, which is read first, because it may contain the caller's key.
         let expected = if kib > 64 { "413" } else { "401" };
         let others: Vec<_> = told.lines().filter(|status| *status != expected).collect();
         assert!(others.is_empty() && told.lines().count() == 40, "{kib} KiB: {others:?}");

@@ -1,5 +1,5 @@
-//! The refresh cookie among others: neighbours' bytes, several copies, other users' cookies, and the
-//! attributes that it is set and cleared with.
+//! The refresh cookie among others: cookies with arbitrary bytes, several copies, other users'
+//! cookies, and the attributes with which it is set and cleared.
 
 use http::Method;
 use token_authority::transport::proto::v1::IssueTokensResponse;
@@ -17,7 +17,8 @@ async fn post(http: &Http, path: &str, cookies: &str, more: &[(&str, &str)]) -> 
     http.send(Method::POST, path, &headers).await
 }
 
-/// Posts with a `Cookie` header of any bytes. The status and the rest of the head, in lower case.
+/// Posts with a `Cookie` header of any bytes. Returns the status, and the rest of the head in lower
+/// case.
 fn post_bytes(service: &Replica, path: &str, cookies: &[u8]) -> (u16, String) {
     let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncookie: ");
     let request = [head.as_bytes(), cookies, b"\r\n\r\n"].concat();
@@ -42,7 +43,7 @@ fn cookies(logins: &[&IssueTokensResponse]) -> String {
     logins.iter().map(pair).collect::<Vec<_>>().join("; ")
 }
 
-/// The session of the access token in an answer.
+/// Returns the session of the access token in an answer.
 async fn session_of(service: &Replica, answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{answer:?}");
     let token = answer.json()["accessToken"].as_str().unwrap().to_owned();
@@ -78,7 +79,7 @@ async fn a_neighbour_s_bytes_keep_nobody_out_and_nobody_in() {
             assert!(tokens::is_over(&service, &login).await, "{neighbour:?}");
         }
     }
-    // Nothing is known of the session behind such a cookie, so its logout is no success.
+    // The session of such a cookie is unknown, so a logout is not a success.
     for own in [&b"refreshToken=\xff\xfe"[..], "refreshToken=tår_x".as_bytes()] {
         assert_eq!(post_bytes(&service, LOGOUT, own).0, 400, "{own:?}");
         assert_eq!(post_bytes(&service, REFRESH, own).0, 401, "{own:?}");
@@ -97,7 +98,7 @@ async fn a_session_that_ended_hides_none_that_lives() {
         let both = if dead_first { [dead, live] } else { [live, dead] };
         let answer = post(&http, REFRESH, &cookies(&both), &[("host", "app.example.com")]).await;
         assert_eq!(session_of(&service, &answer).await, live.session_id);
-        // The dead copy is cleared wherever it may be, and the live one set at its own place.
+        // The dead copy is cleared at all other places, and the live one is set at its own place.
         let set = set_cookies(&answer);
         assert!(set[0].starts_with("refreshToken=tar_"), "{set:?}");
         for place in ["Path=/; ", "Domain=app.example.com", "Domain=example.com", "Partitioned"] {
@@ -121,7 +122,7 @@ async fn an_older_copy_in_the_same_request_raises_no_theft() {
         let answer = http.refresh(copies.last().unwrap()).await;
         let access = answer.json()["accessToken"].as_str().unwrap().to_owned();
         copies.push(answer.new_token().expect("a successor"));
-        // The new token was received, so its predecessor has become worthless.
+        // The new token was received, so its predecessor has become useless.
         assert!(tokens::validate(&service, &access).await.active);
     }
     let line = |copies: &[String], order: &[usize]| {
@@ -133,7 +134,7 @@ async fn an_older_copy_in_the_same_request_raises_no_theft() {
         assert_eq!(session_of(&service, &answer).await, login.session_id, "{order:?}");
         copies[3] = answer.new_token().expect("a successor");
     }
-    // Alone it is one.
+    // Alone, it counts as a theft.
     let answer = http.refresh(&copies[0]).await;
     assert_eq!((answer.status, &answer.json()["reason"]), (401, &"reused".into()));
 }
@@ -176,7 +177,7 @@ async fn of_different_users_the_page_picks_and_the_operator_is_told() {
     let metrics = service.metrics();
     assert!(metrics.contains("\nrefresh_cookie_users_mixed_total 5\n"), "{metrics}");
     assert!(service.log().contains("refresh cookies of different users"));
-    // A page whose session is over is told so, and becomes nobody else.
+    // A page whose session has ended learns that, and does not act as another user.
     tokens::revoke(&service, &own.refresh_token).await;
     let answer = post(&http, REFRESH, &both, &[("x-session-id", &own.session_id)]).await;
     assert_eq!((answer.status, &answer.json()["reason"]), (401, &"revoked".into()));
@@ -213,7 +214,7 @@ async fn without_rotation_the_cookie_lives_as_long_as_its_session() {
         );
         assert_eq!(set, [expected]);
     }
-    // With rotation a young token is left alone: setting it again could replace its successor.
+    // With rotation, a young token is not set again, because it could replace its own successor.
     let service = Setup::new().start().await;
     let login = log_in(&service, ["alice"]).await.remove(0);
     let token = service.http().refresh(&login.refresh_token).await.new_token().unwrap();

@@ -1,5 +1,4 @@
-//! The public documents, each under every path where clients look for it; and paths as clients write
-//! them.
+//! The public documents under every path where clients look for them, and variants of paths.
 
 use http::Method;
 
@@ -57,7 +56,7 @@ async fn a_slash_at_the_end_makes_no_difference() {
     }
 }
 
-/// The route's own name stands in the log and the metrics, however the path was written.
+/// The log and the metrics contain the route's own name, however the path was written.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_known_by_its_entry_in_the_table() {
     let setup = Setup::new().set("JWT_ISSUER", "https://auth.example.com/tenant");

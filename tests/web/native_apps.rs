@@ -1,5 +1,5 @@
-//! `POST /oauth2/token`: native apps renew their tokens, by hand and with a client that others wrote;
-//! pages are kept out.
+//! `POST /oauth2/token`: native apps refresh their tokens, by hand and with an independent client.
+//! Pages are refused.
 
 use std::process::Command;
 
@@ -39,7 +39,7 @@ async fn an_app_renews_its_tokens() {
     let seen = tokens::validate(&service, told["access_token"].as_str().unwrap()).await;
     assert_eq!((seen.active, seen.session_id), (true, login.session_id));
 
-    // A scope cannot be narrowed, so the app is told which one it has.
+    // A scope cannot be narrowed, so the answer states the scope of the token.
     let next = told["refresh_token"].as_str().unwrap();
     let fields = [("grant_type", "refresh_token"), ("refresh_token", next), ("scope", "read")];
     let told = exchange(&service, &fields).await.json();
@@ -98,12 +98,13 @@ async fn a_page_is_refused_whichever_it_is() {
         assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("access_denied")));
         assert_eq!(answer.header("access-control-allow-origin"), None, "{headers:?}");
     }
-    // Node's own fetch says only in which mode it asks.
+    // Node's own fetch sends only its mode.
     let answer = with_headers(&service, token, &[("sec-fetch-mode", "cors")]).await;
     assert_eq!(answer.status, 200);
 }
 
-/// Discovers the service, renews twice, and tries the first token once more when it is worthless.
+/// Discovers the service, refreshes twice, and then presents the first token, which is no longer
+/// valid.
 const CLIENT: &str = r#"
 const oauth = require("oauth4webapi");
 const [address, mine] = process.argv.slice(1);

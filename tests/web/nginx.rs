@@ -1,4 +1,4 @@
-//! A real nginx before the service.
+//! A real nginx in front of the service.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,10 +13,11 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one that passes everything on to `upstream`, as `directives` say.
+    /// Starts an nginx that passes everything on to `upstream`, with these directives.
     ///
     /// # Panics
-    /// Panics if it is not installed, or does not serve in time.
+    ///
+    /// Panics if nginx is not installed, or does not serve in time.
     pub(crate) fn before(upstream: SocketAddr, directives: &str) -> Self {
         let program = "/usr/sbin/nginx";
         assert!(Path::new(program).exists(), "nginx is not installed: run scripts/tools");

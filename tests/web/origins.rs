@@ -1,5 +1,5 @@
-//! Whose pages may use the cookie: behind proxies, without a referrer, from apps and from previews;
-//! and what an operator is told of a page that was refused.
+//! Origins that may use the cookie: behind proxies, without a referrer, from apps and from
+//! previews. For a refused page, the operator finds the remedy.
 
 use http::Method;
 
@@ -47,7 +47,7 @@ async fn a_proxy_that_rewrites_the_host_keeps_no_own_page_out() {
         let nginx = Nginx::before(service.http_addr(), directives);
         let (http, origin) = (Http::new(nginx.address()), page(&nginx));
         let own = [("origin", origin.as_str())];
-        // A browser of today says itself that the page is the host's own.
+        // A current browser states that the page has the same origin.
         let marked = [own[0], ("sec-fetch-site", "same-origin")];
         assert_eq!(refreshes(&service, &http, &marked).await, 200, "{directives}");
         let unmarked = if knows_host { 200 } else { 403 };
@@ -90,11 +90,11 @@ async fn a_refused_page_is_told_everywhere_with_what_mends_it() {
     });
     assert!(logged, "{}", service.log());
     assert!(tokens::is_good(&service, &token).await, "nothing was changed");
-    // The doctor reads it off the running service.
+    // The doctor reads it from the metrics of the running service.
     let seen = Setup::new().set("METRICS_ADDR", &service.metrics_addr().to_string());
     let told = String::from_utf8(seen.run(&["doctor"]).stdout).unwrap();
     assert!(told.contains("https://app.example") && told.contains(&host), "{told}");
-    // However many origins strangers make up, the series stay few.
+    // The number of series stays small, however many origins clients invent.
     for at in 0..40 {
         let origin = format!("https://a{at}.example");
         post(&http, "/api/auth/refresh", &token, &[("origin", &origin)]).await;
@@ -115,7 +115,7 @@ async fn allowed_pages_and_their_libraries_get_through() {
     {
         let headers = [("origin", origin), ("sec-fetch-site", "cross-site")];
         assert_eq!(refreshes(&service, &http, &headers).await, 200, "{origin}");
-        // What Sentry, Datadog and others add makes a browser ask first.
+        // Headers that Sentry, Datadog and others add cause a preflight.
         for wanted in [
             "sentry-trace,baggage",
             "x-datadog-origin,x-datadog-parent-id,x-datadog-sampling-priority,x-datadog-trace-id",

@@ -14,8 +14,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Reads one answer with its body off a connection. The status, the head and the body, the head in
-/// lower case.
+/// Reads one answer with its body. Returns the status, the head in lower case, and the body.
 pub(crate) fn read(stream: &mut TcpStream) -> (u16, String, String) {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -32,7 +31,7 @@ pub(crate) fn read(stream: &mut TcpStream) -> (u16, String, String) {
     (status, head, String::from_utf8(body).unwrap())
 }
 
-/// Sends a request and reads its answer. The status and the head.
+/// Sends a request and reads its answer. Returns the status and the head.
 pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> (u16, String) {
     let mut stream = connect(address);
     stream.write_all(request).unwrap();

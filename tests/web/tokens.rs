@@ -1,4 +1,4 @@
-//! Tokens as these tests need them: a login, a look at a token, and whether a session is over.
+//! Short calls for these tests: a login, a validation, and the state of a session.
 
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{
@@ -15,7 +15,7 @@ fn client(service: &Replica) -> TokenAuthorityServiceClient<Channel> {
     service.tokens()
 }
 
-/// A user logs in.
+/// Logs a user in.
 pub(crate) async fn issue(service: &Replica, user: &str) -> IssueTokensResponse {
     let ask = IssueTokensRequest {
         user_id: user.into(),
@@ -25,7 +25,7 @@ pub(crate) async fn issue(service: &Replica, user: &str) -> IssueTokensResponse 
     client(service).issue_tokens(ask).await.unwrap().into_inner()
 }
 
-/// What the service says of an access token.
+/// Validates an access token.
 pub(crate) async fn validate(service: &Replica, token: &str) -> ValidateTokenResponse {
     let ask = ValidateTokenRequest { token: token.into(), ..Default::default() };
     client(service).validate_token(ask).await.unwrap().into_inner()
@@ -37,13 +37,13 @@ pub(crate) async fn revoke(service: &Replica, refresh_token: &str) {
     client(service).revoke_refresh_token(ask).await.unwrap();
 }
 
-/// Whether a refresh token is granted.
+/// Returns whether a refresh token is granted.
 pub(crate) async fn is_good(service: &Replica, refresh_token: &str) -> bool {
     let ask = RefreshAccessTokenRequest { refresh_token: refresh_token.into() };
     client(service).refresh_access_token(ask).await.is_ok()
 }
 
-/// Whether a refresh token's session was revoked.
+/// Returns whether a refresh token's session was revoked.
 pub(crate) async fn is_over(service: &Replica, login: &IssueTokensResponse) -> bool {
     let ask = RefreshAccessTokenRequest { refresh_token: login.refresh_token.clone() };
     let refused = client(service).refresh_access_token(ask).await.err();
