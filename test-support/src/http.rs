@@ -28,7 +28,7 @@ pub struct Answer {
 }
 
 impl Http {
-    /// A client of the server at that address.
+    /// Creates a client of the server at that address.
     pub fn new(address: SocketAddr) -> Self {
         Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
     }
@@ -104,17 +104,17 @@ impl Http {
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// A header's value.
+    /// Returns a header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The refresh token that the answer sets as a cookie.
+    /// Returns the refresh token that the answer sets as a cookie.
     pub fn new_token(&self) -> Option<String> {
         let cookie = self.header("set-cookie")?.strip_prefix("refreshToken=")?;
         Some(cookie.split(';').next()?.to_owned())

@@ -1,5 +1,5 @@
-//! What the tests share: the service's binary and the real servers around it, started by a test on
-//! free loopback ports and ended with it.
+//! The shared support of the tests: the service's binary and real servers, which a test starts on
+//! free loopback ports and which end with the test.
 //!
 //! ```no_run
 //! # async fn test() {

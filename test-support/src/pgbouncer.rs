@@ -1,4 +1,4 @@
-//! A throw-away `PgBouncer` in transaction mode before a [`Cluster`].
+//! A temporary `PgBouncer` in transaction mode in front of a [`Cluster`].
 
 use std::sync::OnceLock;
 
@@ -13,7 +13,8 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts one with `pool_size` server connections for each database, and `more` settings.
+    /// Starts a `PgBouncer` with `pool_size` server connections for each database, and `more`
+    /// settings.
     ///
     /// # Panics
     ///
@@ -43,7 +44,7 @@ impl PgBouncer {
         Self { server, port }
     }
 
-    /// Halts it: it does not answer, and does not close connections.
+    /// Halts it: it does not answer, and keeps its connections open.
     pub fn pause(&self) {
         self.server.signal("STOP");
     }
@@ -53,18 +54,18 @@ impl PgBouncer {
         self.server.signal("CONT");
     }
 
-    /// Its port.
+    /// Returns its port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The instance that this process's tests share, before the shared cluster.
+    /// Returns the instance that the tests of this process share, in front of the shared cluster.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<PgBouncer> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(Cluster::shared(), 5, ""))
     }
 
-    /// The URL of one of the cluster's databases through it.
+    /// Returns the URL of one of the cluster's databases through it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }

@@ -1,4 +1,4 @@
-//! A throw-away Postgres on a free loopback port, which can be crashed, copied, promoted and
+//! A temporary Postgres on a free loopback port, which can be crashed, copied, promoted and
 //! restored.
 
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use crate::until::until_blocking;
 /// A running cluster, whose user `postgres` needs no password.
 #[derive(Debug)]
 pub struct Cluster {
-    /// The server's processes, one after the other; the last one runs.
+    /// The server's processes, one after another. The last one runs.
     servers: Vec<Supervised>,
     folder: PathBuf,
     port: u16,
 }
 
 impl Cluster {
-    /// Makes an empty cluster and starts it.
+    /// Creates an empty cluster and starts it.
     ///
     /// # Panics
     ///
@@ -30,7 +30,7 @@ impl Cluster {
         Self::start_on(free_port())
     }
 
-    /// As [`Self::start`], on a given port.
+    /// Does the same as [`Self::start`] on a given port.
     pub fn start_on(port: u16) -> Self {
         let folder = Supervised::folder();
         let data = folder.join("data");
@@ -44,7 +44,7 @@ impl Cluster {
         cluster
     }
 
-    /// Makes a standby. From then on every commit waits for it.
+    /// Creates a standby. From then on, every commit waits for it.
     pub fn standby(&self) -> Self {
         let folder = Supervised::folder();
         let data = folder.join("data");
@@ -80,15 +80,15 @@ impl Cluster {
         // INT is Postgres's fast shutdown.
         let server = Supervised::start(&self.folder, "INT", &command);
         await_port(self.port, &server);
-        // The port is open a little before the server accepts clients.
+        // The port is open shortly before the server accepts clients.
         until_blocking(format_args!("Postgres accepts clients: {server}"), || {
             self.tool("pg_isready", &["-q"]).status.success().then_some(())
         });
         self.servers.push(server);
     }
 
-    /// Crashes the server (`pg_ctl stop -m immediate`): nothing is written out, connections break,
-    /// and the next start has to recover.
+    /// Crashes the server (`pg_ctl stop -m immediate`): nothing is flushed, connections break, and
+    /// the next start has to recover.
     pub fn crash(&self) {
         self.server().signal("QUIT");
         await_no_port(self.port);
@@ -101,16 +101,16 @@ impl Cluster {
     }
 
     fn server(&self) -> &Supervised {
-        self.servers.last().expect("one was started")
+        self.servers.last().expect("the server was started")
     }
 
-    /// The cluster that this process's tests share.
+    /// Returns the cluster that the tests of this process share.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// Makes an empty database, and returns its name.
+    /// Creates an empty database, and returns its name.
     pub async fn make_database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -125,18 +125,18 @@ impl Cluster {
         connection.close().await.unwrap();
     }
 
-    /// The number that a query in one of its databases returns.
+    /// Returns the number that a query in one of its databases returns.
     pub async fn ask(&self, database: &str, sql: &'static str) -> i64 {
         let mut connection = PgConnection::connect(&self.url(database)).await.unwrap();
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     }
 
-    /// Everything in one of its databases, as SQL.
+    /// Returns everything in one of its databases as SQL.
     pub fn dump(&self, database: &str) -> String {
         let output = self.tool("pg_dump", &["-d", database]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
-        // Newer versions of pg_dump put a random word there.
+        // Newer versions of pg_dump write a random word in these lines.
         let lines = text.lines().filter(|line| !line.contains("restrict "));
         lines.collect::<Vec<_>>().join("\n")
     }
@@ -156,22 +156,22 @@ impl Cluster {
         command.args(arguments).output().unwrap()
     }
 
-    /// The URL of one of its databases.
+    /// Returns the URL of one of its databases.
     pub fn url(&self, database: &str) -> String {
         url(self.port, database)
     }
 
-    /// Its port.
+    /// Returns its port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Halts all its processes: they do not answer, and do not close connections.
+    /// Halts all its processes: they do not answer, and keep their connections open.
     pub fn pause(&self) {
         self.server().signal("STOP");
     }
 
-    /// Lets them continue.
+    /// Lets its processes continue.
     pub fn resume(&self) {
         self.server().signal("CONT");
     }
@@ -179,12 +179,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // The running one first: the end of any deletes the folder.
+        // End the running one first, because the end of any deletes the folder.
         while self.servers.pop().is_some() {}
     }
 }
 
-/// The URL of a database behind a loopback port.
+/// Returns the URL of a database behind a loopback port.
 pub fn url(port: u16, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
 }
@@ -194,7 +194,7 @@ fn succeed(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The path of one of Postgres's programs, in its newest version.
+/// Returns the path of one of Postgres's programs, in its newest version.
 fn program(name: &str) -> String {
     let versions = Path::new("/usr/lib/postgresql");
     let found = std::fs::read_dir(versions)

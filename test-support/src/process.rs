@@ -18,8 +18,8 @@ use crate::until::{until, until_blocking};
 /// Starts the watcher and then becomes the program.
 ///
 /// The watcher is a grandchild, so that the program has no child that it does not know. It ignores
-/// the hang-up that the kernel sends if the test is gone and the program is halted. The shell adds
-/// nothing to the program's environment.
+/// the hang-up signal that the kernel sends if the test has ended and the program is halted. The
+/// shell adds nothing to the program's environment.
 const SCRIPT: &str = r#"
 signal=$1 folder=$2; shift 2
 unset PWD OLDPWD
@@ -40,7 +40,7 @@ exec 3<&-
 exec "$@"
 "#;
 
-/// A running process. Dropped, it is ended.
+/// A running process. It is ended when this is dropped.
 #[derive(Debug)]
 pub struct Supervised {
     child: Child,
@@ -60,7 +60,7 @@ impl Supervised {
         folder
     }
 
-    /// Starts a server in a folder of its own, not as root. `signal` ends it; then the folder is
+    /// Starts a server in its own folder, not as root. `signal` ends it, and then the folder is
     /// deleted. Its output goes to the file `log` in the folder.
     pub fn start(folder: &Path, signal: &'static str, command: &[&str]) -> Self {
         let log = std::fs::File::create(folder.join("log")).unwrap();
@@ -73,7 +73,7 @@ impl Supervised {
         })
     }
 
-    /// Starts any command in the environment that `configure` gives it. `signal` ends it.
+    /// Starts any command with the environment that `configure` gives it. `signal` ends it.
     pub fn spawn(
         signal: &'static str,
         folder: Option<&Path>,
@@ -84,7 +84,7 @@ impl Supervised {
         shell.args(["-c", SCRIPT, "watcher", signal]);
         shell.arg(folder.map_or(OsStr::new(""), Path::as_os_str)).args(command);
         configure(&mut shell);
-        // A Ctrl-C at the terminal is for the test, whose end closes the pipe.
+        // A Ctrl-C at the terminal goes to the test only. Its end closes the pipe.
         let child = shell.stdin(Stdio::piped()).process_group(0).spawn();
         Self {
             child: child.expect("/bin/sh is installed"),
@@ -93,12 +93,12 @@ impl Supervised {
         }
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The process itself, whose pipes may be taken.
+    /// Returns the process, for access to its pipes.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -108,29 +108,29 @@ impl Supervised {
         let mut pids = children_of(self.pid());
         pids.push(self.pid());
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-        // Some may have ended meanwhile.
+        // Some may have ended in the meantime.
         let _ =
             Command::new("kill").arg("-s").arg(signal).args(pids).stderr(Stdio::null()).status();
     }
 
-    /// How the process ended, if it has.
+    /// Returns how the process ended, if it has.
     pub fn status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     pub async fn ended(&mut self, what: &str) -> ExitStatus {
         until(format_args!("the end of {what}"), async || self.status()).await
     }
 
-    /// What a server has printed.
+    /// Returns the output of a server.
     pub fn log(&self) -> String {
         let log = self.folder.as_ref().map(|folder| folder.join("log"));
         log.and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default()
     }
 }
 
-/// Shows what a server has printed by then.
+/// Shows the output of a server so far.
 impl fmt::Display for Supervised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.log())
@@ -150,13 +150,13 @@ impl Drop for Supervised {
             let _ = self.child.wait();
         }
         if let Some(folder) = &self.folder {
-            // The watcher deletes it, too.
+            // The watcher deletes it as well.
             let _ = std::fs::remove_dir_all(folder);
         }
     }
 }
 
-/// A command that does not run as root.
+/// Returns a command that does not run as root.
 pub fn unprivileged(program: &str) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -166,15 +166,14 @@ pub fn unprivileged(program: &str) -> Command {
     command
 }
 
-/// A loopback port that is free now.
+/// Returns a loopback port that is free now.
 ///
-/// It is outside the range that the system draws from for other sockets, and this process draws
-/// none twice.
+/// It is outside the range of the system's ephemeral ports, and this process returns no port twice.
 pub fn free_port() -> u16 {
     static DRAWN: AtomicU32 = AtomicU32::new(0);
     loop {
         let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
-        // Linux draws from 32768 upwards.
+        // Linux uses ports from 32768 on.
         let port = 20_000 + std::process::id().wrapping_mul(101).wrapping_add(drawn) % 12_000;
         let port = u16::try_from(port).unwrap();
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

@@ -1,4 +1,4 @@
-//! A TCP proxy in the test's own runtime that can hang, or break all connections.
+//! A TCP proxy in the test's own async runtime. It can hang, or break all connections.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy before a loopback port.
+    /// Starts a proxy in front of a loopback port.
     pub async fn before(port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let proxy = Self {
@@ -43,7 +43,7 @@ impl Proxy {
         proxy
     }
 
-    /// Changes what it does, for open connections too.
+    /// Changes the mode, for open connections too.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }

@@ -41,8 +41,7 @@ pub fn binary() -> PathBuf {
 
 /// Builds replicas: the settings that the service is started with.
 ///
-/// Replicas of one setup share its folder, and with it the embedded database and the secret that
-/// the service makes for itself.
+/// Replicas of one setup share its folder, with the embedded database and the generated secret.
 #[derive(Debug, Clone)]
 pub struct Setup {
     folder: Arc<TempDir>,
@@ -52,8 +51,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Free ports, a log in JSON, and the embedded database in a folder of its own. The
-    /// environment holds nothing else.
+    /// Creates a setup with free ports, a log in JSON, and the embedded database in a separate
+    /// folder. The environment contains nothing else.
     pub fn new() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let (environment, wrapper) = (BTreeMap::new(), Vec::new());
@@ -61,12 +60,12 @@ impl Setup {
         setup.set_all(APART)
     }
 
-    /// As [`Self::new`], on the database with that URL.
+    /// Does the same as [`Self::new`], with the database of that URL.
     pub fn on(database_url: &str) -> Self {
         Self::new().set("DATABASE_URL", database_url)
     }
 
-    /// Takes away what keeps tests apart: default ports, and a log as text.
+    /// Removes the settings that keep tests apart: the ports are the defaults, and the log is text.
     pub fn bare(self) -> Self {
         APART.iter().fold(self, |setup, (name, _)| setup.unset(name))
     }
@@ -82,25 +81,26 @@ impl Setup {
         settings.into_iter().fold(self, |setup, (name, value)| setup.set(name, value))
     }
 
-    /// Takes a variable away.
+    /// Removes a variable.
     pub fn unset(mut self, name: &str) -> Self {
         self.environment.remove(name);
         self
     }
 
-    /// Logs warnings only, and the line that says where it serves: for much load.
+    /// Logs only warnings and the line with the addresses. For much load.
     pub fn quiet(self) -> Self {
         self.set("LOG_LEVEL", "warn,token_authority::cli=info,token_authority::authority=info")
     }
 
-    /// Draws ports that a replica keeps over [`Replica::start_again`].
+    /// Chooses ports that a replica keeps over [`Replica::start_again`].
     pub fn on_fixed_ports(self) -> Self {
         ["GRPC_ADDR", "HTTP_ADDR", "METRICS_ADDR"]
             .iter()
             .fold(self, |setup, name| setup.set(name, &format!("127.0.0.1:{}", free_port())))
     }
 
-    /// Starts it by another program, such as `prlimit`, which must become it (`exec`).
+    /// Starts it through another program, such as `prlimit`, which must replace itself with it
+    /// (`exec`).
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|&part| part.to_owned()).collect();
         self
@@ -112,22 +112,22 @@ impl Setup {
         self
     }
 
-    /// Its working directory. The data are in the folder `data` in it.
+    /// Returns its working directory. Its data are in the subfolder `data`.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The path of a file in its working directory, as text.
+    /// Returns the path of a file in its working directory as text.
     pub fn path(&self, name: &str) -> String {
         self.folder().join(name).to_str().unwrap().to_owned()
     }
 
-    /// The secret that it made for itself.
+    /// Returns the secret that it generated.
     pub fn secret(&self) -> String {
         std::fs::read_to_string(self.folder().join("data/jwt_secret")).unwrap()
     }
 
-    /// A subcommand that ends by itself.
+    /// Returns a subcommand that ends by itself.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let words = self.words(arguments);
         let mut command = Command::new(&words[0]);
@@ -158,14 +158,14 @@ impl Setup {
         self.start_with(&[]).await
     }
 
-    /// As [`Self::start`], with arguments.
+    /// Does the same as [`Self::start`], with arguments.
     pub async fn start_with(&self, arguments: &[&str]) -> Replica {
         let mut replica = self.spawn(arguments);
         until("the service serves", async || replica.serves()).await;
         replica
     }
 
-    /// As [`Self::start`], and blocks the thread meanwhile.
+    /// Does the same as [`Self::start`], but blocks the thread.
     pub fn start_blocking(&self) -> Replica {
         let mut replica = self.spawn(&[]);
         until_blocking("the service serves", || replica.serves());
@@ -186,7 +186,7 @@ impl Setup {
         Replica { setup: self.clone(), process, log, out, addresses: OnceLock::new() }
     }
 
-    /// Starts the service with its standard error and output led elsewhere.
+    /// Starts the service with other destinations of its standard error and output.
     pub fn launch(&self, arguments: &[&str], stderr: Stdio, stdout: Stdio) -> Supervised {
         Supervised::spawn("KILL", None, &self.words(arguments), |shell| {
             self.configure(shell);
@@ -212,7 +212,7 @@ impl Default for Setup {
     }
 }
 
-/// Where a replica serves.
+/// The addresses of a replica.
 #[derive(Debug, Clone, Copy)]
 struct Addresses {
     grpc: SocketAddr,
@@ -220,7 +220,7 @@ struct Addresses {
     metrics: SocketAddr,
 }
 
-/// A running replica. Dropped, it is killed.
+/// A running replica. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Replica {
     setup: Setup,
@@ -231,13 +231,13 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Whether it has said that it serves.
+    /// Returns whether it has logged its addresses.
     fn serves(&mut self) -> Option<()> {
         if self.read_addresses().is_some() {
             return Some(());
         }
         let ended = self.process.status();
-        assert!(ended.is_none(), "it does not serve ({ended:?}): {}", self.log());
+        assert!(ended.is_none(), "the service ended ({ended:?}): {}", self.log());
         None
     }
 
@@ -251,51 +251,52 @@ impl Replica {
     }
 
     fn addresses(&self) -> Addresses {
-        self.read_addresses().unwrap_or_else(|| panic!("it does not serve: {}", self.log()))
+        self.read_addresses()
+            .unwrap_or_else(|| panic!("the service does not serve: {}", self.log()))
     }
 
-    /// The address of gRPC.
+    /// Returns the address of gRPC.
     pub fn grpc(&self) -> SocketAddr {
         self.addresses().grpc
     }
 
-    /// The address of HTTP.
+    /// Returns the address of HTTP.
     pub fn http_addr(&self) -> SocketAddr {
         self.addresses().http
     }
 
-    /// The address of the metrics.
+    /// Returns the address of the metrics.
     pub fn metrics_addr(&self) -> SocketAddr {
         self.addresses().metrics
     }
 
-    /// A client of its HTTP port.
+    /// Returns a client of its HTTP port.
     pub fn http(&self) -> Http {
         Http::new(self.http_addr())
     }
 
-    /// A connection to its gRPC port, made when it is first used.
+    /// Returns a connection to its gRPC port, which is opened at the first use.
     pub fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc())).unwrap();
         endpoint.tcp_nodelay(true).connect_lazy()
     }
 
-    /// A client of its tokens.
+    /// Returns a client of its tokens.
     pub fn tokens(&self) -> TokenAuthorityServiceClient<Channel> {
         TokenAuthorityServiceClient::new(self.channel())
     }
 
-    /// A client of its sessions.
+    /// Returns a client of its sessions.
     pub fn sessions(&self) -> SessionServiceClient<Channel> {
         SessionServiceClient::new(self.channel())
     }
 
-    /// A client of its roll-out.
+    /// Returns a client of its roll-out.
     pub fn rollout(&self) -> RolloutServiceClient<Channel> {
         RolloutServiceClient::new(self.channel())
     }
 
-    /// Its metrics, as text.
+    /// Returns its metrics as text.
     pub fn metrics(&self) -> String {
         let answer = get(self.metrics_addr(), "/metrics");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -303,12 +304,12 @@ impl Replica {
         body.to_owned()
     }
 
-    /// The value of one series, named as in the text.
+    /// Returns the value of one series, named as in the text.
     pub fn metric(&self, series: &str) -> f64 {
         value(&self.metrics(), series)
     }
 
-    /// Whether `/readyz` says that it is ready.
+    /// Returns whether `/readyz` reports that it is ready.
     pub fn is_ready(&self) -> bool {
         get(self.http_addr(), "/readyz").starts_with("HTTP/1.0 200 ")
     }
@@ -319,27 +320,27 @@ impl Replica {
             .await;
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// What it has written to standard error.
+    /// Returns its standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The lines that it has logged.
+    /// Returns the lines that it has logged.
     pub fn log_lines(&self) -> Vec<Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// What it has written to standard output.
+    /// Returns its standard output.
     pub fn out(&self) -> String {
         std::fs::read_to_string(&self.out).unwrap()
     }
 
-    /// Whether its process goes on.
+    /// Returns whether its process is running.
     pub fn is_running(&mut self) -> bool {
         self.process.status().is_none()
     }
@@ -348,7 +349,7 @@ impl Replica {
     pub fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-s", signal, &pid]).status().unwrap();
-        assert!(sent.success(), "it is gone: {}", self.log());
+        assert!(sent.success(), "the service has ended: {}", self.log());
     }
 
     /// Kills it at once, as a power cut would.
@@ -357,21 +358,21 @@ impl Replica {
         self.process.child().wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         self.process.ended("the service").await
     }
 
-    /// Asks it to end, and waits until it has, without an error.
+    /// Sends SIGTERM, and waits until it has ended without an error.
     pub async fn end(&mut self) {
         self.signal("TERM");
         let status = self.ended().await;
-        assert!(status.success(), "it ended with {status:?}: {}", self.log());
+        assert!(status.success(), "the service ended with {status:?}: {}", self.log());
     }
 
-    /// Starts it once more after its end, with the same settings.
+    /// Starts it again after its end, with the same settings.
     pub async fn start_again(&mut self) {
-        assert!(!self.is_running(), "it is still running");
+        assert!(!self.is_running(), "the service is still running");
         *self = self.setup.start().await;
     }
 
@@ -382,7 +383,7 @@ impl Replica {
     }
 }
 
-/// Shows what it has logged by then.
+/// Shows its log so far.
 impl std::fmt::Display for Replica {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.log())
@@ -390,11 +391,11 @@ impl std::fmt::Display for Replica {
 }
 
 impl Drop for Replica {
-    #[expect(clippy::print_stderr, reason = "a failed test shows what the service said")]
+    #[expect(clippy::print_stderr, reason = "a failed test shows the service's log")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();
-            // Every call has a line: too many, and none of them is why it failed.
+            // Leave out the lines of calls: there are many, and they do not explain the failure.
             let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"rpc\"")).collect();
             let last = &lines[lines.len().saturating_sub(15)..];
             eprintln!("--- a replica's log ends (without its calls):\n{}", last.join("\n"));
@@ -402,29 +403,29 @@ impl Drop for Replica {
     }
 }
 
-/// An answer over HTTP/1.0, head and body. Empty if there is none.
+/// Returns an answer over HTTP/1.0, head and body. Empty if there is none.
 fn get(address: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     if let Ok(mut stream) = TcpStream::connect(address) {
         let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-        // A server that ends meanwhile hangs up.
+        // A server that ends in the meantime closes the connection.
         let _ = stream.write_all(request.as_bytes());
         let _ = stream.read_to_string(&mut answer);
     }
     answer
 }
 
-/// The value of one series in a page of metrics.
+/// Returns the value of one series in a page of metrics.
 pub fn value(page: &str, series: &str) -> f64 {
     let found = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
 }
 
-/// The addresses in the line that says that it serves, in JSON or as text.
+/// Reads the addresses from the line that contains them, in JSON or as text.
 fn read_addresses(line: &str, environment: &BTreeMap<String, String>) -> Option<Addresses> {
     let fields = fields(line)?;
     let address = |name: &str| fields.get(name)?.parse().ok();
-    // The earliest version does not say where its metrics are.
+    // The earliest version does not log the address of its metrics.
     let metrics = || environment.get("METRICS_ADDR")?.parse().ok();
     Some(Addresses {
         grpc: address("grpc")?,
@@ -433,7 +434,7 @@ fn read_addresses(line: &str, environment: &BTreeMap<String, String>) -> Option<
     })
 }
 
-/// The fields of the line that says that it serves.
+/// Reads the fields of the line with the addresses.
 fn fields(line: &str) -> Option<BTreeMap<String, String>> {
     if let Ok(line) = serde_json::from_str::<BTreeMap<String, Value>>(line) {
         if line.get("message")? != "serving" {

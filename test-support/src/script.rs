@@ -17,7 +17,7 @@ impl Script {
     /// Starts a module for Node, with the packages of `scripts/tools`.
     pub fn node(module: &str) -> Self {
         let modules = tools::path("modules");
-        // A script that is evaluated finds its modules from the working directory.
+        // An evaluated script finds its modules from the working directory.
         let mut command = Command::new(tools::path("node"));
         command.args(["--input-type=module", "--eval", module]);
         Self::start(command.current_dir(modules.parent().unwrap()))

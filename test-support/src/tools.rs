@@ -4,17 +4,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The repository's root.
+/// Returns the repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
 }
 
-/// The folder of `scripts/tools` for programs that are no package of the system.
+/// Returns the folder of `scripts/tools` for programs that are not packages of the system.
 pub fn folder() -> PathBuf {
     root().join("target/tools")
 }
 
-/// A tool's path.
+/// Returns a tool's path.
 ///
 /// # Panics
 ///
@@ -31,7 +31,7 @@ pub fn path(tool: &str) -> PathBuf {
     path
 }
 
-/// The folder of Python's packages.
+/// Returns the folder of Python's packages.
 fn site_packages() -> PathBuf {
     let versions = folder().join("python/lib").read_dir().into_iter().flatten().flatten();
     let found = versions.map(|version| version.path().join("site-packages")).next();
@@ -57,7 +57,7 @@ pub fn feed(command: &mut Command, input: &str) -> String {
     text(&output.stdout)
 }
 
-/// Bytes as text.
+/// Returns bytes as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

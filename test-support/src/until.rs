@@ -19,7 +19,7 @@ pub async fn until<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -35,7 +35,7 @@ pub fn until_blocking<T>(what: impl Display, mut ask: impl FnMut() -> Option<T>)
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         std::thread::sleep(PAUSE);
     }
 }
