@@ -64,8 +64,8 @@ const SNIPPETS: &[(&str, &str, Fate)] = &[
 /// The pages whose snippets are listed: README, CONTRIBUTING and `docs/` without its folders.
 fn pages() -> BTreeSet<String> {
     let all = root().join("docs").read_dir().unwrap().flatten();
-    let names = all.map(|entry| entry.file_name().into_string().unwrap());
-    let pages = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let pages = all.map(|entry| entry.path()).filter(|path| path.is_file());
+    let pages = pages.map(|path| format!("docs/{}", path.file_name().unwrap().to_str().unwrap()));
     pages.chain(["README.md".to_owned(), "CONTRIBUTING.md".to_owned()]).collect()
 }
 

@@ -122,11 +122,7 @@ impl Machine {
     /// Starts commands that do not end, and leaves their environment to those that follow.
     pub(crate) fn start_in_background(&mut self, commands: &str) {
         let file = std::fs::File::create(self.log(self.background.len())).unwrap();
-        let exports: String = commands
-            .lines()
-            .filter(|line| line.starts_with("export "))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let exports: Vec<_> = commands.lines().filter(|line| line.starts_with("export ")).collect();
         let enter = self.enter();
         let mut words = vec![enter.get_program().to_owned()];
         words.extend(enter.get_args().map(ToOwned::to_owned));
@@ -139,7 +135,7 @@ impl Machine {
             shell.env_clear().env("PATH", path).env("HOME", "/home/reader");
             shell.stdout(file.try_clone().unwrap()).stderr(file);
         }));
-        self.run(&exports);
+        self.run(&exports.join("\n"));
     }
 
     /// Ends what runs in the background.

@@ -36,8 +36,7 @@ async fn a_dump_restores_every_session() {
 
     let restored = Setup::on(&new).set("JWT_SECRET", secret).start().await;
     restored.ready().await;
-    let ask =
-        RefreshAccessTokenRequest { refresh_token: tokens.refresh_token, ..Default::default() };
+    let ask = RefreshAccessTokenRequest { refresh_token: tokens.refresh_token };
     let renewed = restored.tokens().refresh_access_token(ask).await.unwrap().into_inner();
     assert_eq!(renewed.session_id, tokens.session_id);
 }
