@@ -26,6 +26,7 @@ pub use error::{ClientError, Reason, TokenError};
 pub use identity::{Identity, Method};
 pub use layer::{VerifierLayer, VerifierService};
 pub use target::{Target, TargetError};
+pub use unsent::was_never_sent;
 pub use verifier::{State, Verifier};
 
 /// The messages and clients of the service's contract, `token_authority.v1`.

@@ -61,6 +61,20 @@ describe.each(Object.keys(BROWSERS) as BrowserName[])("in %s", (name) => {
   const wake = (page: Page) => run(page, `document.dispatchEvent(new Event("visibilitychange"))`);
   const is = (user: string) => JSON.stringify({ userId: user, body: "a body" });
 
+  test("a neighbour's cookie does not make a page somebody else's", async () => {
+    const page = await tab();
+    await signIn(page, "alice");
+    expect(await me(page)).toBe(is("alice"));
+    // A longer path comes first in the header, and the newest login wins unless the page names one.
+    const { refreshToken } = await authority.tokens.issueTokens({ userId: "mallory" });
+    const cookie = `refreshToken=${refreshToken}; Path=/api/auth/refresh`;
+    await run(page, `document.cookie = ${JSON.stringify(cookie)}`);
+    await asleep(page, HOUR);
+    expect(await me(page)).toBe(is("alice"));
+    await run(page, `document.cookie = "refreshToken=; Max-Age=0; Path=/api/auth/refresh"`);
+    await run(page, "await session.signOut()");
+  });
+
   test("a page signs in, asks, and signs out", async () => {
     const page = await tab();
     expect(await token(page)).toBeNull();

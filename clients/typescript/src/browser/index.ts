@@ -91,6 +91,8 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
   const listeners = new Set<(event: SessionEvent) => void>();
   let token: Token | null = null;
   let userId: string | null | undefined;
+  /** The session of the last access token: its cookie counts, if the browser sends several. */
+  let sessionId: string | undefined;
   let isKnown = false;
   let refreshing: Promise<string | null> | undefined;
   /** Counts what makes an earlier answer worthless, such as a logout. */
@@ -120,6 +122,7 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
   const end = (isNews: boolean): void => {
     epoch += 1;
     token = null;
+    sessionId = undefined;
     refreshing = undefined;
     learn(null, isNews);
   };
@@ -138,7 +141,7 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
       const wait = quietUntil - performance.now();
       if (wait > LONGEST_WAIT) break;
       if (wait > 0) await new Promise((done) => setTimeout(done, wait));
-      const answer = await ask(base + path);
+      const answer = await ask(base + path, sessionId);
       if (!(answer instanceof Failure)) return answer;
       failure = answer;
       quieten(attempt, answer.retryAfter);
@@ -185,7 +188,9 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
       ends: [Date.now() + life, performance.now() + life],
       margin: Math.min(MARGIN, life / 2),
     };
-    learn(body.userId ?? subjectOf(body.accessToken), true);
+    const { sub, sid } = claimsOf(body.accessToken);
+    sessionId = sid;
+    learn(body.userId ?? sub, true);
   };
 
   const getAccessToken = async (): Promise<string | null> => {
@@ -232,6 +237,7 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
     }
     // Never a request as the user before.
     token = null;
+    sessionId = undefined;
     epoch += 1;
     refreshing = undefined;
     if (isKnown) refresh().catch(() => {});
@@ -278,10 +284,11 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
 }
 
 /** Asks once. What it comes to is a failure if asking again may help. */
-async function ask(url: string): Promise<Response | Failure> {
+async function ask(url: string, sessionId?: string): Promise<Response | Failure> {
   try {
     const answer = await fetch(url, {
       method: "POST",
+      headers: sessionId ? { "x-session-id": sessionId } : {},
       credentials: "include",
       cache: "no-store",
       signal: AbortSignal.timeout(PATIENCE),
@@ -301,13 +308,13 @@ function bearing(request: Request, token: string | null): Request {
   return request;
 }
 
-/** The `sub` of a JWT; it is not verified, only compared. */
-function subjectOf(token: string): string | undefined {
+/** The claims of a JWT; it is not verified. Any other token has none. */
+function claimsOf(token: string): { sub?: string; sid?: string } {
   try {
     const payload = token.split(".")[1]?.replace(/-/g, "+").replace(/_/g, "/") ?? "";
     const bytes = Uint8Array.from(atob(payload), (letter) => letter.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes)).sub;
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    return undefined;
+    return {};
   }
 }
