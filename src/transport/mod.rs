@@ -9,7 +9,7 @@
 //! * [`fault`]: every error's gRPC code, HTTP status and reason, in one place
 //! * [`observe`]: a span and one log line for each request
 //! * [`codec`]: the protobuf codec
-//! * [`page`]: whether a page in a browser makes a request
+//! * `page`: whether a page in a browser makes a request
 
 pub mod callers;
 pub mod codec;
