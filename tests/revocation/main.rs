@@ -1,5 +1,5 @@
-//! Revocation that reaches everyone: real replicas on a real Postgres, behind a real PgBouncer,
-//! with a real Redis, on SQLite, with the way to the database cut and healed.
+//! Revocations reach every replica: real replicas on a real Postgres, behind a real PgBouncer, with
+//! a real Redis, and on SQLite, while the connection to the database is cut and restored.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! `/oauth2/introspect` (RFC 7662) and `/oauth2/revoke` (RFC 7009), by a real HTTP client.
+//! `/oauth2/introspect` (RFC 7662) and `/oauth2/revoke` (RFC 7009), with a real HTTP client.
 
 use std::collections::HashMap;
 
@@ -109,12 +109,12 @@ async fn to_look_at_a_refresh_token_changes_nothing() {
     for _ in 0..2 {
         assert_eq!(introspect(&replica, &latest)["active"], true);
         latest = refresh(&latest).await.unwrap().into_inner().refresh_token;
-        // An ancestor is no alarm here.
+        // Introspection of an ancestor raises no alarm.
         assert_eq!(introspect(&replica, &tokens.refresh_token), dead());
         assert_eq!(introspect(&replica, &latest)["active"], true);
     }
     assert!(!replica.refuses(&tokens.access_token).await);
-    // To use it is one.
+    // A refresh with it does.
     assert!(refresh(&tokens.refresh_token).await.is_err());
     assert_eq!(introspect(&replica, &latest), dead());
     assert_eq!(introspect(&replica, &tokens.access_token), dead());

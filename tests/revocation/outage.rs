@@ -1,4 +1,5 @@
-//! The way to the feed is lost for a while: validation goes on, and afterwards nothing is missed.
+//! The connection to the feed is lost for a while: validation continues, and afterwards no
+//! revocation is missed.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use crate::replica::Replica;
 
 const OUTAGE: Duration = Duration::from_secs(5);
 
-/// A transaction that has revoked a session, as a slow replica's might, and is yet to commit.
+/// A transaction of a slow replica, for example, that has revoked a session and has not committed
+/// yet.
 struct Held(PgConnection);
 
 impl Held {
@@ -41,7 +43,7 @@ async fn nothing_is_missed(trouble: Mode) {
     let b = Replica::start(&around, &[]).await;
     let issued = a.issue_many(200).await;
     let (during, alive) = issued.split_at(150);
-    // Two commits that all of those overtake: one ends within the outage, one long after it.
+    // Two commits that all of these overtake: one during the outage, one long after it.
     let ([overtaken, latest], alive) = alive.split_first_chunk().unwrap();
     let overtaking = Held::begin(&direct, &overtaken.session_id).await;
     let last = Held::begin(&direct, &latest.session_id).await;
@@ -50,9 +52,9 @@ async fn nothing_is_missed(trouble: Mode) {
     let pause = OUTAGE / 150;
     for tokens in during {
         a.revoke(&tokens.session_id).await;
-        // Neither the loss of the database nor its silence is felt here.
+        // Validation notices neither the loss of the database nor its silence.
         assert!(!b.refuses(&alive[0].access_token).await);
-        assert!(!b.refuses(&tokens.access_token).await, "the way is not cut");
+        assert!(!b.refuses(&tokens.access_token).await, "the connection is not cut");
         tokio::time::sleep(pause).await;
     }
     overtaking.commit().await;
@@ -71,7 +73,7 @@ async fn nothing_is_missed(trouble: Mode) {
     }
     b.until_ready(true).await;
     assert!(b.log().contains("can be read again"), "{}", b.log());
-    // What comes after it comes as before.
+    // Later revocations arrive as usual.
     a.revoke(&alive[0].session_id).await;
     b.until_refused(&alive[0].access_token).await;
 }

@@ -1,5 +1,5 @@
-//! A revocation outlasts every access token of its session, whatever the lifetime and the clock of the
-//! process that revoked it. Real processes share an SQLite file, and libfaketime sets their clocks.
+//! A revocation outlasts every access token of its session, whatever lifetime and clock the
+//! revoking process has. Real processes share an SQLite file, and libfaketime sets their clocks.
 
 use tempfile::TempDir;
 use test_support::replica::Setup;
@@ -23,7 +23,7 @@ impl Installation {
         format!("sqlite://{}/tokens.db", self.folder.path().display())
     }
 
-    /// Starts the service with that lifetime in minutes and that difference of its clock.
+    /// Starts the service with that lifetime in minutes and that offset of its clock.
     async fn start(&self, lifetime: &str, clock: &str) -> Replica {
         let library = faketime();
         Replica::start(&self.database(), &settings(lifetime, clock, &library)).await
@@ -49,7 +49,7 @@ fn settings<'a>(lifetime: &'a str, clock: &'a str, library: &'a str) -> [(&'a st
     ]
 }
 
-/// The library that shifts a process's clock.
+/// Returns the path of the library that shifts a process's clock.
 fn faketime() -> String {
     let folders = std::fs::read_dir("/usr/lib").unwrap().map(|folder| folder.unwrap().path());
     let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));

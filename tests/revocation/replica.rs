@@ -1,4 +1,4 @@
-//! One replica: the real binary, its ports, and what a caller does with it.
+//! One replica: the real binary, its ports, and its callers' requests.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,14 +21,14 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// Starts one on that database, and waits until it is ready.
+    /// Starts a replica on that database, and waits until it is ready.
     pub(crate) async fn start(database: &str, settings: &[(&str, &str)]) -> Self {
         let replica = Self::start_unready(database, settings).await;
         replica.until_ready(true).await;
         replica
     }
 
-    /// Starts one on that database, and waits until it serves.
+    /// Starts a replica on that database, and waits until it serves.
     pub(crate) async fn start_unready(database: &str, settings: &[(&str, &str)]) -> Self {
         let replica = Setup::on(database)
             .set("JWT_SECRET", SECRET)
@@ -49,12 +49,12 @@ impl Replica {
         }
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
 
-    /// What `/readyz` answers.
+    /// Returns the answer of `/readyz`.
     pub(crate) fn readiness(&self) -> String {
         let url = format!("http://127.0.0.1:{}/readyz", self.http);
         curl(&["-w", " %{http_code}", &url])
@@ -74,7 +74,7 @@ impl Replica {
         self.tokens.clone().issue_tokens(ask).await.unwrap().into_inner()
     }
 
-    /// Logs in `many` times.
+    /// Logs in `many` users.
     pub(crate) async fn issue_many(&self, many: usize) -> Vec<v1::IssueTokensResponse> {
         let mut all = Vec::with_capacity(many);
         while all.len() < many {
@@ -93,7 +93,7 @@ impl Replica {
         Ok(self.tokens.clone().validate_token(ask).await?.into_inner())
     }
 
-    /// Whether it refuses an access token because of its session's revocation.
+    /// Returns whether it refuses an access token because its session was revoked.
     pub(crate) async fn refuses(&self, token: &str) -> bool {
         let answer = self.validate(token).await.unwrap();
         let revoked = answer.inactive_reason() == v1::InactiveReason::Revoked;
@@ -123,7 +123,7 @@ impl Replica {
         Ok(self.sessions.clone().watch_revocations(ask).await?.into_inner())
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.process.signal("TERM");
     }
@@ -136,7 +136,7 @@ impl Replica {
     }
 }
 
-/// A connection to a replica, or to a proxy before it.
+/// Connects to a replica, or to a proxy in front of it.
 pub(crate) fn channel(port: u16) -> Channel {
     Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect_lazy()
 }

@@ -1,4 +1,4 @@
-//! Signals between replicas arrive, and are heard again after their way was lost.
+//! Notifications between replicas arrive, also after their connection was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ async fn heard_soon(heard: &Notify) {
     timeout(SOON, heard.notified()).await.expect("nothing was heard");
 }
 
-/// Raises until it is heard: what listens anew needs a moment.
+/// Sends notifications until one arrives. A new listener needs a moment.
 async fn a_signal_gets_through(raiser: &dyn Notifier, heard: &Notify) {
     let raising = async {
         loop {
@@ -35,18 +35,18 @@ async fn a_signal_gets_through(raiser: &dyn Notifier, heard: &Notify) {
     }
 }
 
-/// One listens through the proxy, another signals.
+/// One side listens through the proxy, and the other one sends.
 async fn survives_its_way(listener: Arc<dyn Notifier>, raiser: Arc<dyn Notifier>, proxy: Proxy) {
     let heard = Arc::new(Notify::new());
     let listening = tokio::spawn(listen(listener, Arc::clone(&heard)));
-    // That it listens is a reason to look.
+    // A new listener notifies once, because it may have missed notifications.
     heard_soon(&heard).await;
     for _ in 0..3 {
         raiser.raise().await.unwrap();
         heard_soon(&heard).await;
     }
     let silent = timeout(Duration::from_millis(300), heard.notified()).await;
-    assert!(silent.is_err(), "something was heard that nobody said");
+    assert!(silent.is_err(), "a notification arrived that was not sent");
 
     for trouble in [Mode::Cut, Mode::Hang] {
         proxy.set(trouble);

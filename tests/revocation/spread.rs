@@ -1,4 +1,5 @@
-//! What one replica revokes, the others refuse: by notifications, by polling, through Redis.
+//! The other replicas refuse what one replica revokes: by notifications, by polling, and through
+//! Redis.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,18 +17,18 @@ use crate::redis_server::RedisServer;
 use crate::replica::Replica;
 use crate::watch::revocation;
 
-/// The bound that is promised.
+/// The promised bound.
 const SECOND: Duration = Duration::from_secs(1);
-/// After how long one is taken for missed.
+/// After this time, a revocation counts as missed.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many are under way at a time.
+/// How many revocations are under way at a time.
 const AT_ONCE: usize = 16;
 
-/// Where another replica tells of each session.
+/// The receivers by which another replica reports each session.
 type Told = HashMap<String, oneshot::Receiver<()>>;
 
-/// Revokes `many` sessions through the first replica, and measures from each answer until the last
-/// of the others refuses.
+/// Revokes `many` sessions through the first replica. Measures the time from each answer until all
+/// other replicas refuse.
 async fn spread(replicas: &[Replica], many: usize, how: &str) -> Duration {
     let (first, others) = replicas.split_first().unwrap();
     let issued = first.issue_many(many).await;
@@ -43,7 +44,10 @@ async fn spread(replicas: &[Replica], many: usize, how: &str) -> Duration {
             first.revoke(&tokens.session_id).await;
             let answered = Instant::now();
             let token = &tokens.access_token;
-            assert!(first.refuses(token).await, "not in force where it was answered");
+            assert!(
+                first.refuses(token).await,
+                "the revocation is not in effect on the replica that answered"
+            );
             join_all(told.map(|(other, told)| refused(other, token, told))).await;
             answered.elapsed()
         }
@@ -57,10 +61,10 @@ async fn spread(replicas: &[Replica], many: usize, how: &str) -> Duration {
     max
 }
 
-/// Has a replica tell of revocations: to ask it over and over would be a load of its own.
+/// Reports the revocations of a replica's stream. Polling it instead would be a load of its own.
 async fn listen(other: &Replica, issued: &[v1::IssueTokensResponse]) -> Told {
     let mut watching = other.watch("").await.unwrap();
-    watching.message().await.unwrap().expect("it begins with a snapshot");
+    watching.message().await.unwrap().expect("the stream begins with a snapshot");
     let (mut tell, mut told) = (HashMap::new(), Told::new());
     for tokens in issued {
         let (sender, receiver) = oneshot::channel();
@@ -69,23 +73,24 @@ async fn listen(other: &Replica, issued: &[v1::IssueTokensResponse]) -> Told {
     }
     tokio::spawn(async move {
         while !tell.is_empty() {
-            let message = watching.message().await.unwrap().expect("it has no end of its own");
+            let message =
+                watching.message().await.unwrap().expect("the stream does not end by itself");
             let sender = revocation(&message).and_then(|told| tell.remove(&told.session_id));
-            // Nobody hears it where the test has failed.
+            // The receiver is gone if the test has failed.
             let _ = sender.map(|sender| sender.send(()));
         }
     });
     told
 }
 
-/// What is told is in force.
+/// Checks that a reported revocation is in effect.
 async fn refused(other: &Replica, token: &str, told: oneshot::Receiver<()>) {
     timeout(STATEMENT_TIMEOUT, told).await.expect("a revocation was missed").unwrap();
-    assert!(other.refuses(token).await, "it is told, but not in force");
+    assert!(other.refuses(token).await, "the revocation was reported, but is not in effect");
 }
 
 async fn three(url: &str, settings: &[(&str, &str)]) -> [Replica; 3] {
-    // One after the other: the first migrates.
+    // One after another, because the first one migrates.
     let mut replicas = Vec::new();
     for _ in 0..3 {
         replicas.push(Replica::start(url, settings).await);
@@ -116,7 +121,7 @@ async fn behind_a_pooler_redis_wakes_the_others() {
     let redis = RedisServer::start();
     let replicas = three(&url, &[("REDIS_URL", &redis.url())]).await;
     assert!(spread(&replicas, 1000, "PgBouncer, Redis").await < SECOND);
-    // Without it polling goes on.
+    // Without Redis, polling continues.
     drop(redis);
     assert!(spread(&replicas, 50, "PgBouncer, Redis gone").await < SECOND);
 }
@@ -171,7 +176,8 @@ async fn every_way_to_end_a_session_ends_its_access_tokens() {
     assert!(!a.refuses(&kept.access_token).await && !b.refuses(&kept.access_token).await);
 }
 
-/// Who is told that a session is over may rely on it, though another replica ended it.
+/// A caller that is told that a session has ended may rely on it, even if another replica ended the
+/// session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_revocation_is_in_force_where_it_is_repeated() {
     let cluster = Cluster::shared();
@@ -205,7 +211,7 @@ async fn on_sqlite_another_process_is_heard_and_a_restart_forgets_nothing() {
     assert!(again.refuses(&tokens.access_token).await);
 }
 
-/// A replica is not ready before it knows what is revoked.
+/// A replica is not ready before it knows all revocations.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_replica_knows_all_before_it_is_ready() {
     let cluster = Cluster::shared();

@@ -1,4 +1,4 @@
-//! What a replica does that cannot confirm how fresh it is, or that knows more than it may hold.
+//! A replica that cannot confirm how fresh its revocations are, or that has more than it may hold.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn stale(policy: &str) -> (Replica, Proxy, String) {
     let token = replica.issue("u").await.access_token;
     assert!(replica.validate(&token).await.unwrap().active);
     proxy.set(Mode::Hang);
-    // Not stale yet: the policy does not matter.
+    // The replica is not stale yet, so the policy does not matter.
     assert!(replica.validate(&token).await.unwrap().active);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let readiness = replica.readiness();
@@ -42,15 +42,15 @@ async fn refuse_answers_unavailable_until_it_is_fresh_again() {
     assert_eq!(refused.code(), Code::Unavailable);
     let details = refused.get_error_details();
     assert_eq!(details.error_info().unwrap().reason, "STORE_UNAVAILABLE");
-    // A token that is bad whatever was revoked is still told so.
+    // A token that is invalid for another reason still gets that answer.
     assert!(!replica.validate("bad").await.unwrap().active);
     proxy.set(Mode::Pass);
     replica.until_ready(true).await;
     assert!(replica.validate(&token).await.unwrap().active);
 }
 
-/// A replica behind a proxy of that mode, and two tokens of another one's: of a session that is
-/// over, and of one that is not.
+/// Starts a replica behind a proxy in that mode. Returns two tokens that another replica issued: of
+/// a revoked session, and of a live one.
 async fn starting(mode: Mode, policy: &str) -> (Replica, Proxy, [String; 2]) {
     let cluster = Cluster::shared();
     let direct = cluster.url(&cluster.make_database().await);
@@ -74,7 +74,7 @@ async fn without_a_database_at_the_start_it_vouches_for_no_token() {
         for token in [&ended, &other] {
             assert_eq!(replica.validate(token).await.unwrap_err().code(), Code::Unavailable);
         }
-        // A token that is bad whatever was revoked is still told so.
+        // A token that is invalid for another reason still gets that answer.
         assert!(!replica.validate("bad").await.unwrap().active);
         let alive = format!("http://127.0.0.1:{}/healthz", replica.http);
         assert!(curl(&["-w", " %{http_code}", &alive]).ends_with("200"));
@@ -112,7 +112,7 @@ async fn more_than_may_be_held_is_looked_up_and_never_forgotten() {
     for tokens in alive {
         assert!(!b.refuses(&tokens.access_token).await);
     }
-    // Who watched before goes on to be told of all; nobody is given a snapshot that is none.
+    // Earlier watchers still receive every revocation. A new watcher gets no incomplete snapshot.
     let mut told = 0;
     while told < ended.len() {
         let message = watching.message().await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Thousands watch one replica.
+//! Thousands of watchers on one replica.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const NEWS: usize = 10;
 
 type Stream = Streaming<v1::WatchRevocationsResponse>;
 
-/// Opens all streams, and takes in their snapshots: from now on they are told everything.
+/// Opens all streams and reads their snapshots. From then on they receive every revocation.
 async fn open_all(port: u16) -> Vec<Stream> {
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -69,7 +69,7 @@ async fn two_thousand_are_all_told_and_let_go() {
     for watcher in watching {
         let (stream, told) = tokio::time::timeout(Duration::from_mins(1), watcher)
             .await
-            .expect("some were not told")
+            .expect("some watchers missed a revocation")
             .unwrap();
         last = last.max(told);
         streams.push(stream);
@@ -78,7 +78,7 @@ async fn two_thousand_are_all_told_and_let_go() {
     measured(&format!(
         "{NEWS} revocations in {revoking:?}: the last of 2,000 watchers knew {delay:?} later"
     ));
-    // And the rest of the service goes on.
+    // The rest of the service continues.
     assert!(a.refuses(&issued[0].access_token).await);
 
     a.terminate();
@@ -86,7 +86,7 @@ async fn two_thousand_are_all_told_and_let_go() {
         let status = loop {
             match stream.message().await {
                 Ok(Some(_)) => {}
-                Ok(None) => panic!("an end without a reason"),
+                Ok(None) => panic!("the stream ended without an error"),
                 Err(status) => break status,
             }
         };

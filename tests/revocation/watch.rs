@@ -1,4 +1,5 @@
-//! `WatchRevocations` as a verifier follows it: snapshot, news, a cut, and on from the cursor.
+//! `WatchRevocations` as a verifier uses it: a snapshot, new revocations, a lost connection, and
+//! resumption from the cursor.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -21,7 +22,7 @@ use crate::replica::{Replica, channel};
 
 type Stream = Streaming<v1::WatchRevocationsResponse>;
 
-/// The revocation that a message tells, if it tells one.
+/// Returns the revocation in a message, if it contains one.
 pub(crate) fn revocation(message: &v1::WatchRevocationsResponse) -> Option<&v1::Revocation> {
     match message.event.as_ref().unwrap() {
         Event::Revocation(revocation) => Some(revocation),
@@ -29,7 +30,7 @@ pub(crate) fn revocation(message: &v1::WatchRevocationsResponse) -> Option<&v1::
     }
 }
 
-/// A verifier: what it knows, how often it was told, and where it is.
+/// A verifier: the revocations that it knows, how often it received each, and its cursor.
 #[derive(Debug, Default)]
 pub(crate) struct Verifier {
     pub(crate) told: BTreeMap<String, u32>,
@@ -60,19 +61,21 @@ impl Verifier {
         }
     }
 
-    /// Takes in what comes until it knows of `many`.
+    /// Reads messages until it knows `many` revocations.
     async fn until(&mut self, stream: &mut Stream, many: usize) -> Result<(), Status> {
         let waiting = async {
             while self.told.len() < many {
-                let message = stream.message().await?.expect("the stream has no end of its own");
+                let message = stream.message().await?.expect("the stream does not end by itself");
                 self.take_in(message);
             }
             Ok(())
         };
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("something is missing")
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .expect("revocations are missing")
     }
 
-    /// Takes in what comes until a heartbeat says that this is all.
+    /// Reads messages until a heartbeat confirms that these are all.
     async fn until_heartbeat(&mut self, stream: &mut Stream) {
         while !self.take_in(stream.message().await.unwrap().unwrap()) {}
     }
@@ -82,7 +85,7 @@ impl Verifier {
     }
 }
 
-/// Puts revocations into the feed as another replica would have, quickly.
+/// Adds revocations to the feed quickly, as another replica would have.
 async fn revoke_in_bulk(url: &str, many: usize) {
     let sql = format!(
         "INSERT INTO revocations
@@ -102,14 +105,14 @@ async fn snapshot_news_cut_and_on_from_the_cursor() {
     let (a, b) = (Replica::start(&url, &[]).await, Replica::start(&url, &[]).await);
     let proxy = Proxy::before(b.grpc).await;
     let mut through_proxy = SessionServiceClient::new(channel(proxy.port));
-    // A connection that was cut may still be handed out once, as to any verifier.
+    // A pool may return a broken connection once, as it may for any verifier.
     let mut watch = async |cursor: &str| -> Stream {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let ask = v1::WatchRevocationsRequest { cursor: cursor.into() };
             match through_proxy.watch_revocations(ask).await {
                 Ok(answer) => break answer.into_inner(),
-                // What the server itself said has no source.
+                // An error from the server itself has no source.
                 Err(lost) => {
                     assert!(lost.source().is_some() && Instant::now() < deadline, "{lost}");
                 }
@@ -132,7 +135,7 @@ async fn snapshot_news_cut_and_on_from_the_cursor() {
     revoke(30..50).await;
     verifier.until(&mut stream, 50).await.unwrap();
     for round in 0..3 {
-        // The cut comes while there is news, so that some is lost on the way.
+        // The connection is cut during new revocations, so that some are lost on the way.
         let from = 50 + round * 20;
         let cutting = async {
             tokio::time::sleep(Duration::from_millis(40)).await;
@@ -148,7 +151,7 @@ async fn snapshot_news_cut_and_on_from_the_cursor() {
     assert_eq!((verifier.told.len(), verifier.snapshots), (110, 1));
     assert_eq!(verifier.doubled(), 0);
 
-    // The cursor is good at any replica: there some of the latest may come again.
+    // The cursor works at any replica. Some of the latest revocations may come again.
     revoke(110..120).await;
     let mut stream = a.watch(&verifier.cursor).await.unwrap();
     verifier.until_heartbeat(&mut stream).await;
@@ -169,7 +172,7 @@ async fn what_it_says_of_a_revocation_and_of_its_freshness() {
     let tokens = a.issue("Zoë").await;
     let mut stream = b.watch("").await.unwrap();
     let Event::Snapshot(empty) = stream.message().await.unwrap().unwrap().event.unwrap() else {
-        panic!("it begins with a snapshot");
+        panic!("the stream begins with a snapshot");
     };
     assert!(empty.revocations.is_empty() && !empty.continued);
     a.revoke(&tokens.session_id).await;
@@ -185,7 +188,7 @@ async fn what_it_says_of_a_revocation_and_of_its_freshness() {
     // The lifetime, the longest leeway of any verifier, and time for a request that is under way.
     assert!((610..630).contains(&seconds), "{seconds}");
 
-    // The first heartbeat may be older than the revocation, but time goes on.
+    // The first heartbeat may be older than the revocation, but later ones are not.
     let revoked_at = told.revoked_at.unwrap();
     let mut before = (0, 0);
     for _ in 0..3 {
@@ -213,7 +216,7 @@ async fn bad_cursors_are_refused_and_old_ones_begin_anew() {
     let mut stream = a.watch("").await.unwrap();
     verifier.until(&mut stream, 10).await.unwrap();
     verifier.until_heartbeat(&mut stream).await;
-    // A cursor of another replica's that is hours old.
+    // A cursor of another replica that is hours old.
     let mut old = vec![1_u8];
     old.extend(1_700_000_000_000_000_i64.to_be_bytes());
     old.extend([7; 16]);
@@ -236,13 +239,14 @@ async fn a_large_snapshot_comes_in_parts_and_a_slow_watcher_is_dropped() {
     assert_eq!((verifier.told.len(), verifier.doubled()), (5000, 0));
 
     let before = verifier.told.clone();
-    // Meanwhile this one reads nothing, and more comes than is kept for it.
+    // This watcher reads nothing, while more revocations come than the buffer holds.
     let narrow = Endpoint::from_shared(format!("http://127.0.0.1:{}", a.grpc)).unwrap();
     let narrow = narrow.initial_stream_window_size(65_535).connect_lazy();
     let ask = v1::WatchRevocationsRequest { cursor: verifier.cursor.clone() };
     let mut slow = SessionServiceClient::new(narrow);
     let mut slow = slow.watch_revocations(ask).await.unwrap().into_inner();
-    // Never more at once than is kept, so that one that reads is not dropped, however slow a host.
+    // Never more at once than the buffer holds, so that a reading watcher is not dropped on a slow
+    // machine.
     for known in [15_000, 25_000, 35_000] {
         revoke_in_bulk(&url, 10_000).await;
         verifier.until(&mut stream, known).await.unwrap();
@@ -278,6 +282,6 @@ async fn it_ends_at_once_when_its_replica_does() {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     let ended = a.ended().await;
     measured(&format!("watcher told after {:?}, replica ended {ended:?} later", begun.elapsed()));
-    // It did not wait for the grace period to cut it off.
+    // The grace period did not have to end the stream.
     assert!(!a.log().contains("cut off"), "{}", a.log());
 }
