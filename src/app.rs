@@ -105,7 +105,7 @@ struct Database {
     rows: Arc<dyn Rows>,
     /// The database's own notifications to other replicas, if it has any.
     signal: Option<Arc<dyn Notifier>>,
-    /// The same database as a possible place of legacy sessions.
+    /// The same database, in which legacy sessions may be kept.
     legacy: Arc<dyn LegacyRows>,
 }
 
@@ -156,7 +156,7 @@ fn claim(config: &Config) -> Result<Option<sqlite::FileClaim>, AppError> {
 }
 
 impl App {
-    /// Opens the database and the ports. `dropped` counts telemetry that was dropped.
+    /// Opens the database and the ports. `dropped` counts dropped telemetry.
     ///
     /// # Errors
     /// Returns [`AppError`] if a port is taken, or if the database's file or schema cannot be used.
@@ -286,7 +286,7 @@ impl App {
     /// over or another signal arrives. Returns the time by which the process has to end.
     ///
     /// # Errors
-    /// Returns [`AppError::Server`] if a server fails before it is told to end.
+    /// Returns [`AppError::Server`] if a server fails before the shutdown.
     pub async fn run(mut self, mut signals: Signals) -> Result<Instant, AppError> {
         let stop = CancellationToken::new();
         set_status_of_all(&self.health, ServingStatus::NotServing).await;

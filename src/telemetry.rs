@@ -29,8 +29,8 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 use crate::config::TelemetrySettings;
 use crate::transport::observe::span;
 
-/// How long the shutdown waits for the collector at most. A collector that hangs would otherwise use up
-/// the whole grace period.
+/// How long the shutdown waits for the collector at most. Without a limit, a collector that does
+/// not answer would use up the whole grace period.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Telemetry could not start.
@@ -118,9 +118,9 @@ impl Telemetry {
     }
 }
 
-/// Returns a filter for the spans of requests and for the spans within them. The sampler decides where
-/// a request begins whether it has a span. Work outside of a request, or within an unsampled one, has
-/// no span. The spans of libraries are dropped, because they add nothing.
+/// Returns a filter for the spans of requests and for the spans inside them. The sampler decides at
+/// the beginning of a request whether it has a span. Work outside a request, or inside an unsampled
+/// one, has no span. The spans of libraries are dropped, because they add nothing.
 fn of_requests<S>()
 -> DynFilterFn<S, impl Fn(&Metadata<'_>, &Context<'_, S>) -> bool, CallsiteFilter>
 where

@@ -130,8 +130,8 @@ impl FileReloader {
         }
     }
 
-    /// Loads the files that have changed. Contents are compared rather than times and links: that
-    /// detects every way of replacing a file, and each broken version is logged once.
+    /// Loads the files that have changed. It compares contents, not times or links: this detects
+    /// every way of replacing a file, and each broken version is logged once.
     fn look(&mut self) {
         let callers = digest(self.callers_file.as_deref());
         if let (Some(path), true) = (&self.callers_file, callers != self.seen.callers) {

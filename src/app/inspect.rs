@@ -1,4 +1,4 @@
-//! The parts of the doctor's inspection that need concrete types. Nothing is changed.
+//! The parts of the doctor's inspection that need concrete types. They change nothing.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
@@ -23,7 +23,7 @@ use crate::transport::serve::tls::Tls;
 
 /// How long to wait for the process on this machine.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum size of a metrics page. Something else that answers at the port may send without end.
+/// The maximum size of a metrics page. Another program at this port may send without end.
 const MAX_PAGE: usize = 4 << 20;
 
 /// Opens the database that the settings name for inspection. Nothing is created or changed, not even a
@@ -104,7 +104,7 @@ async fn page(address: SocketAddr) -> Option<String> {
 pub fn reachable(listener: SocketAddr) -> SocketAddr {
     let ip = match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        // Such a listener accepts IPv4, too. A pod without IPv6 has no ::1.
+        // Such a listener also accepts IPv4. A pod without IPv6 has no ::1.
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };

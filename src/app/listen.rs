@@ -88,7 +88,7 @@ impl BoundPort {
     fn bind(setting: &'static str, address: SocketAddr) -> Result<Self, ListenError> {
         let bound = || {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // Without it, a restart fails while old connections are in TIME_WAIT.
+            // Without this option, a restart fails while old connections are in TIME_WAIT.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             Ok(socket)

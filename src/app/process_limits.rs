@@ -12,8 +12,8 @@ use crate::transport::serve::connection_table::TableLimits;
 /// closing.
 const RESERVED_DESCRIPTORS: usize = 256;
 
-/// Raises the limit of descriptors to what is allowed. In production it also forbids core dumps, which
-/// would hold every secret.
+/// Raises the soft limit of descriptors to the hard limit. In production it also forbids core
+/// dumps, which would contain every secret.
 pub fn apply(environment: Environment) {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
@@ -30,8 +30,8 @@ pub fn apply(environment: Environment) {
     }
 }
 
-/// Returns how many descriptors the service may open once it has raised its limit. `None`: as many as it
-/// likes.
+/// Returns how many descriptors the service may open after it has raised its limit. `None`: there
+/// is no limit.
 #[must_use]
 pub fn allowed_descriptors() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
@@ -42,7 +42,7 @@ pub(super) fn of_table(limits: &LimitSettings) -> TableLimits {
     let descriptors = getrlimit(Resource::Nofile).current;
     let descriptors = descriptors.and_then(|most| usize::try_from(most).ok());
     let connections = descriptors.map_or(limits.connections, |most| {
-        // A very low limit leaves half to connections.
+        // If the limit is very low, half of it is left for connections.
         let left = most.saturating_sub(RESERVED_DESCRIPTORS).max(most / 2);
         limits.connections.min(left.max(1))
     });

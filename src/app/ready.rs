@@ -1,8 +1,8 @@
-//! Decides whether this process may be sent requests: its store answers with a known schema, its keys and
-//! revocations are loaded, and it is not about to end.
+//! Decides whether this process may receive requests: its database answers with a known schema, its
+//! keys and revocations are loaded, and it is not shutting down.
 //!
-//! Anybody may ask. So the database is asked once a second at most, however many requests come, and all
-//! of them get that answer.
+//! Every client may ask. The database is therefore asked at most once a second, and all clients get
+//! that answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,14 +17,14 @@ use crate::keys::KeyRing;
 use crate::store::Store;
 use crate::transport::http::{Readiness, Ready};
 
-/// How long one look at the database answers for. Longer, and an outage is noticed later.
+/// How long one probe of the database is valid. With a higher value, an outage is noticed later.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// Readiness of this replica.
 #[derive(Debug)]
 pub(super) struct StoreReadiness {
     store: Arc<Store>,
-    /// The last look at the database. Those who ask during a look wait for it.
+    /// The last probe of the database. Clients that ask during a probe wait for its result.
     probed: Mutex<Option<(Instant, Ready)>>,
     revocations: Arc<Revocations>,
     keys: Arc<KeyRing>,

@@ -23,7 +23,7 @@ pub(super) fn command() -> Command {
 
 pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
     let Some(to) = matches.get_one::<PathBuf>("file") else {
-        return Err("name the file of the backup".into());
+        return Err("FILE is required: the path of the new backup".into());
     };
     match &config.database {
         DatabaseUrl::Sqlite(path) => {

@@ -96,8 +96,8 @@ fn subcommands<'a>(
     Ok(())
 }
 
-/// Returns whether the command line asks for the settings, wherever it does so. A subcommand whose
-/// arguments are missing would otherwise be refused first.
+/// Returns whether the command line asks for the settings, at any position. Otherwise a subcommand
+/// with missing arguments would be refused before this flag is read.
 pub(super) fn asks_for_settings(arguments: impl Iterator<Item = OsString>) -> bool {
     arguments.take_while(|argument| argument != "--").any(|argument| argument == "--help-settings")
 }

@@ -19,8 +19,8 @@ pub(super) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Command::new("list").about(
-            "List each key with its algorithm, state, times and last use. Secrets appear as this \
-             process's own settings name them.",
+            "List each key with its algorithm, state, times and last use. Shared secrets come from the \
+             settings of this process.",
         ))
         .subcommand(
             Command::new("rotate")
@@ -32,7 +32,7 @@ pub(super) fn command() -> Command {
                 )),
         )
         .subcommand(Command::new("retire").about(
-            "After a move back to HS256: let the stored key pairs expire with their last token",
+            "After a change back to HS256: let the stored key pairs expire with their last tokens",
         ))
 }
 

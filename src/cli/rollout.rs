@@ -79,7 +79,7 @@ pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), Stri
     Ok(())
 }
 
-/// Returns the operator's name, as far as the environment tells.
+/// Returns the operator's name, if the environment contains it.
 fn operator() -> String {
     let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let printable = |user: String| user.chars().filter(|c| !c.is_control()).take(60).collect();

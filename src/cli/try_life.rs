@@ -269,5 +269,5 @@ async fn send(
 }
 
 fn expect(call: &str, is_so: bool, otherwise: &str) -> Result<(), String> {
-    if is_so { Ok(()) } else { Err(format!("{call} answered something unexpected: {otherwise}")) }
+    if is_so { Ok(()) } else { Err(format!("{call}: unexpected answer: {otherwise}")) }
 }

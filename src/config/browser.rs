@@ -1,4 +1,4 @@
-//! How browsers are treated: the refresh token's cookie, and whose pages may use it.
+//! Settings for browsers: the refresh token's cookie, and the origins whose pages may use it.
 
 use super::reader::Reader;
 use crate::transport::http::{
@@ -35,8 +35,8 @@ fn cookie(reader: &mut Reader<'_>, production: bool) -> CookieSettings {
     }
 }
 
-/// Reads the cookie's domain: a host's name of two labels at least. Browsers drop a cookie for
-/// anything else, and pass over a dot before it.
+/// Reads the cookie's domain: a host name of at least two labels. Browsers reject a cookie with any
+/// other domain. They ignore a leading dot.
 fn domain(reader: &mut Reader<'_>) -> Option<String> {
     let text = reader.text("COOKIE_DOMAIN")?;
     let domain = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
@@ -51,14 +51,14 @@ fn domain(reader: &mut Reader<'_>) -> Option<String> {
     reader.problem(
         "COOKIE_DOMAIN",
         format!(
-            "COOKIE_DOMAIN: `{text}` is no domain, such as example.com; leave it unset for one host"
+            "COOKIE_DOMAIN: `{text}` is not a domain such as example.com; leave it unset to use the cookie on one host only"
         ),
     );
     None
 }
 
-/// Checks what a name's prefix promises to browsers, which drop a cookie that does not keep it
-/// (RFC 6265bis section 4.1.3).
+/// Checks the rules of the `__Host-` and `__Secure-` prefixes. Browsers reject a cookie that breaks
+/// them (RFC 6265bis section 4.1.3).
 fn check_prefix(reader: &mut Reader<'_>, cookie: &CookieSettings) {
     let name = cookie.name.to_ascii_lowercase();
     let prefix = ["__host-", "__secure-"].into_iter().find(|prefix| name.starts_with(prefix));
@@ -84,7 +84,7 @@ format!(
     }
 }
 
-/// Checks the attributes that browsers take only together with `Secure`.
+/// Checks the attributes that browsers accept only together with `Secure`.
 fn check_combinations(reader: &mut Reader<'_>, cookie: &CookieSettings) {
     if cookie.secure {
         return;
@@ -164,10 +164,10 @@ mod tests {
             (vec![("COOKIE_SAME_SITE", "none"), plain], "COOKIE_SAME_SITE=none needs"),
             (vec![("COOKIE_PARTITIONED", "true"), plain], "COOKIE_PARTITIONED=true needs"),
             (vec![("COOKIE_SAME_SITE", "any")], "COOKIE_SAME_SITE must be one of"),
-            (vec![("COOKIE_DOMAIN", "localhost")], "`localhost` is no domain"),
-            (vec![("COOKIE_DOMAIN", "10.0.0.7")], "`10.0.0.7` is no domain"),
-            (vec![("COOKIE_DOMAIN", "https://example.com")], "is no domain"),
-            (vec![("COOKIE_DOMAIN", "a..b")], "is no domain"),
+            (vec![("COOKIE_DOMAIN", "localhost")], "`localhost` is not a domain"),
+            (vec![("COOKIE_DOMAIN", "10.0.0.7")], "`10.0.0.7` is not a domain"),
+            (vec![("COOKIE_DOMAIN", "https://example.com")], "is not a domain"),
+            (vec![("COOKIE_DOMAIN", "a..b")], "is not a domain"),
         ] {
             let problems = read(&pairs).unwrap_err();
             assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");

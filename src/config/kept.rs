@@ -42,8 +42,8 @@ impl Config {
         if self.uses_kept_secret() { self.kept_secret() } else { Ok(self.jwt_secret.clone()) }
     }
 
-    /// Returns eight hex digits that identify an installation by its secrets, of which they tell
-    /// nothing. Every replica with the same secrets has the same digits. `None`: there is no secret yet.
+    /// Returns eight hex digits that identify an installation by its secrets without revealing
+    /// them. Replicas with the same secrets have the same digits. `None`: there is no secret yet.
     #[must_use]
     pub fn installation_id(&self, shared_secret: Option<&Secret>) -> Option<String> {
         let secrets = [shared_secret, self.authority_secret.as_ref()];

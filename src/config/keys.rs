@@ -65,8 +65,8 @@ impl Config {
         }
     }
 
-    /// Checks that documents which verifiers trust name a fixed address. Without an issuer they
-    /// would name whichever host a request asks for.
+    /// Checks that the published discovery documents name a fixed address. Without an issuer they
+    /// would name the host of each request, which the client chooses.
     pub(super) fn check_issuer(&self, reader: &mut Reader<'_>) {
         let production = self.environment == Environment::Production;
         let algorithm = self.keys.algorithm;
@@ -80,7 +80,8 @@ impl Config {
         }
     }
 
-    /// Returns what the auth-server's secret contains beside its visible characters, in a sentence.
+    /// Returns a sentence about invisible characters in the auth-server's secret. `None`: there are
+    /// none.
     #[must_use]
     pub fn suspicious_auth_server_secret(&self) -> Option<String> {
         let secret = std::str::from_utf8(self.auth_server_secret.as_ref()?.expose()).ok()?;

@@ -62,7 +62,9 @@ fn tls(reader: &mut Reader<'_>, plain_text: bool) -> Option<TlsFiles> {
 fn limits(reader: &mut Reader<'_>, production: bool) -> LimitSettings {
     let proxies = TrustedProxies::parse(reader.list("TRUSTED_PROXIES"));
     let trusted_proxies = proxies.unwrap_or_else(|wrong| {
-        let text = format!("TRUSTED_PROXIES: `{wrong}` is no IP address and no network");
+        let text = format!(
+            "TRUSTED_PROXIES: `{wrong}` is neither an IP address nor a network such as 10.0.0.0/8"
+        );
         reader.problem("TRUSTED_PROXIES", text);
         TrustedProxies::default()
     });
@@ -93,7 +95,8 @@ fn max_connection_age(reader: &mut Reader<'_>) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
-/// Returns the limit in bytes. Less than 64 MiB would not leave the service enough to start.
+/// Returns the limit in bytes. A limit of less than 64 MiB would not leave the service enough
+/// memory to start.
 fn memory_limit(reader: &mut Reader<'_>) -> Option<u64> {
     let mib: u64 = reader.number("MEMORY_LIMIT_MIB", 0..=1_048_576);
     if (1..64).contains(&mib) {

@@ -1,11 +1,11 @@
 //! Estimates how random a secret is.
 
-/// A secret with less estimated randomness is refused in production. HMAC-SHA256 is meant for 256
-/// bits; below this limit a secret was typed rather than drawn.
+/// The minimum estimated randomness of a secret in production. HMAC-SHA256 is meant for 256 bits.
+/// Secrets below this limit were typed by a person, not generated.
 pub(super) const MIN_RANDOM_BITS: u32 = 96;
 
-/// Estimates the randomness of a secret in bits: a drawn character costs what its alphabet offers, a
-/// character that continues a sequence, a repetition or a word costs little.
+/// Estimates the randomness of a secret in bits. A random character counts with the size of its
+/// alphabet. A character that continues a sequence, a repetition or a word counts much less.
 pub(super) fn estimated_bits(text: &str) -> u32 {
     let bytes = text.as_bytes();
     let (alphabet, words) = (alphabet_bits(bytes), words(bytes));
@@ -13,11 +13,11 @@ pub(super) fn estimated_bits(text: &str) -> u32 {
     while at < bytes.len() {
         let run = sequence(bytes, at).max(repetition(bytes, at));
         if run >= 3 {
-            // Where it begins, what it repeats, and how long it is.
+            // For the position, the repeated part and the length.
             bits += 10.0;
             at += run;
         } else {
-            // English has less than two and a half bits a letter.
+            // English has less than two and a half bits per letter.
             bits += if words[at] { 2.3_f64.min(alphabet) } else { alphabet };
             at += 1;
         }
@@ -51,7 +51,8 @@ fn alphabet_bits(bytes: &[u8]) -> f64 {
     f64::max(size, 2.0).log2()
 }
 
-/// Returns the length of a run such as `abcd`, `9876` or `aaaa`, or along a row of a keyboard.
+/// Returns the length of a run such as `abcd`, `9876` or `aaaa`, or of a run along a row of the
+/// keyboard.
 fn sequence(bytes: &[u8], at: usize) -> usize {
     const ROWS: [&[u8]; 4] = [b"qwertyuiop", b"qwertzuiop", b"asdfghjkl", b"yxcvbnm"];
     let step = |a: u8, b: u8| i16::from(b) - i16::from(a);
@@ -67,7 +68,7 @@ fn sequence(bytes: &[u8], at: usize) -> usize {
     arithmetic.max(row) + 1
 }
 
-/// Returns how many bytes from here on occurred before in the same order.
+/// Returns how many of the next bytes repeat an earlier part of the text.
 fn repetition(bytes: &[u8], at: usize) -> usize {
     let same = |start: usize| {
         bytes[start..]
@@ -79,8 +80,8 @@ fn repetition(bytes: &[u8], at: usize) -> usize {
     (0..at).map(same).max().unwrap_or(0)
 }
 
-/// Marks the letters of words: runs of at least four letters with the vowels of a language and without
-/// the changes of case that a drawn text has.
+/// Marks the letters of words: runs of at least four letters that contain vowels as a language does
+/// and do not change case as a random text does.
 fn words(bytes: &[u8]) -> Vec<bool> {
     let mut marks = vec![false; bytes.len()];
     if bytes.iter().all(u8::is_ascii_hexdigit) {
@@ -110,8 +111,8 @@ fn words(bytes: &[u8]) -> Vec<bool> {
     marks
 }
 
-/// Returns whether a text mostly consists of words such as `TheSecretOfProduction`. A drawn text changes
-/// its case after one or two letters.
+/// Returns whether a text mostly consists of words such as `TheSecretOfProduction`. A random text
+/// changes its case after one or two letters.
 fn is_camel_case(bytes: &[u8]) -> bool {
     let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     let words = (1..bytes.len())
@@ -160,7 +161,7 @@ mod tests {
             let mut bytes = [0; 48];
             entropy.fill(&mut bytes);
             let mut texts = vec![engine.encode(bytes), hex::encode(&bytes[..16])];
-            // As many begin with a slash as with any other character.
+            // A base64 text begins with a slash as often as with any other character.
             texts.push(format!("/{}", engine.encode(&bytes[..33])));
             texts.push(drawn(&printable, 48, &entropy));
             texts.push(drawn(b"abcdefghijklmnopqrstuvwxyz", 48, &entropy));

@@ -119,7 +119,8 @@ impl<'a> Reader<'a> {
         rate
     }
 
-    /// Reads a URL that may contain a secret, unless it has invisible extras or an unresolved reference.
+    /// Reads a URL that may contain a secret. Refuses invisible characters and unresolved
+    /// references.
     pub(super) fn url(&mut self, name: &'static str) -> Option<&'a str> {
         let text = self.text(name)?;
         let Some(problem) = spoiled_url(name, text) else { return Some(text) };
@@ -132,8 +133,8 @@ impl<'a> Reader<'a> {
         parts.map(str::trim).filter(|part| !part.is_empty()).collect()
     }
 
-    /// Reads a secret. It must be exactly the bytes that other programs verify with: visible, complete,
-    /// long enough and, in production, random.
+    /// Reads a secret. It must consist of exactly the bytes that other programs verify with:
+    /// visible, complete, long enough and, in production, random.
     pub(super) fn secret(&mut self, name: &'static str, production: bool) -> Option<Secret> {
         let text = self.text(name)?;
         if let Some(problem) = spoiled(name, text) {
@@ -158,7 +159,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns why a text cannot be a URL with a secret in it.
+/// Returns why a text cannot be a URL that contains a secret.
 fn spoiled_url(name: &str, text: &str) -> Option<String> {
     if let Some(extra) = invisible_extra(text) {
         return Some(format!("{name} has {extra}: remove it"));
@@ -168,7 +169,7 @@ fn spoiled_url(name: &str, text: &str) -> Option<String> {
     })
 }
 
-/// Returns why a text cannot be the whole secret and nothing else.
+/// Returns why a text cannot be exactly the secret.
 pub(super) fn spoiled(name: &str, text: &str) -> Option<String> {
     if let Some(extra) = invisible_extra(text) {
         return Some(format!(
@@ -187,7 +188,7 @@ pub(super) fn spoiled(name: &str, text: &str) -> Option<String> {
     }
 }
 
-/// Returns what is wrong with an address, and the next best one.
+/// Returns the problem with an address, and the address that was probably meant.
 fn address_problem(name: &str, text: &str) -> String {
     let rule = format!("{name} must be an IP address and a port, such as 127.0.0.1:8080");
     let port = |port: &str| port.parse::<u16>().is_ok();

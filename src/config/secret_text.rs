@@ -1,11 +1,12 @@
 //! Checks of a secret's text: invisible extras and references that nothing resolved.
 //!
-//! Backends embed `JWT_SECRET` and verify with its exact bytes. A byte order mark, a blank or a quote
-//! that only one of the two programs strips makes every token invalid there, with no hint at the cause.
+//! Backends embed `JWT_SECRET` and verify with its exact bytes. If only one of the two programs
+//! strips a byte order mark, a blank or a quote, the backend refuses every token, and nothing
+//! points to the cause.
 
 use std::path::Path;
 
-/// Characters that no editor shows.
+/// Characters that editors do not show.
 const INVISIBLE: [char; 18] = [
     '\u{feff}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}',
     '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2060}', '\u{2066}', '\u{2069}',
@@ -61,7 +62,7 @@ const PREFIXES: [&str; 36] = [
     "$ansible_vault;",
     "{cipher}",
 ];
-/// What templates put around an expression.
+/// Brackets that templates put around an expression.
 const BRACKETS: [(&str, &str); 10] = [
     ("${", "}"),
     ("$(", ")"),
@@ -75,7 +76,7 @@ const BRACKETS: [(&str, &str); 10] = [
     ("@@", "@@"),
 ];
 
-/// Returns what a secret contains beside its visible characters.
+/// Returns the invisible characters or quotes in a secret, described in words.
 pub(super) fn invisible_extra(text: &str) -> Option<&'static str> {
     if text.starts_with('\u{feff}') {
         return Some("a byte order mark at its beginning");
@@ -103,8 +104,8 @@ pub(super) fn invisible_extra(text: &str) -> Option<&'static str> {
     quoted.then_some("quotes around it")
 }
 
-/// Returns what kind of reference stands in place of a secret: something that a deployment tool or a
-/// vault should have replaced with the secret.
+/// Returns the kind of reference that a text contains in place of a secret. A deployment tool or a
+/// vault should have replaced it with the secret.
 pub(super) fn unresolved_reference(text: &str) -> Option<&'static str> {
     let lower = text.trim().to_lowercase();
     if is_path(text) {
@@ -116,7 +117,7 @@ pub(super) fn unresolved_reference(text: &str) -> Option<&'static str> {
     let is_bracketed = BRACKETS.iter().any(|(open, close)| {
         lower.len() > open.len() + close.len() && lower.starts_with(open) && lower.ends_with(close)
     });
-    // A drawn secret may begin and end with one of these characters by chance.
+    // A random secret may begin and end with one of these characters by chance.
     let inner = |open, close| lower.strip_prefix(open)?.strip_suffix(close);
     let is_expression = |inner: &str| !inner.is_empty() && inner.chars().all(is_expression_char);
     let is_placeholder = inner('<', '>').is_some_and(is_expression)
@@ -136,12 +137,12 @@ pub(super) fn unresolved_reference(text: &str) -> Option<&'static str> {
     is_reference.then_some("a reference that nothing has resolved")
 }
 
-/// Returns whether a text contains a template's expression, such as `${DB_PASSWORD}`. Also applies to
-/// URLs with a secret in them.
+/// Returns whether a text contains a template's expression, such as `${DB_PASSWORD}`. URLs that
+/// contain a secret are checked as well.
 pub(super) fn contains_template(text: &str) -> bool {
     [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<path:", ">")].iter().any(|(open, close)| {
         let Some((_, rest)) = text.split_once(open) else { return false };
-        // A drawn password may contain these brackets, but hardly around a long name.
+        // A random password may contain these brackets, but rarely around a long name.
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_.:-/# ".contains(c);
         rest.split_once(close).is_some_and(|(inner, _)| {
             inner.len() > 3 && inner.contains(char::is_alphabetic) && inner.chars().all(is_name)
@@ -164,8 +165,8 @@ fn has_scheme(lower: &str) -> bool {
     })
 }
 
-/// Returns whether a text is a path. A base64 secret may begin with `/`, but it has upper case letters,
-/// and its first part is no usual folder.
+/// Returns whether a text is a path. A base64 secret may begin with `/`, but it contains upper case
+/// letters, and its first part is not a usual folder.
 fn is_path(text: &str) -> bool {
     const ROOTS: [&str; 16] = [
         "run", "var", "etc", "mnt", "vault", "secrets", "secret", "tmp", "home", "opt", "usr",

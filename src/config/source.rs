@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::setting::Setting;
 use super::settings::SETTINGS;
 
-/// Whether the settings appear in a command's help. The help of a subcommand would drown in them.
+/// Whether a command's help lists the settings. There are too many for the help of a subcommand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// The settings are listed.
@@ -156,5 +156,5 @@ fn lookup(matches: &ArgMatches, name: &str) -> Result<Option<String>, String> {
     let Some(given) = matches.get_one::<OsString>(name).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    given.to_str().map(|text| Some(text.to_owned())).ok_or(format!("{name} is no UTF-8"))
+    given.to_str().map(|text| Some(text.to_owned())).ok_or(format!("{name} is not UTF-8"))
 }

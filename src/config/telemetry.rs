@@ -185,8 +185,8 @@ fn sampling(reader: &mut Reader<'_>) -> Sampling {
     reader.choice("OTEL_TRACES_SAMPLER", &choices).unwrap_or_default()
 }
 
-/// Standard variables that this service cannot honour, with the values that mean the same as none, and
-/// what to do instead.
+/// Standard variables that this service does not support, with the values that have no effect
+/// anyway, and the alternative.
 const UNSUPPORTED: [(&str, &[&str], &str); 13] = [
     ("OTEL_METRICS_EXPORTER", &["none", "prometheus"], "metrics are served at METRICS_ADDR"),
     ("OTEL_LOGS_EXPORTER", &["none", "console"], "logs are written to standard error"),

@@ -10,7 +10,7 @@ use crate::config::{Environment, SameSite};
 
 struct Origin<'a> {
     text: &'a str,
-    /// Whether the page is one of the web, and no app's.
+    /// Whether it is a page of the web, not of an app.
     web: bool,
     https: bool,
     host: &'a str,
@@ -59,7 +59,7 @@ pub(super) fn scheme(installation: &Installation<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Finds pages of more than one site, since only one of them can be the authority's.
+/// Finds pages of several sites. The authority belongs to one site only.
 pub(super) fn site(installation: &Installation<'_>) -> Vec<Finding> {
     let issuer = installation.config.tokens.issuer.as_deref().and_then(parse);
     if installation.config.browser.cookie.same_site == SameSite::None {
@@ -72,8 +72,8 @@ pub(super) fn site(installation: &Installation<'_>) -> Vec<Finding> {
     foreign
         .map(|origin| {
             let message = format!(
-                "{} and {} are two sites, and browsers send a SameSite={} cookie for pages of the \
-                 authority's own site alone: serve them, and the authority, under one domain, or set \
+                "{} and {} are two sites, and browsers send a SameSite={} cookie only for pages of the \
+                 authority's own site: serve them and the authority under one domain, or set \
                  COOKIE_SAME_SITE=none",
                 own.text,
                 origin.text,
@@ -104,13 +104,13 @@ pub(super) fn none_allowed(installation: &Installation<'_>) -> Vec<Finding> {
     Vec::new()
 }
 
-/// A cookie for embedded pages that embedding keeps away from them.
+/// Finds a cookie for embedded pages that browsers do not send from embedded pages.
 pub(super) fn embedded(installation: &Installation<'_>) -> Vec<Finding> {
     let cookie = &installation.config.browser.cookie;
     if cookie.partitioned && cookie.same_site != SameSite::None {
         let message = format!(
-            "COOKIE_PARTITIONED=true is for pages that other sites embed, and browsers send them no \
-             SameSite={} cookie: set COOKIE_SAME_SITE=none",
+            "COOKIE_PARTITIONED=true is for pages that other sites embed, but browsers do not send a \
+             SameSite={} cookie from such pages: set COOKIE_SAME_SITE=none",
             cookie.same_site.as_str()
         );
         return vec![Finding::warn("cookie.partitioned", message)];

@@ -8,11 +8,11 @@ use crate::config::Environment;
 use crate::store::inspect::Place;
 use crate::store::rows::Schema;
 
-/// A longer round trip makes every refresh slow.
+/// Above this round trip, every refresh is slow.
 const SLOW_ROUND_TRIP: Duration = Duration::from_millis(100);
-/// Clocks that differ by more are not synchronised by NTP.
+/// Above this difference, the clocks are not synchronised by NTP.
 const CLOCK_DRIFT: Duration = Duration::from_secs(1);
-/// Clocks that differ by more make the concurrency window wrong.
+/// Above this difference, the concurrency window is wrong.
 const CLOCK_ERROR: Duration = Duration::from_secs(5);
 
 fn production(installation: &Installation<'_>) -> bool {
@@ -207,7 +207,7 @@ pub(super) fn privileges(installation: &Installation<'_>) -> Vec<Finding> {
             let message = "the schema does not exist yet: `token-authority migrate` creates it";
             Finding::info(name, message)
         }
-        _ => Finding::ok(name, format!("the role {role} has what it needs")),
+        _ => Finding::ok(name, format!("the role {role} has all privileges that it needs")),
     }]
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Finding, Installation};
 
-/// The descriptors that the service keeps for other uses than connections.
+/// The number of descriptors that the service reserves for everything except connections.
 const RESERVED: u64 = 256;
 
 /// Checks that the limit allows as many connections as the settings do.

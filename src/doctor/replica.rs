@@ -97,7 +97,7 @@ pub(super) fn held(installation: &Installation<'_>) -> Vec<Finding> {
     vec![Finding::warn("revocations.held", message)]
 }
 
-/// Pages that it refused, with what mends it.
+/// Reports origins whose pages were refused, and the remedy.
 pub(super) fn origins(installation: &Installation<'_>) -> Vec<Finding> {
     let page = installation.replica.as_deref().unwrap_or_default();
     let refused = page.lines().filter_map(refused_origin).filter(|(.., count)| *count > 0.0);
@@ -113,7 +113,7 @@ pub(super) fn origins(installation: &Installation<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// Origin, host and count of a line that counts refused pages.
+/// Returns the origin, the host and the count of a line that counts refused pages.
 fn refused_origin(line: &str) -> Option<(&str, &str, f64)> {
     let (labels, count) = line.strip_prefix("refresh_origin_refused_total{")?.split_once("} ")?;
     let label = |name: &str| {

@@ -52,7 +52,8 @@ pub(super) fn auth_server(installation: &Installation<'_>) -> Vec<Finding> {
     suspicious.map(|message| Finding::warn("secrets.invisible", message)).into_iter().collect()
 }
 
-/// Finds secrets that are long enough in bytes but consist of hex digits with four bits each.
+/// Finds secrets of hex digits that are long enough in bytes but have too little randomness,
+/// because a hex digit has four bits.
 pub(super) fn short_of_randomness(installation: &Installation<'_>) -> Vec<Finding> {
     let short = |secret: &Secret| {
         let bytes = secret.expose();

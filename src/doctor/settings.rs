@@ -54,7 +54,7 @@ pub(super) fn misspelt(installation: &Installation<'_>) -> Vec<Finding> {
         );
         Finding::warn(
             "settings.misspelt",
-            format!("{name} is no setting and has no effect; {hint}"),
+            format!("{name} is not a setting and has no effect; {hint}"),
         )
     });
     found.collect()
@@ -105,7 +105,7 @@ pub(super) fn unservable(installation: &Installation<'_>) -> Vec<Finding> {
 /// Returns whether a variable is a service link: Kubernetes sets such variables in every pod for each
 /// Service of the namespace, for example for one named `authority`.
 fn is_service_link(name: &str, environment: &[String]) -> bool {
-    // Every Service has this pair, whatever else it has.
+    // Every Service has this pair of variables, whatever other variables it has.
     let services = environment.iter().filter_map(|known| known.strip_suffix("_SERVICE_HOST"));
     let mut services = services.filter(|service| {
         let port = format!("{service}_SERVICE_PORT");

@@ -19,8 +19,8 @@ const BUCKETS: [f64; 16] = [
 const CODES: usize = 17;
 /// The label of every unknown method and path. Without it, a client could create unlimited series.
 const OTHER: &str = "other";
-/// How many pairs of origin and host are counted by name. A proxy's mistake shows in one or two; all
-/// others that strangers make up count as [`OTHER`].
+/// How many pairs of origin and host are counted by name. A misconfigured proxy causes one or two.
+/// All pairs beyond the limit, which clients can invent freely, count as [`OTHER`].
 const MAX_ORIGINS: usize = 16;
 
 /// The histograms of one RPC, one for each status code. Each is created at its first use.
@@ -79,7 +79,7 @@ impl RequestMetrics {
             registry,
             (
                 "refresh_cookie_users_mixed_total",
-                "Browsers' refreshes that brought refresh cookies of different users.",
+                "Refresh requests of browsers with refresh cookies of different users.",
             ),
         )?;
         let origins_refused = OriginsRefused::register(registry)?;
@@ -117,7 +117,7 @@ impl Rpc {
     }
 }
 
-/// Counts pages that were refused, by their origin and the host that they called.
+/// Counts refused pages by their origin and by the host that they called.
 #[derive(Debug)]
 struct OriginsRefused {
     counters: IntCounterVec,
@@ -128,7 +128,7 @@ impl OriginsRefused {
     fn register(registry: &Registry) -> Result<Self> {
         let about = Opts::new(
             "refresh_origin_refused_total",
-            "Requests of pages whose origin may not use the refresh cookie.",
+            "Requests from pages whose origin may not use the refresh cookie.",
         );
         let counters = IntCounterVec::new(about, &["origin", "host"])?;
         registry.register(Box::new(counters.clone()))?;

@@ -222,7 +222,7 @@ fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 nobody counts one by one")]
+#[expect(clippy::cast_precision_loss, reason = "a count beyond 2^53 need not be exact")]
 const fn decimal(number: u64) -> f64 {
     number as f64
 }

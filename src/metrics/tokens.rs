@@ -10,7 +10,8 @@ use crate::authority::{AuthMethod, RefreshRefusal};
 use crate::clock::Timestamp;
 use crate::token::rotation::Verdict;
 
-/// From five microseconds, about the time to check a signature, to the store's timeout.
+/// The buckets of validations, from five microseconds (about the time to check a signature) to the
+/// store's timeout.
 const VALIDATION_BUCKETS: [f64; 20] = [
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_075, 0.000_1, 0.000_15, 0.000_25, 0.000_5,
     0.000_75, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 3.0,

@@ -21,8 +21,8 @@ use super::http_client::HttpClient;
 use super::{TelemetryError, once_a_minute::OnceAMinute};
 use crate::config::{OtlpProtocol, TraceExport};
 
-/// Creates a provider that exports every span it receives in batches. The sampler has decided before,
-/// where a request begins. `failures` counts failed exports.
+/// Creates a provider that exports every span it receives, in batches. The sampler has already
+/// decided at the beginning of the request. `failures` counts failed exports.
 pub(super) fn provider(
     settings: &TraceExport,
     failures: Arc<AtomicU64>,
@@ -88,7 +88,7 @@ fn header(bytes: &[u8]) -> Result<http::HeaderValue, TelemetryError> {
     Ok(value)
 }
 
-/// An exporter that counts failures. The SDK drops the spans of a failed export without a word.
+/// An exporter that counts failures. The SDK drops the spans of a failed export silently.
 #[derive(Debug)]
 struct CountingExporter {
     inner: SpanExporter,

@@ -51,7 +51,8 @@ fn tls(roots: Option<&[u8]>) -> io::Result<ClientConfig> {
                 store.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
             }
         }
-        // Single certificates of the system may be unreadable. Without any, https fails and is logged.
+        // The system may have some unreadable certificates. If there is none at all, https fails
+        // and the failure is logged.
         None => {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The pause between two lines. A collector that is away would otherwise write a line for each batch.
+/// The pause between two lines. Without it, an unreachable collector would cause a line for each
+/// batch.
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// Remembers when the line was last written.

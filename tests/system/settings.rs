@@ -1,5 +1,4 @@
-//! Settings: every way to give one, and all that is wrong with them told at once, before any port
-//! opens.
+//! Settings: every way to give one, and the report of all problems at once before any port opens.
 
 use std::ffi::OsStr;
 use std::net::TcpListener;
@@ -15,7 +14,7 @@ const ONE: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 const COPIED: &str = "your-super-secret-jwt-key-min-32-characters";
 const TWO: &str = "Zx3LqW8nB1vK6yTe0RmUo5JpGh7dSc2fAi9XwNbQkEs=";
 
-/// Ports that somebody else listens on: whoever opens one says that it cannot.
+/// Ports that another socket listens on. A service that opens one reports that it cannot.
 pub(crate) struct TakenPorts([TcpListener; 3]);
 
 impl TakenPorts {
@@ -23,7 +22,7 @@ impl TakenPorts {
         Self([(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap()))
     }
 
-    /// The setup with these ports.
+    /// Returns the setup with these ports.
     pub(crate) fn given_to(&self, setup: Setup) -> Setup {
         let names = ["GRPC_ADDR", "HTTP_ADDR", "METRICS_ADDR"].iter().zip(&self.0);
         names.fold(setup, |setup, (name, port)| {
@@ -32,7 +31,7 @@ impl TakenPorts {
     }
 }
 
-/// What is said to be wrong with the settings; nothing else is said or done.
+/// Returns the reported problems, and checks that nothing else was printed.
 fn problems(output: &Output) -> Vec<String> {
     let told = tools::text(&output.stderr);
     assert_eq!(output.status.code(), Some(64), "{told}");
@@ -42,7 +41,7 @@ fn problems(output: &Output) -> Vec<String> {
     problems.lines().map(|line| line.strip_prefix("  - ").expect(line).to_owned()).collect()
 }
 
-/// Settings that will not do, and what is said of each; nothing of those whose fault is another's.
+/// Invalid settings with the expected problem of each, and no second problem as a consequence.
 const PLANTED: &[(&str, &str, &str)] = &[
     ("ENVIRONMENT", "production", ""),
     ("JWT_SECRET_FILE", "/nowhere/secret", "JWT_SECRET_FILE: /nowhere/secret: No such file"),
@@ -65,17 +64,17 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("CALLERS_FILE", "callers", "CALLERS_FILE: "),
     ("TLS_CERT", "empty.pem", "empty.pem"),
     ("TLS_KEY", "empty.pem", ""),
-    ("TRUSTED_PROXIES", "the-lb", "TRUSTED_PROXIES: `the-lb` is no IP address"),
+    ("TRUSTED_PROXIES", "the-lb", "TRUSTED_PROXIES: `the-lb` is neither an IP"),
     ("RATE_LIMIT_PER_CLIENT", "5/0", "RATE_LIMIT_PER_CLIENT must be"),
     ("MAX_CONCURRENT_STREAMS", "0", "MAX_CONCURRENT_STREAMS must be"),
     ("MAX_CONNECTIONS", "0", "MAX_CONNECTIONS must be"),
     ("MAX_CONNECTIONS_PER_CLIENT", "many", "MAX_CONNECTIONS_PER_CLIENT must be"),
     ("GRPC_MAX_CONNECTION_AGE_SECONDS", "86401", "GRPC_MAX_CONNECTION_AGE_SECONDS must be"),
     ("MEMORY_LIMIT_MIB", "63", "MEMORY_LIMIT_MIB must be 0 or 64 to 1048576"),
-    ("ALLOWED_ORIGINS", "*, https://ok.example", "ALLOWED_ORIGINS: `*` is no origin"),
+    ("ALLOWED_ORIGINS", "*, https://ok.example", "ALLOWED_ORIGINS: `*` is not an origin"),
     ("REFRESH_COOKIE_NAME", "a cookie", "REFRESH_COOKIE_NAME must be a cookie name"),
     ("COOKIE_SECURE", "false", "COOKIE_SECURE may be false only in development"),
-    ("COOKIE_DOMAIN", "localhost", "COOKIE_DOMAIN: `localhost` is no domain"),
+    ("COOKIE_DOMAIN", "localhost", "COOKIE_DOMAIN: `localhost` is not a domain"),
     ("COOKIE_SAME_SITE", "any", "COOKIE_SAME_SITE must be one of lax, strict, none"),
     ("COOKIE_PARTITIONED", "maybe", "COOKIE_PARTITIONED must be true or false"),
     ("SHUTDOWN_GRACE_SECONDS", "0", "SHUTDOWN_GRACE_SECONDS must be"),
@@ -104,7 +103,7 @@ fn all_that_is_wrong_is_told_at_once_and_nothing_secret_with_it() {
     command.env("JWT_ISSUER", OsStr::from_bytes(b"https://\xff"));
     let told = problems(&command.output().unwrap());
 
-    let by_flag = ["HTTP_ADDR must be an IP address and a port", "JWT_ISSUER is no UTF-8"];
+    let by_flag = ["HTTP_ADDR must be an IP address and a port", "JWT_ISSUER is not UTF-8"];
     let expected: Vec<&str> = PLANTED.iter().map(|(_, _, expected)| *expected).collect();
     let expected: Vec<&str> =
         expected.into_iter().chain(by_flag).filter(|expected| !expected.is_empty()).collect();
@@ -186,7 +185,7 @@ type Pairs = &'static [(&'static str, &'static str)];
 
 const LEGACY: Pairs = &[("LEGACY_SESSIONS", "better-auth")];
 
-/// A value of each setting that is not its default, and what else it needs.
+/// A value of each setting that differs from its default, and the settings that it needs.
 const VALUES: &[(&str, &str, Pairs)] = &[
     ("ENVIRONMENT", "production", &[("JWT_SECRET", ONE)]),
     ("DATABASE_URL", "sqlite://elsewhere/sessions.db", &[]),
@@ -264,7 +263,7 @@ const VALUES: &[(&str, &str, Pairs)] = &[
     ("LOG_FORMAT", "text", &[]),
 ];
 
-/// What the doctor sees of the settings and secrets, and the problems where there are any.
+/// Returns what the doctor reports of settings and secrets, or the problems.
 fn seen(setup: &Setup, arguments: &[&str]) -> Vec<String> {
     let output = setup.run(&[&["doctor", "--json"], arguments].concat());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -291,7 +290,7 @@ fn each_setting_is_a_flag_too_and_each_secret_a_file() {
         assert!(listed.starts_with("not the default: ") && listed.contains(&told), "{listed}");
 
         let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
-        // A flag wins over the environment.
+        // A flag takes precedence over the environment.
         let overruled = bare.clone().set(name, "\u{1}");
         assert_eq!(seen(&overruled, &[&flag, value]), by_environment, "{flag}");
         if secret {
@@ -322,7 +321,7 @@ fn what_is_no_flag_is_said_to_be_none() {
     }
 }
 
-/// Values that no secret may have, and what is said of each. None is ever quoted.
+/// Values that no secret may have, with the expected problem of each. No value is ever quoted.
 const SPOILED: &[(&str, &str)] = &[
     ("\u{feff}kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=", "a byte order mark"),
     ("kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=\n", "a line break at its end"),
@@ -356,7 +355,7 @@ fn a_spoiled_secret_is_refused_at_the_start_and_named_by_the_doctor() {
         let report = seen(&setup, &[]);
         assert!(report.len() == 1 && report[0].contains(problem), "{value:?}: {report:?}");
     }
-    // In a file, line breaks at the end are no part of the secret; anything else is.
+    // In a file, line breaks at the end are not part of the secret. Any other extra is.
     for (content, problem) in [
         (format!("{ONE}\r\n\n"), None),
         (format!("{ONE} \n"), Some("a blank at its end")),

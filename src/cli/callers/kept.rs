@@ -1,4 +1,5 @@
-//! Changes the callers' file atomically, one process at a time, with permissions for its owner alone.
+//! Changes the callers' file atomically. A lock admits one process at a time. Only the owner may
+//! access the file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -38,7 +39,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let replaced = written.and_then(|()| std::fs::rename(&draft, path));
     if replaced.is_err() {
-        // The draft could not be removed either; nothing more can be done.
+        // If the draft cannot be removed either, nothing more can be done.
         let _ = std::fs::remove_file(&draft);
     }
     replaced
@@ -76,7 +77,7 @@ mod tests {
             }
         });
         let before = CallersFile::read(&path).unwrap();
-        assert_eq!(before.callers.len(), 8, "none was lost to another");
+        assert_eq!(before.callers.len(), 8, "no change overwrote another");
         let twice = change(&path, |file| {
             file.callers.push(entry("caller-3"));
             Ok(())

@@ -24,8 +24,8 @@ pub(super) const ROLLOUT: &[Setting] = &[
     ),
     optional(
         "LEGACY_SESSIONS",
-        "Which legacy sessions ValidateToken accepts: `better-auth`, or `table` for another \
-         table, which the next four settings name. The table is only read. Unset: none.",
+        "Which legacy sessions ValidateToken accepts: `better-auth`, or `table` for \
+         a table that the next four settings describe. The table is only read. Unset: none.",
     ),
     optional(
         "LEGACY_SESSIONS_TABLE",

@@ -74,8 +74,8 @@ pub(super) const TRANSPORT: &[Setting] = &[
     plain(
         "MAX_CONNECTIONS",
         "4096",
-        "The maximum number of open connections on both ports: 1 to 1000000. A new one closes the \
-         longest idle one. Lower if the process may not open so many descriptors.",
+        "The maximum number of open connections on both ports: 1 to 1000000. At the limit, a new \
+         connection closes the longest idle one. The limit of descriptors may lower it.",
     ),
     plain(
         "MAX_CONNECTIONS_PER_CLIENT",
@@ -86,15 +86,15 @@ pub(super) const TRANSPORT: &[Setting] = &[
     plain(
         "GRPC_MAX_CONNECTION_AGE_SECONDS",
         "300",
-        "The age in seconds at which a gRPC connection takes no new requests, give or take a tenth, so \
+        "The age in seconds, plus or minus 10 %, after which a gRPC connection accepts no new requests, so \
          that clients spread over new replicas: 1 to 86400. Requests in flight finish; streams end with \
-         `UNAVAILABLE` and are to be resumed. `0`: never.",
+         `UNAVAILABLE`, and clients should resume them. `0`: never.",
     ),
     plain(
         "MEMORY_LIMIT_MIB",
         "0",
-        "The memory limit of the process in MiB: 64 to 1048576. At 80 % of it, the connections that hold \
-         most are closed. `0`: the limit of the container's cgroup or of the machine.",
+        "The memory limit of the process in MiB: 64 to 1048576. At 80 % of it, the connections that use \
+         the most memory are closed. `0`: the limit of the container's cgroup or of the machine.",
     ),
     optional(
         "ALLOWED_ORIGINS",
@@ -116,19 +116,19 @@ pub(super) const TRANSPORT: &[Setting] = &[
     ),
     optional(
         "COOKIE_DOMAIN",
-        "The domain whose hosts all get the cookie, such as `example.com`. Unset: the host that \
-         sets it alone, which is safer.",
+        "The domain whose hosts all receive the cookie, such as `example.com`. Unset: only the \
+         host that sets it, which is safer.",
     ),
     plain(
         "COOKIE_SAME_SITE",
         "lax",
-        "Which pages make a browser send the cookie: `lax` or `strict`, those of the same site; \
-         `none`, those of any site, of which ALLOWED_ORIGINS may call.",
+        "Which pages make a browser send the cookie. `lax` or `strict`: pages of the same site. `none`: \
+         pages of any site, but only those in ALLOWED_ORIGINS may call.",
     ),
     plain(
         "COOKIE_PARTITIONED",
         "false",
-        "Whether a page that other sites embed has a cookie of its own within each of them (CHIPS). \
-         Needs COOKIE_SECURE, and COOKIE_SAME_SITE=none to be of use.",
+        "Whether a page that other sites embed has a separate cookie within each of them (CHIPS). \
+         It requires COOKIE_SECURE, and it has an effect only with COOKIE_SAME_SITE=none.",
     ),
 ];
