@@ -1,8 +1,8 @@
-//! Examine: what several refresh tokens of one request are worth, before one of them is used.
+//! Examine: judge several refresh tokens of one request before one of them is used.
 //!
-//! A browser may send several cookies of one name: one with a `Domain`, one without, an older copy
-//! of a token beside its successor. Presenting the wrong one would end an innocent user's session
-//! as stolen. So the adapter asks here first, and presents the one that serves the user best.
+//! A browser may send several cookies of one name: one with a `Domain` and one without, or an older
+//! copy of a token beside its successor. Presenting the wrong one would revoke an innocent user's
+//! session as stolen. The adapter therefore examines them first, and presents the best one.
 
 use futures::future::try_join_all;
 
@@ -13,18 +13,18 @@ use crate::token::refresh::RefreshToken;
 use crate::token::rotation::{self, Verdict};
 use crate::token::session::Session;
 
-/// What a refresh token would be answered if it were presented now.
+/// The answer that a refresh token would get if it were presented now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examined {
     /// The verdict, which has not taken effect.
     pub verdict: Verdict,
-    /// The token's place in its session's history, as the token says.
+    /// The token's generation, as the token states it.
     pub generation: Generation,
-    /// The token's login. `None`: the token is unknown or forged, so it tells nothing.
+    /// The token's login. `None`: the token is unknown or forged.
     pub login: Option<Login>,
 }
 
-/// The login that a refresh token stems from.
+/// The login that a refresh token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The session.
@@ -36,19 +36,19 @@ pub struct Login {
 }
 
 impl Examined {
-    /// Whether the token would be granted.
+    /// Returns whether the token would be granted.
     #[must_use]
     pub const fn is_granted(&self) -> bool {
         RefreshRefusal::of(self.verdict).is_none()
     }
 
-    /// Whether the token's session is certainly over.
+    /// Returns whether the token's session has certainly ended.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         matches!(self.verdict, Verdict::Revoked | Verdict::Expired)
     }
 
-    /// The token's session, if the token is one of ours.
+    /// Returns the token's session. `None`: this service did not mint the token.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
         self.login.as_ref().map(|login| login.session_id)
@@ -56,7 +56,8 @@ impl Examined {
 }
 
 impl Authority {
-    /// Judges refresh tokens without using them: nothing changes, and an old one is no theft here.
+    /// Judges refresh tokens without using them. This changes nothing, and an old token does not
+    /// count as a theft here.
     ///
     /// # Errors
     /// Returns [`AuthorityError::Store`] if the database fails.

@@ -65,8 +65,9 @@ impl Authority {
             issuer: self.policy.issuer.as_deref(),
             grant: &session.grant,
         };
-        let payload = serde_json::to_vec(&claims)
-            .map_err(|_| StoreError::Inconsistent("a session's claims are no JSON".into()))?;
+        let payload = serde_json::to_vec(&claims).map_err(|_| {
+            StoreError::Inconsistent("a session's claims cannot be written as JSON".into())
+        })?;
         Ok(Access {
             token: signer.sign(&payload).map_err(|_| no_key())?,
             expires_at: Timestamp::from_seconds(expires_at),

@@ -1,6 +1,6 @@
 //! Refresh: exchange a refresh token for a new access token and, if the rules say so, a successor.
 //!
-//! 1. Parse the token. Another text is refused as invalid.
+//! 1. Parse the token. Any other text is refused as invalid.
 //! 2. Draw the random bytes that a successor may need.
 //! 3. The store judges the token (`token/rotation.rs`) and writes the result.
 //! 4. If the session was revoked, apply the revocation on this replica.
@@ -54,7 +54,7 @@ impl Authority {
         Ok(Tokens { shadow, storing, ..Self::hand_out(access, &token, &session, now) })
     }
 
-    /// Whether the browser should store the token that a verdict left it.
+    /// Returns whether the browser should store the token of this answer.
     fn storing(&self, verdict: Verdict, session: &Session, now: Timestamp) -> Storing {
         let Policy { window, .. } = self.policy.rotation;
         // Extending a young token's life moves the session's last use to this moment.
@@ -70,8 +70,8 @@ impl Authority {
         }
     }
 
-    /// Returns whether a session that is not stored is so old that the sweeper has deleted it. Its MAC
-    /// can no longer be verified, but a forger gains nothing from being told that it has expired.
+    /// Returns whether a session that is not stored is so old that the sweeper has deleted it. Its
+    /// MAC can no longer be verified, but a forger gains nothing by the answer that it has expired.
     fn has_outlived(&self, session_id: SessionId, now: Timestamp) -> bool {
         let longest = self.policy.rotation.session_max_lifetime;
         session_id.created_at().is_some_and(|created_at| now.since(created_at) > longest)

@@ -75,7 +75,8 @@ impl Authority {
         except: Option<SessionId>,
     ) -> Result<usize, AuthorityError> {
         let ended = self.end(Revoke::User { user_id, except }).await?;
-        // Sessions that expired lately were revoked too, because they may be live by another clock.
+        // Sessions that expired a short time ago were revoked too, because they may be live by
+        // another clock.
         let now = self.clock.now();
         Ok(ended.iter().filter(|session| now < session.expires_at).count())
     }

@@ -83,7 +83,7 @@ impl RolloutControl {
     /// Changes the roll-out: here at once, on other replicas with their next read.
     ///
     /// # Errors
-    /// Returns [`AuthorityError`] if the order changes nothing, or the database fails.
+    /// Returns [`AuthorityError`] if the request contains no change, or the database fails.
     pub async fn set(
         &self,
         order: RolloutOrder,

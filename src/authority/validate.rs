@@ -106,7 +106,7 @@ impl Authority {
         }
     }
 
-    /// As [`Self::validate`], but nothing comes of it.
+    /// Judges like [`Self::validate`], but reports no event and records no receipt.
     pub(super) async fn judge(&self, asked: Question<'_>) -> Result<Validation, AuthorityError> {
         let (auth_method, judged) = match self.kind_of(asked.token) {
             Kind::SessionToken(hybrid) => {

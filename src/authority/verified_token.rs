@@ -104,8 +104,8 @@ impl VerifiedToken {
         Ok(())
     }
 
-    /// Returns the receipt that the token's first use proves: the client received the refresh token of
-    /// that generation. Returns `None` if it proves nothing, or was used before.
+    /// Returns the receipt that the token's first use proves: the client received the refresh token
+    /// of that generation. Returns `None` if the token proves none, or was used before.
     pub(super) fn record_receipts(&self) -> Option<(SessionId, Generation)> {
         let (session_id, generation) = (self.session_id?, self.generation?);
         let proves = generation != Generation::FIRST
@@ -116,8 +116,9 @@ impl VerifiedToken {
 }
 
 /// Returns whether the header allows an access token. Backends that share the secret have their own
-/// tokens with `typ: JWT` or none, for example those of the quickstart, and every verifier accepts
-/// them. Only the claim `type` tells those apart. Key pairs sign nothing but tokens of this service.
+/// tokens with `typ: JWT` or without `typ`, for example those of the quickstart, and every verifier
+/// accepts these. Only the claim `type` distinguishes them. Key pairs sign only tokens of this
+/// service.
 fn may_be_access_token(header: &Header) -> bool {
     match header.typ {
         Typ::AccessToken => true,

@@ -19,9 +19,9 @@ use super::jwk::PublicJwk;
 use crate::token::key::Algorithm;
 use crate::token::seal::{self, Purpose, Sealed};
 
-/// The cryptographic library refused.
+/// The cryptographic library failed, or it does not support the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the cryptographic library refused")]
+#[error("the cryptographic library failed")]
 pub struct CryptoError;
 
 /// A key pair, ready to sign. Does not print.

@@ -166,9 +166,9 @@ impl KeyRing {
         stored.as_deref()?.last().map(|newest| newest.span.signs_from)
     }
 
-    /// Lets `work` use the key of that name. Without a name, as in tokens that other tools made with the
-    /// same secret, it gets the active key. A name is derived from its key and never names another
-    /// one.
+    /// Calls `work` with the key of that name. Calls it with the active key if there is no name, as
+    /// in tokens that other tools made with the same secret. A name is derived from its key and
+    /// therefore never names another key.
     ///
     /// # Errors
     /// Returns [`VerifyError::UnknownKey`] if the ring has no such key, or the key no longer verifies.

@@ -30,8 +30,8 @@ pub(super) struct ConnectionLimits {
     pub(super) max_connections: u32,
     /// The time to wait until a connection becomes free.
     pub(super) acquire_timeout: Duration,
-    /// The age at which a connection is closed, and the time after which an idle one is. `None`:
-    /// never.
+    /// The age at which a connection is closed, and the time after which an idle connection is
+    /// closed. `None`: never.
     pub(super) max_age: Option<Duration>,
     pub(super) max_idle_time: Option<Duration>,
 }
@@ -45,7 +45,7 @@ pub(super) enum Unavailable {
     Closed,
 }
 
-/// A limited number of connections, and those of them that are ready for reuse.
+/// A limited number of connections, and the idle ones among them.
 pub(super) struct Connections<C: Connection> {
     shared: Arc<Shared<C>>,
     limits: ConnectionLimits,
@@ -154,12 +154,12 @@ impl<C: Connection + 'static> Connections<C> {
         Ok(ConnectionGuard { live: Some(live), shared, permit: Some(permit) })
     }
 
-    /// Has all idle connections pinged before their next use.
+    /// Makes all idle connections be pinged before their next use.
     pub(super) fn revalidate_idle(&self) {
         self.shared.idle().iter_mut().for_each(|idle| idle.trusted = false);
     }
 
-    /// Has all connections that are open now closed instead of reused.
+    /// Makes all connections that are open now be closed instead of reused.
     pub(super) fn renew(&self) {
         self.shared.epoch.fetch_add(1, Ordering::Relaxed);
     }

@@ -135,7 +135,7 @@ impl LegacySessions {
     /// Looks up the session of a token. Concurrent look-ups share a statement.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn find(&self, token: String) -> Result<Option<LegacySession>, StoreError> {
         // Any byte spreads the tokens evenly. The last one is as random as the others.
         let shard = token.bytes().next_back().map_or(0, usize::from);

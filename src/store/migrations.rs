@@ -90,7 +90,7 @@ pub(super) const REMEDY_SQLITE: &str = "name another file in DATABASE_URL";
 pub(super) fn created_names(migration: &Migration) -> Vec<String> {
     let words: Vec<&str> = migration.sql.as_str().split_whitespace().collect();
     let names = (0..words.len()).filter_map(|i| match words[i..] {
-        // With `IF NOT EXISTS` an operator may have built it by hand.
+        // With `IF NOT EXISTS`, an operator may have created the object by hand.
         ["CREATE", "TABLE" | "INDEX", name, ..] | ["CREATE", "UNIQUE", "INDEX", name, ..]
             if name != "IF" =>
         {

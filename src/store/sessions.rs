@@ -84,7 +84,7 @@ impl Store {
     /// Stores a login, unless the same request stored one already.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn open(&self, open: Open) -> Result<Opened, StoreError> {
         let ask = self.opens.ask(shard_of(open.session.id), open);
         self.spanned("open", ask).await
@@ -93,7 +93,7 @@ impl Store {
     /// Judges a refresh token and applies the verdict.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed, StoreError> {
         let shard = shard_of(refresh.presented.session_id());
         let ask = self.changes.ask(shard, SessionChange::Refresh(refresh));
@@ -106,7 +106,7 @@ impl Store {
     /// Ends sessions. Returns the sessions that this call ended, in their new state.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn revoke(&self, revoke: Revoke, now: Timestamp) -> Result<Vec<Session>, StoreError> {
         let reason = revoke.reason();
         let (session_id, token) = match revoke {
@@ -129,7 +129,7 @@ impl Store {
     /// Returns the session with this id, whether live, revoked or expired.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         self.spanned("find", self.loads.ask(shard_of(id), id)).await
     }
@@ -137,7 +137,7 @@ impl Store {
     /// Returns a user's live sessions older than `before`, newest first, at most `limit`.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn list(
         &self,
         user_id: &UserId,
@@ -158,7 +158,7 @@ impl Store {
     /// Deletes up to `limit` sessions that ended before `ended_before`.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<Purged, StoreError> {
         self.rows.purge(ended_before, limit).await
     }
@@ -166,7 +166,7 @@ impl Store {
     /// Deletes the first tokens of up to `limit` logins before `opened_before`.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn forget_first_tokens(
         &self,
         opened_before: Timestamp,
@@ -179,7 +179,7 @@ impl Store {
     /// `now`.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn feed(
         &self,
         after: Position,
@@ -199,7 +199,7 @@ impl Store {
     /// Deletes up to `limit` revocations that expired before `ended_before`.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn purge_revocations(
         &self,
         ended_before: Timestamp,
@@ -211,7 +211,7 @@ impl Store {
     /// Checks that the database answers, and compares its schema with this version's.
     ///
     /// # Errors
-    /// Returns an error if the database fails.
+    /// Returns [`StoreError`] if the database fails.
     pub async fn check(&self) -> Result<Schema, StoreError> {
         self.within(self.rows.check()).await
     }

@@ -1,4 +1,4 @@
-//! Whether the database accepts writes, as far as the last ones tell.
+//! Remembers whether the database accepts writes, from the results of the last ones.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ mod tests {
         assert!(health.is_fresh());
         record(Err(StoreError::Unavailable("disk full".into())));
         record(Ok(false));
-        assert!(!health.is_fresh(), "what only read proves nothing");
+        assert!(!health.is_fresh(), "a read proves nothing");
         record(Ok(true));
         assert!(health.is_fresh());
     }

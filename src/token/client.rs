@@ -17,9 +17,9 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
-    /// Takes a device's description. Control characters are dropped, and a text that is longer than
-    /// 512, 64 or 128 bytes is cut at a character's boundary. Browsers and proxies send what they
-    /// like, and none of it is a reason to refuse a login.
+    /// Takes a device's description. Drops control characters, and cuts a text that is longer than
+    /// 512, 64 or 128 bytes at a character's boundary. Browsers and proxies send arbitrary text,
+    /// which is no reason to refuse a login.
     #[must_use]
     pub fn new(user_agent: &str, ip_address: &str, device_name: &str) -> Self {
         Self {
@@ -48,8 +48,8 @@ impl ClientInfo {
     }
 }
 
-/// The first of several addresses. Callers often pass on a whole `X-Forwarded-For`, which begins with
-/// the client and goes on with the proxies.
+/// Returns the first of several addresses. Callers often pass on a whole `X-Forwarded-For` header,
+/// which lists the client first and then the proxies.
 fn first_address(addresses: &str) -> &str {
     addresses.split(',').map(str::trim).find(|one| !one.is_empty()).unwrap_or_default()
 }

@@ -47,8 +47,8 @@ impl SessionId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// When the id was created, by the clock of the replica that did. `None`: the id is not one of this
-    /// service.
+    /// Returns when the id was created, by the clock of the replica that created it. `None`: this
+    /// service did not create the id.
     #[must_use]
     pub fn created_at(self) -> Option<Timestamp> {
         let (bytes, is_ours) = (self.0.as_bytes(), self.0.get_version_num() == 7);

@@ -7,8 +7,8 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A claim that no verifier of our backends' languages checks. A value of another type than its RFC
-/// gives it is therefore no reason to refuse a token.
+/// A claim that the usual verifiers in backends do not check. A value of the wrong type is
+/// therefore no reason to refuse the token.
 pub(super) enum Lenient<'a> {
     Text(Cow<'a, str>),
     List(Vec<Value>),

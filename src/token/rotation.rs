@@ -38,7 +38,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Computes when a session ends that was opened at `created_at` and is used at `now`.
+    /// Returns when a session ends, if it was opened at `created_at` and is used at `now`.
     #[must_use]
     pub fn expiry(&self, created_at: Timestamp, now: Timestamp) -> Timestamp {
         (now + self.refresh_lifetime).min(created_at + self.session_max_lifetime)
@@ -103,7 +103,8 @@ pub fn judge(
 
 fn judge_current(session: &Session, now: Timestamp, policy: &Policy) -> Verdict {
     let lineage = &session.lineage;
-    // A first token that was handed out again without rotation may be under way once more.
+    // A first token that was handed out again while rotation was off does not count: the second
+    // response may still be under way.
     let first = lineage.predecessor.is_none() && lineage.handed_out_at <= session.created_at;
     match (policy.rotation, first || now.since(lineage.handed_out_at) > policy.window) {
         (true, true) => Verdict::Rotate,
@@ -196,7 +197,7 @@ pub struct Optimistic {
     pub successor: RefreshToken,
     /// The successor's random bytes, encrypted under the presented token.
     pub sealed: Sealed,
-    /// When the session ends then, unless its longest life is over earlier.
+    /// When the session ends after this rotation. Its maximum lifetime may end it earlier.
     pub expires_at: Timestamp,
     /// How long the session lives at most after its login.
     pub session_max_lifetime: Duration,
@@ -266,10 +267,11 @@ fn unseal_successor(lineage: &Lineage, presented: &RefreshToken) -> Option<Refre
     (successor.hash() == lineage.current).then_some(successor)
 }
 
-/// Extends the life of an unchanged token. Its holder stores the token once more, so the window
-/// begins anew: if rotation is switched on meanwhile, no successor is overtaken by this answer.
+/// Extends the life of an unchanged token. The client stores the token again, so the window begins
+/// again: if rotation is switched on in the meantime, this response cannot overtake a successor.
 fn extend(session: &mut Session, now: Timestamp, policy: &Policy) {
-    // Later than the login even within its own moment, or the token would still count as a first one.
+    // At least one microsecond after the login. Otherwise the token would still count as a first
+    // one.
     let after_login = session.created_at + Duration::from_micros(1);
     session.lineage.handed_out_at = session.lineage.handed_out_at.max(now).max(after_login);
     touch(session, now, policy);

@@ -46,8 +46,8 @@ pub struct Session {
     pub last_used_at: Timestamp,
     /// When it expires unless it is refreshed.
     pub expires_at: Timestamp,
-    /// From when on no verifier accepts an access token of the session, whatever settings and clock
-    /// the replica had that issued it. A revocation is kept until then.
+    /// The moment after which no verifier accepts an access token of the session, whatever settings
+    /// and clock the issuing replica had. A revocation is kept until then.
     pub access_ends_at: Timestamp,
     /// When and why it was revoked. `None`: it was not.
     pub revoked: Option<Revoked>,
@@ -98,7 +98,7 @@ impl Lineage {
 /// When and why a session was revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revoked {
-    /// When it was revoked, by the clock of the replica that did.
+    /// When it was revoked, by the clock of the replica that revoked it.
     pub at: Timestamp,
     /// Why.
     pub reason: RevocationReason,

@@ -1,10 +1,10 @@
 //! The session token: an opaque access token, which is valid as long as its session.
 //!
-//! Its text is `tas_` and 107 characters of base64url: the session's id (16 bytes), the token's
-//! own id (16), which contains the generation of the refresh token from the same response, the
-//! seconds of its beginning and its end (8 each, big-endian), and an HMAC-SHA256 over all of these.
-//! The MAC's key is not in the database, so a reader of the database cannot mint tokens, and a flood
-//! of forged tokens never reaches the database.
+//! Its text is `tas_` and 107 characters of base64url: the session's id (16 bytes), the token's own
+//! id (16 bytes), which contains the generation of the refresh token from the same response, the
+//! times of issue and expiry in seconds (8 bytes each, big-endian), and an HMAC-SHA256 over all of
+//! these. The MAC's key is not in the database, so a reader of the database cannot mint tokens, and
+//! a flood of forged tokens never reaches the database.
 
 use std::fmt;
 

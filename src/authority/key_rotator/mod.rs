@@ -68,10 +68,10 @@ pub enum KeyError {
     #[error("the key {0} is prepared already; it can only be overtaken at once")]
     Prepared(String),
     /// Another process created the next key at the same moment.
-    #[error("another key was made at the same moment: list the keys, and try again if need be")]
+    #[error("another key was created at the same moment: list the keys, and try again if needed")]
     Overtaken,
     /// The cryptographic library failed.
-    #[error("the key could not be made")]
+    #[error("the key could not be created")]
     Crypto,
 }
 

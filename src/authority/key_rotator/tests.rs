@@ -1,4 +1,4 @@
-//! The keeper's tests, over rows in memory: the life of keys by a clock that is moved by hand.
+//! Tests of the key rotator with rows in memory and a clock that the test moves.
 
 use std::sync::Mutex;
 
@@ -13,7 +13,7 @@ const START: Timestamp = Timestamp::from_seconds(1_000_000);
 const LIFE: Duration = Duration::from_mins(30);
 const DAY: Duration = Duration::from_hours(24);
 
-/// What two replicas share.
+/// The database that two replicas share.
 #[derive(Debug, Default)]
 struct Memory {
     keys: Mutex<Vec<StoredKey>>,
@@ -127,7 +127,7 @@ fn accepts(key_rotator: &KeyRotator, token: &str) -> bool {
 async fn of_two_that_make_the_first_key_one_does() {
     let world = World::new();
     let (mut one, mut other) = (world.pairs(), world.pairs());
-    // Both have seen that there is none before either makes one.
+    // Both replicas have seen that there is no key before either creates one.
     let (first, second) = tokio::join!(one.start(), other.start());
     first.unwrap();
     second.unwrap();
@@ -145,7 +145,7 @@ async fn keys_are_rotated_by_age_and_no_live_token_is_ever_refused() {
     let (mut seen, step) = (std::collections::BTreeSet::new(), Duration::from_mins(29));
     for turn in 0..(65 * 24 * 60 / 29) {
         world.clock.advance(step);
-        // The other one looks only now and then.
+        // The other replica reads only now and then.
         one.tick().await.unwrap();
         if turn % 2 == 0 {
             other.tick().await.unwrap();
@@ -158,8 +158,8 @@ async fn keys_are_rotated_by_age_and_no_live_token_is_ever_refused() {
         }
         seen.extend(world.kids());
     }
-    assert_eq!(seen.len(), 3, "one for each thirty days");
-    assert_eq!(world.kids().len(), 1, "what is gone is deleted");
+    assert_eq!(seen.len(), 3, "one key for each thirty days");
+    assert_eq!(world.kids().len(), 1, "keys that are gone are deleted");
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn an_operator_rotates_with_notice_at_once_or_in_an_emergency() {
 
     operator.rotate(Rotation::Compromised).await.unwrap();
     replica.tick().await.unwrap();
-    assert!(accepts(&replica, &before), "until the new one signs");
+    assert!(accepts(&replica, &before), "until the new key signs");
     world.clock.advance(SETTLE);
     assert!(!accepts(&replica, &before));
     assert!(accepts(&replica, &token(&replica)));
@@ -210,7 +210,7 @@ async fn moving_to_key_pairs_and_back_keeps_every_token() {
     assert!(matches!(old.rotate(Rotation::Now).await, Err(KeyError::NoPairs)));
     assert!(matches!(new.retire_keys().await, Err(KeyError::PairsNeeded)));
 
-    // And back.
+    // Then back to HS256.
     let mut back = world.replica(Algorithm::Hs256, &secret, 1);
     back.start().await.unwrap();
     assert!(accepts(&back, &after) && accepts(&back, &token(&back)));
@@ -234,7 +234,7 @@ async fn a_wrong_secret_stops_the_start_and_is_not_told() {
     }
     let other = world.replica(Algorithm::Es256, &[], 2).start().await;
     assert!(matches!(other, Err(KeyError::WrongSecret { .. })));
-    assert_eq!(world.kids().len(), 1, "nothing was made with it");
+    assert_eq!(world.kids().len(), 1, "no key was created with it");
 }
 
 #[tokio::test]

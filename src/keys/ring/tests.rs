@@ -180,7 +180,7 @@ fn a_secret_signs_until_the_first_pair_does() {
     assert_eq!(verify(&ring, &before), Ok(()));
     // And back: a replica that signs with its secret verifies what others signed with the pair.
     let back = KeyRing::new(&[secret(1)], None);
-    assert!(!back.is_loaded(), "what is unknown may be among the stored ones");
+    assert!(!back.is_loaded(), "an unknown key may be a stored one");
     back.load(&[stored(2, Algorithm::EdDsa, NOW)]);
     assert_eq!(verify(&back, &after), Err(VerifyError::UnknownKey));
     back.load(&keys);
@@ -292,17 +292,17 @@ fn the_end_of_signing_is_known() {
     let first = stored(1, Algorithm::EdDsa, NOW);
     let ring = pairs(std::slice::from_ref(&first));
     assert_eq!((ring.signing_ends(), ring.newest_signs_from()), (None, Some(NOW)));
-    // A successor that we can sign with, too, has no end as far as is known.
+    // A successor that this ring can open has no known end.
     let later = NOW + 60 * MINUTE;
     let ring = pairs(&[first.clone(), stored(2, Algorithm::EdDsa, later)]);
     assert_eq!((ring.signing_ends(), ring.newest_signs_from()), (None, Some(later)));
-    // One that we cannot open leaves us the first one, while its last token lives.
+    // If the ring cannot open the successor, the first key signs until its last token has expired.
     let pair = NewPair::make(Algorithm::EdDsa, &secret(98), [7; 12]).unwrap();
     let foreign = pair.stored(Due { number: 2, activates_at: later }, NOW, LIFE);
     let ring = KeyRing::new(&[], Some(sealing_secret()));
     ring.load(&[first.clone(), foreign]);
     assert_eq!(ring.signing_ends(), Some(later + LIFE + GRACE));
-    // An end that somebody has set.
+    // An operator has set an end.
     let ended = StoredKey { ends_at: Some(later), ..first };
     assert_eq!(pairs(&[ended]).signing_ends(), Some(later));
 }

@@ -174,8 +174,8 @@ impl Client {
         self.begin_with(connection, limited).await
     }
 
-    /// Begins a transaction with the schema, and with limits. In one message, which saves a round
-    /// trip.
+    /// Begins a transaction and sets the schema and the limits in the same message, which saves a
+    /// round trip.
     pub(super) async fn begin_with<'c>(
         &self,
         connection: &'c mut PgConnection,
@@ -254,7 +254,7 @@ impl Client {
             self.connections.revalidate_idle();
         }
         if failure.kind == Kind::ReadOnly {
-            // The primary became a standby. All connections to it are of no use.
+            // The primary became a standby. All connections to it are useless.
             self.connections.renew();
         }
         if failure.kind == Kind::StatementLost && !self.pooled.swap(true, Ordering::Relaxed) {

@@ -206,8 +206,8 @@ impl Reading {
         Ok(hosts.into_iter().enumerate().map(with_port).collect())
     }
 
-    /// Like libpq, which sqlx does not follow here: a root certificate is checked even with
-    /// `require`, and the system's trust needs the host's name checked.
+    /// Checks trust as libpq does, and sqlx does not: a root certificate is checked even with
+    /// `require`, and the system's trust requires a check of the host's name.
     fn check_trust(&mut self) -> Result<(), InvalidPostgresUrl> {
         let is_system = self.root_certificate.as_deref() == Some("system");
         match (self.mode, is_system) {

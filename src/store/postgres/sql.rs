@@ -234,7 +234,7 @@ pub(super) const OVERDUE: &str = "
 
 pub(super) const PROBE: &str = "SELECT current_setting('token_authority.probe', true)";
 
-/// Tells a standby, and a server that was set read-only.
+/// Shows whether the server is a standby or was set read-only.
 pub(super) const IS_READ_ONLY: &str = "SHOW transaction_read_only";
 
 /// A row that `WRITE_PROBE` writes before its transaction is rolled back. The random id keeps the

@@ -122,7 +122,7 @@ impl Target {
     }
 }
 
-/// Joins the failures of several hosts. One that may pass decides what to do.
+/// Joins the failures of several hosts. A failure that may pass decides whether to retry.
 fn merge(failures: &[Failure]) -> Failure {
     let passing = |failure: &&Failure| matches!(failure.kind, Kind::Starting | Kind::ReadOnly);
     let kind = failures.iter().find(passing).or(failures.first());

@@ -7,9 +7,9 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::invalid_url::InvalidPostgresUrl;
 
-/// Adds the root certificates: a file's, or the operating system's for `system` and where the mode
-/// checks certificates and no file is named. sqlx itself only knows the public authorities that
-/// were compiled in, which lack a company's own.
+/// Adds the root certificates: those of a file, or those of the operating system. The latter are
+/// used for `system`, and if the mode checks certificates and the URL names no file. sqlx itself
+/// only knows the public authorities that were compiled in, not a company's own.
 pub(super) fn apply(
     options: PgConnectOptions,
     root_certificate: Option<&str>,

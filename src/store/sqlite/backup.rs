@@ -35,7 +35,7 @@ pub async fn backup(path: &Path, to: &Path) -> Result<(), StoreError> {
     let copied = copy(path, draft).await;
     let kept = copied.and_then(|()| keep(draft, to).map_err(target));
     if kept.is_err() {
-        // It is incomplete. A next attempt would overwrite it as well.
+        // The draft is incomplete. The next attempt would overwrite it as well.
         let _ = std::fs::remove_file(draft);
     }
     kept

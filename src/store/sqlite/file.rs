@@ -88,8 +88,8 @@ impl File {
         self.path.display().to_string()
     }
 
-    /// Returns an error if the path leads to another file than the open one, or to none. What is
-    /// written then would be lost with the open file.
+    /// Returns an error if the path leads to another file than the open one, or to none. Data that
+    /// is written then would be lost with the open file.
     pub(super) fn check_in_place(&self) -> Result<(), sqlx::Error> {
         match identify(&self.path) {
             Ok(found) if found == self.identity => Ok(()),

@@ -88,7 +88,8 @@ fn select(table: &LegacyTable) -> String {
 }
 
 fn read(row: &SqliteRow) -> Result<(String, Option<LegacySession>), sqlx::Error> {
-    // A value that cannot be decoded is data, too: a user id that is no UTF-8, for example.
+    // A value that cannot be decoded is data of another application, for example a user id that is
+    // not UTF-8.
     let millis: Option<i64> = row.try_get(2).unwrap_or_default();
     let expires_at = millis.map(|millis| Timestamp::from_micros(millis.saturating_mul(1000)));
     Ok((row.try_get(0)?, session(row.try_get(1).unwrap_or_default(), expires_at)))
