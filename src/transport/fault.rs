@@ -112,9 +112,10 @@ impl From<Ended> for Status {
     }
 }
 
-/// A stream ends because its connection does. The client resumes it on a new connection.
+/// Returns the status of a stream that ends because its connection ends. The client resumes it on a
+/// new connection.
 pub(super) fn resume_elsewhere() -> Status {
-    unavailable("the connection has reached its greatest age: resume the stream on a new one")
+    unavailable("the connection has reached its maximum age: resume the stream on a new one")
 }
 
 fn unavailable(message: &str) -> Status {
@@ -159,15 +160,15 @@ impl From<Denied> for Status {
     }
 }
 
-/// The answer to a request on the gRPC port that is not gRPC ("gRPC over HTTP/2", section "Requests").
-/// An HTTP status keeps clients of other kinds from taking it for an answer.
+/// Returns the answer to a request on the gRPC port that is not gRPC ("gRPC over HTTP/2", section
+/// "Requests"). With an HTTP error status, other clients do not mistake it for a success.
 pub(super) fn unsupported_media_type() -> Response<tonic::body::Body> {
     let mut answer = Response::new(tonic::body::Body::empty());
     *answer.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     answer
 }
 
-/// The answer to an HTTP request that is turned away, in the form of RFC 6749 section 5.2.
+/// Returns the answer to a rejected HTTP request, in the form of RFC 6749 section 5.2.
 #[must_use]
 pub fn http_denied(refusal: Denied) -> Response<Body> {
     let status = Status::from(refusal);
@@ -201,11 +202,11 @@ pub struct HttpFault {
     pub status: StatusCode,
     /// The refusal of the refresh token, if that is the cause; it is the `reason` in the body.
     pub reason: Option<RefreshRefusal>,
-    /// After how many seconds to try again.
+    /// The number of seconds after which to try again.
     pub retry_after: Option<u64>,
 }
 
-/// What an RPC's error is in HTTP.
+/// Converts an RPC's error to its HTTP form.
 #[must_use]
 pub fn to_http(error: &Status) -> HttpFault {
     let details = error.get_error_details();
@@ -230,7 +231,7 @@ pub fn to_http(error: &Status) -> HttpFault {
     HttpFault { status, reason, retry_after }
 }
 
-/// At least one, and never less than it takes.
+/// Rounds up to whole seconds, at least one, so that a retry is never too early.
 const fn whole_seconds(delay: Duration) -> u64 {
     let begun = if delay.subsec_nanos() > 0 { 1 } else { 0 };
     let seconds = delay.as_secs() + begun;
@@ -288,7 +289,11 @@ mod tests {
         }
         let limited = Status::from(Denied::Limited(wait));
         assert_eq!(limited.get_error_details().retry_info().unwrap().retry_delay, Some(wait));
-        assert_eq!(to_http(&limited).retry_after, Some(2), "not sooner than it helps");
+        assert_eq!(
+            to_http(&limited).retry_after,
+            Some(2),
+            "rounded up, so that the retry is not too early"
+        );
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::transport::limits::BODY_BYTES;
 /// How long a client may take to send its form. The request's own deadline begins after that.
 const FORM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Turns `client_id` and `client_secret` of a form into the header that says the same, so that the
-/// gate knows one kind of credential. A request with an `Authorization` header is left as it is.
+/// Turns `client_id` and `client_secret` of a form into the equivalent header, so that the gate
+/// knows one kind of credential. A request with an `Authorization` header is left as it is.
 pub(super) async fn as_header(request: Request, next: Next) -> Response {
     if request.headers().contains_key(header::AUTHORIZATION) || !is_form(request.headers()) {
         return next.run(request).await;
@@ -42,7 +42,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(FORM))
 }
 
-/// The header that says what a form says, if the form says both parts once.
+/// Returns the header for a form that contains both parts exactly once.
 fn credential(form: &[u8]) -> Option<HeaderValue> {
     let one = |name: &str| {
         let mut values = form_urlencoded::parse(form).filter(|(known, _)| known == name);

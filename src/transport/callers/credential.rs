@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_and_not_passed_over() {
+    fn an_unreadable_credential_is_refused_and_not_ignored() {
         for bad in ["", "Bearer", "tak_x", "Digest tak_x", "Basic !", "Basic d2Vi"] {
             assert_eq!(read(&[bad]), Err(Denied::Unauthenticated), "{bad}");
         }

@@ -22,7 +22,8 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// Returns whether the caller can mend it, so that repeating the call is no accident.
+    /// Returns whether the caller can correct the cause. If it repeats the call without a
+    /// correction, that is no accident.
     #[must_use]
     pub const fn is_the_callers_fault(self) -> bool {
         matches!(self, Self::Unauthenticated | Self::Forbidden(_) | Self::Unknown)

@@ -73,7 +73,7 @@ impl CallersFile {
     /// Parses and checks the text of a callers' file.
     ///
     /// # Errors
-    /// Returns the first problem.
+    /// Returns [`CallersFileError`] for the first problem.
     pub fn parse(text: &str) -> Result<Self, CallersFileError> {
         let file: Self = serde_json::from_str(text)?;
         file.check()?;
@@ -100,7 +100,7 @@ impl CallersFile {
     /// Checks that no entry is ambiguous or useless.
     ///
     /// # Errors
-    /// Returns the first problem.
+    /// Returns [`CallersFileError`] for the first problem.
     pub fn check(&self) -> Result<(), CallersFileError> {
         let (mut names, mut keys, mut sans) = (HashSet::new(), HashSet::new(), HashSet::new());
         for caller in &self.callers {

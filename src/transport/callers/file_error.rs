@@ -1,4 +1,4 @@
-//! Why a callers' file cannot be used. No message quotes anything but names, roles and positions.
+//! Why a callers' file cannot be used. Messages contain only names, roles and positions.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub enum CallersFileError {
     /// The file cannot be read.
     #[error("{0}")]
     Unreadable(#[from] io::Error),
-    /// The text is no JSON of the file's form.
+    /// The text is not JSON of the file's form.
     #[error("{0}")]
     Syntax(#[from] serde_json::Error),
     /// An entry names a role that does not exist.
@@ -35,7 +35,7 @@ pub enum CallersFileError {
     /// The hash of a caller's key has the wrong form.
     #[error("{0}: keys_sha256 must be 64 hex digits each")]
     KeyHash(String),
-    /// Two callers, or one twice, have the same key.
+    /// A key appears twice, in two callers or in one.
     #[error("{0} has a key that appears twice")]
     DuplicateKey(String),
     /// A certificate name has the wrong form.
@@ -46,7 +46,7 @@ pub enum CallersFileError {
         /// The name in the file.
         name: String,
     },
-    /// Two callers, or one twice, have the same certificate name.
+    /// A certificate name appears twice, in two callers or in one.
     #[error("the certificate name {0} appears twice")]
     DuplicateCertificateName(String),
     /// The file at this path cannot be used.

@@ -88,7 +88,7 @@ impl AuthGate {
         if let Err(rejected) = &admitted
             && let Some(peer) = request.extensions().get::<Peer>()
         {
-            // The refusal stands, whatever is held for strangers.
+            // The request is rejected, however much is held for strangers.
             let stream = peer.stream().filter(|_| rejected.caller.is_none());
             let _ = stream.map(|stream| stream.belongs_to_stranger());
             if rejected.refusal.is_the_callers_fault() {
@@ -103,7 +103,7 @@ impl AuthGate {
         let path = request.uri().path();
         let access = port.access(path).ok_or(Denied::Unknown)?;
         if request.extensions().get::<FromInProcess>().is_some() {
-            // The outer HTTP request was admitted, counted and timed already.
+            // The outer HTTP request was already admitted, counted and timed.
             let caller = holds(self.within.clone(), access)?;
             return Ok(Admitted { caller: Some(caller), ..Admitted::default() });
         }
@@ -127,7 +127,7 @@ impl AuthGate {
         let mut slot = self.slot(access, caller.as_ref())?;
         if let Some(stream) = stream {
             let counted = match &caller {
-                // The answer of a stream is no load once it has begun.
+                // The answer of a stream does not count as load once it has begun.
                 Some(caller) => {
                     let kept = if lasts { None } else { slot.take() };
                     stream.belongs_to(&caller.0.budget, kept)

@@ -57,7 +57,7 @@ struct Known {
     load: OwnLoad,
 }
 
-/// What each caller may take.
+/// The limits of each caller.
 #[derive(Debug, Clone, Copy)]
 pub struct CallerLimits {
     /// Its rate. `None`: unlimited.
@@ -144,23 +144,23 @@ pub struct Callers {
 
 #[derive(Debug)]
 enum Credential {
-    /// Everybody may call, as [`ANONYMOUS`] with every role: only on a developer's own machine.
+    /// Every client may call, as [`ANONYMOUS`] with every role. Only for a developer's own machine.
     Anyone(Caller),
     /// The callers in the file.
     Listed(ArcSwap<CallerTable>),
 }
 
 impl Callers {
-    /// Admits everybody with every role.
+    /// Admits every client with every role.
     #[must_use]
     pub fn anyone(limits: CallerLimits) -> Self {
         Self::new(Credential::Anyone(Caller::new(ANONYMOUS, Roles::all(), limits)), limits)
     }
 
-    /// Knows the callers of a file, each with those limits.
+    /// Admits the callers of a file, each with those limits.
     ///
     /// # Errors
-    /// Returns what is wrong with the file.
+    /// Returns [`CallersFileError`] for the first problem with the file.
     pub fn listed(file: &CallersFile, limits: CallerLimits) -> Result<Self, CallersFileError> {
         let table = CallerTable::new(file, limits)?;
         Ok(Self::new(Credential::Listed(ArcSwap::from_pointee(table)), limits))
@@ -170,11 +170,11 @@ impl Callers {
         Self { credential, limits, replaced: watch::Sender::new(()) }
     }
 
-    /// Replaces the callers by those of another file. Requests in progress go on; streams are judged
-    /// again.
+    /// Replaces the callers by those of another file. Requests in progress continue. Streams are
+    /// judged again.
     ///
     /// # Errors
-    /// Returns what is wrong with the file. Then nothing changes.
+    /// Returns [`CallersFileError`] for the first problem with the file. Then nothing changes.
     pub fn replace(&self, file: &CallersFile) -> Result<(), CallersFileError> {
         let table = CallerTable::new(file, self.limits)?;
         if let Credential::Listed(current) = &self.credential {

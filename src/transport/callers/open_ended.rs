@@ -1,8 +1,8 @@
-//! Ends the answers of streaming RPCs that may not go on.
+//! Ends the answers of streaming RPCs that may no longer continue.
 //!
 //! * The callers' file or the roots of client certificates have changed: the stream ends with the error
 //!   that a new call would get, if it would get one.
-//! * The connection has reached its greatest age: the stream ends with `UNAVAILABLE`, so that the client
+//! * The connection has reached its maximum age: the stream ends with `UNAVAILABLE`, so that the client
 //!   resumes it, on another replica perhaps.
 
 use std::pin::Pin;
@@ -31,7 +31,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Keeps what proves the caller of a request.
+    /// Keeps the evidence of who the caller of a request is.
     pub(super) fn new(
         callers: &Arc<Callers>,
         access: Access,

@@ -19,7 +19,7 @@ pub enum Role {
     Verifier,
     /// Lists and ends any user's sessions: a support tool, or the page of a user's account.
     Sessions,
-    /// What `Sessions` may, and the roll-out: an operator.
+    /// Everything that `Sessions` may do, and changes of the roll-out: an operator.
     Admin,
 }
 
@@ -60,7 +60,7 @@ impl FromStr for Role {
     }
 }
 
-/// A text that names no role.
+/// A text that is not the name of a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no role; the roles are {names}", names = Role::ALL.map(Role::name).join(", "))]
 pub struct UnknownRole(String);
@@ -89,7 +89,7 @@ impl FromIterator<Role> for Roles {
     }
 }
 
-/// What an RPC or a route requires of its caller.
+/// The access that an RPC or a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// An authenticated caller with this role. The rate is limited by caller.
@@ -210,8 +210,8 @@ impl Route {
         self.access
     }
 
-    /// The same path with a slash at its end, under which the route is served too. `None`: the
-    /// path ends with whatever is asked for.
+    /// Returns the same path with a slash at its end, under which the route is served too. `None`:
+    /// the path ends with a parameter.
     pub(super) fn path_with_slash(&self) -> Option<String> {
         (!self.path.ends_with('}')).then(|| format!("{}/", self.path))
     }

@@ -1,8 +1,8 @@
-//! Whether the answer to a batch of tokens fits into the message that clients take, told before any
-//! token is judged.
+//! Checks whether the answer to a batch of tokens fits into the message size that clients accept,
+//! before any token is judged.
 //!
-//! A JWT's answer repeats its claims, so its size can be read off the token. A session token's
-//! claims are in the database; the answer is measured again once it is made.
+//! A JWT's answer repeats its claims, so its size follows from the token. A session token's claims
+//! are in the database. The answer is therefore measured again after it was built.
 
 use prost::Message as _;
 use tonic::Status;
@@ -14,18 +14,18 @@ use crate::token::method::AuthMethod;
 use crate::transport::fault;
 use crate::transport::proto::v1::{ValidateTokenResponse, ValidateTokensResponse};
 
-/// The largest message that clients take unless they are told otherwise. A larger answer would fail
-/// the whole batch at the client, after the work was done.
+/// The largest message that clients accept by default. A larger answer would fail the whole batch
+/// at the client, after the work was done.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
-/// How many bytes a byte of a token's text can become at most. The shortest JSON of a number is two
-/// bytes (`0,`), which base64url makes three; as a protobuf value it takes eleven.
+/// The maximum number of bytes that one byte of a token's text can become. The shortest JSON of a
+/// number is two bytes (`0,`), which are three in base64url. As a protobuf value it takes eleven.
 const MAX_GROWTH: usize = 5;
 
-/// What an answer takes beside the claims of a JWT.
+/// The size of an answer without the claims of a JWT.
 const FIXED_BYTES: usize = 128;
 
-/// What a session token's answer takes at most: its grant's bounds, as protobuf.
+/// The maximum size of a session token's answer: its grant at its limits, as protobuf.
 const SESSION_BYTES: usize = 48 * 1024;
 
 /// Checks that the answer to these tokens fits.
@@ -40,7 +40,7 @@ pub(super) fn check(tokens: &[String]) -> Result<(), Status> {
     verdict(sizes)
 }
 
-/// Checks that an answer fits, once it is made.
+/// Checks that a finished answer fits.
 ///
 /// # Errors
 /// Returns the same as [`check`].
@@ -54,7 +54,7 @@ fn verdict(sizes: impl Iterator<Item = usize>) -> Result<(), Status> {
     if total <= MAX_ANSWER_BYTES {
         return Ok(());
     }
-    // So many fit however the caller splits the batch.
+    // At least this number fits, however the caller splits the batch.
     Err(fault::answer_too_large(usize::max(1, MAX_ANSWER_BYTES / largest)))
 }
 
@@ -66,8 +66,8 @@ fn upper_bound(token: &str) -> usize {
     if is_jwt(token) { FIXED_BYTES + MAX_GROWTH * token.len() } else { SESSION_BYTES }
 }
 
-/// The size of a token's answer if the token is good. Nothing of the token is trusted: one that is
-/// not good gets a smaller answer.
+/// Computes the size of a token's answer if the token is active. The token is not verified: an
+/// inactive token gets a smaller answer.
 fn size_of(token: &str) -> usize {
     if !is_jwt(token) {
         return FIXED_BYTES;
@@ -77,7 +77,7 @@ fn size_of(token: &str) -> usize {
     claims.map_or(FIXED_BYTES, |claims| convert::good(&claims, AuthMethod::Jwt).encoded_len())
 }
 
-/// An answer's size with the tag and the length before it.
+/// Returns an answer's size with the tag and the length before it.
 fn in_batch(size: usize) -> usize {
     let one = ValidateTokensResponse { results: vec![ValidateTokenResponse::default()] };
     size + prost::length_delimiter_len(size) + one.encoded_len() - 1
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_fits_passes_and_the_number_that_fits_is_told() {
+    fn a_batch_that_fits_passes_and_a_refusal_names_the_number_that_fits() {
         let small = vec![token("1"); 1000];
         assert!(check(&small).is_ok());
         let large = token(&format!("[{}]", vec!["0"; 2000].join(",")));

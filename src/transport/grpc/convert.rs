@@ -119,8 +119,8 @@ pub(in crate::transport) fn claims(fields: Struct) -> Map<String, Value> {
     object(fields, Place::Claims).unwrap_or_default()
 }
 
-/// The place of a value inside `claims`. It is a chain to the outside, so that a path is written only
-/// for an error.
+/// The place of a value inside `claims`. Each place links to the outer one, so that the path is
+/// written only for an error.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Claims,
@@ -181,8 +181,8 @@ fn json(value: ProtoValue, place: Place<'_>) -> Result<Value, InvalidField> {
     })
 }
 
-/// Converts a number. A `Struct` has only doubles, so a whole number beyond 2^53 may have been rounded
-/// on its way here, and nobody would notice.
+/// Converts a number. A `Struct` has only doubles, so a whole number beyond 2^53 may have been
+/// rounded on its way here without any sign.
 #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
 fn json_number(number: f64, place: Place<'_>) -> Result<Number, InvalidField> {
     const EXACT: f64 = 9_007_199_254_740_991.0;

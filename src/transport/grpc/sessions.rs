@@ -43,7 +43,7 @@ fn page_size(asked: i32) -> Result<u32, InvalidField> {
     }
 }
 
-/// Parses a page token. It names the last session of the previous page.
+/// Makes a page token. It names the last session of the previous page.
 fn page_token(last: SessionId) -> String {
     URL_SAFE_NO_PAD.encode(last.as_uuid().as_bytes())
 }
@@ -54,7 +54,8 @@ fn read_page_token(token: &str) -> Result<Option<SessionId>, InvalidField> {
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).ok();
     let id = bytes.and_then(|bytes| uuid::Uuid::from_slice(&bytes).ok()).map(SessionId::from);
-    id.map(Some).ok_or(InvalidField::new("page_token", "must be a next_page_token of ours"))
+    id.map(Some)
+        .ok_or(InvalidField::new("page_token", "must be a next_page_token from this service"))
 }
 
 #[tonic::async_trait]

@@ -8,12 +8,12 @@ use std::str::FromStr;
 pub struct AllowedOrigins(Vec<OriginPattern>);
 
 impl AllowedOrigins {
-    /// Returns each of them as text.
+    /// Returns each origin as text.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|pattern| pattern.text.as_str())
     }
 
-    /// Whether an origin, as a browser writes it, is one of them.
+    /// Returns whether an origin, in the form that browsers send, is one of them.
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(origin))
@@ -29,9 +29,9 @@ impl FromIterator<OriginPattern> for AllowedOrigins {
 /// One origin, or all subdomains of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginPattern {
-    /// As browsers write it: lower case, without the scheme's own port.
+    /// The origin in the form that browsers send: lower case, without the scheme's default port.
     text: String,
-    /// For `https://*.example.com` what comes before the star and after it.
+    /// For `https://*.example.com`: the text before the star and the text after it.
     around_star: Option<(String, String)>,
 }
 
@@ -44,14 +44,14 @@ impl OriginPattern {
     }
 }
 
-/// A text that is no origin.
+/// The text is not an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoOrigin;
 
 impl fmt::Display for NoOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "is no origin, such as https://app.example.com, https://*.preview.example.com or \
+            "is not an origin such as https://app.example.com, https://*.preview.example.com or \
              capacitor://localhost",
         )
     }
@@ -60,9 +60,9 @@ impl fmt::Display for NoOrigin {
 impl FromStr for OriginPattern {
     type Err = NoOrigin;
 
-    /// Reads a serialised origin (RFC 6454 section 6.1): scheme, host, and a port that is not the
-    /// scheme's own. An app's scheme (`capacitor://localhost`) will do as well. A star stands for
-    /// one or several labels before a domain of two labels at least.
+    /// Reads a serialised origin (RFC 6454 section 6.1): scheme, host, and a port if it is not the
+    /// scheme's default. An app's scheme (`capacitor://localhost`) is accepted too. A star stands
+    /// for one or several labels before a domain of at least two labels.
     fn from_str(text: &str) -> Result<Self, NoOrigin> {
         let text = text.to_ascii_lowercase();
         let (scheme, authority) = text.split_once("://").ok_or(NoOrigin)?;
@@ -80,7 +80,7 @@ impl FromStr for OriginPattern {
     }
 }
 
-/// The host and port without a port that is the scheme's own, which browsers leave out.
+/// Returns the host and port without the scheme's default port, which browsers leave out.
 pub(super) fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
     let port = match scheme {
         "https" => ":443",
@@ -112,7 +112,7 @@ fn is_web_authority(authority: &str) -> bool {
     }
 }
 
-/// Whether a text is one label of a host's name.
+/// Returns whether a text is one label of a host name.
 fn is_label(label: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
     !label.is_empty() && label.len() <= 63 && label.bytes().all(plain) && !label.starts_with('-')

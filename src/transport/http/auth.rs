@@ -1,5 +1,5 @@
-//! `POST /api/auth/refresh` and `POST /api/auth/logout`: the browser's cookie in, the gRPC
-//! service's answer out.
+//! `POST /api/auth/refresh` and `POST /api/auth/logout`: translate the browser's cookie to a call
+//! of the gRPC service, and its answer to HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +29,14 @@ use crate::transport::proto::v1::{
 const NO_STORE: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
-/// What the browser's routes share.
+/// The parts that the browser's routes share.
 #[derive(Debug)]
 pub(super) struct Adapter {
     client: TokensInProcess,
     authority: Arc<Authority>,
     settings: BrowserSettings,
     events: Arc<dyn RequestEvents>,
-    /// Bounds the log's lines about refused pages, since anybody can cause them.
+    /// Limits the log lines about refused pages, because any client can cause them.
     log_limit: Option<Limiter>,
 }
 
@@ -52,7 +52,7 @@ impl Adapter {
     }
 }
 
-/// A refresh token out of a request's cookies.
+/// A refresh token from a request's cookies.
 struct Presented {
     token: String,
     others: Others,
@@ -91,8 +91,9 @@ pub(super) async fn refresh(State(adapter): State<Arc<Adapter>>, headers: Header
     }
 }
 
-/// Ends the session whose refresh token is in the cookie. If several cookies of the name come, the
-/// sessions of all that are looked at end, so that none which a later request sends stays good.
+/// Ends the session whose refresh token is in the cookie. If there are several cookies of the name,
+/// it ends the sessions of all that are examined. Otherwise a later request could still use one of
+/// them.
 pub(super) async fn logout(State(adapter): State<Arc<Adapter>>, headers: HeaderMap) -> Response {
     if let Err(refused) = origin::check(&adapter.settings.origins, &headers) {
         return adapter.foreign(&refused);
@@ -100,8 +101,8 @@ pub(super) async fn logout(State(adapter): State<Arc<Adapter>>, headers: HeaderM
     let settings = &adapter.settings.cookie;
     let cookies = settings.read(&headers);
     if cookies.count > 0 && cookies.count == cookies.unreadable {
-        // The session behind it may live on, so this is no success.
-        let error = "the refresh token cookie holds bytes that are no token";
+        // The session of this cookie may still be live, so this is not a success.
+        let error = "the refresh token cookie contains bytes that no token contains";
         return with_cookie(refusal(StatusCode::BAD_REQUEST, error, None), settings.clear());
     }
     let (count, mut tokens) = (cookies.values.len() + cookies.unreadable, parse(cookies.values));
@@ -124,8 +125,7 @@ pub(super) async fn logout(State(adapter): State<Arc<Adapter>>, headers: HeaderM
 }
 
 impl Adapter {
-    /// Takes the token to present out of a request's cookies. `None`: there is no cookie that can
-    /// be read.
+    /// Chooses the token to present from a request's cookies. `None`: there is no readable cookie.
     async fn pick(
         &self,
         cookies: Cookies,
@@ -133,7 +133,7 @@ impl Adapter {
     ) -> Result<Option<Presented>, Status> {
         let Cookies { mut values, count, unreadable } = cookies;
         if let [_] = values.as_slice() {
-            // Nearly always. Whether it is a token is for the service to say.
+            // The usual case. The service decides whether the text is a token.
             let others = match (count, unreadable) {
                 (1, _) => Others::None,
                 (_, 0) => Others::Over,
@@ -174,8 +174,8 @@ impl Adapter {
         Ok(self.authority.examine(&tokens).await?)
     }
 
-    /// Refuses a page of an origin that may not use the cookie, and says what mends it wherever an
-    /// operator may look: in the answer, the log and a metric.
+    /// Refuses a page of an origin that may not use the cookie. The answer, the log and a metric
+    /// all name the remedy, because operators look in different places.
     fn foreign(&self, refused: &Refused) -> Response {
         let Refused { origin, host } = refused;
         self.events.origin_refused(origin, host);
@@ -214,7 +214,7 @@ impl Jar<'_> {
         let response = ([NO_STORE], Json(body)).into_response();
         let is_stored = match storing {
             Storing::Due => true,
-            // Storing it at its own place allows to clear all other places.
+            // The cookie is stored again at its own place, so all other places can be cleared.
             Storing::Safe => others == Others::Over,
             Storing::Unsafe => false,
         };
@@ -226,12 +226,12 @@ impl Jar<'_> {
         if others == Others::Over { self.clear_elsewhere(response) } else { response }
     }
 
-    /// Clears the cookies of a session that is certainly over.
+    /// Clears the cookies of a session that has certainly ended.
     fn clear_over(self, response: Response, others: Others) -> Response {
         match others {
             Others::None | Others::Over => self.clear_everywhere(response),
             Others::Foreign => with_cookie(response, self.settings.clear()),
-            // The live session's cookie may be the one at the own place.
+            // The cookie at the adapter's own place may belong to the live session.
             Others::Alive => response,
         }
     }
@@ -249,12 +249,12 @@ impl Jar<'_> {
     }
 }
 
-/// The session that the page says is its own.
+/// Returns the session that the page names as its own.
 fn wanted(headers: &HeaderMap) -> Option<SessionId> {
     headers.get(SESSION_ID)?.to_str().ok()?.parse().ok()
 }
 
-/// Those values that are refresh tokens by their form.
+/// Returns the values that have the form of a refresh token.
 fn parse(values: Vec<String>) -> Vec<(String, RefreshToken)> {
     let parsed = values.into_iter().map(|text| (RefreshToken::parse(&text), text));
     parsed.filter_map(|(token, text)| Some((text, token?))).collect()
@@ -264,7 +264,7 @@ fn seconds(duration: Option<prost_types::Duration>) -> u64 {
     duration.and_then(|duration| u64::try_from(duration.seconds).ok()).unwrap_or(0)
 }
 
-/// In shadow mode, adds the token that the page sends along with its access token.
+/// In shadow mode, adds the second token, which the page sends together with its access token.
 fn with_shadow(shadow: Option<HeaderValue>, mut response: Response) -> Response {
     if let Some(shadow) = shadow {
         response.headers_mut().insert(HeaderName::from_static(SHADOW), shadow);
@@ -277,7 +277,7 @@ fn failed(error: &Status, jar: Option<(Jar<'_>, Others)>) -> Response {
     if fault.reason.is_none()
         && matches!(fault.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     {
-        // That this adapter may not call the service is no fault of the user's session.
+        // The adapter may not call the service. The user's session is not the cause.
         fault.status = StatusCode::SERVICE_UNAVAILABLE;
         fault.retry_after = Some(1);
     }
@@ -290,7 +290,8 @@ fn failed(error: &Status, jar: Option<(Jar<'_>, Others)>) -> Response {
             Some(RefreshRefusal::Expired | RefreshRefusal::Revoked | RefreshRefusal::Reused),
             Some((jar, others)),
         ) => jar.clear_over(response, others),
-        // An unknown token says nothing about a session: it may be alive and its token newer.
+        // An unknown token says nothing about a session: the session may be live and have a newer
+        // token.
         _ => response,
     }
 }

@@ -1,4 +1,4 @@
-//! Which of several refresh tokens in one request is presented.
+//! Chooses which of several refresh tokens in one request is presented.
 
 use std::cmp::Reverse;
 
@@ -6,35 +6,35 @@ use crate::authority::Examined;
 use crate::token::id::SessionId;
 use crate::token::refresh::RefreshToken;
 
-/// How many refresh tokens of one request are looked at: each costs a look-up in the database.
+/// How many refresh tokens of one request are examined. Each costs a look-up in the database.
 pub(super) const MAX_LOOKED_AT: usize = 4;
 
-/// What was chosen, as positions among the tokens.
+/// The choice, as positions among the tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Choice {
     /// The token to present.
     pub(super) chosen: usize,
-    /// What the other tokens are worth.
+    /// The state of the other tokens.
     pub(super) others: Others,
-    /// Whether live sessions of different users came together.
+    /// Whether the tokens belong to live sessions of different users.
     pub(super) mixes_users: bool,
 }
 
-/// What the other refresh cookies of a request are worth.
+/// The state of the other refresh cookies of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Others {
     /// There are none.
     None,
-    /// Nothing: their sessions are over, or they are older copies of the chosen one.
+    /// Useless: their sessions have ended, or they are older copies of the chosen token.
     Over,
-    /// Perhaps something to another installation: they are none of ours.
+    /// Unknown here. They may belong to another installation.
     Foreign,
-    /// Another session, which lives.
+    /// At least one belongs to another live session.
     Alive,
 }
 
-/// Drops all but the few tokens that are looked at: those of the wanted session first, then those
-/// of the newest logins. A session's id tells when it began.
+/// Keeps the few tokens that are examined: first those of the wanted session, then those of the
+/// newest logins. A session's id contains the time of the login.
 pub(super) fn shortlist(
     tokens: &mut Vec<(String, RefreshToken)>,
     wanted: Option<SessionId>,
@@ -54,13 +54,14 @@ pub(super) fn shortlist(
 ///
 /// 1. A live token of the session that the page names, in its newest generation.
 /// 2. A live token of the same user, of the newest login.
-/// 3. If the page's session is over and only other users' sessions live, the page's own token: the
-///    page is told that it is logged out, and does not become somebody else.
+/// 3. If the page's session has ended and only sessions of other users are live: the page's own
+///    token. The page learns that it is logged out, and does not act as another user.
 /// 4. A live token of the newest login.
-/// 5. Without a live token, the newest login's, so that its user is told why it is over.
+/// 5. If no token is live: the token of the newest login, so that its user learns why the session
+///    ended.
 ///
-/// An older copy of a token is never presented beside its successor, so it raises no theft.
-/// `examined` must not be empty.
+/// An older copy of a token is never presented beside its successor, because that would look like a
+/// theft. `examined` must not be empty.
 pub(super) fn choose(examined: &[Examined], wanted: Option<SessionId>) -> Choice {
     let named = examined.iter().find(|one| wanted.is_some() && one.session_id() == wanted);
     let user_of = |one: &Examined| one.login.as_ref().map(|login| login.user_id.clone());
@@ -82,7 +83,7 @@ pub(super) fn choose(examined: &[Examined], wanted: Option<SessionId>) -> Choice
     Choice { chosen, others: others(examined, chosen), mixes_users: mixes_users(examined) }
 }
 
-/// Orders tokens by login, then by generation; what is none of ours comes first.
+/// Orders tokens by login, then by generation. Tokens of other installations come first.
 fn age(one: &Examined) -> impl Ord + use<> {
     (one.login.as_ref().map(|login| (login.at, login.session_id)), one.generation)
 }
@@ -161,7 +162,7 @@ mod tests {
             let older = token(1, "alice", 4, older);
             assert_eq!(chosen(&[older.clone(), current.clone()], None), (1, Others::Over));
             assert_eq!(chosen(&[current.clone(), older.clone()], Some(1)), (0, Others::Over));
-            // Nor beside another session's token that is good.
+            // This holds beside a live token of another session, too.
             let other = token(2, "alice", 0, Verdict::Rotate);
             assert_eq!(chosen(&[older, other], None).0, 1);
         }
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_looked_at_and_the_wanted_one_is_among_them() {
+    fn few_are_examined_and_the_wanted_one_is_among_them() {
         let key = LineageKey::new([7; 32]);
         let mint = |of: u8| {
             let token = RefreshToken::mint(&key, id(of), Generation::new(0), [9; 32]);

@@ -1,8 +1,8 @@
 //! The refresh token's cookie (RFC 6265bis): how it is read, set and cleared.
 //!
-//! A browser keeps cookies of one name apart by domain, path and partition, and sends all that fit
-//! without saying which is which. So a request may bring several, and clearing one of them means
-//! naming each combination under which it may be kept.
+//! A browser distinguishes cookies of one name by domain, path and partition. It sends all that
+//! match, and does not say which is which. A request may therefore contain several, and clearing
+//! one means naming every combination under which it may be stored.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// The path of every route that needs the cookie, and of no other.
+/// The path of the routes that need the cookie. It covers no other route.
 const PATH: &str = "/api/auth";
-/// The path that a browser demands of a cookie whose name begins with [`HOST_PREFIX`].
+/// The path that browsers require for a cookie whose name begins with [`HOST_PREFIX`].
 const ROOT: &str = "/";
-/// A name that begins so keeps other hosts of the domain from setting the cookie.
+/// With this prefix, other hosts of the domain cannot set the cookie.
 const HOST_PREFIX: &str = "__host-";
-/// How many parents of the host are named when cookies are cleared. A deeper host is rare, and
-/// each parent costs four headers.
+/// How many parent domains of the host are named when cookies are cleared. A deeper host is rare,
+/// and each parent costs four headers.
 const MAX_DOMAINS: usize = 4;
 
 /// How the cookie is set.
@@ -25,13 +25,13 @@ const MAX_DOMAINS: usize = 4;
 pub struct CookieSettings {
     /// Its name.
     pub name: String,
-    /// Whether browsers send it over HTTPS alone. Off only in development.
+    /// Whether browsers send it only over HTTPS. `false` only in development.
     pub secure: bool,
-    /// The domain whose hosts all get it. `None`: the host that set it alone.
+    /// The domain whose hosts all receive it. `None`: only the host that set it.
     pub domain: Option<String>,
     /// Which sites' pages make a browser send it.
     pub same_site: SameSite,
-    /// Whether each top-level site that embeds the page has a cookie of its own (CHIPS).
+    /// Whether each top-level site that embeds the page has a separate cookie (CHIPS).
     pub partitioned: bool,
 }
 
@@ -40,9 +40,9 @@ pub struct CookieSettings {
 pub enum SameSite {
     /// Pages of the same site, and links from anywhere.
     Lax,
-    /// Pages of the same site alone.
+    /// Pages of the same site only.
     Strict,
-    /// Pages of any site; which of them may call is up to `ALLOWED_ORIGINS`.
+    /// Pages of any site. `ALLOWED_ORIGINS` decides which of them may call.
     None,
 }
 
@@ -61,16 +61,16 @@ impl SameSite {
 /// The refresh cookies of one request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Cookies {
-    /// Each different value that is plain text, in the browser's order.
+    /// The different values that are plain text, in the browser's order.
     pub(super) values: Vec<String>,
-    /// How many cookies of the name there are.
+    /// The number of cookies of the name.
     pub(super) count: usize,
-    /// How many of them hold bytes that no token holds.
+    /// How many of them contain bytes that no token contains.
     pub(super) unreadable: usize,
 }
 
-/// Where a browser keeps a cookie, beside its name. Setting or clearing one at another place leaves
-/// it alone.
+/// Where a browser stores a cookie, in addition to its name. Setting or clearing a cookie at
+/// another place does not affect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place<'a> {
     domain: Option<&'a str>,
@@ -79,8 +79,8 @@ struct Place<'a> {
 }
 
 impl CookieSettings {
-    /// Reads each cookie of the name. Every cookie is read by itself and as bytes: a neighbour's
-    /// cookie may hold anything, and must not hide ours.
+    /// Reads each cookie of the name. Each cookie is read separately and as bytes: another
+    /// application's cookie may contain any bytes, and must not hide ours.
     pub(super) fn read(&self, headers: &HeaderMap) -> Cookies {
         let mut cookies = Cookies::default();
         let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
@@ -118,8 +118,8 @@ impl CookieSettings {
         self.header(self.own_place(), "", 0)
     }
 
-    /// Returns the headers that delete cookies of the name wherever else a browser may keep one
-    /// that was set under `host`: by the auth-server, or by this service under other settings.
+    /// Returns the headers that delete cookies of the name at all other places where a browser may
+    /// store one for `host`: set by the auth-server, or by this service under other settings.
     pub(super) fn clear_elsewhere(&self, host: Option<&str>) -> Vec<HeaderValue> {
         let own = self.own_place();
         let mut domains = vec![None];
@@ -146,7 +146,7 @@ impl CookieSettings {
         headers
     }
 
-    /// Whether the name keeps other hosts from setting the cookie, which fixes its place.
+    /// Returns whether the name's prefix forbids a domain and another path.
     fn is_host_bound(&self) -> bool {
         let prefix = self.name.get(..HOST_PREFIX.len());
         prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(HOST_PREFIX))
@@ -184,8 +184,8 @@ impl fmt::Display for Optional<'_> {
     }
 }
 
-/// The domains for which a page of `host` can set cookies: the host's and its parents', down to two
-/// labels. An address and a name of one label have none.
+/// Returns the domains for which a page of `host` can set cookies: the host and its parents, down
+/// to two labels. An address or a name of one label has none.
 fn parents(host: &str) -> Vec<&str> {
     let is_plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
     if !is_plain || host.parse::<IpAddr>().is_ok() {

@@ -8,17 +8,17 @@ use tonic::Status;
 
 use crate::transport::fault;
 
-/// Headers of every answer that holds a token or tells about one (RFC 6749 section 5.1).
+/// Headers of every answer that contains a token or information about one (RFC 6749 section 5.1).
 pub(super) const NO_STORE: [(HeaderName, HeaderValue); 2] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::PRAGMA, HeaderValue::from_static("no-cache")),
 ];
 
-/// The parameters of a request, in their order.
+/// The parameters of a request, in order.
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads a body. `None`: it is no form.
+    /// Reads a body. `None`: it is not a form.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
         let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -27,15 +27,15 @@ impl Form {
             .then(|| Self(form_urlencoded::parse(body).into_owned().collect()))
     }
 
-    /// Returns the parameter of that name. A parameter that is empty counts as absent, and one that
-    /// comes twice too (RFC 6749 section 3.2).
+    /// Returns the parameter of that name. A parameter that is empty or appears twice counts as
+    /// absent (RFC 6749 section 3.2).
     pub(super) fn one(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().filter(|(known, _)| known == name);
         let (_, value) = values.next()?;
         (values.next().is_none() && !value.is_empty()).then_some(value.as_str())
     }
 
-    /// Whether the parameter is there at all.
+    /// Returns whether the parameter is present at all.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
@@ -47,7 +47,7 @@ pub(super) fn refusal(status: StatusCode, error: &str, description: &str) -> Res
     (status, NO_STORE, Json(body)).into_response()
 }
 
-/// Tells of a failure that is not the token's.
+/// Returns the answer for a failure that the token did not cause.
 pub(super) fn failed(error: &Status) -> Response {
     let fault = fault::to_http(error);
     let name = match fault.status {

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`, for the probes of whatever runs the process.
+//! `/healthz` and `/readyz`, for the probes of the platform.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,28 +9,28 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde_json::json;
 
-/// Tells whether this process may be sent requests.
+/// Decides whether this process may receive requests.
 #[tonic::async_trait]
 pub trait Readiness: fmt::Debug + Send + Sync {
-    /// Checks it now.
+    /// Checks now.
     async fn check(&self) -> Ready;
 }
 
-/// Whether this process may be sent requests.
+/// Whether this process may receive requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
     /// It may.
     Yes,
-    /// It may not, and why.
+    /// It may not, for this reason.
     No(&'static str),
 }
 
-/// The process is alive, since it answers.
+/// Answers that the process is alive.
 pub(super) async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// The process is ready: the store is reachable and its schema is one that this version knows.
+/// Answers whether the process is ready: the store is reachable, and this version knows its schema.
 pub(super) async fn ready(State(readiness): State<Arc<dyn Readiness>>) -> Response {
     match readiness.check().await {
         Ready::Yes => Json(json!({ "status": "ok" })).into_response(),

@@ -42,24 +42,24 @@ pub use health::{Readiness, Ready};
 pub use well_known::WellKnownSettings;
 
 /// The header in which a page names its session: the `sid` of its last access token. If a browser
-/// sends several refresh cookies, that session's is used.
+/// sends several refresh cookies, the token of that session is used.
 const SESSION_ID: &str = "x-session-id";
 
-/// How the HTTP port is set up.
+/// The settings of the HTTP port.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// How browsers are treated.
+    /// The settings for browsers.
     pub browser: BrowserSettings,
-    /// What the public documents say.
+    /// The settings of the public documents.
     pub well_known: WellKnownSettings,
 }
 
-/// How the adapter treats browsers.
+/// The adapter's settings for browsers.
 #[derive(Debug, Clone)]
 pub struct BrowserSettings {
     /// The refresh token's cookie.
     pub cookie: CookieSettings,
-    /// Which other origins may call, with credentials.
+    /// The other origins that may call with credentials.
     pub origins: AllowedOrigins,
 }
 
@@ -96,9 +96,9 @@ pub fn routes(
         .layer(ObserveLayer(Kind::Http, observers))
 }
 
-/// Lets pages of the allowed origins call with credentials. Whichever headers their libraries add
-/// (tracing, cache control) are accepted: a page that is allowed to use the cookie gains nothing
-/// by them, and a page that is not gets no permission at all.
+/// Lets pages of the allowed origins call with credentials. All request headers are accepted,
+/// because libraries add their own (tracing, cache control). A page that may use the cookie gains
+/// nothing by them, and any other page gets no permission at all.
 fn cors(origins: &AllowedOrigins) -> CorsLayer {
     let allowed = origins.clone();
     let is_allowed = move |origin: &HeaderValue, _: &http::request::Parts| {
@@ -109,7 +109,7 @@ fn cors(origins: &AllowedOrigins) -> CorsLayer {
         .allow_credentials(true)
         .allow_methods([Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
-        // Or a page of another origin would not know when to try again.
+        // Without this, a page of another origin could not read when to try again.
         .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_mins(10))
 }

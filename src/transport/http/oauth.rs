@@ -1,10 +1,10 @@
-//! `POST /oauth2/introspect` (RFC 7662) and `POST /oauth2/revoke` (RFC 7009), for access tokens
-//! and refresh tokens alike. `token_type_hint` is accepted and not needed: a refresh token says
-//! by its prefix what it is.
+//! `POST /oauth2/introspect` (RFC 7662) and `POST /oauth2/revoke` (RFC 7009), for access tokens and
+//! refresh tokens alike. `token_type_hint` is accepted and ignored: the prefix of a refresh token
+//! shows its kind.
 //!
-//! Where there is an RPC, these routes are its client, as the browser's adapter is. Two things have
-//! none, because the gRPC contract does not offer them: what a refresh token is worth without using
-//! it, and ending a session by its access token. For these the routes ask the authority.
+//! Like the browser's adapter, these routes are clients of the RPCs. Two operations have no RPC: to
+//! examine a refresh token without using it, and to end a session by its access token. For these,
+//! the routes call the authority.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::transport::proto::v1::{
     RevokeRefreshTokenRequest, ValidateTokenRequest, ValidateTokenResponse,
 };
 
-/// What the OAuth 2 endpoints share.
+/// The parts that the OAuth 2 endpoints share.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     pub(super) client: TokensInProcess,
@@ -75,9 +75,9 @@ pub(super) async fn revoke(
         endpoints.authority.revoke_access_token(&token).await.map_err(Status::from)
     };
     match done {
-        // RFC 7009 section 2.2: a token that is none of ours is over as well.
+        // RFC 7009 section 2.2: a token that this service did not mint counts as revoked.
         Ok(()) => (StatusCode::OK, NO_STORE).into_response(),
-        // RFC 7009 section 2.2.1: it is good, and not ours to end.
+        // RFC 7009 section 2.2.1: the token is valid, but this service cannot revoke it.
         Err(error) if error.code() == Code::InvalidArgument => {
             bad_request("unsupported_token_type", error.message())
         }
@@ -89,7 +89,7 @@ fn is_refresh_token(token: &str) -> bool {
     token.starts_with(refresh::PREFIX)
 }
 
-/// The form's one `token`.
+/// Returns the form's only `token`.
 fn token(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     Form::read(headers, body)?.one("token").map(str::to_owned)
 }
@@ -113,7 +113,7 @@ fn access_token_answer(token: ValidateTokenResponse) -> Value {
     if !token.active {
         return inactive();
     }
-    // Our own words come last, so that no claim of the token's can replace them.
+    // The service's own members are added last, so that no claim of the token can replace them.
     let mut answer: Map<String, Value> = token.claims.map(claims).unwrap_or_default();
     let mut say = |name: &str, value: Value| answer.insert(name.to_owned(), value);
     say("active", true.into());

@@ -1,32 +1,32 @@
-//! Which pages may make a browser send the refresh cookie here: those of the service's own origin,
-//! and those that the operator allows. This guards against cross-site request forgery beside
-//! `SameSite`.
+//! Decides which pages may make a browser send the refresh cookie: those of the service's own
+//! origin, and those that the operator allows. Together with `SameSite`, this prevents cross-site
+//! request forgery.
 //!
-//! 1. `Sec-Fetch-Site: same-origin` is the browser's own word, which no page can forge. It settles
-//!    the matter, whatever a proxy has made of the `Host` header, and also for a page that hides
-//!    its origin (`Origin: null`).
+//! 1. `Sec-Fetch-Site: same-origin` comes from the browser itself, and no page can forge it. It is
+//!    sufficient, even if a proxy has changed the `Host` header, and even for a page that hides its
+//!    origin (`Origin: null`).
 //! 2. An `Origin` that the operator allows may call.
 //! 3. A browser that sends no `Sec-Fetch-Site` is judged by its `Origin` and the `Host` that it
 //!    called.
-//! 4. Without an `Origin` the request is no browser's `POST`, unless it is marked as cross-site.
+//! 4. A request without an `Origin` is not a browser's `POST`, unless it is marked as cross-site.
 
 use http::{HeaderMap, header};
 
 use super::allowed_origins::{AllowedOrigins, without_default_port};
 use crate::transport::page::SITE;
 
-/// Where a proxy says which host the browser called. A page cannot add the header to a request
-/// without asking first (CORS), so it is as good as `Host`.
+/// The header in which a proxy states which host the browser called. A page cannot add it to a
+/// request without a preflight (CORS), so it is as trustworthy as `Host`.
 const FORWARDED_HOST: &str = "x-forwarded-host";
-/// What stands for a header that is not what it should be. It may hold anything, even a secret.
+/// Replaces a header with unexpected content, which may be anything, even a secret.
 const UNREADABLE: &str = "(unreadable)";
-/// What stands for a header that is not there.
+/// Replaces an absent header.
 const ABSENT: &str = "(none)";
 
-/// A page's request that was refused because of where the page is from.
+/// A page's request that was refused because of the page's origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// The page's origin as the browser told it.
+    /// The page's origin, as the browser sent it.
     pub(super) origin: String,
     /// The host that the request names.
     pub(super) host: String,
@@ -43,7 +43,7 @@ impl Refused {
         Self { origin: shown(header::ORIGIN.as_str(), is_plain_origin), host }
     }
 
-    /// What went wrong and which setting mends it.
+    /// Returns the cause, and the setting that corrects it.
     pub(super) fn explain(&self) -> String {
         let Self { origin, host } = self;
         format!(
@@ -62,7 +62,7 @@ pub(super) fn check(allowed: &AllowedOrigins, headers: &HeaderMap) -> Result<(),
 }
 
 fn may_call(allowed: &AllowedOrigins, headers: &HeaderMap) -> bool {
-    // No browser says either twice, so whoever does is not believed.
+    // A browser sends each of these headers once. A request with two of them is refused.
     let twice = |name: &str| headers.get_all(name).iter().nth(1).is_some();
     if twice(header::ORIGIN.as_str()) || twice(SITE) {
         return false;
@@ -77,7 +77,7 @@ fn may_call(allowed: &AllowedOrigins, headers: &HeaderMap) -> bool {
     }
 }
 
-/// The host that the browser called, without its port.
+/// Returns the host that the browser called, without its port.
 pub(super) fn host_of(headers: &HeaderMap) -> Option<String> {
     let host = hosts(headers).next()?;
     let host = match host.rsplit_once(':') {
@@ -87,14 +87,14 @@ pub(super) fn host_of(headers: &HeaderMap) -> Option<String> {
     Some(host.to_ascii_lowercase())
 }
 
-/// What a proxy says was called, and what it calls itself.
+/// Returns the host that a proxy reports, and the host of the request itself.
 fn hosts(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let forwarded = text(FORWARDED_HOST).and_then(|hosts| hosts.split(',').next()).map(str::trim);
     forwarded.into_iter().chain(text(header::HOST.as_str()))
 }
 
-/// Whether the page came from the very host that it now calls.
+/// Returns whether the page's origin is the host that it calls.
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let same = |host: &str| {
@@ -112,8 +112,8 @@ fn is_plain_origin(text: &str) -> bool {
         })
 }
 
-/// Whether a text can be a host and nothing else. Tokens and keys hold capitals or are longer than
-/// a label.
+/// Returns whether a text can only be a host. Tokens and keys contain capitals or are longer than a
+/// label.
 fn is_plain_host(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b);
     text.len() <= 255
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_twice_is_not_believed() {
+    fn a_header_that_appears_twice_is_not_believed() {
         let own = ("origin", "https://app.example");
         assert!(!admits(&[HOST, own, ("origin", "https://evil.example")]));
         assert!(!admits(&[HOST, own, own]));

@@ -2,12 +2,12 @@
 //! secret, which keep the refresh token themselves.
 //!
 //! 1. The app sends the form `grant_type=refresh_token`, `refresh_token=…` (section 6). It may add
-//!    its `client_id` (section 2.3.1), which names nothing here: the refresh token is the credential.
+//!    its `client_id` (section 2.3.1), which is ignored: the refresh token is the credential.
 //! 2. A browser's page is refused. Its refresh token belongs in the cookie, where no script can
-//!    read it; a page that holds one has taken it from there.
+//!    read it.
 //! 3. The gRPC service exchanges the token, by the same rules as a browser's.
-//! 4. The answer is section 5.1's. The app stores the refresh token of each answer in place of the
-//!    one before, since that one is void once the answer has been used.
+//! 4. The answer follows section 5.1. The app replaces its refresh token by the one in each answer,
+//!    because the previous one becomes invalid when the answer is used.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::transport::fault;
 use crate::transport::page;
 use crate::transport::proto::v1::{RefreshAccessTokenRequest, RefreshAccessTokenResponse};
 
-/// The one grant type that this endpoint knows.
+/// The only grant type of this endpoint.
 pub(super) const GRANT_TYPE: &str = "refresh_token";
 
 /// Exchanges a refresh token.
@@ -49,8 +49,8 @@ pub(super) async fn exchange(
         Ok(answer) => answer.into_inner(),
         Err(error) => return refused(&error),
     };
-    // A narrower scope than the session's is not minted, so an app that asks for one is told what
-    // it got (section 3.3).
+    // A scope narrower than the session's is not minted. An app that asks for one learns which
+    // scope it received (section 3.3).
     let scope = if form.has("scope") {
         match endpoints.authority.introspect_refresh_token(&answer.refresh_token).await {
             Ok(session) => session.map(|session| session.grant.scopes().join(" ")),
@@ -62,7 +62,7 @@ pub(super) async fn exchange(
     (NO_STORE, Json(tokens(answer, scope))).into_response()
 }
 
-/// Why a request is refused before its token is looked at.
+/// Why a request is refused before its token is judged.
 #[derive(Debug, Clone, Copy)]
 struct Refused {
     status: StatusCode,
@@ -98,7 +98,7 @@ const A_SECRET: Refused = Refused {
     description: "this endpoint is for public clients: send no client secret",
 };
 
-/// Returns the form's refresh token, if the request is one that this endpoint answers.
+/// Returns the form's refresh token, if this endpoint answers such a request.
 fn refresh_token<'a>(headers: &HeaderMap, form: &'a Form) -> Result<&'a str, Refused> {
     if headers.contains_key(header::AUTHORIZATION) || form.has("client_secret") {
         return Err(A_SECRET);
@@ -106,7 +106,7 @@ fn refresh_token<'a>(headers: &HeaderMap, form: &'a Form) -> Result<&'a str, Ref
     match form.one("grant_type") {
         Some(GRANT_TYPE) => {}
         Some(_) => {
-            let description = "the one grant type is refresh_token";
+            let description = "the only grant type is refresh_token";
             return Err(Refused::bad("unsupported_grant_type", description));
         }
         None => return Err(Refused::bad("invalid_request", "grant_type is required, once")),
@@ -130,7 +130,7 @@ fn tokens(answer: RefreshAccessTokenResponse, scope: Option<String>) -> Value {
     json!(body)
 }
 
-/// A refresh token that is good for nothing is `invalid_grant` (section 5.2).
+/// Returns the answer for a refused refresh token: `invalid_grant` (section 5.2).
 fn refused(error: &Status) -> Response {
     if fault::to_http(error).reason.is_some() {
         return form::refusal(StatusCode::BAD_REQUEST, "invalid_grant", error.message());

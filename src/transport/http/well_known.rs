@@ -1,5 +1,5 @@
-//! The documents that verifiers and OAuth 2 clients look for: the public keys (RFC 7517) and the
-//! service's metadata (RFC 8414), which OIDC clients find under their own path too.
+//! The documents for verifiers and OAuth 2 clients: the public keys (RFC 7517) and the service's
+//! metadata (RFC 8414), which OIDC clients find under a path of their own as well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use super::token::GRANT_TYPE;
 use crate::authority::Authority;
 use crate::transport::serve::peer::Peer;
 
-/// How long a cache may keep the public keys at most. Longer, and a verifier would go on accepting
-/// tokens of a key that was withdrawn.
+/// The maximum time that a cache may keep the public keys. With a higher value, verifiers would
+/// accept tokens of a withdrawn key for longer.
 const MAX_CACHED: Duration = Duration::from_mins(5);
 
-/// What the documents tell beside the keys.
+/// The settings of the documents.
 #[derive(Debug, Clone)]
 pub struct WellKnownSettings {
     /// `JWT_ISSUER`.
     pub issuer: Option<String>,
-    /// How long a key is published before it signs. A cache may keep a key set half as long, so
-    /// that no verifier lacks a key when the first token under it arrives.
+    /// How long a key is published before it signs. A cache may keep a key set for half of this
+    /// time. A verifier therefore knows a key before the first token of that key arrives.
     pub publish: Duration,
 }
 
@@ -37,19 +37,19 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    /// Joins the keys' owner and the settings.
+    /// Combines the owner of the keys with the settings.
     pub(super) fn new(authority: Arc<Authority>, settings: WellKnownSettings) -> Arc<Self> {
         Arc::new(Self { authority, settings })
     }
 }
 
-/// The public keys. Any page may read them.
+/// Serves the public keys. Any page may read them.
 pub(super) async fn key_set(State(documents): State<Arc<Documents>>) -> Response {
     let max_age = MAX_CACHED.min(documents.settings.publish / 2);
     public(&documents.authority.published_keys(), max_age)
 }
 
-/// The metadata. Any page may read it.
+/// Serves the metadata. Any page may read it.
 pub(super) async fn metadata(
     State(documents): State<Arc<Documents>>,
     peer: Option<Extension<Peer>>,
@@ -60,15 +60,15 @@ pub(super) async fn metadata(
     if let Some(base) = issuer.and_then(base_of) {
         return public(&describe(issuer.unwrap_or(base), base), MAX_CACHED);
     }
-    // Without a fixed issuer the address is the one that the client asked for, and no cache may keep
-    // the answer for others.
+    // Without a fixed issuer, the client's request decides the address, so no cache may keep the
+    // answer for other clients.
     match asked_for(&headers, encrypted) {
         Some(base) => public(&describe(issuer.unwrap_or(&base), &base), Duration::ZERO),
         None => StatusCode::BAD_REQUEST.into_response(),
     }
 }
 
-/// The metadata of an issuer with a path, which stands behind the well-known path (RFC 8414
+/// Serves the metadata of an issuer with a path, which follows the well-known path (RFC 8414
 /// section 3.1).
 pub(super) async fn metadata_of_path(
     state: State<Arc<Documents>>,
@@ -86,7 +86,7 @@ pub(super) async fn metadata_of_path(
     }
 }
 
-/// The issuer without a slash at its end, if it is an address at all.
+/// Returns the issuer without a slash at its end, if it is a URL.
 fn base_of(issuer: &str) -> Option<&str> {
     let uri: Uri = issuer.parse().ok()?;
     let is_address = matches!(uri.scheme_str(), Some("https" | "http")) && uri.query().is_none();
@@ -101,8 +101,8 @@ fn asked_for(headers: &HeaderMap, encrypted: bool) -> Option<String> {
     (!host.as_str().contains('@')).then(|| format!("{scheme}://{host}"))
 }
 
-/// Authorization server metadata (RFC 8414 section 2). There is no authorization endpoint: the
-/// auth-server logs users in and has tokens issued over gRPC.
+/// Returns authorization server metadata (RFC 8414 section 2). There is no authorization endpoint:
+/// the auth-server logs users in and requests tokens over gRPC.
 fn describe(issuer: &str, base: &str) -> Value {
     let callers = ["client_secret_basic", "client_secret_post"];
     json!({

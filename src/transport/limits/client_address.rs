@@ -19,7 +19,7 @@ impl TrustedProxies {
     /// Reads addresses and networks, such as `10.0.0.7` and `10.0.0.0/8`.
     ///
     /// # Errors
-    /// Returns the first text that is neither.
+    /// Returns the first text that is neither an address nor a network.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
         let read = |text: &'a str| {
             let network = IpNet::from_str(text).ok();

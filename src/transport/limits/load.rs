@@ -1,5 +1,5 @@
-//! Limits the number of requests in progress. One request too many is refused at once, before it
-//! takes memory. A queue would only make every request late.
+//! Limits the number of requests in progress. A request beyond the limit is refused at once, before
+//! it uses memory. A queue would only make every request late.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ impl Load {
     /// slots. Otherwise one caller could refuse service to all others.
     ///
     /// # Errors
-    /// Returns [`Denied::Overloaded`] if the request is one too many.
+    /// Returns [`Denied::Overloaded`] if all slots that the caller may take are in use.
     pub fn take(&self, own: Option<&OwnLoad>) -> Result<Slot, Denied> {
         let before = self.in_progress.fetch_add(1, Ordering::Relaxed);
         let own_before = own.map_or(0, |own| own.0.fetch_add(1, Ordering::Relaxed));

@@ -1,10 +1,11 @@
-//! What becomes of a request's body that no handler has read, as where the request was refused early.
+//! Handles the rest of a request body that no handler has read, for example because the request was
+//! refused early.
 //!
-//! Over HTTP/1 the answer may leave before the client has sent its whole body. If the connection is
-//! closed then without a word, the client sees a broken pipe instead of the answer, and a proxy
-//! makes it a 502. So a small rest is read and thrown away, and the connection goes on. A larger
-//! body ends the connection, and the answer says so (`Connection: close`). HTTP/2 ends the stream
-//! alone.
+//! Over HTTP/1, the answer may leave before the client has sent its whole body. If the connection
+//! is then closed without notice, the client sees a broken pipe instead of the answer, and a proxy
+//! reports a 502. A small rest is therefore read and discarded, and the connection continues. A
+//! larger body ends the connection, and the answer announces this (`Connection: close`). HTTP/2
+//! ends only the stream.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,8 +24,8 @@ use http_body_util::BodyExt as _;
 
 use super::BODY_BYTES;
 
-/// How much of a body that is too large is still read before the answer is given. A proxy with its
-/// usual bound of 1 MiB has then sent all of it, and passes the answer on.
+/// How much of a body that is too large is read before the answer is sent. A proxy with the usual
+/// limit of 1 MiB has then sent all of it, and passes the answer on.
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// How long the rest of a body may take. A slower client finds its connection closed.
@@ -43,11 +44,11 @@ pub async fn finish(request: Request, next: Next) -> Response {
     let left = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
     let may_go_on = match left {
         None => true,
-        // The client waits to be told to send its body, and is not told.
+        // The client waits for `100 Continue` and never receives it.
         Some(Unread { is_begun: false, .. }) if waits_for_word => false,
         Some(Unread { body, .. }) => drain(body).await,
     };
-    // A client whose body is too large is always told that the connection ends, however much of the
+    // A client whose body is too large always learns that the connection ends, however much of the
     // body was read.
     if !may_go_on || response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -74,16 +75,16 @@ async fn drain(mut body: Body) -> bool {
     ended && !announced && read <= BODY_BYTES
 }
 
-/// Where a body is put back that was not read to its end.
+/// Where an incompletely read body is stored.
 type Rest = Arc<Mutex<Option<Unread>>>;
 
 struct Unread {
     body: Body,
-    /// Whether some of it was read.
+    /// Whether a part of it was read.
     is_begun: bool,
 }
 
-/// A body that is put back when its reader drops it.
+/// A body that is stored when its reader drops it.
 struct Watched {
     inner: Option<Body>,
     rest: Rest,

@@ -48,8 +48,8 @@ pub trait RequestEvents: fmt::Debug + Send + Sync + 'static {
     /// A browser asked for a refresh without a refresh cookie.
     fn cookie_missing(&self);
 
-    /// A page was refused because its origin may not use the cookie. Both texts are an origin's and
-    /// a host's by their form, or say that there was none.
+    /// A page was refused because its origin may not use the cookie. Both texts have the form of an
+    /// origin and a host, or state that there was none.
     fn origin_refused(&self, origin: &str, host: &str);
 
     /// A browser sent refresh cookies of live sessions of different users.

@@ -1,7 +1,8 @@
 //! Samples the log lines of refused requests.
 //!
-//! A refusal costs its client nothing. One line for each would let anybody fill the disk. So each client
-//! address has a few lines a second for each outcome. The rest is counted, and the count is logged.
+//! A refusal costs its client nothing. One line for each refusal would let any client fill the
+//! disk. Each client address may therefore cause a few lines per second for each outcome. The other
+//! refusals are counted, and the count is logged.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::transport::limits::rate::network;
 
-/// How many lines a second each client address has for each outcome, and how many at once.
+/// How many lines per second, and how many at once, each client address may cause for each outcome.
 const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 const LINES_AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 
@@ -41,7 +42,7 @@ impl fmt::Debug for RefusalLog {
 }
 
 impl RefusalLog {
-    /// Returns whether a refusal is logged. One that is not is counted.
+    /// Returns whether a refusal is logged. A refusal that is not logged is counted.
     pub(super) fn admits(&self, client: Option<IpAddr>, outcome: i32) -> bool {
         let admitted = self.lines.check_key(&(client.map(network), outcome)).is_ok();
         if !admitted {
@@ -60,7 +61,7 @@ impl RefusalLog {
         }
     }
 
-    /// Reports again and again.
+    /// Reports periodically.
     pub async fn keep_reporting(&self) {
         let mut next = tokio::time::interval(REPORT);
         next.set_missed_tick_behavior(MissedTickBehavior::Delay);

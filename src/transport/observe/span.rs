@@ -60,7 +60,7 @@ impl Spans {
     pub(super) fn begin<B>(&self, kind: Kind, path: &str, request: &Request<B>) -> Span {
         let Some(sampler) = &self.0 else { return Span::none() };
         if request.extensions().get::<FromInProcess>().is_some() {
-            // The HTTP request that caused it has decided already.
+            // The outer HTTP request has already decided.
             return if Span::current().is_none() {
                 Span::none()
             } else {

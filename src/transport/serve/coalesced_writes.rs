@@ -26,8 +26,9 @@ use tokio::time::Sleep;
 /// bytes is not read from.
 const MAX_GATHERED_BYTES: usize = 64 * 1024;
 
-/// How long a peer may take no byte while there are unsent ones. Shorter, and a phone in a tunnel loses
-/// its answer; longer, and a client that reads nothing holds memory for longer.
+/// How long a peer may accept no byte while there are unsent ones. With a lower value, a phone in a
+/// tunnel loses its answer. With a higher value, a client that reads nothing holds memory for
+/// longer.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that keeps written bytes until it is flushed.
@@ -37,7 +38,7 @@ pub(super) struct CoalescedWrites<T> {
     gathered: BytesMut,
     /// Whether the current flush has yielded to the other tasks.
     deferred: bool,
-    /// When the peer must have taken a byte.
+    /// The time by which the peer must have accepted a byte.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -62,7 +63,7 @@ impl<T: AsyncWrite + Unpin> CoalescedWrites<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Fails if the peer has taken no byte for too long.
+    /// Fails if the peer has accepted no byte for too long.
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stalled =
             self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIMEOUT)));
@@ -70,7 +71,7 @@ impl<T: AsyncWrite + Unpin> CoalescedWrites<T> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Ready as soon as there is room for more bytes.
+    /// Is ready as soon as there is room for more bytes.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.gathered.len() < MAX_GATHERED_BYTES {
             Poll::Ready(Ok(()))

@@ -21,7 +21,7 @@ pub struct Connection {
     pub(super) network: IpAddr,
     /// Whether the peer is a trusted proxy, which carries the requests of many clients.
     pub(super) is_proxy: bool,
-    /// When the table of connections was made. Moments are told in milliseconds after it.
+    /// When the table of connections was created. Times are in milliseconds after it.
     begun: Instant,
     has_caller: AtomicBool,
     /// Whether a request was ever made.
@@ -120,7 +120,7 @@ impl Connection {
         self.shed.load(Ordering::Relaxed)
     }
 
-    /// A caller has proved itself on this connection.
+    /// Records that a caller has authenticated on this connection.
     pub(super) fn set_has_caller(&self) {
         // Reading first keeps the cache line shared.
         if !self.has_caller() {
@@ -155,7 +155,7 @@ impl Connection {
         period
     }
 
-    /// The peer has taken the last byte of an answer.
+    /// Records that the peer has read the last byte of an answer.
     pub(super) fn answer_read(&self, period: u32) {
         self.count(period).fetch_sub(1, Ordering::Relaxed);
     }

@@ -23,11 +23,11 @@ use crate::transport::limits::rate::network;
 /// them.
 const MAX_CLOSING: usize = 64;
 
-/// The least that must be held for a connection before it is shed for want of memory. Closing smaller
-/// ones frees nothing.
+/// The minimum number of bytes that a connection must hold to be closed when memory is short.
+/// Closing smaller ones frees nothing.
 const MIN_SHED_BYTES: usize = 64 * 1024;
 
-/// How often the memory is looked at. A flood fills it within seconds.
+/// How often the memory is checked. A flood fills it within seconds.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The limits of the table.
@@ -52,7 +52,7 @@ pub struct ConnectionTable {
     begun: Instant,
     /// The bytes that are held for requests without a caller.
     strangers: Budget,
-    /// The part of them that goes with connections which are closing.
+    /// The part of them that belongs to connections that are closing.
     closing_bytes: AtomicUsize,
     closed: Notify,
 }
@@ -186,7 +186,7 @@ impl ConnectionTable {
 }
 
 impl Open {
-    /// Closes the connection that can best be spared.
+    /// Closes the connection that is least needed.
     fn displace(&mut self, may_end: impl Fn(&Connection) -> bool) -> Option<()> {
         let live = self.connections.values().filter(|one| !one.is_closing() && may_end(one));
         let order = |one: &Connection| match (one.is_trusted(), one.is_idle()) {
@@ -203,7 +203,7 @@ impl Open {
         Some(())
     }
 
-    /// A closing connection no longer counts against its client.
+    /// Marks a connection as closing. It no longer counts against its client.
     fn close(&mut self, connection: &Connection) {
         self.closing += 1;
         self.uncount(connection.network);

@@ -30,11 +30,11 @@ const PER_ANSWER_FRAME: u32 = 4;
 /// How long a flooded connection stays open for the peer to read GOAWAY.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How much is read and discarded meanwhile. A socket that is closed with unread bytes resets the
-/// connection, and the peer may lose GOAWAY.
+/// How much is read and discarded in the meantime. A socket that is closed with unread bytes resets
+/// the connection, and the peer may lose GOAWAY.
 const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
-/// What HTTP/2 connections begin with (RFC 9113 section 3.4).
+/// The first bytes of an HTTP/2 connection (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const HEADER_BYTES: usize = 9;
@@ -123,13 +123,13 @@ impl Allowance {
 
 #[derive(Debug)]
 enum State {
-    /// The first bytes are still being compared with the preface: so many have matched.
+    /// The first bytes are still being compared with the preface. This number of them has matched.
     Preface(usize),
     /// The connection does not speak HTTP/2.
     Other,
     /// The connection speaks HTTP/2.
     Open,
-    /// Too many control frames have come. GOAWAY is being sent, and what still comes is discarded.
+    /// Too many control frames have arrived. GOAWAY is being sent, and further input is discarded.
     Flooded { until: Pin<Box<Sleep>>, discarded: usize },
 }
 
@@ -156,7 +156,7 @@ impl<T> FloodGuard<T> {
         }
     }
 
-    /// Reads what has come in. Returns `false` if there are too many control frames.
+    /// Reads received bytes. Returns `false` if they contain too many control frames.
     fn count(&mut self, mut bytes: &[u8]) -> bool {
         if let State::Preface(matched) = self.state {
             let expected = PREFACE.get(matched..).unwrap_or_default();
@@ -201,7 +201,7 @@ impl<T: AsyncWrite + Unpin> FloodGuard<T> {
             let (last, code) = payload.split_at_mut(4);
             last.copy_from_slice(&self.last_stream.to_be_bytes());
             code.copy_from_slice(&ENHANCE_YOUR_CALM.to_be_bytes());
-            // If the peer takes nothing, it learns nothing.
+            // If the peer reads nothing, it does not receive GOAWAY.
             let _ = Pin::new(&mut self.inner).poll_write(context, &frame);
         }
         let until = Box::pin(tokio::time::sleep(LINGER));
@@ -214,7 +214,8 @@ impl<T: AsyncWrite + Unpin> FloodGuard<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> FloodGuard<T> {
-    /// Sends GOAWAY and discards what comes, until the peer has gone or the time is over.
+    /// Sends GOAWAY and discards input until the peer has closed the connection or the time is
+    /// over.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let over = || Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         let State::Flooded { until, discarded } = &mut self.state else { return over() };

@@ -1,8 +1,8 @@
 //! How a connection ends, other than by its client.
 //!
 //! * The service stops: the connection finishes its requests.
-//! * It has reached its greatest age: the same, and long streams end, so that the client connects to
-//!   another replica.
+//! * It has reached its maximum age: it finishes its requests, and long streams end, so that the
+//!   client connects to another replica.
 //! * The table needs its place, or the client does not read an answer: it ends at once.
 
 use std::error::Error;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 
-/// How long a connection that must end at once may take to say so to its client.
+/// How long a connection that must end at once may take to notify its client.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// How long a retired connection may take for its last requests, in addition to the timeout of a

@@ -53,7 +53,8 @@ use tls::Tls;
 /// How long a client may take for its handshake, and then to send its first bytes.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How often a quiet HTTP/2 connection is pinged. A peer that has gone is noticed no later.
+/// How often a quiet HTTP/2 connection is pinged. A lost peer is noticed within this time and
+/// [`PING_ANSWER`].
 const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// How long the peer may take to answer a ping.

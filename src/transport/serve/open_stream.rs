@@ -24,7 +24,8 @@ use crate::transport::callers::denied::Denied;
 use crate::transport::limits::budget::Budget;
 use crate::transport::limits::load::Slot;
 
-/// What an open request costs beside its bytes: its state in HTTP/2, its headers and its task.
+/// The memory of an open request in addition to its bytes: its state in HTTP/2, its headers and its
+/// task.
 const STREAM_BYTES: usize = 4 * 1024;
 
 /// The most that is handed to the connection at once. HTTP/2 keeps a piece until the peer's window
@@ -91,8 +92,8 @@ impl OpenStream {
         }
     }
 
-    /// The request is a caller's. From now on its bytes count against the caller's budget, and the
-    /// slot is kept until the last byte of the answer was taken.
+    /// Assigns the request to a caller. From now on its bytes count against the caller's budget,
+    /// and the slot is kept until the peer has read the last byte of the answer.
     ///
     /// # Errors
     /// Returns [`Denied::Overloaded`] if the caller's budget is used up.
@@ -111,7 +112,7 @@ impl OpenStream {
         if within { Ok(()) } else { Err(Denied::Overloaded) }
     }
 
-    /// The request has no caller, though its connection may have one.
+    /// Records that the request has no caller, although its connection may have one.
     ///
     /// # Errors
     /// Returns [`Denied::Overloaded`] if too much is held for requests without a caller.
@@ -123,7 +124,7 @@ impl OpenStream {
         if self.table.hold_for_stranger(held) { Ok(()) } else { Err(Denied::Overloaded) }
     }
 
-    /// The answer is a stream that may last for ever.
+    /// Records that the answer is a stream that may last for ever.
     pub fn lasts(&self) {
         self.lasts.store(true, Ordering::Relaxed);
     }
@@ -200,7 +201,7 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of an answer, counted until the connection has taken it.
+/// The body of an answer, counted until the connection has sent it.
 #[derive(Debug)]
 pub struct Answer<B> {
     inner: B,

@@ -59,7 +59,7 @@ impl Peer {
         self.stream.as_ref()
     }
 
-    /// The certificate is no longer trusted.
+    /// Marks the certificate as no longer trusted.
     pub(super) fn distrust(&self) {
         self.end.distrusted.cancel();
     }

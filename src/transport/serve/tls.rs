@@ -18,7 +18,7 @@ use x509_parser::parse_x509_certificate;
 
 use crate::clock::Timestamp;
 
-/// A file of TLS that cannot be used.
+/// A TLS file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {cause}", path.display())]
 pub struct TlsError {
@@ -28,7 +28,7 @@ pub struct TlsError {
     cause: TlsCause,
 }
 
-/// The fault of a file of TLS.
+/// Why a TLS file cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum TlsCause {
     #[error("{0}")]
