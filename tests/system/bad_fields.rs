@@ -1,4 +1,5 @@
-//! Fields that are missing or out of bounds: `INVALID_FIELD`, and the field is named.
+//! Fields that are missing or out of bounds: the reason is `INVALID_FIELD`, and the error names the
+//! field.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
@@ -12,9 +13,9 @@ use tonic::{Code, Status};
 use crate::database::Database;
 use crate::wire;
 
-/// The error names that field, and says nothing else of what was sent.
+/// Checks that the error names that field and repeats nothing else of the request.
 fn names(field: &str, answer: Result<impl Sized, Status>) {
-    let Err(error) = answer else { panic!("{field}: it is let through") };
+    let Err(error) = answer else { panic!("{field}: it was accepted") };
     let expected = (Code::InvalidArgument, "INVALID_FIELD".to_owned());
     assert_eq!(wire::reason(&error), expected, "{field}");
     assert_eq!(wire::bad_fields(&error), [field], "{error:?}");
@@ -85,7 +86,7 @@ async fn a_bad_login_names_its_field(database: Database, setup: Setup) {
     names("claims.accounts[1]", issue(claim("accounts", list)).await);
     assert_eq!(database.count().await, 0);
 
-    // At the very bounds all is well, and comes back as it was sent.
+    // Values at the limits are accepted and returned unchanged.
     let full = IssueTokensRequest {
         user_id: "ü".repeat(127),
         audience: vec!["x".repeat(255); 16],
@@ -104,7 +105,7 @@ async fn a_bad_login_names_its_field(database: Database, setup: Setup) {
     assert_eq!((seen.scopes, seen.claims), (full.scopes, full.claims));
 }
 
-/// The description of a device decides nothing, so it is no reason to refuse a login.
+/// No decision depends on the description of a device, so it is no reason to refuse a login.
 async fn a_long_description_of_a_device_is_cut(_: Database, setup: Setup) {
     let service = setup.start().await;
     let client = ClientInfo {
@@ -138,7 +139,7 @@ async fn a_bad_question_about_sessions_names_its_field(_: Database, setup: Setup
     for token in ["x", "!!!", "AAAA", "\0", &"A".repeat(10_000)] {
         names("page_token", list("alice", 0, token).await);
     }
-    assert!(list("alice", i32::MAX, "").await.is_ok(), "more than allowed is what is allowed");
+    assert!(list("alice", i32::MAX, "").await.is_ok(), "a larger page than allowed is reduced");
 
     for id in ["", "x", "0192f6b0-8f5e-7c3a-9d1e-2b4f6a8c0e1", "\0"] {
         let ask = RevokeSessionRequest { session_id: id.into() };

@@ -1,5 +1,5 @@
-//! Bytes that nobody well-meaning sends: each is answered as the contract says, nothing is
-//! changed by it, and nothing of it is told or kept.
+//! Malformed and hostile bytes: each gets the answer of the contract, changes nothing, and is
+//! neither repeated nor stored.
 
 use futures::stream::{self, StreamExt as _};
 use http::Method;
@@ -15,7 +15,7 @@ use crate::wire::{self, Tokens};
 const TOKENS: &str = "TokenAuthorityService";
 const MIB: usize = 1 << 20;
 
-/// Nothing went wrong in the service itself.
+/// Checks that the service itself had no error.
 fn is_unharmed(service: &Replica) {
     let log = service.log();
     for sign in ["panicked", "ERROR", "Internal"] {
@@ -24,7 +24,7 @@ fn is_unharmed(service: &Replica) {
 }
 
 fn is_undecodable(answer: Result<Vec<u8>, Status>, what: &str) {
-    let Err(error) = answer else { panic!("{what}: it is let through") };
+    let Err(error) = answer else { panic!("{what}: it was accepted") };
     assert_eq!(wire::reason(&error), (Code::InvalidArgument, "INVALID_FIELD".into()), "{what}");
     assert_eq!(
         error.message(),
@@ -62,8 +62,8 @@ async fn bytes_that_are_no_message_are_the_callers_mistake() {
             is_undecodable(answer, &format!("{method}, {what}"));
         }
     }
-    // A Struct that goes down and down would overflow a careless parser's stack.
-    // A ListValue (field 6 of Value) holds Values (field 1), which hold a ListValue …
+    // Deeply nested Structs would overflow the stack of a careless parser. A ListValue (field 6 of
+    // Value) contains Values (field 1), which contain a ListValue …
     let bottomless = (0..5000).fold(Vec::new(), |inner, _| raw::field(6, &raw::field(1, &inner)));
     let entry = [raw::field(1, b"deep"), raw::field(2, &bottomless)].concat();
     let claims = [raw::field(1, b"alice"), raw::field(4, &raw::field(1, &entry))].concat();
@@ -72,7 +72,7 @@ async fn bytes_that_are_no_message_are_the_callers_mistake() {
 
     let later = [raw::field(1, b"alice"), raw::field(15, b"what a newer client knows")].concat();
     let answer = raw::call(&channel, &format!("{TOKENS}/IssueTokens"), &later).await;
-    assert!(answer.is_ok(), "an unknown field is none of our business: {answer:?}");
+    assert!(answer.is_ok(), "an unknown field must be ignored: {answer:?}");
     is_unharmed(&service);
 }
 
@@ -83,7 +83,7 @@ fn change(text: &str, at: usize) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Refresh tokens that nobody was given, made from one that somebody was.
+/// Makes refresh tokens that were never issued from one that was.
 fn forgeries(token: &str) -> Vec<String> {
     let mut forged: Vec<_> = [10, 30, 40, 60, 100].map(|at| change(token, at)).into();
     forged.extend(["x".into(), "tar_".into(), token[..token.len() - 1].into()]);
@@ -151,8 +151,8 @@ async fn every_bad_access_token_is_data() {
     is_unharmed(&service);
 }
 
-/// As a refresh token, in the cookie, or to be revoked: good and bad ones alike. And introspection
-/// says of each what `ValidateToken` does.
+/// An access token, good or bad, is not accepted as a refresh token, in the cookie, or for
+/// revocation. Introspection gives the same verdict as `ValidateToken`.
 async fn an_access_token_is_refused_wherever_else_it_is_presented(
     database: Database,
     setup: Setup,
@@ -162,7 +162,7 @@ async fn an_access_token_is_refused_wherever_else_it_is_presented(
     let issued = wire::issue(&client, "alice").await;
     let before = database.dump().await;
     let vectors = vectors::all_and_monsters(&setup.secret(), &issued.access_token);
-    // An empty field is the caller's mistake and no token.
+    // An empty field is an error of the caller, not a token.
     let vectors = vectors.into_iter().filter(|vector| !vector.token.is_empty());
     for Vector { name, token, expected, .. } in vectors {
         let good = expected == InactiveReason::Unspecified;
@@ -196,14 +196,14 @@ async fn an_access_token_is_refused_wherever_else_it_is_presented(
         }
     }
     assert_eq!(database.dump().await, before);
-    // Nor is a refresh token an access token.
+    // Conversely, a refresh token is not an access token.
     let seen = wire::validate(&client, &issued.refresh_token).await;
     assert_eq!((seen.active, seen.inactive_reason()), (false, InactiveReason::Malformed));
     wire::refresh(&client, &issued.refresh_token).await.unwrap();
     is_unharmed(&service);
 }
 
-/// The most memory that the process ever had, in MiB.
+/// Returns the maximum memory of the process so far, in MiB.
 fn most_memory(service: &Replica) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -281,7 +281,7 @@ async fn a_logout_ends_the_session_of_each_cookie_that_comes() {
     let answer = http.send(Method::POST, "/api/auth/logout", &[("cookie", &cookies)]).await;
     assert_eq!(answer.status, 204);
     for token in [one, two] {
-        let refused = wire::refresh(&client, &token).await.err().expect("it is over");
+        let refused = wire::refresh(&client, &token).await.err().expect("the session is over");
         assert_eq!(wire::reason(&refused).1, "REFRESH_TOKEN_REVOKED");
     }
 }
@@ -290,7 +290,7 @@ async fn a_logout_ends_the_session_of_each_cookie_that_comes() {
 async fn another_s_cookie_of_the_same_name_keeps_nobody_out() {
     let service = Setup::new().start().await;
     let token = wire::issue(&service.tokens(), "alice").await.refresh_token;
-    // As that of the system before, under a longer path, which a browser sends first.
+    // Like the cookie of the previous system with a longer path, which a browser sends first.
     let cookies = format!("refreshToken=eyJhbGciOiJIUzI1NiJ9.e30.c2ln; refreshToken={token}");
     let http = service.http();
     let answer = http.send(Method::POST, "/api/auth/refresh", &[("cookie", &cookies)]).await;

@@ -1,4 +1,5 @@
-//! Where spans go: an OTLP receiver that keeps every one, and a real collector (Rotel) before it.
+//! The destination of spans: an OTLP receiver that keeps every span, and a real collector (Rotel)
+//! in front of it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// A running collector. It runs as long as the test's runtime.
+/// A running collector. It runs as long as the test's async runtime.
 #[derive(Debug)]
 pub(crate) struct Collector {
     address: SocketAddr,
@@ -57,17 +58,17 @@ impl Collector {
         Self { address, kept }
     }
 
-    /// The setup of a service that sends its traces here, soon after they end.
+    /// Returns the setup of a service that exports its traces here, shortly after they end.
     pub(crate) fn told_by(&self, setup: Setup) -> Setup {
         telling(setup, self.address)
     }
 
-    /// All that it was sent, as it came.
+    /// Returns everything that it received, as raw bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.kept.0.lock().unwrap().iter().flat_map(prost::Message::encode_to_vec).collect()
     }
 
-    /// The spans that it was sent.
+    /// Returns the spans that it received.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let kept = self.kept.0.lock().unwrap();
         let resources = kept.iter().flat_map(|request| &request.resource_spans);
@@ -75,14 +76,14 @@ impl Collector {
         scopes.flat_map(|scope| scope.spans.clone()).collect()
     }
 
-    /// The attributes of whoever sent them.
+    /// Returns the resource attributes of the senders.
     pub(crate) fn senders(&self) -> Vec<KeyValue> {
         let kept = self.kept.0.lock().unwrap();
         let resources = kept.iter().flat_map(|request| &request.resource_spans);
         resources.filter_map(|sent| sent.resource.clone()).flat_map(|one| one.attributes).collect()
     }
 
-    /// Waits until what it was sent will do.
+    /// Waits until the received spans satisfy the condition.
     pub(crate) async fn until(&self, will_do: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -90,13 +91,13 @@ impl Collector {
             if will_do(&spans) {
                 return spans;
             }
-            assert!(Instant::now() < deadline, "in vain: {spans:#?}");
+            assert!(Instant::now() < deadline, "the expected spans did not arrive: {spans:#?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// A running collector as others run it, which sends on to a [`Collector`] what it understood.
+/// A widely used collector, which forwards everything that it understood to a [`Collector`].
 #[derive(Debug)]
 pub(crate) struct Rotel {
     address: SocketAddr,
@@ -105,7 +106,7 @@ pub(crate) struct Rotel {
 }
 
 impl Rotel {
-    /// Starts one before a collector.
+    /// Starts one in front of a collector.
     pub(crate) fn before(collector: &Collector) -> Self {
         let [grpc, http] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
         let onwards = format!("http://{}", collector.address);
@@ -136,18 +137,18 @@ impl Rotel {
         Self { address, http: http.parse().unwrap(), _running: running }
     }
 
-    /// As [`Collector::told_by`], over HTTP.
+    /// Does the same as [`Collector::told_by`], over HTTP.
     pub(crate) fn told_over_http_by(&self, setup: Setup) -> Setup {
         telling(setup, self.http).set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     }
 
-    /// As [`Collector::told_by`].
+    /// Does the same as [`Collector::told_by`].
     pub(crate) fn told_by(&self, setup: Setup) -> Setup {
         telling(setup, self.address)
     }
 }
 
-/// The setup of a service that sends its traces to an address, soon after they end.
+/// Returns the setup of a service that exports its traces to an address, shortly after they end.
 pub(crate) fn telling(setup: Setup, address: SocketAddr) -> Setup {
     setup
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{address}"))

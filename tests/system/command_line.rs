@@ -23,7 +23,7 @@ fn a_subcommands_help_shows_its_own_options_alone() {
         assert!(text.contains(own) && text.contains("--help-settings"), "{text}");
         assert!(!text.contains("--jwt-issuer") && text.lines().count() < 40, "{text}");
     }
-    // The settings are shown wherever they are asked for, and never with their values.
+    // The settings are shown wherever the flag is, and never with their values.
     let setup =
         Setup::new().set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://app:hunter2@collector:4317");
     for arguments in [&["--help-settings"][..], &["keys", "--help-settings"]] {

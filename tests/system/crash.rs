@@ -1,4 +1,4 @@
-//! The service is killed in the midst of refreshes, again and again, and nobody is logged out.
+//! The service is killed during refreshes, again and again, and no user is logged out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const ROUNDS: u32 = 5;
 
 on_both! { whoever_retries_with_the_last_token_they_hold_goes_on }
 
-/// Where the service is now; `None`: the clients are to end.
+/// The address of the service. `None`: the clients must end.
 type Place = Option<SocketAddr>;
 
 #[derive(Debug, Default)]
@@ -33,19 +33,19 @@ struct Counts {
 }
 
 impl Counts {
-    /// Waits for that many more refreshes.
+    /// Waits for that many further refreshes.
     async fn grow(&self, more: u32) {
         let enough = self.refreshed.load(Ordering::Relaxed) + more;
         let deadline = Instant::now() + TIMEOUT;
         while self.refreshed.load(Ordering::Relaxed) < enough {
-            assert!(Instant::now() < deadline, "nobody gets on: {self:?}");
+            assert!(Instant::now() < deadline, "no client makes progress: {self:?}");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
 
-/// A browser: it holds the last token that it received, and presents it again until an answer
-/// comes.
+/// A browser: it holds the last token that it received, and presents it again until it gets an
+/// answer.
 struct Jar {
     token: String,
     counts: Arc<Counts>,
@@ -67,7 +67,7 @@ impl Jar {
         }
     }
 
-    /// Whether an answer came.
+    /// Refreshes. Returns whether an answer came.
     async fn refresh(&mut self, client: &Tokens) -> bool {
         match wire::refresh(client, &self.token).await {
             Ok(answer) => {
@@ -97,7 +97,7 @@ async fn restart(mut service: Replica, setup: &Setup, place: &watch::Sender<Plac
 }
 
 async fn whoever_retries_with_the_last_token_they_hold_goes_on(database: Database, setup: Setup) {
-    // With no window, nearly every refresh rotates.
+    // Without a window, nearly every refresh rotates.
     let setup = setup
         .set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0")
         .set("LOG_LEVEL", "warn,token_authority::cli=info");
@@ -111,7 +111,7 @@ async fn whoever_retries_with_the_last_token_they_hold_goes_on(database: Databas
         clients.push(tokio::spawn(jar.refresh_on_and_on(place.subscribe())));
     }
     for round in 0..ROUNDS {
-        // Not always at the same point of a commit.
+        // At a different point of a commit each time.
         counts.grow(80 + 13 * round).await;
         service = restart(service, &setup, &place).await;
     }

@@ -1,4 +1,4 @@
-//! The databases that the service runs on, and a look past it at what it stored there.
+//! The databases of the service, and direct access to the stored data.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnect
 use test_support::postgres::Cluster;
 use test_support::replica::Setup;
 
-/// A database of its own for one case.
+/// A separate database for one case.
 #[derive(Debug)]
 pub(crate) enum Database {
     Sqlite(PathBuf),
@@ -14,35 +14,35 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// The embedded one, where the service makes it by default.
-    #[expect(clippy::unused_async, reason = "as its sibling on Postgres")]
+    /// Returns the embedded database, where the service creates it by default.
+    #[expect(clippy::unused_async, reason = "like its counterpart for Postgres")]
     pub(crate) async fn sqlite() -> (Self, Setup) {
         let setup = Setup::new();
         let file = setup.folder().join("data/token-authority.db");
         (Self::Sqlite(file), setup)
     }
 
-    /// An empty one on the cluster that the tests share.
+    /// Creates an empty database on the cluster that the tests share.
     pub(crate) async fn postgres() -> (Self, Setup) {
         let cluster = Cluster::shared();
         Self::at(cluster.url(&cluster.make_database().await))
     }
 
-    /// An existing one.
+    /// Returns an existing database.
     pub(crate) fn at(url: String) -> (Self, Setup) {
         let setup = Setup::on(&url);
         (Self::Postgres(url), setup)
     }
 
-    /// The URL of a Postgres.
+    /// Returns the URL of a Postgres.
     pub(crate) fn url(&self) -> String {
         match self {
-            Self::Sqlite(file) => panic!("{} is no Postgres", file.display()),
+            Self::Sqlite(file) => panic!("{} is not a Postgres", file.display()),
             Self::Postgres(url) => url.clone(),
         }
     }
 
-    /// How many sessions are stored.
+    /// Returns how many sessions are stored.
     pub(crate) async fn count(&self) -> i64 {
         const COUNT: &str = "SELECT count(*) FROM user_sessions";
         match self {
@@ -57,11 +57,11 @@ impl Database {
         }
     }
 
-    /// Whether it has been migrated.
+    /// Returns whether it was migrated.
     pub(crate) async fn has_schema(&self) -> bool {
         const LISTED: &str = "SELECT version FROM _sqlx_migrations";
         match self {
-            // A file that is not there is not to be made by looking at it.
+            // Reading must not create a missing file.
             Self::Sqlite(file) if !file.exists() => false,
             Self::Sqlite(file) => {
                 sqlx::query(LISTED).fetch_one(&mut open(file).await).await.is_ok()
@@ -73,7 +73,7 @@ impl Database {
         }
     }
 
-    /// Has it list a migration that this version does not know.
+    /// Adds a migration that this version does not know to its list.
     pub(crate) async fn enter_migration(&self, number: i64, name: &str) {
         let enter = AssertSqlSafe(format!(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -90,14 +90,14 @@ impl Database {
         }
     }
 
-    /// How many refresh tokens were minted after a session's first.
+    /// Returns how many refresh tokens were minted after a session's first.
     pub(crate) async fn generation(&self, session_id: &str) -> i64 {
         let rows = self.dump().await;
-        let row = rows.iter().find(|row| row.id == session_id).expect("such a session");
+        let row = rows.iter().find(|row| row.id == session_id).expect("the session is stored");
         row.generation
     }
 
-    /// Every value of every table, as bytes, with its column's name.
+    /// Returns every value of every table as bytes, with the name of its column.
     pub(crate) async fn everything(&self) -> Vec<(String, Vec<u8>)> {
         match self {
             Self::Sqlite(file) => {
@@ -140,7 +140,7 @@ impl Database {
         }
     }
 
-    /// Every session, as far as a refresh or a revocation changes it.
+    /// Returns every session, with the columns that a refresh or a revocation changes.
     pub(crate) async fn dump(&self) -> Vec<Stored> {
         match self {
             Self::Sqlite(file) => {
@@ -172,7 +172,7 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// Whether it is over.
+    /// Returns whether it was revoked.
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked
     }

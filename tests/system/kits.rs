@@ -1,4 +1,4 @@
-//! The code that the Rust kit has committed is that of `proto/`.
+//! The generated code in the Rust client is up to date with `proto/`.
 
 #[test]
 fn the_rust_kits_generated_code_is_up_to_date() {

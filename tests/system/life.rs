@@ -1,4 +1,5 @@
-//! The whole life of a token, as a developer tries it out: grpcurl, curl, and the printed quickstart.
+//! The whole life of a token, as a developer tries it: with grpcurl, curl, and the printed
+//! quickstart.
 
 use std::process::Command;
 
@@ -10,7 +11,7 @@ use crate::database::Database;
 
 const SERVICE: &str = "token_authority.v1.TokenAuthorityService";
 
-/// Calls an RPC with grpcurl, which learns the contract by reflection. Its output.
+/// Calls an RPC with grpcurl, which learns the contract by reflection. Returns its output.
 fn grpcurl(service: &Replica, method: &str, ask: &Value) -> Result<Value, String> {
     let (address, ask) = (service.grpc().to_string(), ask.to_string());
     let method = format!("{SERVICE}/{method}");
@@ -25,8 +26,8 @@ fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
     answer[field].as_str().unwrap_or_else(|| panic!("no {field} in {answer}"))
 }
 
-/// Starts it as a developer does who has read nothing: with nothing in its environment but where
-/// its database is, if that is not the embedded one. What keeps tests apart is given as flags.
+/// Starts the service like a developer who has read nothing: the environment contains at most the
+/// database's URL. The settings that keep tests apart are flags.
 async fn start(setup: &Setup, database: &Database) -> Replica {
     let any = "127.0.0.1:0";
     let apart = ["--grpc-addr", any, "--http-addr", any, "--metrics-addr", any];
@@ -88,7 +89,7 @@ fn write_jar(setup: &Setup, token: &str) {
     std::fs::write(setup.folder().join("jar"), cookie).unwrap();
 }
 
-/// The refresh token in the jar.
+/// Returns the refresh token in the jar.
 fn read_jar(setup: &Setup) -> Option<String> {
     let jar = std::fs::read_to_string(setup.folder().join("jar")).unwrap();
     let cookie = jar.lines().find(|line| line.contains("refreshToken"))?;
@@ -96,7 +97,7 @@ fn read_jar(setup: &Setup) -> Option<String> {
     cookie.split('\t').next_back().map(str::to_owned)
 }
 
-/// Posts with curl and its jar. The status and the body.
+/// Posts with curl and its jar. Returns the status and the body.
 fn curl(service: &Replica, setup: &Setup, path: &str) -> (String, String) {
     let jar = setup.folder().join("jar");
     let jar = jar.to_str().unwrap();

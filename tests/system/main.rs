@@ -1,6 +1,7 @@
-//! The real binary, as a child process, met by real clients: what users of the service see.
+//! The real binary as a child process, with real clients: the behaviour that users of the service
+//! see.
 //!
-//! The tools come from `scripts/tools`; one that is missing fails the tests that need it.
+//! `scripts/tools` installs the tools. If one is missing, the tests that need it fail.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

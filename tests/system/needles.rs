@@ -1,9 +1,9 @@
-//! What must not be found, and the search for any twelve characters of it in a row.
+//! Secrets that must not be found. The search finds any twelve consecutive characters of them.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-/// So many characters in a row are no coincidence.
+/// This many equal characters in a row are not a coincidence.
 const WINDOW: usize = 12;
 
 /// Bytes as hex digits.
@@ -14,18 +14,18 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Secrets to look for, in every form in which they might have been written.
+/// Secrets to search for, in every form in which they could have been written.
 #[derive(Debug, Default)]
 pub(crate) struct Needles {
     windows: HashMap<Vec<u8>, &'static str>,
 }
 
 impl Needles {
-    /// Looks for a secret, too.
+    /// Adds a secret.
     pub(crate) fn add(&mut self, what: &'static str, secret: &str) {
         let bytes = secret.as_bytes();
         assert!(bytes.len() >= WINDOW, "{what} is too short to look for");
-        // As text, as hex digits, and as a list of bytes, as Rust prints it.
+        // As text, as hex digits, and as a list of bytes in Rust's format.
         let hex = hex(bytes);
         for form in [bytes, hex.as_bytes()] {
             for window in form.windows(WINDOW) {
@@ -34,21 +34,22 @@ impl Needles {
         }
         for few in bytes.windows(6) {
             let list = format!("{few:?}");
-            // A list is found by its middle, wherever it begins.
+            // A list is found by its inner part, because its beginning may differ.
             let list = &list.as_bytes()[1..list.len() - 1];
             self.windows.insert(list[..WINDOW].to_vec(), what);
         }
     }
 
-    /// Which one is found, if one is.
+    /// Returns the name of a secret that was found.
     pub(crate) fn find(&self, haystack: &[u8]) -> Option<&'static str> {
         haystack.windows(WINDOW).find_map(|window| self.windows.get(window)).copied()
     }
 
-    /// None of them is there.
+    /// Checks that none of them occurs.
     ///
     /// # Panics
-    /// Where one is.
+    ///
+    /// Panics if one occurs.
     pub(crate) fn are_not_in(&self, place: &str, haystack: &[u8]) {
         assert!(haystack.len() > WINDOW, "nothing was written to {place}");
         let lines = haystack.split(|byte| *byte == b'\n');

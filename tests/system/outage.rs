@@ -1,5 +1,5 @@
-//! The database is gone, hung or full: everybody is told, nobody is logged out, nobody gets in,
-//! and all goes on once it is back.
+//! The database is down, hangs or is full: every client gets an error, no user is logged out, no
+//! login succeeds, and everything continues once the database is back.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tonic_types::StatusExt as _;
 use crate::database::Database;
 use crate::wire;
 
-/// By when a caller wants to hear that it will not work.
+/// The time within which a caller must get the error.
 const A_FEW_SECONDS: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +26,7 @@ async fn a_crash_of_postgres_logs_nobody_out() {
     let service = setup.start().await;
     let issued = wire::issue(&service.tokens(), "alice").await;
     let leaver = wire::issue(&service.tokens(), "bob").await;
-    // It has read the revocations: before that it vouches for no token.
+    // Wait until it has read the revocations. Before that, it validates no token.
     service.ready().await;
     cluster.crash();
     everybody_is_told(&service, &issued, &leaver.refresh_token).await;
@@ -42,7 +42,7 @@ async fn a_hung_postgres_logs_nobody_out() {
     let service = setup.start().await;
     let issued = wire::issue(&service.tokens(), "alice").await;
     let leaver = wire::issue(&service.tokens(), "bob").await;
-    // It has read the revocations: before that it vouches for no token.
+    // Wait until it has read the revocations. Before that, it validates no token.
     service.ready().await;
     cluster.pause();
     everybody_is_told(&service, &issued, &leaver.refresh_token).await;
@@ -59,7 +59,7 @@ async fn it_starts_without_its_database_and_waits_for_it() {
     assert_eq!(service.http().get("/readyz").await.status, 503);
     assert_eq!(service.http().get("/healthz").await.status, 200);
     let refused = wire::try_issue(&service.tokens(), "alice").await;
-    is_unavailable(&refused.err().expect("nobody gets in"));
+    is_unavailable(&refused.err().expect("no login may succeed"));
 
     let _cluster = Cluster::start_on(port);
     service.ready().await;
@@ -67,11 +67,11 @@ async fn it_starts_without_its_database_and_waits_for_it() {
     assert!(wire::refresh(&service.tokens(), &issued.refresh_token).await.is_ok());
 }
 
-/// What clients see while the database is away. A session that `leaver` asks to end may end once
-/// it is back.
+/// Checks the answers to clients while the database is away. A session that `leaver` tries to end
+/// may end once the database is back.
 async fn everybody_is_told(service: &Replica, issued: &IssueTokensResponse, leaver: &str) {
     let (client, http, token) = (service.tokens(), service.http(), &issued.refresh_token);
-    // One look at the database answers `/readyz` for a second.
+    // One probe of the database answers `/readyz` for a second.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let begun = Instant::now();
     let (refreshed, login, revoked, cookie, logout, ready) = tokio::join!(
@@ -82,10 +82,10 @@ async fn everybody_is_told(service: &Replica, issued: &IssueTokensResponse, leav
         http.logout(leaver),
         http.get("/readyz"),
     );
-    assert!(begun.elapsed() < A_FEW_SECONDS, "told after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < A_FEW_SECONDS, "the error came after {:?}", begun.elapsed());
     let refused = [refreshed.err(), login.err(), revoked.err()];
     for refused in refused {
-        is_unavailable(&refused.expect("nothing is done"));
+        is_unavailable(&refused.expect("the call must fail"));
     }
     for answer in [cookie, logout] {
         assert_eq!((answer.status, answer.header("set-cookie")), (503, None), "{answer:?}");
@@ -106,7 +106,7 @@ fn is_unavailable(error: &Status) {
     assert!(!telling.iter().any(|part| message.contains(part)), "{message}");
 }
 
-/// The database is back.
+/// Checks that everything continues once the database is back.
 async fn all_goes_on(service: &Replica, token: &str) {
     service.ready().await;
     let (client, http) = (service.tokens(), service.http());
@@ -121,7 +121,8 @@ async fn all_goes_on(service: &Replica, token: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_loses_nothing_and_lets_nobody_in() {
     let (database, setup) = Database::sqlite().await;
-    // What a file may not outgrow. The signal that comes with it is ignored, as on a full disk.
+    // The maximum size of a file. The signal that comes with it is ignored, so it looks like a full
+    // disk.
     let setup = setup
         .under(&["env", "--ignore-signal=XFSZ", "prlimit", "--fsize=1000000:", "--"])
         .set("LOG_LEVEL", "error,token_authority::cli=info");
@@ -133,11 +134,11 @@ async fn a_full_disk_loses_nothing_and_lets_nobody_in() {
             Ok(issued) => sessions.push(issued),
             Err(refused) => break refused,
         }
-        assert!(sessions.len() < 2000, "the disk is never full");
+        assert!(sessions.len() < 2000, "the disk does not become full");
     };
     is_unavailable(&refused);
     assert!(sessions.len() > 5, "{} sessions", sessions.len());
-    // A refresh writes less than a login, so that a few may still have room.
+    // A refresh writes less than a login, so a few may still have room.
     let mut refused = None;
     for session in &mut sessions {
         match wire::refresh(&client, &session.refresh_token).await {

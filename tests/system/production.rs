@@ -3,16 +3,16 @@
 use test_support::replica::Setup;
 use test_support::tools;
 
-/// A secret that is none.
+/// A random text that is not a secret.
 pub(crate) const SECRET: &str = "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=";
 
-/// The setup in production, not migrated yet.
+/// Returns the setup in production, without a migrated database.
 pub(crate) fn in_production(setup: &Setup) -> Setup {
     let (setup, _) = with_caller(setup);
     setup.set("ENVIRONMENT", "production").set("JWT_SECRET", SECRET).set("TLS", "off")
 }
 
-/// The setup with a caller that may do everything, and its API key.
+/// Returns the setup with a caller that has every role, and its API key.
 pub(crate) fn with_caller(setup: &Setup) -> (Setup, String) {
     let setup = setup.clone().set("CALLERS_FILE", "callers.json");
     let roles = ["issuer", "adapter", "verifier", "admin"];

@@ -1,4 +1,4 @@
-//! Many at once: one successor, one session, whoever asks how often on whichever replica.
+//! Many requests at once: one successor and one session, whichever replicas they reach.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ on_both! {
 
 async fn fifty_refreshes_of_one_token_get_one_successor(database: Database, setup: Setup) {
     let service = setup.start().await;
-    // Half of them on connections of their own.
+    // Half of the clients have separate connections.
     let clients: Vec<Tokens> = (0..MANY / 2).map(|_| service.tokens()).collect();
     refresh_all_at_once(&database, &clients).await;
 }
@@ -27,7 +27,8 @@ async fn fifty_refreshes_of_one_token_get_one_successor(database: Database, setu
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_refreshes_spread_over_replicas_get_one_successor() {
     let (database, setup) = Database::postgres().await;
-    // A folder and a secret a replica: tokens are minted by one and refreshed by all.
+    // Each replica has its own folder. Both have the same secret, so one mints tokens that the
+    // other refreshes.
     let (_, other) = Database::at(database.url());
     let secret = "a secret that both replicas are given, 32 bytes and more";
     let replicas = [setup, other].map(|setup| setup.set("JWT_SECRET", secret));
@@ -39,7 +40,7 @@ async fn fifty_refreshes_spread_over_replicas_get_one_successor() {
     }
 }
 
-/// Logs in, then refreshes the one token with all clients at once, and again with the successor.
+/// Logs in, then refreshes the same token with all clients at once, and again with the successor.
 async fn refresh_all_at_once(database: &Database, clients: &[Tokens]) {
     let before = database.count().await;
     let issued = wire::issue(&clients[0], "alice").await;
@@ -52,11 +53,11 @@ async fn refresh_all_at_once(database: &Database, clients: &[Tokens]) {
     assert!(!successors.contains(token));
     assert!(answers.iter().all(|answer| answer.session_id == issued.session_id));
     let minted: BTreeSet<_> = answers.iter().map(|answer| &answer.access_token).collect();
-    assert_eq!(minted.len(), MANY, "each has an access token of its own");
+    assert_eq!(minted.len(), MANY, "each client has its own access token");
     assert_eq!(database.generation(&issued.session_id).await, 1);
     assert_eq!(database.count().await, before + 1);
 
-    // Nobody was logged out by the race, the one who comes late included.
+    // The race logged no client out, also not the one that comes late.
     let successor = &answers[0].refresh_token;
     for late in [token, successor] {
         assert_eq!(&wire::refresh(&clients[0], late).await.unwrap().refresh_token, successor);

@@ -1,4 +1,4 @@
-//! gRPC without the contract, and HTTP/2 without a client: whatever bytes a test wants to send.
+//! gRPC without the contract and HTTP/2 without a client, for requests with any bytes.
 
 use http::uri::PathAndQuery;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -8,12 +8,12 @@ use tonic::{Request, Status};
 
 use bytes::{Buf as _, BufMut as _};
 
-/// Calls an RPC with bytes of one's own. The bytes of the answer.
+/// Calls an RPC with any bytes. Returns the bytes of the answer.
 pub(crate) async fn call(channel: &Channel, path: &str, message: &[u8]) -> Result<Vec<u8>, Status> {
     call_with(channel, &format!("/token_authority.v1.{path}"), &[], message).await
 }
 
-/// Calls an RPC with a message that comes later than its head.
+/// Calls an RPC and sends the message later than the head.
 pub(crate) async fn call_later(
     channel: &Channel,
     path: &str,
@@ -26,7 +26,7 @@ pub(crate) async fn call_later(
     Ok(client.client_streaming(message, path, Verbatim).await?.into_inner())
 }
 
-/// Calls whatever is at a path, with metadata.
+/// Calls any path, with metadata.
 pub(crate) async fn call_with(
     channel: &Channel,
     path: &str,
@@ -44,7 +44,7 @@ pub(crate) async fn call_with(
     Ok(client.unary(request, path, Verbatim).await?.into_inner())
 }
 
-/// A field of bytes, as protobuf writes it.
+/// Encodes a field of bytes in protobuf's format.
 pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut message = vec![number << 3 | 2];
     let mut length = bytes.len();
@@ -57,11 +57,11 @@ pub(crate) fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     message
 }
 
-/// All of an HTTP/2 connection up to a request's end: the preface, empty SETTINGS, and HEADERS with
-/// any path and authority, which need not be well-formed.
+/// Returns an HTTP/2 connection up to the end of a request: the preface, empty SETTINGS, and
+/// HEADERS with any path and authority, which may be malformed.
 pub(crate) fn http2_head(path: &str, authority: &str) -> Vec<u8> {
-    // HPACK: `:method: POST` and `:scheme: http` by their index, `:path` and `:authority` as
-    // literals that are not indexed.
+    // HPACK: `:method: POST` and `:scheme: http` are indexed. `:path` and `:authority` are literals
+    // without indexing.
     let mut block = vec![0x83, 0x86];
     for (index, value) in [(0x04, path), (0x01, authority)] {
         block.push(index);
@@ -69,12 +69,12 @@ pub(crate) fn http2_head(path: &str, authority: &str) -> Vec<u8> {
         block.extend(value.as_bytes());
     }
     let length = u32::try_from(block.len()).unwrap().to_be_bytes();
-    // HEADERS that end both themselves and their stream, the first.
+    // HEADERS that end the header block and the first stream.
     let frame = [&length[1..], &[0x01, 0x05, 0, 0, 0, 1], &block].concat();
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", &frame[..]].concat()
 }
 
-/// A string's length as HPACK writes it (RFC 7541 section 5.1), without Huffman's code.
+/// Encodes a string's length in HPACK (RFC 7541 section 5.1), without Huffman coding.
 fn hpack_length(block: &mut Vec<u8>, length: usize) {
     let Some(mut rest) = length.checked_sub(127) else {
         return block.push(u8::try_from(length).unwrap());
@@ -87,7 +87,7 @@ fn hpack_length(block: &mut Vec<u8>, length: usize) {
     block.push(u8::try_from(rest).unwrap());
 }
 
-/// Sends and receives bytes as they are.
+/// A codec that sends and receives plain bytes.
 #[derive(Debug, Clone, Copy)]
 struct Verbatim;
 

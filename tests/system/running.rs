@@ -93,7 +93,7 @@ async fn switched_off_traces_go_nowhere() {
         service.signal("TERM");
         until_logged(&service, "shut down").await;
     }
-    // A service that ends exports what it has, so that nothing is on its way.
+    // A service exports its remaining spans when it ends, so none can be under way.
     assert_eq!(collector.spans().len(), 0);
 }
 

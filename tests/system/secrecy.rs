@@ -1,5 +1,5 @@
-//! Nothing secret is written anywhere, at the most talkative level, whatever is done with it: not
-//! to a log, a metric, a span, or an error.
+//! No secret is written anywhere at the most verbose log level, whatever requests come: not to a
+//! log, a metric, a span, or an error.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -36,12 +36,12 @@ const CLAIM: &str = "claim-about-Zoe-27182";
 
 const TOKENS: &str = "/token_authority.v1.TokenAuthorityService";
 
-/// Somebody who tries out everything with every secret there is.
+/// A client that tries every operation with every secret.
 struct Busybody<'a> {
     service: &'a Replica,
     key: String,
     needles: Needles,
-    /// Every error that they were told.
+    /// The texts of all errors that it received.
     told: Vec<u8>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Busybody<'a> {
         Self { service, key, needles, told: Vec::new() }
     }
 
-    /// Calls an RPC. Remembers what an error says.
+    /// Calls an RPC. Keeps the text of an error.
     async fn call(
         &mut self,
         path: &str,
@@ -73,12 +73,12 @@ impl<'a> Busybody<'a> {
         let metadata = [&[("authorization", bearer.as_str())], metadata].concat();
         let channel = self.service.channel();
         let asked = raw::call_with(&channel, path, &metadata, message);
-        // A watch has no end of its own.
+        // A watch does not end by itself.
         let answer = tokio::time::timeout(Duration::from_secs(1), asked).await.ok()?;
         answer.map_err(|error: Status| self.told.extend(format!("{error:?}\n").bytes())).ok()
     }
 
-    /// Sends an HTTP request. Remembers what an error says, and its headers.
+    /// Sends an HTTP request. Keeps the text and the headers of an error.
     async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) {
         let answer =
             self.service.http().exchange(method, path, headers, body.to_owned()).await.unwrap();
@@ -117,7 +117,7 @@ impl<'a> Busybody<'a> {
         Some(answer)
     }
 
-    /// A whole life, right and wrong. What there is to try out elsewhere.
+    /// Plays a whole life of a token, right and wrong. Returns secrets to try at other places.
     async fn live(&mut self) -> Vec<String> {
         let first = self.issue(REQUEST_ID).await;
         let retried = self.issue(REQUEST_ID).await;
@@ -131,7 +131,7 @@ impl<'a> Busybody<'a> {
         for _ in 0..3 {
             token = self.refresh(&token).await.unwrap().refresh_token;
         }
-        assert!(self.refresh(&stolen.refresh_token).await.is_none(), "the theft is found out");
+        assert!(self.refresh(&stolen.refresh_token).await.is_none(), "the theft is detected");
         assert!(self.refresh(&token).await.is_none());
         let live = self.issue("").await;
         vec![live.access_token, forged, live.refresh_token]
@@ -143,8 +143,8 @@ impl<'a> Busybody<'a> {
         let paths = services.flat_map(|(service, methods)| {
             methods.into_iter().map(move |method| format!("/{service}/{method}"))
         });
-        // Reflection is left out, as `grpc-encoding` is below: the library's answers name what of
-        // the caller's own it does not know.
+        // Reflection is left out, like `grpc-encoding` below: the libraries' answers quote unknown
+        // names from the caller.
         for path in paths.chain(["/grpc.health.v1.Health/Check".to_owned()]) {
             let fields = if path.ends_with("/WatchRevocations") { 1..=1 } else { 1..=8 };
             for field in fields {
@@ -177,7 +177,7 @@ impl<'a> Busybody<'a> {
         }
     }
 
-    /// The same over HTTP.
+    /// Does the same over HTTP.
     async fn misplace_over_http(&mut self, secret: &str) {
         let (cookie, bearer) = (format!("refreshToken={secret}"), format!("Bearer {secret}"));
         let basic = format!("Basic {}", STANDARD.encode(format!("{secret}:{secret}")));
@@ -213,7 +213,7 @@ impl<'a> Busybody<'a> {
         }
     }
 
-    /// Bytes that are no request, on every port.
+    /// Sends bytes that are not a request to every port.
     fn misplace_in_no_protocol(&mut self, secret: &str) {
         let service = self.service;
         let metrics = service.metrics_addr();
@@ -241,24 +241,24 @@ fn hash(token: &str) -> String {
     hex(&sha2::Sha256::digest(token.as_bytes()))
 }
 
-/// The same with one character changed.
+/// Returns the token with one character changed.
 fn forge(token: &str) -> String {
     let at = token.len() - 20;
     let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
     format!("{}{other}{}", &token[..at], &token[at + 1..])
 }
 
-/// A secret in the place of the method, of which the letters alone are allowed there.
+/// Makes a method of a secret. Only its letters are allowed there.
 fn as_method(secret: &str) -> Method {
     let letters: Vec<u8> = secret.bytes().filter(u8::is_ascii_alphanumeric).collect();
     Method::from_bytes(&letters[letters.len() - 32..]).unwrap()
 }
 
-/// Sends bytes. What comes back, until it hangs up or has no more to say.
+/// Sends bytes. Returns the answer up to the end of the connection, or until no more comes.
 fn say(port: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(port).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    // It may have hung up at the first bytes already.
+    // The server may have closed the connection after the first bytes.
     let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -272,12 +272,12 @@ fn talkative(setup: Setup, format: &str) -> Setup {
         .set("NO_COLOR", "1")
         .set("JWT_SECRET", JWT_SECRET)
         .set("AUTHORITY_SECRET", AUTHORITY_SECRET)
-        // Rotates at every refresh, so that there is much to see.
+        // Every refresh rotates, so many different tokens occur.
         .set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0")
         .set("OTEL_EXPORTER_OTLP_HEADERS", &format!("x-api-key={PASSWORD}"))
 }
 
-/// Does everything, then looks everywhere.
+/// Does everything, then searches everywhere.
 async fn tells_nothing(setup: Setup) {
     let collector = Collector::start().await;
     let (setup, key) = with_caller(&collector.told_by(setup));
@@ -300,7 +300,7 @@ async fn tells_nothing(setup: Setup) {
     needles.are_not_in("the metrics", metrics.as_bytes());
     needles.are_not_in("the traces", &collector.bytes());
     needles.are_not_in("the log", service.log().as_bytes());
-    assert!(service.log().contains("grpc.health"), "this was not the most talkative level");
+    assert!(service.log().contains("grpc.health"), "this was not the most verbose level");
     assert_eq!(needles.find(service.out().as_bytes()), None, "standard output");
     let doctor = setup.run(&["doctor"]);
     needles.are_not_in("the doctor's report", &[doctor.stdout, doctor.stderr].concat());
@@ -353,7 +353,7 @@ async fn with_databases_that_are_away_or_not_as_they_were_named() {
     }
 }
 
-/// All that is said by a service that has no database, and by one that does not even start.
+/// Returns all output of a service without a database, and of one that does not start.
 async fn served(setup: &Setup) -> Vec<u8> {
     let patience = ["timeout", "--kill-after=20", "4"];
     let trial = setup.clone().under(&patience).run(&[]);

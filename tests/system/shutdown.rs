@@ -1,4 +1,4 @@
-//! How it ends: told beforehand, with every request in flight answered, and in time.
+//! Shutdown: it is announced, every request in flight is answered, and it ends in time.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ use crate::database::Database;
 use crate::raw;
 use crate::wire;
 
-/// A connection on which something was said, and nothing since.
+/// Opens a connection on which one request was answered, and none followed.
 fn idle(port: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(port).unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
@@ -33,10 +33,10 @@ fn idle(port: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The token that a request presents whose body is not finished yet.
+/// The form of a request whose body is not complete yet.
 const FORM: &str = "token=whatever";
 
-/// A request under way: all of it is sent but the last bytes.
+/// Sends a request without its last bytes.
 fn unfinished(port: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(port).unwrap();
     let (length, begin) = (FORM.len(), &FORM[..5]);
@@ -46,7 +46,7 @@ fn unfinished(port: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends the last bytes. The answer, to the end of the connection.
+/// Sends the last bytes. Returns the answer up to the end of the connection.
 fn finish(mut stream: TcpStream) -> String {
     stream.write_all(&FORM.as_bytes()[5..]).unwrap();
     let mut answer = String::new();
@@ -54,7 +54,7 @@ fn finish(mut stream: TcpStream) -> String {
     answer
 }
 
-/// A refresh under way over gRPC, whose message comes once it is asked for.
+/// Begins a refresh over gRPC whose message is sent when it is asked for.
 fn refreshing(
     service: &Replica,
     token: String,
@@ -69,7 +69,7 @@ fn refreshing(
     (send, answer)
 }
 
-/// Watches of what goes on, open for good.
+/// Open watches, which last for ever.
 struct Watches {
     health: Streaming<HealthCheckResponse>,
     revocations: Streaming<WatchRevocationsResponse>,
@@ -87,7 +87,7 @@ impl Watches {
         Self { health, revocations: revocations.into_inner() }
     }
 
-    /// They are told, and then there is an end to them.
+    /// Checks that they receive the last status and then end.
     async fn end(mut self) {
         let last = self.health.message().await.unwrap().unwrap();
         assert_eq!(last.status(), ServingStatus::NotServing);
@@ -119,7 +119,7 @@ async fn ends_well(setup: Setup, signal: &str) {
     let (go_on, over_grpc) = refreshing(&service, token);
 
     service.signal(signal);
-    // It says so while it still serves, on old connections and on new ones.
+    // It reports NOT_SERVING while it still serves, on old and new connections.
     until("not ready", async || {
         let ready = service.http().get("/readyz").await;
         (ready.status == 503 && ready.body.contains("shutting down")).then_some(())
@@ -130,7 +130,7 @@ async fn ends_well(setup: Setup, signal: &str) {
     assert_eq!(status(&mut anew).await, ServingStatus::NotServing);
     assert_eq!(service.http().get("/healthz").await.status, 200);
     watches.end().await;
-    // Then nobody is let in any more, and who is in may finish.
+    // Then new connections are refused, and open requests may finish.
     let port = service.http_addr();
     until("closed", async || TcpStream::connect(port).is_err().then_some(())).await;
     assert!(!service.log().contains("\"shut down\"") && !over_grpc.is_finished());
@@ -145,7 +145,7 @@ async fn ends_well(setup: Setup, signal: &str) {
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     let log = service.log();
     assert!(log.contains(&format!("SIG{signal}")) && log.contains("\"shut down\""), "{log}");
-    // It was over because all was done, not because time was up.
+    // It ended because all requests were answered, not because the grace period was over.
     assert!(!log.contains("cut off") && !log.contains("panicked"), "{log}");
     drop((lingering, silent));
 }
@@ -163,7 +163,7 @@ async fn sigint_lets_everything_finish(_: Database, setup: Setup) {
     ends_well(setup, "INT").await;
 }
 
-/// It ends with 0, though it had to cut something off.
+/// Checks that it ends with exit code 0, although it cut requests off.
 async fn is_cut_off(mut service: Replica, why: &str) {
     let ended = service.ended().await;
     assert_eq!(ended.code(), Some(0), "{ended:?}");
@@ -184,7 +184,7 @@ async fn nothing_holds_it_past_the_grace_period() {
     cluster.pause();
     let tokens = service.tokens();
     let login = tokio::spawn(async move { wire::try_issue(&tokens, "bob").await.is_ok() });
-    // Beside it there is what reads the feed.
+    // The statement that reads the feed hangs as well.
     until("asked", async || {
         let page = service.metrics();
         let busy =
@@ -194,9 +194,9 @@ async fn nothing_holds_it_past_the_grace_period() {
     .await;
     service.signal("TERM");
     until("cut off", async || service.log().contains("cut off").then_some(())).await;
-    // The login's connection is not waited for: the database has it for 2.5 seconds.
+    // The login's connection is not waited for. The statement's own limit is 2.5 seconds.
     let ended = tokio::time::timeout(Duration::from_secs(1), service.ended());
-    ended.await.expect("it waits for the login's connection");
+    ended.await.expect("the shutdown waits for the login's connection");
     assert!(!login.await.unwrap());
     is_cut_off(service, "the grace period is over").await;
     assert!(over_grpc.await.unwrap().is_err());
@@ -231,7 +231,7 @@ async fn a_second_signal_ends_it_at_once_and_a_doubled_one_does_not() {
         service.signal("INT");
         until("shutting down", async || service.log().contains("shutting down").then_some(()))
             .await;
-        // Well after whatever counts as the same signal.
+        // Long after the time in which a second signal counts as a repetition.
         tokio::time::sleep(Duration::from_millis(2500)).await;
         let log = service.log();
         assert!(!log.contains("cut off") && !log.contains("\"shut down\""), "{log}");
@@ -250,7 +250,7 @@ async fn it_may_be_told_to_end_before_it_serves() {
         replica.signal("TERM");
         replica.ended().await;
     }
-    // Nothing was left half made.
+    // No half-created file or table was left behind.
     let service = setup.start().await;
     wire::issue(&service.tokens(), "alice").await;
 }

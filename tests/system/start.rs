@@ -1,4 +1,4 @@
-//! How it starts: the secret that it makes for itself, and the schema that it finds.
+//! Start: the secret that it generates, and the schema that it finds.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
@@ -33,7 +33,8 @@ async fn the_kept_secret_is_made_once_and_a_restart_logs_nobody_out(
     let issued = wire::issue(&service.tokens(), "alice").await;
     service.kill();
 
-    // Two at once, as on a laptop where one was forgotten. An SQLite file has one service only.
+    // Two services at once, for example one that a developer forgot. An SQLite file allows one
+    // only.
     let services = match database {
         Database::Sqlite(_) => vec![setup.start().await],
         Database::Postgres(_) => <[_; 2]>::from(join(setup.start(), setup.start()).await).into(),
@@ -67,7 +68,7 @@ fn a_kept_secret_that_is_damaged_is_left_alone() {
     for damaged in ["", "\n", "short\n", "0123456789abcdefghijklmnopqrstu", &" ".repeat(64)] {
         std::fs::write(&path, damaged).unwrap();
         let before = std::fs::metadata(&path).unwrap().modified().unwrap();
-        // A further problem, to see that both are told.
+        // A further problem, to see that both are reported.
         let served = setup.run(&["serve", "--log-format", "xml"]);
         let told = tools::text(&served.stderr);
         assert_eq!(served.status.code(), Some(64), "{damaged:?}: {told}");
@@ -84,18 +85,18 @@ fn a_kept_secret_that_is_damaged_is_left_alone() {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
         assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before);
     }
-    // One that cannot be read is not made anew, either.
+    // A file that cannot be read is not replaced, either.
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     let served = setup.run(&[]);
     assert_eq!(served.status.code(), Some(64));
     assert!(tools::text(&served.stderr).contains("data/jwt_secret: "));
-    // Where one is given, nobody looks at it: the ports are the next thing in the way.
+    // If a secret is given, the file is not read: the ports are the next problem.
     let served = setup.clone().set("JWT_SECRET", crate::production::SECRET).run(&[]);
     assert!(tools::text(&served.stderr).contains("cannot listen"), "{served:?}");
 }
 
-/// It does not serve, says why, and opens no port.
+/// Checks that the service does not start, reports the cause, and opens no port.
 fn is_refused(served: &Output, why: &str) {
     let told = tools::text(&served.stderr);
     assert_eq!(served.status.code(), Some(1), "{told}");
@@ -106,7 +107,7 @@ fn is_refused(served: &Output, why: &str) {
 async fn production_wants_the_schema_migrated(database: Database, setup: Setup) {
     let setup = in_production(&setup);
     is_refused(&setup.run(&[]), "run `token-authority migrate`");
-    assert!(!database.has_schema().await, "it migrated all the same");
+    assert!(!database.has_schema().await, "it migrated nevertheless");
 
     let migrated = setup.run(&["migrate"]);
     assert!(migrated.status.success(), "{}", tools::text(&migrated.stderr));
@@ -120,7 +121,7 @@ async fn production_refuses_a_newer_schema(database: Database, setup: Setup) {
     database.enter_migration(999, "contract_less").await;
     let newer = "migrated by a newer version";
     is_refused(&setup.run(&[]), newer);
-    // Nor is it for development to work on.
+    // A service in development cannot use it, either.
     let own = setup.clone().set("ENVIRONMENT", "development");
     is_refused(&own.run(&[]), newer);
     let migrated = setup.run(&["migrate"]);

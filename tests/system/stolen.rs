@@ -1,4 +1,4 @@
-//! The whole database is stolen, and nothing in it lets anyone in.
+//! The whole database is stolen, and nothing in it gives access.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ on_both! {
     what_is_made_with_its_keys_lets_nobody_in
 }
 
-/// A retriable login.
+/// Logs a user in with a request id, so that the login can be retried.
 async fn log_in(client: &Tokens, user: &str, request_id: &str) -> IssueTokensResponse {
     let ask = IssueTokensRequest {
         user_id: user.into(),
@@ -32,7 +32,7 @@ async fn log_in(client: &Tokens, user: &str, request_id: &str) -> IssueTokensRes
     client.clone().issue_tokens(ask).await.unwrap().into_inner()
 }
 
-/// Sessions in every state there is: fresh, rotated, replayed, revoked, retriable.
+/// Creates sessions in every state: fresh, rotated, replayed, revoked, retriable.
 async fn fill(service: &Replica) -> Vec<String> {
     let client = service.tokens();
     let mut held = Vec::new();
@@ -52,7 +52,7 @@ async fn fill(service: &Replica) -> Vec<String> {
     held
 }
 
-/// A value in every form in which it might be a token.
+/// Returns a value in every form in which it could be a token.
 fn forms(value: &[u8]) -> Vec<String> {
     let text = String::from_utf8(value.to_vec()).ok();
     let plain = [hex(value), URL_SAFE_NO_PAD.encode(value), STANDARD.encode(value)];
@@ -64,7 +64,7 @@ fn forms(value: &[u8]) -> Vec<String> {
 }
 
 async fn nothing_in_the_database_lets_anyone_refresh(database: Database, setup: Setup) {
-    // With key pairs, private keys are in the database, too.
+    // With key pairs, the database contains private keys, too.
     let setup = setup.set("JWT_ALGORITHM", "EdDSA").set("AUTHORITY_SECRET", AUTHORITY_SECRET);
     let service = setup.start().await;
     service.ready().await;
@@ -84,20 +84,20 @@ async fn nothing_in_the_database_lets_anyone_refresh(database: Database, setup: 
         let introspected = service.http().form("/oauth2/introspect", &[("token", token)]).await;
         assert_eq!(introspected.body, r#"{"active":false}"#, "{token}");
     }
-    // A login is repeated for whoever knows its request's id: none of these is one.
+    // A caller that knows a request's id can repeat the login. No stored value is such an id.
     for session in &before {
         let opened = log_in(&client, "user-1", &session.id).await;
         assert!(before.iter().all(|session| session.id != opened.session_id));
         wire::revoke(&client, &opened.refresh_token).await.unwrap();
     }
     let after = database.dump().await;
-    assert!(before.iter().all(|session| after.contains(session)), "nobody's session was touched");
+    assert!(before.iter().all(|session| after.contains(session)), "no session was changed");
     for token in &held {
         wire::refresh(&client, token).await.unwrap();
     }
 }
 
-/// Tokens as only a thief of the database could make them: with a right MAC.
+/// Tokens that only a thief of the database could make: with a right MAC.
 async fn what_is_made_with_its_keys_lets_nobody_in(database: Database, setup: Setup) {
     let service = setup.start().await;
     let client = service.tokens();
@@ -116,22 +116,26 @@ async fn what_is_made_with_its_keys_lets_nobody_in(database: Database, setup: Se
     let mut alarms = 0;
     for (at, session) in live.iter().enumerate() {
         let id: SessionId = session.id.parse().unwrap();
-        // Each session is the target of another attempt, since the first one ends it: with what
-        // is kept of a token as its random bytes, as the last one, the current one, or the next.
+        // Each session is the target of a different attempt, because an attempt may end it. The
+        // random bytes are stored values, and the generation is the previous one, the current one,
+        // or the next.
         let secret = [hashes[at], keys[at], sealed[at % sealed.len()], [0; 32]][at % 4];
         let current = u32::try_from(session.generation).unwrap();
         let generation = [current.saturating_sub(1), current, current + 1][at % 3];
         for key in &keys {
             let key = LineageKey::new(*key);
             let forged = RefreshToken::mint(&key, id, Generation::new(generation), secret);
-            let refused = wire::refresh(&client, &forged.expose()).await.err().expect("it got in");
+            let refused = wire::refresh(&client, &forged.expose())
+                .await
+                .err()
+                .expect("the forged token was accepted");
             let (code, reason) = wire::reason(&refused);
             assert_eq!(code, Code::Unauthenticated);
             alarms += usize::from(reason == "REFRESH_TOKEN_REUSED");
         }
     }
-    // All that can be had with the keys is an alarm: a session's own key raises one, if the token
-    // is not of a generation that is yet to come.
+    // With the keys, a thief can only cause an alarm: the session's own key raises one, unless the
+    // token has a generation that is still to come.
     assert_eq!(alarms, (0..live.len()).filter(|at| at % 3 != 2).count());
 }
 

@@ -1,5 +1,5 @@
-//! What a trace shows of a request: its way from the caller down to the database, and nothing of
-//! what the caller keeps secret. And what it costs when nobody collects it: nothing.
+//! Traces: they show a request's way from the caller to the database, and no secret of the caller.
+//! Without a collector they cost nothing.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -36,7 +36,7 @@ const TOKENS: &str = "token_authority.v1.TokenAuthorityService";
 const SESSIONS: &str = "token_authority.v1.SessionService";
 const ROLLOUT: &str = "token_authority.v1.RolloutService";
 
-/// A caller's own span, as its `traceparent` tells of it.
+/// The span of a caller, as its `traceparent` states it.
 #[derive(Debug, Clone)]
 struct Caller {
     trace_id: String,
@@ -45,7 +45,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// One of a trace of its own, which is traced.
+    /// Creates the span of a separate trace, which is sampled.
     fn number(number: u16) -> Self {
         let trace_id = format!("4bf92f3577b34da6a3ce929d0e0e{number:04x}");
         Self { trace_id, span_id: "00f067aa0ba902b7", flags: "01" }
@@ -55,12 +55,12 @@ impl Caller {
         format!("00-{}-{}-{}", self.trace_id, self.span_id, self.flags)
     }
 
-    /// The spans of its trace.
+    /// Returns the spans of its trace.
     fn own<'a>(&self, spans: &'a [Span]) -> Vec<&'a Span> {
         spans.iter().filter(|span| hex(&span.trace_id) == self.trace_id).collect()
     }
 
-    /// Its trace from the top to the bottom, once so many of its spans are there.
+    /// Returns its trace from the root down, once that many of its spans have arrived.
     async fn chain(&self, collector: &Collector, length: usize) -> Vec<Span> {
         let spans = collector.until(|spans| self.own(spans).len() >= length).await;
         let own = self.own(&spans);
@@ -78,7 +78,7 @@ impl Caller {
     }
 }
 
-/// All attributes of a span, as text.
+/// Returns all attributes of a span as text.
 fn attributes(span: &Span) -> BTreeMap<&str, String> {
     span.attributes.iter().map(|one| (one.key.as_str(), value(one))).collect()
 }
@@ -91,7 +91,7 @@ fn value(attribute: &KeyValue) -> String {
     }
 }
 
-/// A span is of that name and kind, did not fail, says exactly this, and nothing besides.
+/// Checks a span's name and kind, that it did not fail, and that it has exactly these attributes.
 fn says(span: &Span, name: &str, kind: SpanKind, said: &[(&str, &str)]) {
     assert_eq!((span.name.as_str(), span.kind()), (name, kind));
     let expected: BTreeMap<_, _> =
@@ -139,7 +139,7 @@ fn system(database: &Database) -> &'static str {
     }
 }
 
-/// Refreshes as a browser of that caller does.
+/// Refreshes like a browser of that caller.
 async fn refresh(service: &Replica, caller: &Caller, token: &str) -> (String, Option<String>) {
     let (cookie, traceparent) = (format!("refreshToken={token}"), caller.traceparent());
     let headers = [("cookie", cookie.as_str()), ("traceparent", &traceparent)];
@@ -153,7 +153,7 @@ async fn a_browsers_refresh_is_one_trace(database: Database, setup: Setup) {
     let rotel = Rotel::before(&collector);
     let secret = "a secret that nobody may find in a trace, of 32 bytes and more";
     let setup = rotel.told_by(setup).set("JWT_SECRET", secret);
-    // Rotates at every refresh, so that there is a new token.
+    // Every refresh rotates, so there is a new token.
     let setup = setup.set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0");
     let service = setup.start().await;
     let issued = wire::issue(&service.tokens(), "alice").await;
@@ -175,7 +175,7 @@ async fn a_browsers_refresh_is_one_trace(database: Database, setup: Setup) {
     assert!(named, "{:?}", collector.senders());
 
     let mut needles = Needles::default();
-    let successor = successor.expect("it rotates");
+    let successor = successor.expect("the refresh rotates");
     for (what, secret) in [
         ("JWT_SECRET", secret),
         ("the first access token", &issued.access_token),
@@ -259,7 +259,7 @@ async fn requests_that_share_a_statement_keep_their_traces_apart(database: Datab
         line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
     };
     let batches = statements(&service.metrics());
-    assert!(batches < MANY.into(), "{batches} statements: nobody shared one");
+    assert!(batches < MANY.into(), "{batches} statements: no batch was shared");
     for caller in callers {
         let chain = caller.chain(&collector, 3).await;
         is_http_refresh(&chain[0]);
@@ -292,13 +292,13 @@ async fn a_failed_operation_says_how_it_failed_and_no_more() {
     needles.are_not_in("the traces", &collector.bytes());
 }
 
-/// Has the service do each of these, ends it, and has all that it sent.
+/// Makes the service handle each caller's request, ends it, and returns all exported spans.
 async fn all_that_was_sent(settings: &[(&str, &str)], callers: &[&Caller]) -> Vec<Span> {
     let collector = Collector::start().await;
     let setup = collector.told_by(Setup::new());
     let setup = settings.iter().fold(setup, |setup, (name, value)| setup.set(name, value));
     let mut service = setup.start().await;
-    // Nobody's, which has no parent.
+    // A request without a caller's span has no parent.
     let issued = wire::issue(&service.tokens(), "alice").await;
     for caller in callers {
         refresh(&service, caller, &issued.refresh_token).await;
@@ -316,7 +316,8 @@ async fn the_sampler_decides_for_all_of_a_trace() {
     let sampler = |name| ("OTEL_TRACES_SAMPLER", name);
     let none = ("OTEL_TRACES_SAMPLER_ARG", "0");
     let cases: [(&[_], [usize; 3]); 6] = [
-        // Spans: of nobody's login, of the caller that is traced, of the one that is not.
+        // The numbers of spans: of the login without a parent, of the sampled caller, of the other
+        // caller.
         (&[], [2, 3, 0]),
         (&[sampler("parentbased_always_on")], [2, 3, 0]),
         (&[sampler("parentbased_traceidratio"), none], [0, 3, 0]),
@@ -339,7 +340,7 @@ async fn a_collector_that_is_away_costs_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_hangs_costs_nothing() {
-    // Connections are taken in by the kernel, and then nobody says a word.
+    // The kernel accepts connections, and no program answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     goes_on_without(silent.local_addr().unwrap()).await;
 }
@@ -352,18 +353,19 @@ async fn a_collector_that_hangs_holds_no_end_past_the_grace_period() {
         .set("SHUTDOWN_GRACE_SECONDS", "1");
     let mut service = setup.start().await;
     wire::issue(&service.tokens(), "alice").await;
-    // Its span is on its way by then.
+    // Its span is being exported by then.
     let (connection, _) = silent.accept().unwrap();
     service.signal("TERM");
     let begun = Instant::now();
     assert!(service.ended().await.success(), "{}", service.log());
-    // By itself the exporter would be waited for longer than the rest of this takes.
+    // The exporter's own timeout is longer than the rest of this test.
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     assert!(service.log().contains("cannot export the remaining traces"), "{}", service.log());
     drop(connection);
 }
 
-/// More requests than spans may wait for a collector, answered as ever, and an end in time.
+/// Makes more requests than the span queue holds, checks their answers, and ends the service in
+/// time.
 async fn goes_on_without(address: SocketAddr) {
     let setup = telling(Setup::new(), address).set("OTEL_BSP_MAX_QUEUE_SIZE", "64");
     let mut service = setup.set("SHUTDOWN_DELAY_SECONDS", "0").start().await;

@@ -1,4 +1,4 @@
-//! Nobody reads the log any more: lines are lost then, and counted, and no request waits.
+//! The log is no longer read: lines are dropped and counted, and no request waits.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,24 +10,24 @@ use test_support::process::Supervised;
 use test_support::replica::Setup;
 use test_support::until::TIMEOUT;
 
-/// How many lines may wait to be read (docs/logging.md): 8 MiB, and none here is longer than this.
+/// How many lines may wait to be read (docs/logging.md): 8 MiB. No line here is longer than 256
+/// bytes.
 const WAITING: usize = 8 * 1024 * 1024 / 256;
-/// Requests, each of which makes one line of more than 100 bytes: more than may wait, and lie in
-/// the pipe.
+/// Requests with one line of more than 100 bytes each: more than fit into the buffer and the pipe.
 const REQUESTS: usize = 100_000;
 const CONNECTIONS: usize = 8;
 const AT_ONCE: usize = 100;
 
-/// A service whose log ends in a pipe.
+/// A service whose log is written to a pipe.
 struct Unread {
     process: Supervised,
     log: BufReader<ChildStderr>,
-    /// Its data lie there.
+    /// Keeps the folder of its data.
     _setup: Setup,
 }
 
 impl Unread {
-    /// Starts it and reads its log up to the line that says where it serves.
+    /// Starts it and reads its log up to the line with its addresses.
     fn start() -> (Self, Value) {
         let setup = Setup::new();
         let mut process = setup.launch(&[], Stdio::piped(), Stdio::null());
@@ -40,7 +40,7 @@ impl Unread {
     }
 }
 
-/// Makes so many requests on one connection, some at once, and has each answered.
+/// Makes that many requests on one connection, some at once, and checks that each is answered.
 fn ask(address: SocketAddr, times: usize) {
     const ANSWERED: &[u8] = b"HTTP/1.1 200 OK";
     let mut stream = TcpStream::connect(address).unwrap();
@@ -52,7 +52,7 @@ fn ask(address: SocketAddr, times: usize) {
         while count < AT_ONCE {
             let mut some = [0; 4096];
             let length = stream.read(&mut some).unwrap();
-            assert!(length > 0, "it hung up");
+            assert!(length > 0, "the connection was closed");
             answers.extend_from_slice(&some[..length]);
             count = answers.windows(ANSWERED.len()).filter(|part| *part == ANSWERED).count();
         }
@@ -80,7 +80,7 @@ async fn a_log_that_nobody_reads_loses_lines_and_no_request() {
     let lost = dropped(&metrics).await;
     assert!(lost > 0 && lost <= REQUESTS - WAITING, "{lost} lines");
 
-    // Nor does its end wait for a reader.
+    // The shutdown does not wait for a reader, either.
     service.process.signal("TERM");
     service.process.ended("the service").await;
     let read = service.log.by_ref().lines().count();

@@ -1,4 +1,4 @@
-//! A database that can be read but not written to, and an SQLite file that is moved or shared.
+//! A database that can be read but not written, and an SQLite file that is moved or shared.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ async fn a_read_only_database_fails_readiness_and_no_validation() {
         }
     };
     read_only("on").await;
-    // The last write counts for a few seconds.
+    // A successful write counts for a few seconds.
     let told = readiness(&service, 503).await;
     assert!(told.contains("cannot be written to"), "{told}");
     let refused = wire::try_issue(&service.tokens(), "bob").await.err().unwrap();
@@ -111,7 +111,7 @@ async fn a_backup_of_a_running_service_is_restored() {
     assert_eq!(setup.run(&["backup"]).status.code(), Some(64));
     wire::issue(&service.tokens(), "bob").await;
     service.kill();
-    // As docs/operations.md says it.
+    // As docs/operations.md describes it.
     for end in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{end}", file.display()));
     }

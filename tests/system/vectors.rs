@@ -1,9 +1,9 @@
 //! Access tokens, good and bad, and the verdict on each.
 //!
-//! They are made for a secret and a moment, since time decides about many: for the live secret and
-//! the moment of the test, or for those of `clients/vectors` (see `verdicts.rs`). Every difference
-//! between a library and `ValidateToken` is listed with its vector and told in
-//! `docs/verifying-locally.md`; any other one fails the test.
+//! They are made for a secret and a time, because many verdicts depend on the time: for the secret
+//! of the running service and the time of the test, or for those of `clients/vectors` (see
+//! `verdicts.rs`). Every difference between a library and `ValidateToken` is listed with its vector
+//! and explained in `docs/verifying-locally.md`. Any other difference fails the test.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,21 +17,21 @@ use token_authority::transport::proto::v1::InactiveReason as Reason;
 pub(crate) struct Vector {
     pub(crate) name: &'static str,
     pub(crate) token: String,
-    /// What `ValidateToken` says; `Unspecified`: it is good.
+    /// The answer of `ValidateToken`. `Unspecified`: the token is active.
     pub(crate) expected: Reason,
-    /// The libraries that say otherwise.
+    /// The libraries with the opposite verdict.
     pub(crate) differs: &'static [&'static str],
 }
 
 impl Vector {
-    /// Whether a library lets the token in.
+    /// Returns whether a library accepts the token.
     pub(crate) fn is_good_for(&self, library: &str) -> bool {
         (self.expected == Reason::Unspecified) != self.differs.contains(&library)
     }
 }
 
 const GOOD: Reason = Reason::Unspecified;
-/// The libraries know nothing of it, unless they are told to check it.
+/// The libraries ignore this unless they are configured to check it.
 const ALL: &[&str] = &["PyJWT", "jose", "jsonwebtoken", "fast-jwt"];
 const JAVASCRIPT: &[&str] = &["jose", "jsonwebtoken", "fast-jwt"];
 const NONE: &[&str] = &[];
@@ -42,7 +42,7 @@ const HEADER: &str = r#"{"alg":"HS256","typ":"at+jwt"}"#;
 /// Signs vectors.
 struct Signer<'a> {
     secret: &'a str,
-    /// The moment that the vectors are judged at, in seconds.
+    /// The time at which the vectors are judged, in seconds.
     now: i64,
     vectors: Vec<Vector>,
 }
@@ -52,12 +52,12 @@ impl<'a> Signer<'a> {
         Self { secret, now, vectors: Vec::new() }
     }
 
-    /// That moment, and more or less.
+    /// Returns that time plus `more` seconds.
     fn at(&self, more: i64) -> i64 {
         self.now + more
     }
 
-    /// Claims that are good for an hour, and further ones.
+    /// Returns claims that are valid for an hour, and further claims.
     fn with(&self, further: &str) -> String {
         let (iat, exp) = (self.at(-1), self.at(3600));
         format!(r#"{{"sub":"alice","iat":{iat},"exp":{exp},"type":"access"{further}}}"#)
@@ -77,7 +77,7 @@ impl<'a> Signer<'a> {
         self.vectors.push(Vector { name, token, expected, differs });
     }
 
-    /// Claims under the usual header.
+    /// Adds claims with the usual header.
     fn claims(
         &mut self,
         name: &'static str,
@@ -89,7 +89,7 @@ impl<'a> Signer<'a> {
         self.add(name, token, expected, differs);
     }
 
-    /// Good claims under another header.
+    /// Adds valid claims with another header.
     fn header(
         &mut self,
         name: &'static str,
@@ -112,19 +112,20 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Now, in seconds.
+/// The current time in seconds.
 #[expect(clippy::disallowed_methods, reason = "the verifiers' clock is the real one, too")]
 fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap()
 }
 
-/// Every vector, made with that secret and to be judged now; `minted` is a token of the service.
+/// Returns every vector, made with that secret and for the current time. `minted` is a token of the
+/// service.
 pub(crate) fn all(secret: &str, minted: &str) -> Vec<Vector> {
     all_at(secret, minted, now())
 }
 
-/// As [`all`], to be judged at that moment.
+/// Does the same as [`all`] for that time.
 pub(crate) fn all_at(secret: &str, minted: &str, now: i64) -> Vec<Vector> {
     let mut signer = Signer::new(secret, now);
     signer.add("minted", minted.into(), GOOD, NONE);
@@ -276,7 +277,7 @@ fn signatures(signer: &mut Signer<'_>, minted: &str) {
     variants(signer, covered, signature);
 }
 
-/// Other texts of a good token, which anyone who holds it can make.
+/// Other texts of a good token, which any holder of it can make.
 fn variants(signer: &mut Signer<'_>, covered: &str, signature: &str) {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let bad = Reason::BadSignature;
@@ -310,14 +311,14 @@ fn shapes(signer: &mut Signer<'_>) {
     signer.claims("a token in a token", &inner, malformed, &["jsonwebtoken"]);
 }
 
-/// As [`all`], and with them tokens of a size or depth that nobody means well with.
+/// Does the same as [`all`], and adds tokens of an extreme size or depth.
 pub(crate) fn all_and_monsters(secret: &str, minted: &str) -> Vec<Vector> {
     let mut vectors = all(secret, minted);
     vectors.extend(monsters_at(secret, now()));
     vectors
 }
 
-/// Tokens of a size or depth that nobody means well with, to be judged at that moment.
+/// Returns tokens of an extreme size or depth, for that time.
 pub(crate) fn monsters_at(secret: &str, now: i64) -> Vec<Vector> {
     let mut signer = Signer::new(secret, now);
     let (malformed, wide) = (Reason::Malformed, "x".repeat(60_000));

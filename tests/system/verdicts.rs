@@ -1,8 +1,8 @@
 //! `clients/vectors/verdicts.json`: tokens, keys and `ValidateToken`'s verdict on each, for the
-//! verifiers that the kits in `clients/` bring along.
+//! verifiers in the clients.
 //!
-//! Time stands still at [`NOW`] and no signature in the file is random, so the file is the same
-//! each time it is made. `UPDATE_VECTORS=1 cargo test --test system verdicts` writes it.
+//! The time is fixed at [`NOW`] and no signature in the file is random, so the file is the same
+//! each time. `UPDATE_VECTORS=1 cargo test --test system verdicts` writes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,17 +32,17 @@ use token_authority::transport::proto::v1::InactiveReason;
 
 use crate::vectors;
 
-/// The moment that all tokens are judged at.
+/// The time at which all tokens are judged.
 const NOW: i64 = 1_800_000_000;
 const SECRET: &str = "the secret of the vectors: no secret at all";
 const YEARS: Duration = Duration::from_hours(24 * 3650);
 
-/// A token to be judged, perhaps for an audience.
+/// A token to be judged, with an audience in some cases.
 struct Case {
     name: String,
     token: String,
     audience: Option<&'static str>,
-    /// The name of a reason or "active", where the test knows it beforehand.
+    /// The name of a reason or "active", if the test knows it in advance.
     expected: Option<String>,
 }
 
@@ -68,7 +68,7 @@ async fn the_kits_vectors_are_up_to_date() {
     let mut names: Vec<_> = written.iter().map(|vector| vector["name"].to_string()).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), written.len(), "each vector has a name of its own");
+    assert_eq!(names.len(), written.len(), "two vectors have the same name");
 
     let lines: Vec<_> = written.iter().map(|vector| format!("  {vector}")).collect();
     let made = format!("[\n{}\n]\n", lines.join(",\n"));
@@ -99,7 +99,7 @@ async fn judge_all(written: &mut Vec<Value>, ring: KeyRing, key: &Value, cases: 
     }
 }
 
-/// `BadSignature` as the kits spell it: `bad-signature`.
+/// Writes `BadSignature` as the clients do: `bad-signature`.
 fn spelled(name: &str) -> String {
     let mut spelled = String::new();
     for character in name.chars() {
@@ -111,7 +111,7 @@ fn spelled(name: &str) -> String {
     spelled
 }
 
-/// The real authority over an empty database, whose clock stands at [`NOW`].
+/// Creates the real authority with an empty database and a clock that shows [`NOW`].
 async fn authority(folder: &tempfile::TempDir, ring: KeyRing) -> Authority {
     let rows = sqlite::open(&folder.path().join("tokens.db")).await.unwrap();
     rows.migrate().await.unwrap();
@@ -139,7 +139,7 @@ fn shared() -> Secret {
     Secret::new(SECRET.as_bytes())
 }
 
-/// A token as the service mints it.
+/// Returns a token that the service minted.
 fn minted() -> String {
     let now = Timestamp::from_seconds(NOW);
     let further = serde_json::from_value(json!({ "role": "admin" })).unwrap();
@@ -157,11 +157,11 @@ fn minted() -> String {
     signer.sign(&serde_json::to_vec(&claims).unwrap()).unwrap()
 }
 
-/// The vectors that the libraries are held to, and what kits get wrong beyond them.
+/// Returns the vectors of the libraries, and further ones that clients may get wrong.
 fn with_a_secret() -> Vec<Case> {
     let minted = minted();
     let vectors = vectors::all_at(SECRET, &minted, NOW);
-    // A token of a mebibyte would be most of the file, and is refused for the same reason as the
+    // A token of a mebibyte would be most of the file. It is refused for the same reason as the
     // wide one.
     let monsters = vectors::monsters_at(SECRET, NOW);
     let monsters = monsters.into_iter().filter(|vector| vector.name != "a mebibyte");
@@ -207,7 +207,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Claims whose types and numbers the languages' JSON readers see differently.
+/// Claims with types and numbers that JSON parsers of different languages read differently.
 fn claims() -> Vec<(String, String)> {
     let mut claims: Vec<(String, String)> = [
         ("type is a number", r#","type":7"#),
@@ -290,7 +290,7 @@ fn audiences() -> Vec<Case> {
     ]
 }
 
-/// Good tokens in an encoding that is not quite base64url.
+/// Good tokens in an encoding that is not exactly base64url.
 fn encodings(minted: &str) -> Vec<Case> {
     let good = hs256(HEADER, &with(""));
     let (covered, _) = good.rsplit_once('.').unwrap();
@@ -319,28 +319,28 @@ fn encodings(minted: &str) -> Vec<Case> {
     ]
 }
 
-/// A pair whose signatures are the same each time.
+/// Returns a key pair whose signatures are deterministic.
 fn ed25519() -> (Ed25519KeyPair, PublicJwk) {
     let pair = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
     let public = PublicJwk::ed25519(pair.public_key().as_ref());
     (pair, public)
 }
 
-// The other two algorithms' pairs are not here: their signatures, or the making of their keys,
+// The private keys of the other two algorithms are not here, because their signatures or their keys
 // are random. These tokens were signed once.
 const P256: &str = r#"{"crv":"P-256","kty":"EC","x":"11WBGcx1aXgcccOSsX4XsU4TUQfWbZyhknO2WlLCSUo","y":"Lkmd3YV5dtPnsYBXB6aMlCijm85sdH_RolSDDn-aOJU"}"#;
 const ES256: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ijd6bEtWVjN2amV3a2JVWTQ0cWtjZHIxNkJFUllsLU55UVRraEtQbjB5bW8ifQ.eyJzdWIiOiJhbGljZSIsImlhdCI6MTc5OTk5OTk5OSwiZXhwIjoxODAwMDAzNjAwLCJ0eXBlIjoiYWNjZXNzIn0";
 const ES256_SIGNATURE: &str =
     "MSrdUNhJ7o5KMAGH52rYM_PFmeSqUwkOGwDhWTf53KgP5OSMsdacpO0bna26lkZ4G5HSPcEU0skUEn11MnxC1g";
-/// The same with `n - s` for `s`, as anybody can make it.
+/// The same signature with `n - s` for `s`, which anyone can compute.
 const ES256_MIRRORED: &str =
     "MSrdUNhJ7o5KMAGH52rYM_PFmeSqUwkOGwDhWTf53KjwGxtyTiljXBLkYlJFabmHoVUob-YCy7vfp01Nyebiew";
 const RSA: &str = r#"{"e":"AQAB","kty":"RSA","n":"wRKCDQ-q8u29aAh4u2bku1_lkgeH9KSQqz3-qSLosObszJcDjmCrscPqfJ8qT9jYH3VySkWqB2w2_A0x59TLXfuY3iT8Dcd2JZEz6Rck2nfXUTjTwW8u7X1I31loJwSGgAZ3RUPXQTGT0pXzx89zckboBpQ6WNxqj2n6L3jXlaTwSdcw1So9lW21FfxhydtZv-1kkTFK0EUX4nxmF1i93aRINIatJUO1Zn-_D-n3WtioLHnqgV8Qt8IubZSk41lO0mu6WYTfsZ_Av4uT3xGGm87J-dTSJQzB-q4THbjA1JZ7JnbbHSMl2SysH7aQE4T3-QCD1caEl_R2otdEitCC2w"}"#;
 const RS256: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ilp6TDdab2RJd0hlekE4NUJKNDBJR3JCRTVranhYaktwZE9xbmZTSlkzbDQifQ.eyJzdWIiOiJhbGljZSIsImlhdCI6MTc5OTk5OTk5OSwiZXhwIjoxODAwMDAzNjAwLCJ0eXBlIjoiYWNjZXNzIn0.HQ7AvELcDHa0ZHwwuDMNTP21N0quIYKmixl8-V5D04OkucBtXpcyujjIMGufKKESza3mCXHFjaUg0jaYalXbA-XW0pXXJqM-iAaxhhOGyGDBLkg3oMlAvAPiq1H_qVrpsY9oXTnteNuV_Zw0ASsNMKQKXymlNaB6kPQ1dOpWtGrmLcn59evjYgVqWkWDC_A0dMhkEEhl4uVjIHAcvmqjPjk2jBUnJVyyKW7QuA1uHYdy6LFPvDef-KWJUqMxQNz3wjYxsslUPmZ5Lwd4JMb6QDEiVk2-fFqyWCi86CGnRZEuSBhfZwXDd1rt_bWjhragset7ogcv9by_p6lQ2I9fCw";
-/// The same key and claims under another algorithm of it.
+/// The same key and claims with another algorithm of that key.
 const PS256: &str = "eyJhbGciOiJQUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ilp6TDdab2RJd0hlekE4NUJKNDBJR3JCRTVranhYaktwZE9xbmZTSlkzbDQifQ.eyJzdWIiOiJhbGljZSIsImlhdCI6MTc5OTk5OTk5OSwiZXhwIjoxODAwMDAzNjAwLCJ0eXBlIjoiYWNjZXNzIn0.FrFbMM_wpQyv9IUGDqc2dkZfQowGQLyciZCmbz-etx8w3hkyU52UCjmqYGmiDEIRnf1T6Ti1wmt1u0DLpxYpwLCD9NPcqfmSXdSmv991E34pgrdxyXGkP1RxaEyT0DZTd5a_3TjpAGbhaf3JIN3lW2L06xOmQ1P19VepNyC4lJrt7viv9QWFnCWTwTb4T2Jl67o9Mvjk7AoPDW8dJhN1i1TkyHzMVICkawbzpJOTUPdxet8JuJziKORA260mtjP1AqhldSfa5trH4WHalBEnmhCqy5AEauv3Xwai9uqIkYbL_6I3YnSOy8VCjsZpqE3AnBWiWaGtzBp4vI7vkV9Z4A";
 
-/// A ring that verifies with one pair of each algorithm, and the set that it publishes.
+/// Returns a ring that verifies with one pair of each algorithm, and the key set that it publishes.
 fn pairs() -> (KeyRing, Value) {
     let jwk = |text: &str| PublicJwk::parse(text).unwrap();
     let publics = [
@@ -428,7 +428,7 @@ fn with_key_pairs() -> Vec<Case> {
     cases
 }
 
-/// Tokens of the pairs that are not here.
+/// Returns tokens of the pairs whose private keys are not here.
 fn recorded() -> Vec<(&'static str, String)> {
     vec![
         ("ES256", format!("{ES256}.{ES256_SIGNATURE}")),
@@ -447,7 +447,7 @@ fn own_key(public: &PublicJwk) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(members["x"].as_str().unwrap()).unwrap()
 }
 
-/// A fixed signature of two integers as most libraries' other interface writes it.
+/// Encodes a fixed signature of two integers in DER, as most libraries' other interface does.
 fn der(signature: &str) -> Vec<u8> {
     let fixed = URL_SAFE_NO_PAD.decode(signature).unwrap();
     let integer = |bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! The verifiers that backends embed reach the verdict that `ValidateToken` reaches.
+//! The verifiers that backends embed reach the same verdict as `ValidateToken`.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,12 +23,12 @@ impl Verifier {
 
     fn start(script: Script) -> Self {
         let mut verifier = Self(script);
-        // From here on it answers without having to load anything.
+        // From here on, it answers without loading anything.
         verifier.verify("some secret", &BTreeMap::from([("warm-up", "x".into())]));
         verifier
     }
 
-    /// Each library's refusals, by its name and the token's; null where there is none.
+    /// Returns each library's refusals by the names of library and token. `null` means accepted.
     fn verify(&mut self, secret: &str, tokens: &BTreeMap<&str, String>) -> Value {
         let line = self.0.ask(&json!({"secret": secret, "tokens": tokens}).to_string());
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("the verifier failed: {line}"))
@@ -39,7 +39,7 @@ fn script(name: &str) -> String {
     format!("{}/tests/tools/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Both verifiers' answers as one.
+/// Returns both verifiers' answers in one value.
 fn ask(verifiers: &mut [Verifier], secret: &str, tokens: &BTreeMap<&str, String>) -> Value {
     let mut all = json!({});
     for verifier in verifiers {
@@ -65,7 +65,7 @@ async fn a_token_is_good_in_the_very_second_it_was_minted() {
         for (library, answer) in answers {
             assert!(answer["minted"].is_null(), "round {round}, {library}: {answer}");
         }
-        // Not always at the same point of the second.
+        // At a different point of the second each time.
         tokio::time::sleep(std::time::Duration::from_millis(170)).await;
     }
 }

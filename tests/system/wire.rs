@@ -1,4 +1,4 @@
-//! The contract's messages as tests write them, and its errors as tests read them.
+//! Calls and errors of the contract in a short form for tests.
 
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{
@@ -12,18 +12,18 @@ use tonic_types::StatusExt as _;
 /// A client of the service's tokens.
 pub(crate) type Tokens = TokenAuthorityServiceClient<Channel>;
 
-/// A user logs in.
+/// Logs a user in.
 pub(crate) async fn issue(client: &Tokens, user: &str) -> IssueTokensResponse {
     try_issue(client, user).await.unwrap()
 }
 
-/// A user tries to log in.
+/// Tries to log a user in.
 pub(crate) async fn try_issue(client: &Tokens, user: &str) -> Result<IssueTokensResponse, Status> {
     let ask = IssueTokensRequest { user_id: user.into(), ..Default::default() };
     client.clone().issue_tokens(ask).await.map(tonic::Response::into_inner)
 }
 
-/// A refresh token is presented.
+/// Presents a refresh token.
 pub(crate) async fn refresh(
     client: &Tokens,
     token: &str,
@@ -32,19 +32,19 @@ pub(crate) async fn refresh(
     client.clone().refresh_access_token(ask).await.map(tonic::Response::into_inner)
 }
 
-/// A refresh token's session is ended.
+/// Revokes a refresh token.
 pub(crate) async fn revoke(client: &Tokens, token: &str) -> Result<(), Status> {
     let ask = RevokeRefreshTokenRequest { refresh_token: token.into() };
     client.clone().revoke_refresh_token(ask).await.map(drop)
 }
 
-/// An access token is shown.
+/// Validates an access token.
 pub(crate) async fn validate(client: &Tokens, token: &str) -> ValidateTokenResponse {
     let ask = ValidateTokenRequest { token: token.into(), audience: String::new() };
     client.clone().validate_token(ask).await.unwrap().into_inner()
 }
 
-/// The code and the `ErrorInfo.reason` of an error; the domain is the contract's.
+/// Returns the code and the `ErrorInfo.reason` of an error, and checks the domain.
 pub(crate) fn reason(error: &Status) -> (Code, String) {
     let details = error.get_error_details();
     let Some(info) = details.error_info() else { panic!("no ErrorInfo: {error:?}") };
@@ -52,7 +52,7 @@ pub(crate) fn reason(error: &Status) -> (Code, String) {
     (error.code(), info.reason.clone())
 }
 
-/// The fields that an error's `BadRequest` names.
+/// Returns the fields that an error's `BadRequest` names.
 pub(crate) fn bad_fields(error: &Status) -> Vec<String> {
     let details = error.get_error_details();
     let violations = details.bad_request().map(|bad| &bad.field_violations[..]);
