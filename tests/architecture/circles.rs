@@ -1,8 +1,8 @@
 //! Files of `src/` import each other in one direction only.
 //!
-//! `use` declarations and inline paths are followed, through re-exports, to the file that defines
-//! what they name. A module and its own parts may name each other, since a part often holds some
-//! of its module's methods.
+//! The check follows `use` declarations and inline paths, through re-exports, to the file that
+//! defines the name. A module and its own parts may use each other, because a part often contains
+//! some of its module's methods.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ type Module = Vec<String>;
 struct File {
     module: Module,
     code: String,
-    /// Names that it re-exports, and where from.
+    /// The names that it re-exports, and their origins.
     exports: BTreeMap<String, Module>,
 }
 
@@ -55,8 +55,8 @@ impl Files {
         files
     }
 
-    /// A path as it is written in a module, from the crate's root on. Empty if it leads to
-    /// another crate.
+    /// Makes a path in a module absolute, from the crate's root. Returns an empty path if it leads
+    /// to another crate.
     fn absolute(&self, module: &Module, path: &[String]) -> Module {
         let mut at = match path.first().map(String::as_str) {
             Some("crate") => Vec::new(),
@@ -81,7 +81,7 @@ impl Files {
         at
     }
 
-    /// The file that defines what a path from the crate's root names.
+    /// Returns the file that defines the name at a path from the crate's root.
     fn definition(&self, path: &[String], depth: usize) -> Option<&File> {
         assert!(depth < 20, "re-exports that lead nowhere: {path:?}");
         let end = (0..=path.len()).rev().find(|end| self.0.contains_key(&path[..*end]))?;
@@ -95,7 +95,7 @@ impl Files {
         }
     }
 
-    /// The files that a file needs.
+    /// Returns the files that a file uses.
     fn needs(&self, file: &File) -> BTreeSet<Module> {
         let private = uses(&file.code).into_iter().filter(|(is_public, _)| !is_public);
         let mut paths: Vec<Module> =
@@ -109,7 +109,7 @@ impl Files {
     }
 }
 
-/// The `use` declarations of some code, and whether each is public.
+/// Returns the `use` declarations of a text, and whether each is public.
 fn uses(code: &str) -> Vec<(bool, String)> {
     let mut found = Vec::new();
     let mut rest = code;
@@ -126,10 +126,10 @@ fn uses(code: &str) -> Vec<(bool, String)> {
     found
 }
 
-/// The paths of a tree such as `a::{b, c::{self, D as E}}`, each with the name that it gives.
+/// Returns the paths of a tree such as `a::{b, c::{self, D as E}}`, with the name of each.
 fn expand(tree: &str) -> Vec<(Module, String)> {
     let Some((head, inside)) = tree.split_once('{') else {
-        // White space is gone: `D as E` is `DasE`, which this repository writes for `_` only.
+        // White space was removed: `D as E` is `DasE`. This repository uses `as` only with `_`.
         let tree = tree.strip_suffix("as_").unwrap_or(tree);
         let path: Module = tree.split("::").map(str::to_owned).collect();
         let name = path.last().cloned().unwrap_or_default();
@@ -153,7 +153,7 @@ fn expand(tree: &str) -> Vec<(Module, String)> {
     parts.flat_map(|part| expand(&format!("{head}{part}"))).map(without_self).collect()
 }
 
-/// `a::self` names `a`.
+/// Replaces `a::self` by `a`.
 fn without_self((mut path, mut name): (Module, String)) -> (Module, String) {
     if path.len() > 1 && name == "self" {
         path.pop();
@@ -162,7 +162,7 @@ fn without_self((mut path, mut name): (Module, String)) -> (Module, String) {
     (path, name)
 }
 
-/// Paths outside of `use` declarations, such as `super::rows::read`.
+/// Returns paths outside of `use` declarations, such as `super::rows::read`.
 fn inline_paths(code: &str) -> Vec<Module> {
     let statements = code.split(';').filter(|part| !part.contains("use "));
     let texts = statements.flat_map(|text| text.split(|c: char| !is_word(c) && c != ':'));
@@ -172,7 +172,7 @@ fn inline_paths(code: &str) -> Vec<Module> {
     paths.filter(|path| path.len() > 1).collect()
 }
 
-/// The files that lead back to themselves, each circle once.
+/// Returns the circles, each once.
 fn circles(needs: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<Vec<Module>> {
     let reach = |from: &Module| {
         let (mut seen, mut todo) = (BTreeSet::new(), vec![from.clone()]);

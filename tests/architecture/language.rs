@@ -6,17 +6,17 @@ use std::path::Path;
 
 use crate::sources::{code, root, short, sources, words};
 
-/// Names that were replaced by the field's own words.
+/// Names that were replaced by standard terms.
 const REPLACED: &str = "Again Book Candidate Change Door Doors ENOUGH FirstBytes Gated Gather Guarded Held Keeper \
      LONGEST Lanes Lease Lines Link Loans MANY MOST Meter Observer Observers PATIENCE Pass \
      Patient Proof Refusal Remembered SOON Signal Sound Standing Suspect Swap Turned Vitals Warm \
      Who Within admit consider lanes learn learnt opener presume put_in_force reach retire \
      suspect take_as_proof told vouch whoever";
 
-/// What comes before a name that is defined.
+/// The keywords that define a name.
 const DEFINES: [&str; 8] = ["struct", "enum", "trait", "type", "fn", "const", "static", "mod"];
 
-/// Definitions of replaced names.
+/// Returns the definitions of replaced names.
 fn replaced_names(file: &Path) -> Vec<String> {
     let replaced: BTreeSet<&str> = REPLACED.split(' ').collect();
     let mut found = Vec::new();
@@ -29,10 +29,10 @@ fn replaced_names(file: &Path) -> Vec<String> {
     found
 }
 
-/// Beginnings that have the reader wait for the subject.
-const BEGINNINGS: [&str; 4] = ["Whoever", "Of ", "What is", "Where one"];
+/// Beginnings that make the reader wait for the subject.
+const BEGINNINGS: [&str; 6] = ["Whoever", "Of ", "What is", "Where one", "Where it", "Whose"];
 
-/// A block of doc comments: where it begins, and its lines.
+/// Returns the blocks of doc comments, each with its first line number.
 fn blocks(file: &Path) -> Vec<(usize, Vec<String>)> {
     let mut blocks: Vec<(usize, Vec<String>)> = Vec::new();
     let mut inside = false;
@@ -50,7 +50,7 @@ fn blocks(file: &Path) -> Vec<(usize, Vec<String>)> {
     blocks
 }
 
-/// Doc comments that do not begin with their subject.
+/// Returns the doc comments that do not begin with their subject.
 fn inverted(file: &Path) -> Vec<String> {
     let blocks = blocks(file).into_iter();
     let inverted = blocks
@@ -58,7 +58,7 @@ fn inverted(file: &Path) -> Vec<String> {
     inverted.map(|(at, block)| format!("line {at} begins: {}", block[0])).collect()
 }
 
-/// Sections on errors that do not say what is returned.
+/// Returns the `# Errors` sections that do not say what is returned.
 fn vague_errors(file: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for (at, block) in blocks(file) {
@@ -71,16 +71,24 @@ fn vague_errors(file: &Path) -> Vec<String> {
     found
 }
 
-#[test]
-fn names_and_comments_are_plain() {
-    let all = sources(&root().join("src"));
+/// Runs checks on every file of a folder, and returns what they find.
+fn check(folder: &str, checks: &[fn(&Path) -> Vec<String>]) -> Vec<String> {
+    let all = sources(&root().join(folder));
+    assert!(!all.is_empty(), "no file in {folder}");
     let found = all.iter().flat_map(|file| {
         let name = short(file).to_str().unwrap();
-        let checks = [replaced_names, inverted, vague_errors];
-        let found = checks.into_iter().flat_map(move |check| check(file));
+        let found = checks.iter().flat_map(move |check| check(file));
         found.map(move |what| format!("{name}: {what}"))
     });
-    let wrong: Vec<_> = found.collect();
+    found.collect()
+}
+
+#[test]
+fn names_and_comments_are_plain() {
+    let mut wrong = check("src", &[replaced_names, inverted, vague_errors]);
+    for folder in ["tests", "bench", "benches", "test-support"] {
+        wrong.extend(check(folder, &[inverted, vague_errors]));
+    }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use sources::{code, names, root, short, sources};
 
-/// A room, the rooms it may name beside itself, and the libraries that are none of its business.
+/// A room, the other rooms that it may use, and the libraries that it must not use.
 const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     ("clock", &[], &["tonic", "axum", "sqlx", "tokio", "prost", "http"]),
     ("token", &["clock"], &["tonic", "axum", "sqlx", "tokio", "prost", "http", "rand"]),
@@ -37,7 +37,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     ),
 ];
 
-/// The databases may not leak out of their folders.
+/// SQL types may only be used in the folders of the databases.
 const SQLX_AT_HOME: [&str; 5] = [
     "src/store/postgres",
     "src/store/sqlite",
@@ -50,7 +50,7 @@ fn room(name: &str) -> Vec<PathBuf> {
     let folder = root().join("src");
     let mut files = sources(&folder.join(name));
     files.extend(sources(&folder.join(format!("{name}.rs"))));
-    assert!(!files.is_empty(), "no room {name}");
+    assert!(!files.is_empty(), "there is no room {name}");
     files
 }
 
@@ -104,13 +104,13 @@ fn only_the_signals_know_redis() {
 fn every_route_is_guarded() {
     for file in sources(&root().join("src")) {
         let path = short(&file);
-        // Metrics are served on a listener of their own, which is nobody's but the operator's.
+        // The metrics have a separate listener for the operator.
         let guards = ["src/transport/callers/route_builder.rs", "src/metrics/listener.rs"];
         if guards.iter().any(|guard| path == Path::new(guard)) {
             continue;
         }
         let found = code(&file).into_iter().find(|line| line.contains("Router::new"));
-        assert_eq!(found, None, "{} serves a route past the gate", path.display());
+        assert_eq!(found, None, "{} serves a route without the gate", path.display());
     }
 }
 

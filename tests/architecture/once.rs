@@ -1,4 +1,4 @@
-//! What there is once: a table of routes, and a way to start the service.
+//! Things that exist once: a table of routes, and a way to start the service.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,11 +8,11 @@ use crate::sources::{code, root, served_code, short, sources};
 /// The table of routes.
 const ROUTES: &str = "src/transport/callers/roles.rs";
 
-/// What starts the service's binary outside of `test-support`, and why.
+/// The files outside of `test-support` that start the service's binary, with the reason.
 const LAUNCHERS: [(&str, &str); 1] =
     [("bench/src/process.rs", "measures a release build that its user names")];
 
-/// The paths of HTTP routes in some code. An RPC's path has the package's dots in it.
+/// Returns the paths of HTTP routes in some code. An RPC's path contains the package's dots.
 fn routes(lines: &[String]) -> BTreeSet<String> {
     let literals = lines.iter().flat_map(|line| line.split('"').skip(1).step_by(2));
     let is_route = |text: &&str| {
@@ -36,7 +36,7 @@ fn one_table_names_the_routes() {
     assert!(again.is_empty(), "{again:?} name routes of {ROUTES} again");
 }
 
-/// Why a file starts the service by itself, if it does.
+/// Returns how a file starts the service by itself. `None`: it does not.
 fn launches(lines: Vec<String>) -> Option<String> {
     let binary = ["CARGO_BIN_EXE", "release/token-authority", "debug/token-authority"];
     let own = ["setpriv", ".spawn()", "Command::new(binary)", "process::Child,", "{Child,"];
@@ -45,7 +45,7 @@ fn launches(lines: Vec<String>) -> Option<String> {
 
 #[test]
 fn one_crate_starts_the_service() {
-    // `cargo build` makes the version before this one, and runs nothing.
+    // It runs `cargo build` for the previous version, and starts no service.
     let builds = Path::new("tests/resilience/previous.rs");
     for folder in ["tests", "bench", "benches"] {
         for file in sources(&root().join(folder)) {
@@ -60,6 +60,6 @@ fn one_crate_starts_the_service() {
     }
     for (launcher, why) in LAUNCHERS {
         let still = launches(code(&root().join(launcher)));
-        assert!(still.is_some(), "{launcher} starts nothing any more: {why}");
+        assert!(still.is_some(), "{launcher} no longer starts anything: {why}");
     }
 }

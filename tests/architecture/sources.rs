@@ -1,14 +1,14 @@
-//! The repository's Rust files as the checks read them.
+//! Reads the repository's Rust files for the checks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The repository's root.
+/// Returns the repository's root.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file below a path.
+/// Returns every Rust file below a path.
 pub(crate) fn sources(under: &Path) -> Vec<PathBuf> {
     if under.is_file() {
         let is_rust = under.extension().is_some_and(|extension| extension == "rs");
@@ -20,18 +20,18 @@ pub(crate) fn sources(under: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A path as it is written in this repository.
+/// Returns a path relative to the repository's root.
 pub(crate) fn short(file: &Path) -> &Path {
     file.strip_prefix(root()).unwrap()
 }
 
-/// The code of a file without its comments, line by line.
+/// Returns the code of a file without its comments, line by line.
 pub(crate) fn code(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     text.lines().map(without_comment).collect()
 }
 
-/// The code of a file without its comments and its own tests.
+/// Returns the code of a file without its comments and its own tests.
 pub(crate) fn served_code(file: &Path) -> Vec<String> {
     let mut lines = code(file);
     let tests = lines.windows(2).position(|pair| {
@@ -42,12 +42,12 @@ pub(crate) fn served_code(file: &Path) -> Vec<String> {
 }
 
 fn without_comment(line: &str) -> String {
-    // A URL in a string is no comment.
+    // A URL in a string is not a comment.
     let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));
     line[..comment.map_or(line.len(), |(at, _)| at)].to_owned()
 }
 
-/// Whether a line names a path, such as `sqlx::`, at its beginning.
+/// Returns whether a line contains a path, such as `sqlx::`.
 pub(crate) fn names(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -59,7 +59,7 @@ pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The words of a line of code, without what is in strings.
+/// Returns the words of a line of code, without strings.
 pub(crate) fn words(line: &str) -> Vec<&str> {
     let outside = line.split('"').step_by(2);
     outside.flat_map(|part| part.split(|c| !is_word(c))).filter(|word| !word.is_empty()).collect()
