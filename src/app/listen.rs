@@ -51,7 +51,7 @@ pub(super) struct Ports {
     pub(super) grpc: BoundPort,
     pub(super) http: BoundPort,
     /// `None` in development, if the port is taken: several processes may share one machine there,
-    /// and nobody scrapes them.
+    /// and Prometheus scrapes none of them.
     pub(super) metrics: Option<BoundPort>,
 }
 

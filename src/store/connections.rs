@@ -256,7 +256,7 @@ impl<C: Connection + 'static> ConnectionGuard<C> {
     }
 }
 
-/// Closes a connection, so that the server need not find out by itself.
+/// Closes a connection and notifies the server, so that the server need not detect it by a timeout.
 async fn end<C: Connection>(live: LiveConnection<C>) {
     // A server that never answers would keep the connection's place taken.
     let _ = tokio::time::timeout(PING_TIMEOUT, live.connection.close()).await;

@@ -1,4 +1,5 @@
-//! Every snippet of README and `docs/`: the test that runs it, or why it cannot run.
+//! Every snippet of README and `docs/`, with the test that runs it, or the reason that it cannot
+//! run.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,7 @@ use test_support::tools::root;
 
 use crate::page::snippets;
 
-/// What becomes of a snippet.
+/// How a snippet is checked.
 enum Fate {
     /// A test of this suite runs it.
     Runs,
@@ -17,7 +18,7 @@ enum Fate {
 }
 use Fate::{Cannot, RunBy, Runs};
 
-/// Each snippet by its page and the beginning of its first line.
+/// Each snippet, by its page and the beginning of its first line.
 const SNIPPETS: &[(&str, &str, Fate)] = &[
     ("README.md", "cargo run --release\n", Runs),
     ("README.md", "cargo run --release -- try", Runs),

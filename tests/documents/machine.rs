@@ -1,8 +1,8 @@
-//! A machine of its own for the commands of a page: a file system whose `/etc`, `/var/lib` and
-//! `/backup` are new, and a network on which the usual ports are free.
+//! A separate machine for the commands of a page: a file system with empty `/etc`, `/var/lib` and
+//! `/backup`, and a network on which the usual ports are free.
 //!
-//! The commands of a page run one after another in the shell's environment that the ones before
-//! left behind, as a reader who pastes them would have it.
+//! The commands of a page run one after another. Each shell continues with the environment of the
+//! one before, as for a reader who pastes them.
 
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -40,14 +40,14 @@ exec sleep infinity
 #[derive(Debug)]
 pub(crate) struct Machine {
     _namespaces: Supervised,
-    /// The first process inside, as seen from outside. All others end with it.
+    /// The first process inside, by its id outside. All others end with it.
     init: u32,
     folder: tempfile::TempDir,
     background: Vec<Supervised>,
 }
 
 impl Machine {
-    /// Starts a machine with `token-authority` and these programs in its path: name and text.
+    /// Starts a machine. `programs` are the names and texts of programs in its path.
     pub(crate) fn start(programs: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bin = folder.path().join("bin");
@@ -85,7 +85,7 @@ impl Machine {
         machine
     }
 
-    /// A command inside.
+    /// Returns a command that runs inside.
     fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--target={}", self.init)).args(["--mount", "--net", "--pid"]);
@@ -93,7 +93,7 @@ impl Machine {
         command
     }
 
-    /// The file with the variables and the folder that the last shell left behind.
+    /// Returns the file with the variables and the folder of the last shell.
     fn environment(&self) -> PathBuf {
         self.folder.path().join("environment")
     }
@@ -119,7 +119,7 @@ impl Machine {
         out
     }
 
-    /// Starts commands that do not end, and leaves their environment to those that follow.
+    /// Starts commands that do not end. Later commands continue with their environment.
     pub(crate) fn start_in_background(&mut self, commands: &str) {
         let file = std::fs::File::create(self.log(self.background.len())).unwrap();
         let exports: Vec<_> = commands.lines().filter(|line| line.starts_with("export ")).collect();
@@ -127,7 +127,7 @@ impl Machine {
         let mut words = vec![enter.get_program().to_owned()];
         words.extend(enter.get_args().map(ToOwned::to_owned));
         words.extend(["bash", "-c"].map(OsString::from));
-        // The shells that follow write the file while this one reads it.
+        // The next shells write the file while this one reads it.
         let state = std::fs::read_to_string(self.environment()).unwrap();
         words.push(format!("set -eu -o pipefail\n{state}\n{commands}\n").into());
         let path = self.path();
@@ -138,9 +138,9 @@ impl Machine {
         self.run(&exports.join("\n"));
     }
 
-    /// Ends what runs in the background.
+    /// Ends the commands in the background.
     pub(crate) fn stop(&mut self) {
-        // These are the machine's own processes: it has its own namespace of them.
+        // Only the machine's own processes are in its namespace.
         self.run("pkill --exact token-authority");
         for mut one in self.background.drain(..) {
             until_blocking("the service ends", || one.status());
@@ -182,7 +182,8 @@ fn child_of(pid: u32) -> Option<u32> {
     pids.split_whitespace().find(is_init)?.parse().ok()
 }
 
-/// The shell's `cargo`: the build that the tests made stands for the one that the reader waits for.
+/// Returns the shell's `cargo`. It uses the build of the tests instead of the one that the reader
+/// waits for.
 pub(crate) const CARGO: (&str, &str) = (
     "cargo",
     "#!/bin/sh\n\
@@ -193,7 +194,7 @@ pub(crate) const CARGO: (&str, &str) = (
      esac\n",
 );
 
-/// The repository, which the commands of some pages are run from.
+/// Returns the path of the repository, in which the commands of some pages run.
 pub(crate) fn in_repository() -> String {
     format!("cd '{}'", root().display())
 }

@@ -33,7 +33,7 @@ pub struct AuthGate {
     callers: Arc<Callers>,
     within: Caller,
     clients: Option<ClientLimiter>,
-    /// How often each client address is told why its call is refused.
+    /// How often each client address gets the reason of a refusal.
     refusals: ClientLimiter,
     load: Load,
     strangers: Load,

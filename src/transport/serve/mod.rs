@@ -202,7 +202,7 @@ impl Port {
         };
         let handshake = tls.acceptor().accept(stream);
         let handshake = tokio::time::timeout(HANDSHAKE, handshake);
-        // Anybody can send a broken handshake. It is not worth a log line.
+        // Any client can send a broken handshake, so it is not worth a log line.
         let Some(Ok(Ok(stream))) = connection.closing().run_until_cancelled(handshake).await else {
             tracing::debug!("a TLS handshake failed");
             return;
