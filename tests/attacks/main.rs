@@ -11,6 +11,7 @@ mod media;
 mod probes;
 mod refusals;
 mod removed;
+mod spread;
 mod streams;
 mod target;
 mod web;
