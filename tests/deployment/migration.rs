@@ -193,8 +193,9 @@ async fn a_product_moves_to_jwts_and_nobody_is_refused() {
 
     let checks = quickstart::checks(&users);
     let counted = product.renew_all_at_last(&mut users).await;
+    let secret = product.deployment.secret();
     let (quickstart, ()) = tokio::join!(
-        quickstart::measure(&product.database, checks),
+        quickstart::measure(&product.database, &secret, checks),
         product.until("jwt_auth_users_total", counted)
     );
     compare(&by_sessions, &by_jwts, &quickstart);

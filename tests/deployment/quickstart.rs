@@ -12,9 +12,6 @@ use crate::program::Program;
 use crate::traffic::rhythm_of;
 use crate::user::User;
 
-/// The secret that the quickstart's auth-server signs its cookies with.
-const SECRET: &str = "quickstart-kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa";
-
 /// How often each user's token is checked: less often than here, because it is a single Python
 /// process.
 const RHYTHM: Duration = Duration::from_millis(400);
@@ -50,9 +47,10 @@ pub(crate) fn checks(users: &[User]) -> Vec<Check> {
     users.iter().map(check).collect()
 }
 
-/// Checks every user's tokens by its look-ups and by `PyJWT`, one way after the other.
-pub(crate) async fn measure(database: &str, checks: Vec<Check>) -> [Way; 2] {
-    let settings = json!({ "database": database, "secret": SECRET });
+/// Checks every user's tokens by its look-ups and by `PyJWT` with the service's secret, one way after
+/// the other.
+pub(crate) async fn measure(database: &str, secret: &str, checks: Vec<Check>) -> [Way; 2] {
+    let settings = json!({ "database": database, "secret": secret });
     let program = Program::python("quickstart.py", &settings);
     let http = program.http();
     let ways: [(&str, Token); 2] =
