@@ -21,6 +21,7 @@
 //! | a running service, or one of its subcommands | [`replica::Setup`], which builds a [`replica::Replica`] |
 //! | Postgres: shared, or one to crash, copy and promote | [`postgres::Cluster`] |
 //! | `PgBouncer` in transaction mode | [`pgbouncer::PgBouncer`] |
+//! | nginx before the service | [`nginx::Nginx`] |
 //! | any other server | [`process::Supervised`], [`process::free_port`], [`process::await_port`] |
 //! | a network that hangs or breaks | [`proxy::Proxy`] |
 //! | something that must happen soon | [`until::until`], [`until::until_blocking`] |
@@ -43,6 +44,7 @@
 
 pub mod http;
 pub mod measured;
+pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

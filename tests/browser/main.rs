@@ -1,7 +1,7 @@
 //! A real browser with a real cookie jar: a product's page in one or many tabs, with networks that
 //! lose replies, hostile pages, and a thief who copied the cookie.
 //!
-//! `scripts/tools` installs Chromium and its driver. Without them, these tests fail.
+//! `scripts/tools` installs the browsers and their drivers. Without them, these tests fail.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod line;
 mod product;
 
 mod asleep;
+mod engines;
 mod foreign_pages;
 mod login;
 mod logout;

@@ -3,8 +3,8 @@
 
 use std::io::{Read as _, Write as _};
 
-use crate::nginx::Nginx;
 use crate::raw;
+use test_support::nginx::Nginx;
 use test_support::replica::{Replica, Setup};
 use test_support::tools;
 

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
-mod nginx;
 mod raw;
 mod tokens;
 

@@ -3,9 +3,9 @@
 
 use http::Method;
 
-use crate::nginx::Nginx;
 use crate::tokens;
 use test_support::http::{Answer, Http};
+use test_support::nginx::Nginx;
 use test_support::replica::{Replica, Setup};
 
 async fn post(http: &Http, path: &str, token: &str, headers: &[(&str, &str)]) -> Answer {

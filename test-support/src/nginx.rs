@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use test_support::process::{Supervised, await_port, free_port};
+use crate::process::{Supervised, await_port, free_port};
 
 /// A running nginx.
 #[derive(Debug)]
-pub(crate) struct Nginx {
+pub struct Nginx {
     _process: Supervised,
     port: u16,
 }
@@ -18,7 +18,7 @@ impl Nginx {
     /// # Panics
     ///
     /// Panics if nginx is not installed, or does not serve in time.
-    pub(crate) fn before(upstream: SocketAddr, directives: &str) -> Self {
+    pub fn before(upstream: SocketAddr, directives: &str) -> Self {
         let program = "/usr/sbin/nginx";
         assert!(Path::new(program).exists(), "nginx is not installed: run scripts/tools");
         let (folder, port) = (Supervised::folder(), free_port());
@@ -49,11 +49,13 @@ impl Nginx {
         Self { _process: process, port }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Its port.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 }
