@@ -103,10 +103,11 @@ async fn a_page_is_refused_whichever_it_is() {
     assert_eq!(answer.status, 200);
 }
 
-/// Discovers the service, refreshes twice, and then presents the first token, which is no longer
-/// valid.
+/// Discovers the service, refreshes with one library and then with another, and presents a token that
+/// is not valid.
 const CLIENT: &str = r#"
 const oauth = require("oauth4webapi");
+const openidClient = require("openid-client");
 const [address, mine] = process.argv.slice(1);
 const issuer = new URL(address);
 const insecure = { [oauth.allowInsecureRequests]: true };
@@ -123,12 +124,15 @@ const insecure = { [oauth.allowInsecureRequests]: true };
   const refused = await renew("tar_worthless").catch((error) => error.error);
   const openid = await oauth.discoveryRequest(issuer, { algorithm: "oidc", ...insecure });
   const same = await oauth.processDiscoveryResponse(issuer, openid);
-  console.log(JSON.stringify({ first, second, refused, same: same.token_endpoint }));
+  const options = { execute: [openidClient.allowInsecureRequests] };
+  const config = await openidClient.discovery(issuer, "app", undefined, openidClient.None(), options);
+  const third = await openidClient.refreshTokenGrant(config, second.refresh_token);
+  console.log(JSON.stringify({ first, second, third, refused, same: same.token_endpoint }));
 })().catch((error) => { console.error(error); process.exit(1); });
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn oauth4webapi_renews_as_a_public_client() {
+async fn oauth4webapi_and_openid_client_renew_as_public_clients() {
     let service = Setup::new().start().await;
     let login = tokens::issue(&service, "alice").await;
     let address = format!("http://{}", service.http_addr());
@@ -137,7 +141,7 @@ async fn oauth4webapi_renews_as_a_public_client() {
     let output = node.args([&address, &login.refresh_token]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for answer in ["first", "second"] {
+    for answer in ["first", "second", "third"] {
         let token = told[answer]["access_token"].as_str().unwrap();
         let seen = tokens::validate(&service, token).await;
         assert_eq!((seen.active, seen.session_id.as_str()), (true, login.session_id.as_str()));
