@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
@@ -21,6 +21,8 @@ use super::strict_url::{StrictUrl, UrlError, read_url_file};
 /// The time limit for a connection and for an answer. A higher value delays the next attempt after
 /// a failure.
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(2);
+/// What to do about a refused login.
+const CORRECT_URL: &str = "correct REDIS_URL, or the file of REDIS_URL_FILE, which is read again";
 /// If nothing was received for this long, the server is pinged.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -76,7 +78,9 @@ impl RedisSignal {
     /// Returns [`StoreError::Unavailable`] if the URL is invalid, which [`RedisUrl::parse`] rules
     /// out.
     pub fn new(url: &RedisUrl, url_file: Option<PathBuf>) -> Result<Self, StoreError> {
-        let client = Client::open(url.0.as_str()).map_err(|error| failed(&error))?;
+        // The text of this error could quote the URL.
+        let invalid = |_| StoreError::Unavailable("the Redis URL is invalid".into());
+        let client = Client::open(url.0.as_str()).map_err(invalid)?;
         let state = State { url: url.clone(), client, publisher: None };
         Ok(Self { url_file, state: Mutex::new(state) })
     }
@@ -92,7 +96,7 @@ impl RedisSignal {
             .set_connection_timeout(Some(NOTIFY_TIMEOUT))
             .set_response_timeout(Some(NOTIFY_TIMEOUT));
         let opening = state.client.get_multiplexed_async_connection_with_config(&config);
-        let connection = opening.await.map_err(|error| failed(&error))?;
+        let connection = opening.await.map_err(|error| failed(&place(&state.client), &error))?;
         Ok(state.publisher.insert(connection).clone())
     }
 
@@ -119,8 +123,8 @@ impl RedisSignal {
         };
         timeout(NOTIFY_TIMEOUT, subscribing)
             .await
-            .map_err(|_| silent())?
-            .map_err(|error| failed(&error))
+            .map_err(|_| silent(&place(client)))?
+            .map_err(|error| failed(&place(client), &error))
     }
 }
 
@@ -134,11 +138,11 @@ impl Notifier for RedisSignal {
         let mut connection = self.publisher().await?;
         let command = redis::cmd("PUBLISH").arg(CHANNEL).arg("").to_owned();
         let published = command.query_async::<()>(&mut connection).await;
-        if published.is_err() {
-            // The next notification opens a new connection.
-            self.state.lock().await.publisher = None;
-        }
-        published.map_err(|error| failed(&error))
+        let Err(error) = published else { return Ok(()) };
+        let mut state = self.state.lock().await;
+        // The next notification opens a new connection.
+        state.publisher = None;
+        Err(failed(&place(&state.client), &error))
     }
 
     async fn listen(&self, heard: &Notify) -> Result<(), StoreError> {
@@ -157,9 +161,9 @@ impl Notifier for RedisSignal {
                     // for ever.
                     timeout(NOTIFY_TIMEOUT, sink.ping::<redis::Value>())
                         .await
-                        .map_err(|_| silent())?
+                        .map_err(|_| silent(&place(&client)))?
                         .map(drop)
-                        .map_err(|error| failed(&error))?;
+                        .map_err(|error| failed(&place(&client), &error))?;
                 }
             }
         }
@@ -177,13 +181,31 @@ impl State {
     }
 }
 
-fn silent() -> StoreError {
-    StoreError::Unavailable("Redis did not answer in time".into())
+fn silent(place: &str) -> StoreError {
+    StoreError::Unavailable(format!("Redis at {place}: no answer in time"))
 }
 
-/// Keeps only the kind, because messages may quote the address.
-fn failed(error: &RedisError) -> StoreError {
-    StoreError::Unavailable(format!("Redis: {:?}", error.kind()))
+/// Returns the server that a client connects to, without credentials.
+fn place(client: &Client) -> String {
+    client.get_connection_info().addr().to_string()
+}
+
+/// Says what failed and what to do. The server's own text is left out: an old Redis quotes the
+/// command that it does not know, which may be the login with its password.
+fn failed(place: &str, error: &RedisError) -> StoreError {
+    let (cause, remedy) = match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => {
+            ("wrong user or password".into(), CORRECT_URL)
+        }
+        (_, Some("NOAUTH")) => ("it asks for a password".into(), CORRECT_URL),
+        (_, Some("NOPERM")) => (
+            "the user may not publish or subscribe".into(),
+            "allow it PUBLISH and SUBSCRIBE on the channel token_authority_revocations",
+        ),
+        (ErrorKind::Io, _) => (error.to_string(), "check that it runs and can be reached"),
+        (kind, code) => (format!("{kind:?} {}", code.unwrap_or_default()), "see its log"),
+    };
+    StoreError::Unavailable(format!("Redis at {place}: {cause}; {remedy}"))
 }
 
 #[cfg(test)]
