@@ -128,13 +128,33 @@ pub(super) fn unresolved_reference(text: &str) -> Option<&'static str> {
         .is_some_and(|name| !name.is_empty() && name.bytes().all(is_name_byte));
     let is_resource = lower.starts_with("projects/") && lower.contains("/secrets/");
     let has_prefix = PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+    // CloudFormation and other YAML: `!Ref JwtSecret`. Drawn secrets have no blank.
+    let is_tag = lower
+        .strip_prefix('!')
+        .is_some_and(|tag| tag.starts_with(|c: char| c.is_ascii_alphabetic()) && tag.contains(' '));
     let is_reference = is_bracketed
         || is_placeholder
         || is_shell_variable
         || is_resource
         || has_prefix
+        || is_tag
+        || is_prefixed_name(text.trim())
         || contains_template(text);
     is_reference.then_some("a reference that nothing has resolved")
+}
+
+/// Returns whether a text is a name after a prefix of any tool, such as `kms:alias/jwt-secret`: short
+/// parts between separators, which a drawn secret does not have.
+fn is_prefixed_name(text: &str) -> bool {
+    let Some((prefix, name)) = text.split_once(':') else { return false };
+    let is_prefix_byte =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.+".contains(&b);
+    let is_prefix = (2..=24).contains(&prefix.len())
+        && prefix.starts_with(|c: char| c.is_ascii_lowercase())
+        && prefix.bytes().all(is_prefix_byte);
+    let mut parts = name.split(['/', ':', '#', '.', '_', '-', '@']).filter(|part| !part.is_empty());
+    let is_part = |part: &str| part.len() <= 20 && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_prefix && parts.clone().count() >= 2 && parts.all(is_part)
 }
 
 /// Returns whether a text contains a template's expression, such as `${DB_PASSWORD}`. URLs that
@@ -256,6 +276,12 @@ mod tests {
             "~/secrets/jwt",
             "C:\\secrets\\jwt.txt",
             "file:///run/secrets/jwt",
+            "file:/run/secrets/jwt",
+            "kms:alias/jwt-secret-of-the-authority",
+            "aws_ssm:/prod/authority/jwt_secret",
+            "sealed:production/authority#jwt.secret",
+            "!Ref JwtSecretParameterOfTheStack",
+            "!Sub '{{resolve:ssm:/prod/jwt}}'",
         ] {
             assert!(unresolved_reference(text).is_some(), "{text}");
         }
