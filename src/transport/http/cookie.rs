@@ -96,13 +96,26 @@ impl CookieSettings {
                 _ => cookies.unreadable += 1,
             }
         }
+        let mut lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        if cookies.count == 0 && lines.any(|line| self.is_mentioned(line)) {
+            cookies.count = 1;
+            cookies.unreadable = 1;
+        }
         cookies
+    }
+
+    /// Whether the cookie is inside another one. Some proxies join several `Cookie` headers with
+    /// commas, and a logout must not be reported as done then.
+    fn is_mentioned(&self, line: &[u8]) -> bool {
+        let mention = [self.name.as_bytes(), b"="].concat();
+        let mut starts = line.windows(mention.len()).enumerate();
+        starts.any(|(at, text)| text == mention && at > 0 && b", \t\"".contains(&line[at - 1]))
     }
 
     fn value_of<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
         let pair = pair.trim_ascii();
         let at = pair.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = (&pair[..at], &pair[at + 1..]);
+        let (name, value) = (pair[..at].trim_ascii_end(), pair[at + 1..].trim_ascii_start());
         let value = value.strip_prefix(b"\"").unwrap_or(value);
         let value = value.strip_suffix(b"\"").unwrap_or(value);
         (name == self.name.as_bytes() && !value.is_empty()).then_some(value)
@@ -236,6 +249,7 @@ mod tests {
             (b"refreshToken=\"t\"", "t"),
             (b" refreshToken=t ;b", "t"),
             (b"refreshToken=a=b", "a=b"),
+            (b"refreshToken = t", "t"),
         ] {
             assert_eq!(read(&[header]).values, [value]);
         }
@@ -264,6 +278,13 @@ mod tests {
                 assert_eq!((cookies.values, cookies.unreadable), (vec!["t".to_owned()], 0));
             }
         }
+        for joined in
+            [&b"city=paris,refreshToken=t"[..], b"a=\xc5, refreshToken=t", b"a=\"refreshToken=t"]
+        {
+            let cookies = read(&[joined]);
+            assert_eq!((cookies.values.len(), cookies.count, cookies.unreadable), (0, 1, 1));
+        }
+        assert_eq!(read(&[b"next=/page?refreshToken=t"]), Cookies::default());
         let own = read(&[b"refreshToken=\xff\xfe"]);
         assert_eq!((own.values.len(), own.count, own.unreadable), (0, 1, 1));
     }
