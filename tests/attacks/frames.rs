@@ -10,10 +10,12 @@ use tokio::net::TcpStream;
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
@@ -45,6 +47,19 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
 /// Encodes a request without a body.
 pub(crate) fn request(stream: u32, method: &str, path: &str) -> Vec<u8> {
     head(stream, method, path, END_HEADERS | END_STREAM, &[])
+}
+
+/// Encodes a request whose header fields follow later.
+pub(crate) fn begun(stream: u32, method: &str, path: &str) -> Vec<u8> {
+    head(stream, method, path, 0, &[])
+}
+
+/// Encodes a caller's request with a message.
+pub(crate) fn call(stream: u32, path: &str, key: &str, message: &[u8]) -> Vec<u8> {
+    let mut body = vec![0];
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    [unfinished(stream, path, key), frame(DATA, END_STREAM, stream, &body)].concat()
 }
 
 /// Encodes a caller's request whose body follows later.
