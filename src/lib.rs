@@ -30,6 +30,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod doctor;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod keys;
 pub mod metrics;
 pub mod shutdown;

@@ -74,7 +74,7 @@ impl<U: Message + Default + 'static> Decoder for StrictDecoder<U> {
 
 /// Counts the tokens of a `ValidateTokensRequest` without decoding them. Stops at the first byte that
 /// cannot be read, which decoding will report.
-fn count_tokens(mut bytes: &[u8]) -> usize {
+pub(super) fn count_tokens(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while bytes.has_remaining() && count <= MAX_TOKENS {
         let Ok((field, wire_type)) = decode_key(&mut bytes) else { break };

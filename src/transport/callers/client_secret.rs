@@ -43,7 +43,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the header for a form that contains both parts exactly once.
-fn credential(form: &[u8]) -> Option<HeaderValue> {
+pub(super) fn credential(form: &[u8]) -> Option<HeaderValue> {
     let one = |name: &str| {
         let mut values = form_urlencoded::parse(form).filter(|(known, _)| known == name);
         let (_, value) = values.next()?;

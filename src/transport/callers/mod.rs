@@ -14,6 +14,8 @@ pub mod credential;
 pub mod denied;
 pub mod file;
 pub mod file_error;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod gate;
 pub mod in_process;
 pub mod open_ended;

@@ -3,6 +3,8 @@
 mod answer_size;
 mod convert;
 mod dispatch;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod rollout;
 mod sessions;
 mod stack;

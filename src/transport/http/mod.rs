@@ -14,6 +14,8 @@ mod auth;
 mod choice;
 mod cookie;
 mod form;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod health;
 mod oauth;
 mod origin;

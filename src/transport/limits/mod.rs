@@ -11,6 +11,8 @@
 pub mod budget;
 pub mod client_address;
 pub mod deadline;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod load;
 pub mod memory;
 pub mod rate;

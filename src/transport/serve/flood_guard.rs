@@ -45,9 +45,9 @@ const END_STREAM: u8 = 1;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 /// A frame's header.
-#[derive(Debug, Clone, Copy)]
-struct FrameHeader {
-    length: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub(super) length: usize,
     kind: u8,
     flags: u8,
     stream: u32,
@@ -55,7 +55,7 @@ struct FrameHeader {
 
 /// Finds the headers of frames in a stream of bytes.
 #[derive(Debug, Default)]
-struct FrameScanner {
+pub(super) struct FrameScanner {
     /// How many bytes of the current frame's payload are still to come.
     payload: usize,
     header: [u8; HEADER_BYTES],
@@ -65,7 +65,7 @@ struct FrameScanner {
 
 impl FrameScanner {
     /// Reads bytes, and passes on each frame's header.
-    fn scan(&mut self, mut bytes: &[u8], mut found: impl FnMut(FrameHeader)) {
+    pub(super) fn scan(&mut self, mut bytes: &[u8], mut found: impl FnMut(FrameHeader)) {
         while !bytes.is_empty() {
             let skipped = self.payload.min(bytes.len());
             self.payload -= skipped;
@@ -88,7 +88,7 @@ impl FrameScanner {
     }
 
     /// Returns whether the bytes so far end with a whole frame.
-    const fn is_at_boundary(&self) -> bool {
+    pub(super) const fn is_at_boundary(&self) -> bool {
         self.payload == 0 && self.filled == 0
     }
 }

@@ -11,6 +11,8 @@ pub mod connection;
 pub mod connection_table;
 mod first_byte_timeout;
 mod flood_guard;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod lifetime;
 pub mod open_stream;
 pub mod peer;
