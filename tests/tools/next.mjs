@@ -25,6 +25,7 @@ try {
     destination: `${authority}/api/auth/:path`,
   }
   const settings = `export default {
+    turbopack: { root: ${JSON.stringify(process.cwd())} },
     rewrites: async () => ({ beforeFiles: [${JSON.stringify(rewrite)}] }),
   }`
   writeFileSync(join(dir, 'next.config.mjs'), settings)
