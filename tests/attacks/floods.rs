@@ -108,12 +108,12 @@ async fn a_small_head_does_not_become_a_large_one() {
             // 3,000 bytes, as the rest above 127 in groups of seven bits.
             large.extend([0xb9, 0x16]);
             large.extend([b'a'; 3000]);
-            large.extend([0x80 | 62].repeat(8000));
+            large.extend([0x80 | 0x3e].repeat(8000));
             connection
                 .send(&[begun(1, "GET", "/healthz"), frame(CONTINUATION, 4, 1, &large)].concat())
                 .await;
             for n in 1..200 {
-                let named = frame(CONTINUATION, 4, 2 * n + 1, &[0x80 | 62].repeat(12_000));
+                let named = frame(CONTINUATION, 4, 2 * n + 1, &[0x80 | 0x3e].repeat(12_000));
                 if !connection.send(&[begun(2 * n + 1, "GET", "/healthz"), named].concat()).await {
                     break;
                 }
