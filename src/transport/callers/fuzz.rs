@@ -17,15 +17,12 @@ pub(crate) fn authorization(data: &[u8]) {
         assert_eq!(headers.len(), usize::from(read.is_some()));
         let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if let (Some(read), Some((scheme, rest))) = (read, text.and_then(|it| it.split_once(' '))) {
-            match &read.name {
-                None => {
-                    assert!(scheme.eq_ignore_ascii_case("bearer"));
-                    assert!(read.hash == KeyHash::of(rest.trim()));
-                }
-                Some(_) => {
-                    assert!(scheme.eq_ignore_ascii_case("basic"));
-                    assert!(STANDARD.decode(rest.trim()).is_ok_and(|pair| pair.contains(&b':')));
-                }
+            if read.name.is_some() {
+                assert!(scheme.eq_ignore_ascii_case("basic"));
+                assert!(STANDARD.decode(rest.trim()).is_ok_and(|pair| pair.contains(&b':')));
+            } else {
+                assert!(scheme.eq_ignore_ascii_case("bearer"));
+                assert!(read.hash == KeyHash::of(rest.trim()));
             }
         }
     }

@@ -39,12 +39,15 @@ pub(crate) fn cookie(data: &[u8]) {
                 || one.strip_suffix(b"\"") == Some(plain)
         };
         assert!(sent.iter().any(is_sent), "{value} was not sent");
-        let set = settings.set(value, std::time::Duration::from_secs(1));
-        let set = set.as_ref().and_then(|set| set.to_str().ok()).unwrap_or_default();
-        assert_eq!(set.split("; ").count(), 6, "a value adds attributes: {set}");
+        let renewed = settings.set(value, std::time::Duration::from_secs(1));
+        let text = renewed.as_ref().and_then(|text| text.to_str().ok()).unwrap_or_default();
+        assert_eq!(text.split("; ").count(), 6, "a value adds attributes: {text}");
     }
     let is_empty = |one: &&[u8]| [&b""[..], b"\"", b"\"\""].contains(one);
-    assert_eq!(cookies.count, sent.iter().filter(|one| !is_empty(one)).count());
+    let own = sent.iter().filter(|one| !is_empty(one)).count();
+    // A cookie inside another one counts as one that cannot be read.
+    let is_inside = own == 0 && cookies.count == 1 && cookies.unreadable == 1;
+    assert!(cookies.count == own || is_inside, "{cookies:?}");
     assert!(cookies.values.len() + cookies.unreadable <= cookies.count);
 }
 
@@ -62,7 +65,7 @@ pub(crate) fn origin(data: &[u8]) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match origin::check(&allowed, &headers) {
         Ok(()) => {
-            let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+            let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
             let is_same = site.is_some_and(|site| site.eq_ignore_ascii_case(b"same-origin"));
             let is_allowed = text("origin") == Some(ALLOWED);
             assert!(is_same || is_allowed || may_be_own(&headers), "{headers:?} may call");

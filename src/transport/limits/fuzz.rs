@@ -31,9 +31,9 @@ pub(crate) fn forwarded(data: &[u8]) {
     let Ok(client) = CLIENT.parse::<IpAddr>() else { return };
     let Ok(added) = HeaderValue::try_from(added) else { return };
     // Some proxies add a line, others extend the last one.
-    let mut lined = sent.clone();
-    lined.append(own.clone(), added.clone());
-    assert_eq!(trusted.client(PROXY, &lined), client, "{lined:?}");
+    let mut two_lines = sent.clone();
+    two_lines.append(own.clone(), added.clone());
+    assert_eq!(trusted.client(PROXY, &two_lines), client, "{two_lines:?}");
     let mut values: Vec<_> = sent.get_all(&own).iter().cloned().collect();
     if let Some(last) = values.pop() {
         let extended = [last.as_bytes(), b", ", added.as_bytes()].concat();
