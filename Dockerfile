@@ -1,11 +1,13 @@
 # syntax=docker/dockerfile:1
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
+# The binary then carries the list of its dependencies, which scanners of images read.
+RUN cargo install --locked cargo-auditable@0.7.7
 COPY . .
 # The caches keep dependencies, downloaded and built, from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin token-authority \
+    cargo auditable build --release --locked --bin token-authority \
     && cp target/release/token-authority /token-authority \
     && install -d -m 0700 /data
 
