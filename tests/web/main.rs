@@ -10,5 +10,4 @@ mod bodies;
 mod cookies;
 mod documents;
 mod native_apps;
-mod next;
 mod origins;
