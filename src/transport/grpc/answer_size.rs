@@ -5,6 +5,7 @@
 //! are in the database. The answer is therefore measured again after it was built.
 
 use prost::Message as _;
+use prost::encoding::key_len;
 use tonic::Status;
 
 use super::convert;
@@ -12,7 +13,7 @@ use crate::token::access::Claims;
 use crate::token::jws::Unverified;
 use crate::token::method::AuthMethod;
 use crate::transport::fault;
-use crate::transport::proto::v1::{ValidateTokenResponse, ValidateTokensResponse};
+use crate::transport::proto::v1::ValidateTokensResponse;
 
 /// The largest message that clients accept by default. A larger answer would fail the whole batch
 /// at the client, after the work was done.
@@ -21,6 +22,9 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// The maximum number of bytes that one byte of a token's text can become. The shortest JSON of a
 /// number is two bytes (`0,`), which are three in base64url. As a protobuf value it takes eleven.
 const MAX_GROWTH: usize = 5;
+
+/// The number of the field `results` in `ValidateTokensResponse`.
+const RESULTS_FIELD: u32 = 1;
 
 /// The size of an answer without the claims of a JWT.
 const FIXED_BYTES: usize = 128;
@@ -44,8 +48,11 @@ pub(super) fn check(tokens: &[String]) -> Result<(), Status> {
 ///
 /// # Errors
 /// Returns the same as [`check`].
-pub(super) fn check_made(results: &[ValidateTokenResponse]) -> Result<(), Status> {
-    verdict(results.iter().map(|result| in_batch(result.encoded_len())))
+pub(super) fn check_made(answer: &ValidateTokensResponse) -> Result<(), Status> {
+    if answer.encoded_len() <= MAX_ANSWER_BYTES {
+        return Ok(());
+    }
+    verdict(answer.results.iter().map(|result| in_batch(result.encoded_len())))
 }
 
 fn verdict(sizes: impl Iterator<Item = usize>) -> Result<(), Status> {
@@ -79,8 +86,7 @@ fn size_of(token: &str) -> usize {
 
 /// Returns an answer's size with the tag and the length before it.
 fn in_batch(size: usize) -> usize {
-    let one = ValidateTokensResponse { results: vec![ValidateTokenResponse::default()] };
-    size + prost::length_delimiter_len(size) + one.encoded_len() - 1
+    key_len(RESULTS_FIELD) + prost::length_delimiter_len(size) + size
 }
 
 #[cfg(test)]
@@ -89,6 +95,8 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use tonic::Code;
+
+    use crate::transport::proto::v1::ValidateTokenResponse;
 
     fn token(claim: &str) -> String {
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
@@ -136,9 +144,10 @@ mod tests {
         let answers =
             vec![ValidateTokenResponse { user_id: "u".repeat(300), ..Default::default() }; 7];
         let sizes: usize = answers.iter().map(|one| in_batch(one.encoded_len())).sum();
-        assert_eq!(sizes, ValidateTokensResponse { results: answers.clone() }.encoded_len());
-        assert!(check_made(&answers).is_ok());
+        let answer = ValidateTokensResponse { results: answers };
+        assert_eq!(sizes, answer.encoded_len());
+        assert!(check_made(&answer).is_ok());
         let large = ValidateTokenResponse { user_id: "u".repeat(5000), ..Default::default() };
-        assert!(check_made(&vec![large; 1000]).is_err());
+        assert!(check_made(&ValidateTokensResponse { results: vec![large; 1000] }).is_err());
     }
 }

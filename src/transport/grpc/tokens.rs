@@ -68,9 +68,13 @@ impl TokenAuthority {
         tokens: &[String],
         audience: &str,
     ) -> Result<Vec<ValidateTokenResponse>, Status> {
-        let is_jwt = |token: &&String| self.authority.method_of(token) == AuthMethod::Jwt;
-        let (jwts, others): (Vec<_>, Vec<_>) = tokens.iter().partition(is_jwt);
-        let looked_up = others.iter().map(|token| self.validate(token, audience));
+        let methods: Vec<_> = tokens.iter().map(|token| self.authority.method_of(token)).collect();
+        let of = |wanted| {
+            let kinds = tokens.iter().zip(&methods);
+            kinds.filter(move |(_, method)| **method == wanted).map(|(token, _)| token)
+        };
+        let jwts: Vec<_> = of(AuthMethod::Jwt).collect();
+        let looked_up = of(AuthMethod::Session).map(|token| self.validate(token, audience));
         let mut looked_up = futures::future::try_join_all(looked_up).await?.into_iter();
         let mut verified = Vec::with_capacity(jwts.len());
         // The semaphore is never closed, so there is always a permit.
@@ -86,9 +90,10 @@ impl TokenAuthority {
         }
         drop(permit);
         let mut verified = verified.into_iter();
-        let in_order = tokens
-            .iter()
-            .map(|token| if is_jwt(&token) { verified.next() } else { looked_up.next() });
+        let in_order = methods.iter().map(|method| match method {
+            AuthMethod::Jwt => verified.next(),
+            AuthMethod::Session => looked_up.next(),
+        });
         Ok(in_order.flatten().collect())
     }
 
@@ -184,7 +189,8 @@ impl TokenAuthorityService for TokenAuthority {
         }
         answer_size::check(&tokens)?;
         let results = self.validate_batch(&tokens, &audience).await?;
-        answer_size::check_made(&results)?;
-        Ok(Response::new(ValidateTokensResponse { results }))
+        let answer = ValidateTokensResponse { results };
+        answer_size::check_made(&answer)?;
+        Ok(Response::new(answer))
     }
 }
