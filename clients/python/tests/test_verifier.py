@@ -70,7 +70,7 @@ def test_a_revocation_is_in_force_within_a_second(service: Service, verifier: Ve
         assert verifier.state.revocations == 2
         client.revoke_user_sessions("alice")
         until("all ends arrive", lambda: refusal(verifier, issued[2].access_token) == "revoked", within=1.0)
-    # One that starts now learns it from the snapshot, before it accepts anything.
+    # A verifier that starts now reads the revocation in the snapshot, before it accepts a token.
     with Verifier(secret=SECRET, address=service.address) as late:
         assert [refusal(late, one.access_token) for one in issued] == ["revoked"] * 3
 

@@ -125,7 +125,7 @@ pub enum ClientError {
     /// The service cannot answer. Try again.
     #[error("the authority cannot answer: {message}")]
     Unavailable {
-        /// What is known of it.
+        /// The details.
         message: String,
         /// After how long another try may succeed.
         retry_after: Duration,

@@ -78,7 +78,7 @@ async fn ask_all(client: Client, audience: String, questions: Vec<Question>) {
     match validate(client, ValidateTokensRequest { tokens, audience }).await {
         Ok(results) => {
             for (answer, result) in answers.into_iter().zip(results) {
-                // Whoever asked may have given up meanwhile.
+                // The caller may have given up meanwhile.
                 let _ = answer.send(judged(result));
             }
         }

@@ -1,4 +1,4 @@
-//! What is revoked: follows `WatchRevocations` by the rules of the service's `docs/revocation.md`.
+//! The revoked sessions: follows `WatchRevocations` by the rules of the service's `docs/revocation.md`.
 //!
 //! 1. Nothing is vouched for before the first heartbeat.
 //! 2. A message is applied before its cursor is kept. A snapshot comes in parts; the map is swapped for
@@ -40,7 +40,7 @@ const GRACE: i64 = 60;
 /// The sessions that are over, and until when each matters, in seconds since the Unix epoch.
 type Sessions = HashMap<String, i64>;
 
-/// What is known of revocations. The follower writes, verifiers read.
+/// The revocations that the follower has received. It writes them, and verifiers read them.
 #[derive(Debug)]
 pub(crate) struct Revocations {
     sessions: RwLock<Sessions>,

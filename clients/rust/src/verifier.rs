@@ -33,7 +33,7 @@ pub struct State {
 /// Verifies access tokens, with the verdicts of the service's `ValidateToken`. Clones share everything.
 ///
 /// A JWT is checked here, without a call: by its signature, its claims, and the revocations that the
-/// service streams. What is not a JWT is asked for with `ValidateTokens`. The connection is opened with
+/// service streams. `ValidateTokens` judges tokens that are no JWTs. The connection is opened with
 /// the first token, on the runtime that it is judged on, and closed with the last clone.
 #[derive(Debug, Clone)]
 pub struct Verifier(Arc<Inner>);

@@ -365,7 +365,7 @@ describe("when the authority fails", () => {
     await until("stale", async () => (await verdict(strict, good.accessToken)) === "unavailable");
     expect(await verdict(patient, good.accessToken)).toBe("good");
     for (const verifier of [patient, strict]) {
-      // What is known stays known: the map is kept, whatever becomes of the stream.
+      // The map is kept, whatever becomes of the stream.
       expect(await verdict(verifier, known.accessToken)).toBe("revoked");
     }
     await until("noticed", () => patient.state?.connected === false);
@@ -386,7 +386,7 @@ describe("when the authority fails", () => {
     const invalid = `${accessToken.slice(0, -2)}AA`;
     for (const verifier of verifiers) {
       expect(await verdict(verifier, accessToken)).toBe("unavailable");
-      // What is refused anyway does not wait.
+      // A token that is refused anyway does not wait.
       expect(await verdict(verifier, invalid)).toBe("bad-signature");
       expect(verifier.state).toEqual({ connected: false, freshAsOf: undefined, revocations: 0 });
     }

@@ -1,4 +1,4 @@
-"""What is revoked: follows `WatchRevocations` in a thread, by the rules of the service's docs/revocation.md.
+"""The revoked sessions: follows `WatchRevocations` in a thread, by the rules of the service's docs/revocation.md.
 
 1. Nothing is vouched for before the first heartbeat.
 2. A message is applied before its cursor is kept. A snapshot comes in parts; the map is swapped for it once it is

@@ -53,7 +53,7 @@ class Verifier:
     """Verifies access tokens, with the verdicts of the service's `ValidateToken`.
 
     A JWT is checked here, without a call: by its signature, its claims, and the revocations that the service streams.
-    What is not a JWT is asked for with `ValidateTokens`. The connection is opened with the first token or by `start`,
+    `ValidateTokens` judges tokens that are no JWTs. The connection is opened with the first token or by `start`,
     in threads of its own: after a fork each process has its own, and any event loop, or none, may use it.
 
     Args:
@@ -321,7 +321,7 @@ class Verifier:
         if self._target and revocations is None:
             raise unavailable("the verifier was closed")
         if revocations and not revocations.is_ready:
-            # What is refused anyway need not wait.
+            # A token that is refused anyway need not wait.
             self._judge_alone(known, audience)
             if revocations.has_failed:
                 raise unavailable("no revocations were read yet, and they cannot be read now")

@@ -16,7 +16,7 @@ import { type TokenAuthorityOptions, valueFor } from "./options.ts";
 const ISSUE_TIMEOUT_MS = 3_000;
 /** The pause between a login's attempts. */
 const ISSUE_PAUSE_MS = 200;
-/** A logout waits this long. What is not answered is tried again later. */
+/** A logout waits this long. A revocation without an answer is tried again later. */
 const REVOKE_TIMEOUT_MS = 2_000;
 /** The authority's bounds for what it keeps of the device, in bytes. */
 const MAX_USER_AGENT = 512;

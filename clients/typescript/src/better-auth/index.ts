@@ -244,7 +244,7 @@ async function presentedSession(ctx: GenericEndpointContext): Promise<string | u
 async function undo(ctx: GenericEndpointContext, session: Session): Promise<void> {
   const { name, attributes } = ctx.context.authCookies.sessionToken;
   deleteSessionCookie(ctx);
-  // Of the plugin `multiSession`.
+  // The cookie of the plugin `multiSession`.
   expireCookie(ctx, { name: `${name}_multi-${session.token.toLowerCase()}`, attributes });
   ctx.context.setNewSession(null);
   await ctx.context.internalAdapter.deleteSession(session.token);

@@ -73,7 +73,7 @@ const LAST_MOMENT = 5_000;
 /** The first pause after a failure. The second is twice as long. */
 const PAUSE = 500;
 const ATTEMPTS = 3;
-/** Whoever waits for a token does not wait for a longer pause than this. */
+/** A caller that waits for a token waits for no longer pause than this. */
 const LONGEST_WAIT = 5_000;
 /** The reasons of a 401 that end the session. Any other answer leaves it as it is. */
 const OVER = ["expired", "revoked", "reused", "invalid"];

@@ -34,7 +34,7 @@ export interface State {
 /** The revoked sessions: their ids, and when their last access tokens expire (ms). */
 type Sessions = Map<string, number>;
 
-/** What is known of revocations. */
+/** The revocations that the stream has brought. */
 export class Revocations {
   readonly #connect: () => Connection;
   readonly #leewayMs: number;

@@ -19,7 +19,7 @@ import {
 import { mayBeOpaque, OpaqueTokens } from "./opaque.ts";
 import { Revocations, type State } from "./revocations.ts";
 
-/** How tokens are verified. What is not given comes from the environment. */
+/** How tokens are verified. Missing options come from the environment. */
 export interface VerifierOptions {
   /** The authority's `JWT_SECRET`. Default: `JWT_SECRET`, unless keys are given otherwise. */
   secret?: string | Uint8Array | undefined;

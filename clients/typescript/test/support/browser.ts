@@ -47,7 +47,7 @@ export async function open(browser: Browser, url: string): Promise<Page> {
   return page;
 }
 
-/** What a script in the page comes to. Whoever throws there, throws here. */
+/** Returns the result of a script in the page. An error there is thrown here. */
 export async function run<T>(page: Page, script: string): Promise<T> {
   return (await page.evaluate(`(async () => { ${script} })()`)) as T;
 }
