@@ -44,7 +44,7 @@ password must be percent-encoded.
 
 fn reference() -> String {
     let mut text = HEAD.to_owned();
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         let default = setting.default.map_or_else(String::new, |default| format!("`{default}`"));
         let secret = if setting.secret { " A secret." } else { "" };
         let meaning = setting.help.replace('|', "\\|");

@@ -78,7 +78,7 @@ impl Given {
     #[must_use]
     pub fn collect(matches: &ArgMatches) -> Self {
         let mut given = Self::default();
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             match read(matches, setting) {
                 Ok((text, file)) => {
                     given.files.extend(file.map(|file| (setting.name, file)));

@@ -278,7 +278,7 @@ fn seen(setup: &Setup, arguments: &[&str]) -> Vec<String> {
 
 #[test]
 fn each_setting_is_a_flag_too_and_each_secret_a_file() {
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         let (name, secret) = (setting.name, setting.secret);
         let value = VALUES.iter().find(|(named, _, _)| *named == name);
         let Some((_, value, more)) = value else { panic!("no value for {name}") };
@@ -314,7 +314,7 @@ fn what_is_no_flag_is_said_to_be_none() {
     let help = Setup::new().run(&["--help-settings"]);
     assert!(help.status.success());
     let help = tools::text(&help.stdout);
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         let flag = format!("--{}", setting.name.to_lowercase().replace('_', "-"));
         assert!(help.contains(&format!("{flag} ")), "{flag}");
         assert_eq!(help.contains(&format!("{flag}-file ")), setting.secret, "{flag}-file");

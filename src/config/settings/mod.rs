@@ -7,33 +7,11 @@ mod rollout;
 mod tokens;
 mod transport;
 
+use std::sync::LazyLock;
+
 use super::setting::Setting;
 
-const PARTS: [&[Setting]; 4] =
-    [tokens::TOKENS, rollout::ROLLOUT, transport::TRANSPORT, process::PROCESS];
-
 /// Every setting, in the order of `docs/configuration.md`.
-pub const SETTINGS: &[Setting] = &join::<{ count() }>();
-
-const fn count() -> usize {
-    let (mut part, mut count) = (0, 0);
-    while part < PARTS.len() {
-        count += PARTS[part].len();
-        part += 1;
-    }
-    count
-}
-
-const fn join<const COUNT: usize>() -> [Setting; COUNT] {
-    let mut joined = [PARTS[0][0]; COUNT];
-    let (mut part, mut next) = (0, 0);
-    while part < PARTS.len() {
-        let mut at = 0;
-        while at < PARTS[part].len() {
-            joined[next] = PARTS[part][at];
-            (next, at) = (next + 1, at + 1);
-        }
-        part += 1;
-    }
-    joined
-}
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    [tokens::TOKENS, rollout::ROLLOUT, transport::TRANSPORT, process::PROCESS].concat()
+});
