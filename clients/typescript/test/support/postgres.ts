@@ -58,7 +58,9 @@ export async function startPostgres(): Promise<{ url: string; stop: () => Promis
   });
   const stop = async () => {
     const ended = new Promise((done) => server.once("exit", done));
-    server.kill("SIGINT");
+    // It waits for its clients to leave. A pool's end() does not: a client that Postgres cuts off
+    // while it leaves has nobody to tell, and its error ends the whole run.
+    server.kill("SIGTERM");
     await ended;
     rmSync(folder, { recursive: true, force: true });
   };
