@@ -124,7 +124,8 @@ impl RefreshToken {
     #[must_use]
     pub fn expose(&self) -> String {
         let text = encode(self.session_id, self.generation, &self.secret, &self.mac);
-        String::from_utf8_lossy(&*text).into_owned()
+        // Base64url is ASCII.
+        str::from_utf8(&*text).unwrap_or_default().to_owned()
     }
 
     /// Returns whether this service minted the token for the session of that key, at any time.
@@ -196,7 +197,10 @@ impl TokenHash {
     /// Returns the 64 lower-case hex digits to store.
     #[must_use]
     pub fn to_hex(self) -> String {
-        hex::encode(self.0)
+        let mut digits = [0; 64];
+        // Every byte has its two digits, and hex digits are ASCII.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        str::from_utf8(&digits).unwrap_or_default().to_owned()
     }
 
     /// Parses a stored hash.

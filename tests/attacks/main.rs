@@ -5,6 +5,7 @@ mod age;
 mod batches;
 mod bodies;
 mod connections;
+mod cookies;
 mod floods;
 mod frames;
 mod media;

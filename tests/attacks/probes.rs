@@ -6,7 +6,7 @@ use crate::target::Target;
 use test_support::postgres::Cluster;
 use test_support::replica::Setup;
 
-async fn transactions(url: &str, database: &str) -> i64 {
+pub(crate) async fn transactions(url: &str, database: &str) -> i64 {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1";
     sqlx::query_scalar(count).bind(database).fetch_one(&mut connection).await.unwrap()

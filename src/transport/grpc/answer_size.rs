@@ -32,16 +32,20 @@ const FIXED_BYTES: usize = 128;
 /// The maximum size of a session token's answer: its grant at its limits, as protobuf.
 const SESSION_BYTES: usize = 48 * 1024;
 
+/// Returns whether the answer surely fits, without a look into the tokens. Most batches are far below
+/// the limit, and neither [`check`] nor [`check_made`] is needed for them.
+pub(super) fn surely_fits(tokens: &[String], methods: &[AuthMethod]) -> bool {
+    let bounds = tokens.iter().zip(methods).map(|(token, method)| upper_bound(token, *method));
+    bounds.sum::<usize>() <= MAX_ANSWER_BYTES
+}
+
 /// Checks that the answer to these tokens fits.
 ///
 /// # Errors
 /// Returns `INVALID_ARGUMENT` with the number of tokens that fits if the answer would be too large.
-pub(super) fn check(tokens: &[String]) -> Result<(), Status> {
-    if tokens.iter().map(|token| upper_bound(token)).sum::<usize>() <= MAX_ANSWER_BYTES {
-        return Ok(());
-    }
-    let sizes = tokens.iter().map(|token| in_batch(size_of(token)));
-    verdict(sizes)
+pub(super) fn check(tokens: &[String], methods: &[AuthMethod]) -> Result<(), Status> {
+    let sizes = tokens.iter().zip(methods).map(|(token, method)| size_of(token, *method));
+    verdict(sizes.map(in_batch))
 }
 
 /// Checks that a finished answer fits.
@@ -49,9 +53,6 @@ pub(super) fn check(tokens: &[String]) -> Result<(), Status> {
 /// # Errors
 /// Returns the same as [`check`].
 pub(super) fn check_made(answer: &ValidateTokensResponse) -> Result<(), Status> {
-    if answer.encoded_len() <= MAX_ANSWER_BYTES {
-        return Ok(());
-    }
     verdict(answer.results.iter().map(|result| in_batch(result.encoded_len())))
 }
 
@@ -65,23 +66,22 @@ fn verdict(sizes: impl Iterator<Item = usize>) -> Result<(), Status> {
     Err(fault::answer_too_large(usize::max(1, MAX_ANSWER_BYTES / largest)))
 }
 
-fn is_jwt(token: &str) -> bool {
-    token.contains('.')
-}
-
-fn upper_bound(token: &str) -> usize {
-    if is_jwt(token) { FIXED_BYTES + MAX_GROWTH * token.len() } else { SESSION_BYTES }
+const fn upper_bound(token: &str, method: AuthMethod) -> usize {
+    match method {
+        AuthMethod::Jwt => FIXED_BYTES + MAX_GROWTH * token.len(),
+        AuthMethod::Session => SESSION_BYTES,
+    }
 }
 
 /// Computes the size of a token's answer if the token is active. The token is not verified: an
 /// inactive token gets a smaller answer.
-fn size_of(token: &str) -> usize {
-    if !is_jwt(token) {
+fn size_of(token: &str, method: AuthMethod) -> usize {
+    if method == AuthMethod::Session {
         return FIXED_BYTES;
     }
     let payload = Unverified::parse(token).and_then(|token| token.payload());
     let claims = payload.and_then(|payload| Claims::parse(&payload));
-    claims.map_or(FIXED_BYTES, |claims| convert::good(&claims, AuthMethod::Jwt).encoded_len())
+    claims.map_or(FIXED_BYTES, |claims| convert::good(&claims, method).encoded_len())
 }
 
 /// Returns an answer's size with the tag and the length before it.
@@ -121,20 +121,24 @@ mod tests {
             format!("\"{}\"", "x".repeat(9000)),
         ] {
             let token = token(&claim);
-            let (size, most) = (size_of(&token), upper_bound(&token));
+            let (size, most) =
+                (size_of(&token, AuthMethod::Jwt), upper_bound(&token, AuthMethod::Jwt));
             assert!(size > FIXED_BYTES && size <= most, "{size} of {most}: {}", &claim[..20]);
         }
     }
 
     #[test]
     fn a_batch_that_fits_passes_and_a_refusal_names_the_number_that_fits() {
+        let jwts = [AuthMethod::Jwt; 1000];
         let small = vec![token("1"); 1000];
-        assert!(check(&small).is_ok());
+        assert!(surely_fits(&small, &jwts) && check(&small, &jwts).is_ok());
         let large = token(&format!("[{}]", vec!["0"; 2000].join(",")));
-        let fits = MAX_ANSWER_BYTES / in_batch(size_of(&large));
+        let fits = MAX_ANSWER_BYTES / in_batch(size_of(&large, AuthMethod::Jwt));
         assert!(fits > 100 && fits < 1000, "{fits}");
-        assert!(check(&vec![large.clone(); fits]).is_ok());
-        let refused = check(&vec![large; fits + 1]).unwrap_err();
+        let many = vec![large; fits + 1];
+        assert!(check(&many[1..], &jwts).is_ok());
+        assert!(!surely_fits(&many, &jwts));
+        let refused = check(&many, &jwts).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert!(refused.message().contains(&format!("at most {fits} ")), "{}", refused.message());
     }

@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -34,7 +35,8 @@ type Answered = Result<Answer, Infallible>;
 #[derive(Debug, Clone)]
 pub struct GrpcPort {
     native: GrpcStack,
-    web: BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>,
+    /// Shared, because every request clones its port, and few of them use this.
+    web: Arc<BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>>,
 }
 
 impl GrpcPort {
@@ -44,7 +46,7 @@ impl GrpcPort {
         let web = GrpcWebLayer::new().layer(stack.clone());
         // Without it, an early refusal over HTTP/1.1 would reach the client as a broken connection.
         let web = from_fn(unread_body::finish).layer(web);
-        Self { native: stack, web: BoxCloneSyncService::new(web) }
+        Self { native: stack, web: Arc::new(BoxCloneSyncService::new(web)) }
     }
 }
 
@@ -95,7 +97,7 @@ impl Service<Request<RequestBody>> for GrpcPort {
                 self.native.call(request).map(|answered| Ok(answered?.map(Either::Left))),
             ),
             Asked::Web => {
-                let answering = self.web.call(request.map(Body::new));
+                let answering = BoxCloneSyncService::clone(&self.web).call(request.map(Body::new));
                 Next::Right(Box::pin(async move { Ok(answering.await?.map(Either::Right)) }))
             }
             Asked::Nothing(status) => {

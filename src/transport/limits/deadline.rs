@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+
+/// The caller's timeout. As a constant it is not parsed for each request.
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Returns the shorter of the caller's timeout and `most`.
 #[must_use]
@@ -13,7 +16,7 @@ pub fn of(headers: &HeaderMap, most: Duration) -> Duration {
 
 /// Reads `grpc-timeout`: up to eight digits and a unit. An unreadable value counts as absent.
 fn asked(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;

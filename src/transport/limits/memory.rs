@@ -69,17 +69,21 @@ fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
+/// Reads the machine's memory.
 fn machine() -> Option<u64> {
-    let all = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = all.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    kilobytes("/proc/meminfo", "MemTotal:")
 }
 
 /// Reads the resident memory of this process.
 fn resident() -> Option<u64> {
-    let pages = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+    kilobytes("/proc/self/status", "VmRSS:")
+}
+
+/// Reads a line like `VmRSS:  1024 kB`, in bytes.
+fn kilobytes(file: &str, name: &str) -> Option<u64> {
+    let lines = fs::read_to_string(file).ok()?;
+    let number = lines.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(number.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Code;
 use tower::{Layer, Service};
@@ -66,6 +66,9 @@ pub struct RequestObservers {
     /// Samples the log lines of refusals.
     pub refusals: RefusalLog,
 }
+
+/// The status of an RPC. As a constant it is not parsed for each request.
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Observes every request of a service.
 #[derive(Debug, Clone)]
@@ -239,7 +242,7 @@ fn known<B>(kind: Kind, request: &Request<B>) -> &'static str {
 }
 
 fn grpc_status(headers: &HeaderMap) -> Option<i32> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+    headers.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// A response body that is watched for the trailer with the RPC's status.
