@@ -1,5 +1,6 @@
 //! The service under attack, and an honest client beside the attacker.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -14,10 +15,14 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use test_support::http::Http;
 use test_support::replica::{Replica as Service, Setup};
 
 /// How long an honest client waits.
 const HONEST: Duration = Duration::from_secs(15);
+
+/// How many rounds of calls it makes before the attack.
+const QUIET_ROUNDS: usize = 100;
 
 /// A service with one caller.
 #[derive(Debug)]
@@ -98,39 +103,67 @@ impl Target {
         (u64::from(most.into_inner()).max(grown), done)
     }
 
-    /// Starts an honest client that makes calls on old and new connections.
+    /// Starts an honest client that makes calls on old and new connections. It has made its first
+    /// calls before the attack begins, so that its time in quiet is known.
     pub(crate) async fn honest(&self) -> Honest {
-        let mut kept = self.tokens().await;
+        let mut tokens = self.tokens().await;
         let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
-        let issued = kept.issue_tokens(ask).await.unwrap().into_inner();
-        let validate = ValidateTokenRequest { token: issued.access_token, ..Default::default() };
+        let issued = tokens.issue_tokens(ask).await.unwrap().into_inner();
         let endpoint = Endpoint::from_shared(format!("http://{}", self.service.grpc())).unwrap();
-        let endpoint = endpoint.connect_timeout(HONEST).timeout(HONEST);
-        let (http, key) = (self.service.http(), key(&self.key));
+        let mut rounds = Rounds {
+            tokens,
+            endpoint: endpoint.connect_timeout(HONEST).timeout(HONEST),
+            http: self.service.http(),
+            key: key(&self.key),
+            validate: ValidateTokenRequest { token: issued.access_token, ..Default::default() },
+        };
+        let mut quiet = Vec::new();
+        for _ in 0..QUIET_ROUNDS {
+            quiet.push(rounds.one().await.unwrap());
+        }
         let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&calls));
         let running = tokio::spawn(async move {
+            let mut took = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
-                let answer = kept.validate_token(validate.clone()).await;
-                let answer = answer.map_err(|error| format!("kept: {error}"))?;
-                assert!(answer.into_inner().active);
-                let new = endpoint.connect().await.map_err(|error| format!("new: {error:?}"))?;
-                let mut new = TokenAuthorityServiceClient::with_interceptor(new, key.clone());
-                let answer = new.validate_token(validate.clone()).await;
-                answer.map_err(|error| format!("new: {error}"))?;
-                let health =
-                    tokio::time::timeout(HONEST, http.try_send(http::Method::GET, "/healthz", &[]));
-                let health = health.await.map_err(|late| format!("healthz: {late}"))?;
-                let status = health.map_err(|error| format!("healthz: {error}"))?.status;
-                if status != 200 {
-                    return Err(format!("healthz: {status}"));
-                }
+                took.push(rounds.one().await?);
                 counted.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Ok(())
+            Ok(took)
         });
-        Honest { stop, calls, running }
+        Honest { stop, calls, quiet, running }
+    }
+}
+
+/// The calls of an honest client.
+struct Rounds {
+    /// On a connection that stays.
+    tokens: Tokens,
+    /// For new connections.
+    endpoint: Endpoint,
+    http: Http,
+    key: Key,
+    validate: ValidateTokenRequest,
+}
+
+impl Rounds {
+    /// Makes one call of each kind. Returns how long they took.
+    async fn one(&mut self) -> Result<Duration, String> {
+        let begun = Instant::now();
+        let answer = self.tokens.validate_token(self.validate.clone()).await;
+        assert!(answer.map_err(|error| format!("kept: {error}"))?.into_inner().active);
+        let new = self.endpoint.connect().await.map_err(|error| format!("new: {error:?}"))?;
+        let mut new = TokenAuthorityServiceClient::with_interceptor(new, self.key.clone());
+        let answer = new.validate_token(self.validate.clone()).await;
+        answer.map_err(|error| format!("new: {error}"))?;
+        let health =
+            tokio::time::timeout(HONEST, self.http.try_send(http::Method::GET, "/healthz", &[]));
+        let health = health.await.map_err(|late| format!("healthz: {late}"))?;
+        match health.map_err(|error| format!("healthz: {error}"))?.status {
+            200 => Ok(begun.elapsed()),
+            status => Err(format!("healthz: {status}")),
+        }
     }
 }
 
@@ -150,7 +183,9 @@ pub(crate) fn key(key: &str) -> Key {
 pub(crate) struct Honest {
     stop: Arc<AtomicBool>,
     calls: Arc<AtomicU32>,
-    running: JoinHandle<Result<(), String>>,
+    /// How long its calls took before the attack.
+    quiet: Vec<Duration>,
+    running: JoinHandle<Result<Vec<Duration>, String>>,
 }
 
 impl Honest {
@@ -168,6 +203,30 @@ impl Honest {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.stop.store(true, Ordering::Relaxed);
-        assert_eq!(self.running.await.unwrap(), Ok(()));
+        let took = self.running.await.unwrap().unwrap();
+        println!("the honest client in quiet: {}", Times::of(self.quiet));
+        println!("the honest client under attack: {}", Times::of(took));
+    }
+}
+
+/// How long calls took. No test depends on it, because it depends on the machine.
+#[derive(Debug)]
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn of(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        Self(took)
+    }
+
+    fn at(&self, percent: usize) -> Duration {
+        self.0[(self.0.len() - 1) * percent / 100]
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(took) = self;
+        write!(f, "{} rounds, median {:?}, p99 {:?}", took.len(), self.at(50), self.at(99))
     }
 }
