@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use token_authority::transport::proto::v1::{
-    IssueTokensRequest, ValidateTokenRequest, ValidateTokensRequest,
+    InactiveReason, IssueTokensRequest, ValidateTokenRequest, ValidateTokensRequest,
 };
 
 use crate::target::Target;
@@ -23,7 +23,8 @@ async fn a_batch_of_wrong_signatures_lets_others_have_their_turn() {
         let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
         let good = tokens.issue_tokens(ask).await.unwrap().into_inner().access_token;
         let (signed, _) = good.rsplit_once('.').unwrap();
-        let wrong = |n: usize| format!("{signed}.{:A>6}{}", n, "B".repeat(80));
+        // 64 bytes in base64url: the last character has four spare bits, which must be zero.
+        let wrong = |n: usize| format!("{signed}.{n:A>6}{}A", "B".repeat(79));
         let wrong = (0..1000).map(wrong).collect();
         let batch = ValidateTokensRequest { tokens: wrong, ..Default::default() };
         let (mut other, mut batches) = (target.tokens().await, target.tokens().await);
@@ -37,7 +38,9 @@ async fn a_batch_of_wrong_signatures_lets_others_have_their_turn() {
             answered += 1;
         }
         let results = running.await.unwrap().into_inner().results;
-        assert!(results.len() == 1000 && results.iter().all(|result| !result.active));
+        assert_eq!(results.len(), 1000);
+        let bad = InactiveReason::BadSignature;
+        assert!(results.iter().all(|result| result.inactive_reason() == bad), "{:?}", results[0]);
         // One call before the batch begins and one after it ends would prove nothing.
         assert!(answered > 10, "{algorithm}: {answered} calls were answered beside the batch");
     }

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use serde_json::Value;
 use token_authority::transport::proto::v1::ValidateTokenRequest;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use tonic::Code;
 
+use crate::frames::{Connection, DATA, END_STREAM, WINDOW_UPDATE, frame, request, unfinished};
 use crate::target::{Target, key};
+use test_support::until::until;
 
 const CALLS: usize = 4000;
 
@@ -27,9 +30,8 @@ async fn refused_calls_do_not_fill_the_log() {
         async move { client.validate_token(ValidateTokenRequest::default()).await.unwrap_err() }
     });
     let calls: Vec<_> = calls.collect();
-    let mut answers = futures::stream::iter(calls);
-    let mut answers = std::pin::pin!(futures::StreamExt::buffer_unordered(&mut answers, 50));
-    while let Some(status) = futures::StreamExt::next(&mut answers).await {
+    let mut answers = std::pin::pin!(futures::stream::iter(calls).buffer_unordered(50));
+    while let Some(status) = answers.next().await {
         match status.code() {
             Code::Unauthenticated => {}
             Code::ResourceExhausted => limited += 1,
@@ -54,5 +56,38 @@ async fn refused_calls_do_not_fill_the_log() {
         }
         assert!(Instant::now() < deadline, "{logged} lines and {counted} counted for {CALLS}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A server that resets a refused stream forgets it soon. It then takes the rest of the request for
+/// an error of the client, and ends the connection at the 1,024th.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_requests_that_are_still_coming_in_do_not_end_the_connection() {
+    let target = Target::start(&[]).await;
+    for (address, path) in [
+        (target.service.grpc(), "/token_authority.v1.TokenAuthorityService/ValidateToken"),
+        (target.service.http_addr(), "/oauth2/introspect"),
+    ] {
+        let mut connection = Connection::open(address, 65_535).await.unwrap();
+        let room = frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
+        assert!(connection.send(&room).await);
+        for group in 0..40 {
+            let streams = (0..50).map(|n| 2 * (50 * group + n) + 1);
+            let heads = streams.clone().flat_map(|stream| unfinished(stream, path, "tak_wrong"));
+            assert!(connection.send(&heads.collect::<Vec<_>>()).await);
+            let last = streams.clone().next_back().unwrap();
+            until(format!("{path}: {group}"), async || {
+                connection.is_answered(last).await.then_some(())
+            })
+            .await;
+            let bodies = streams.flat_map(|stream| frame(DATA, END_STREAM, stream, b"rest"));
+            assert!(connection.send(&bodies.collect::<Vec<_>>()).await, "{path}: group {group}");
+        }
+        assert!(!connection.has_goaway().await, "{path}");
+        assert!(connection.send(&request(9001, "GET", "/nothing")).await);
+        until(format!("{path}: answered"), async || {
+            connection.is_answered(9001).await.then_some(())
+        })
+        .await;
     }
 }

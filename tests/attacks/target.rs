@@ -195,6 +195,7 @@ impl Honest {
     }
 
     /// Ends it after a few more calls, each of which must have been answered.
+    #[expect(clippy::print_stdout, reason = "for reading the times: cargo test -- --nocapture")]
     pub(crate) async fn end(self) {
         let before = self.calls.load(Ordering::Relaxed);
         let deadline = Instant::now() + Duration::from_mins(1);

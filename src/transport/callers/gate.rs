@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, header};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Version, header};
+use http_body::Body;
 use tonic::Status;
 use tower::{Layer, Service};
 
@@ -22,7 +24,7 @@ use super::{BROWSER_ADAPTER, Caller, CallerLimits, Callers};
 use crate::transport::fault;
 use crate::transport::limits::load::{Load, Slot};
 use crate::transport::limits::rate::{ClientLimiter, Limiter, REFUSALS};
-use crate::transport::limits::{LimitSettings, deadline};
+use crate::transport::limits::{LimitSettings, deadline, unread_body};
 use crate::transport::serve::peer::Peer;
 
 type Answer<B> = Result<Response<B>, Infallible>;
@@ -316,6 +318,7 @@ where
     D: GatePort,
     S: Service<Request<B>, Response = Response<D::Body>, Error = Infallible>,
     S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     type Response = Response<D::Body>;
     type Error = Infallible;
@@ -328,13 +331,12 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let port = self.port;
         if let Some(foreign) = port.foreign(request.headers()) {
-            return Box::pin(std::future::ready(Ok(foreign)));
+            return refused(request, foreign);
         }
         let pass = match self.gate.authorize(port, &request) {
             Ok(pass) => pass,
             Err(Rejected { refusal, caller }) => {
-                let response = signed(port.refuse(refusal), caller);
-                return Box::pin(std::future::ready(Ok(response)));
+                return refused(request, signed(port.refuse(refusal), caller));
             }
         };
         if let Some(caller) = &pass.caller {
@@ -342,6 +344,22 @@ where
         }
         Box::pin(within_time(port, pass, self.inner.call(request)))
     }
+}
+
+/// Answers a refused request, whose body nobody reads.
+fn refused<B, R>(
+    request: Request<B>,
+    response: Response<R>,
+) -> Pin<Box<dyn Future<Output = Answer<R>> + Send>>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    R: Send + 'static,
+{
+    // Over HTTP/1, the routes read the rest themselves: they may have to end the connection.
+    if request.version() >= Version::HTTP_2 {
+        unread_body::discard(request.into_body());
+    }
+    Box::pin(std::future::ready(Ok(response)))
 }
 
 async fn within_time<D: GatePort>(

@@ -4,8 +4,12 @@
 //! Over HTTP/1, the answer may leave before the client has sent its whole body. If the connection
 //! is then closed without notice, the client sees a broken pipe instead of the answer, and a proxy
 //! reports a 502. A small rest is therefore read and discarded, and the connection continues. A
-//! larger body ends the connection, and the answer announces this (`Connection: close`). HTTP/2
-//! ends only the stream.
+//! larger body ends the connection, and the answer announces this (`Connection: close`).
+//!
+//! Over HTTP/2, dropping a body resets its stream. The HTTP/2 library soon forgets a stream that it
+//! has reset, counts the frames that still arrive for it as the client's errors, and ends a connection
+//! with 1,024 of them, with all other requests on it. A small rest is therefore read and discarded
+//! here as well, while the answer is sent.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,15 +37,22 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a request, then reads the rest of its body or announces the connection's end.
 pub async fn finish(request: Request, next: Next) -> Response {
-    if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
+    if request.body().is_end_stream() {
         return next.run(request).await;
     }
+    let is_http2 = request.version() >= Version::HTTP_2;
     let waits_for_word = request.headers().contains_key(EXPECT);
     let rest = Rest::default();
     let (parts, body) = request.into_parts();
     let body = Watched { inner: Some(body), rest: Arc::clone(&rest), is_begun: false };
     let mut response = next.run(Request::from_parts(parts, Body::new(body))).await;
     let left = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if is_http2 {
+        if let Some(unread) = left {
+            discard(unread.body);
+        }
+        return response;
+    }
     let may_go_on = match left {
         None => true,
         // The client waits for `100 Continue` and never receives it.
@@ -56,8 +67,21 @@ pub async fn finish(request: Request, next: Next) -> Response {
     response
 }
 
+/// Reads the body of a refused HTTP/2 request to its end and discards it, for a moment at most.
+pub fn discard<B>(body: B)
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    if !body.is_end_stream() {
+        tokio::spawn(drain(body));
+    }
+}
+
 /// Reads the rest of a body. Returns whether it was small enough for the connection to go on.
-async fn drain(mut body: Body) -> bool {
+async fn drain<B>(mut body: B) -> bool
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin,
+{
     let too_large = |length: u64| length > BODY_BYTES as u64;
     let announced = too_large(body.size_hint().lower());
     let mut read = 0;
