@@ -93,7 +93,9 @@ impl Peer {
 fn sans(certificate: &CertificateDer<'_>) -> Vec<CertificateName> {
     let Ok(read) = EndEntityCert::try_from(certificate) else { return Vec::new() };
     let dns = read.valid_dns_names().map(CertificateName::dns);
-    dns.chain(read.valid_uri_names().map(|uri| CertificateName::Uri(uri.to_owned()))).collect()
+    // An empty URI names nobody.
+    let uris = read.valid_uri_names().filter(|uri| !uri.is_empty());
+    dns.chain(uris.map(|uri| CertificateName::Uri(uri.to_owned()))).collect()
 }
 
 #[cfg(test)]
@@ -104,7 +106,7 @@ mod tests {
     #[test]
     fn dns_names_and_uris_are_read() {
         let mut params = CertificateParams::new(["Api.Internal".to_owned()]).unwrap();
-        for uri in ["spiffe://prod/Api", "other.internal"] {
+        for uri in ["spiffe://prod/Api", "", "other.internal"] {
             params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
         }
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
