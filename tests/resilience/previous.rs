@@ -2,11 +2,13 @@
 //!
 //! It is the newest tag `v*` that is not this version's own. Before there is any such tag, it is
 //! the last commit with another schema than today's. `PREVIOUS_REVISION` names another one. It is
-//! built once, into `target/previous`, where later builds find the dependencies.
+//! built once, into `target/previous`, from the dependencies that this version was built with.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use test_support::replica::binary as binary_under_test;
 
 /// Its schema had three migrations: sessions, signing keys, revocations.
 const BEFORE_ANY_TAG: &str = "096bacb14b6910bef3ed6e8a94b38e305b08ce5a";
@@ -66,11 +68,12 @@ fn build(commit: &str) -> PathBuf {
     let target = all.join("target");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--locked", "--bin", "token-authority"]);
-    // It has its own target folder, because the binary has the same name.
+    // It has its own target folder, because the binary has the same name. The folder for dependencies
+    // is this version's: most of them are the same, and each crate has a name of its own there.
     cargo
         .current_dir(&sources)
         .env("CARGO_TARGET_DIR", &target)
-        .env("CARGO_PROFILE_DEV_DEBUG", "0");
+        .env("CARGO_BUILD_BUILD_DIR", build_folder());
     assert!(cargo.status().unwrap().success(), "{commit} cannot be built");
     // The folder is complete or absent, and the next revision does not overwrite it.
     let draft = all.join(format!("{commit}.{}", std::process::id()));
@@ -78,6 +81,12 @@ fn build(commit: &str) -> PathBuf {
     std::fs::rename(&draft, &binary).unwrap();
     std::fs::remove_dir_all(&sources).unwrap();
     binary
+}
+
+/// Returns the folder that this version was built in.
+fn build_folder() -> PathBuf {
+    // The binary is in `debug`.
+    binary_under_test().ancestors().nth(2).unwrap().to_owned()
 }
 
 /// Returns how many migrations it knows.
