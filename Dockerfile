@@ -7,8 +7,8 @@ COPY . .
 # The caches keep dependencies, downloaded and built, from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo auditable build --release --locked --bin token-authority \
-    && cp target/release/token-authority /token-authority \
+    cargo auditable build --profile dist --locked --bin token-authority \
+    && cp target/dist/token-authority /token-authority \
     && install -d -m 0700 /data
 
 FROM debian:12.12-slim
