@@ -35,6 +35,8 @@ const SNIPPETS: &[(&str, &str, Fate)] = &[
     ("docs/operations.md", "token-authority doctor", Runs),
     ("docs/operations.md", "export CALLERS_FILE", Runs),
     ("docs/operations.md", "export ENVIRONMENT", Runs),
+    ("docs/operations.md", "scripts/package", RunBy("tests/packages/main.rs")),
+    ("docs/operations.md", "systemctl enable", Cannot("it needs systemd as process 1")),
     ("docs/operations.md", "docker build", Cannot("it needs an image engine")),
     ("docs/operations.md", "helm upgrade", Runs),
     ("docs/operations.md", "token-authority sessions", Runs),
