@@ -1,6 +1,7 @@
 /** The plugin in a real Better Auth, beside the real authority: for each event, who is in and who is not. */
 
 import { createHash } from "node:crypto";
+import { passkey } from "@better-auth/passkey";
 import { type BetterAuthOptions, betterAuth } from "better-auth";
 import { createAuthClient } from "better-auth/client";
 import { getMigrations } from "better-auth/db/migration";
@@ -21,6 +22,7 @@ import { tokenAuthorityClient } from "../src/better-auth/client.ts";
 import { type TokenAuthorityOptions, tokenAuthority } from "../src/better-auth/index.ts";
 import { Authority, until } from "./support/authority.ts";
 import { CLIENT, startProvider } from "./support/openid.ts";
+import { Authenticator } from "./support/passkeys.ts";
 import { startPostgres } from "./support/postgres.ts";
 import { ORIGIN, Visitor } from "./support/visitor.ts";
 
@@ -76,6 +78,7 @@ async function serverOf(
     plugins: [
       ...before,
       twoFactor(),
+      passkey({ rpID: new URL(ORIGIN).hostname, origin: ORIGIN }),
       admin(),
       magicLink({
         sendMagicLink: async ({ email, url }) => {
@@ -219,6 +222,53 @@ describe.each(["sqlite", "postgres"] as const)("on %s", (kind) => {
       await visitor.post("/sign-in/email-otp", { email, otp: mail.get(email) });
       expect(await visitor.refresh()).toBe(true);
       expect(await visitor.isIn()).toEqual(IN);
+    });
+
+    test("by a passkey, and nobody before it is shown", async () => {
+      const { visitor, userId } = await signedUp(auth);
+      const authenticator = await Authenticator.start(ORIGIN);
+      try {
+        const created = await authenticator.create(
+          (await visitor.get("/passkey/generate-register-options")).body,
+        );
+        const registered = await visitor.post("/passkey/verify-registration", {
+          response: created,
+        });
+        expect(registered.status).toBe(200);
+        const before = await sessionsOf(userId);
+        expect(before).toHaveLength(1);
+
+        const [other, thief] = [new Visitor(auth, authority), new Visitor(auth, authority)];
+        const ask = async (who: Visitor) =>
+          (await who.get("/passkey/generate-authenticate-options")).body;
+        const assertion = await authenticator.get(await ask(other));
+        await ask(thief);
+        // Another browser's assertion is worth nothing, nor is one that was tampered with.
+        const stolen = await thief.post("/passkey/verify-authentication", { response: assertion });
+        const forged = structuredClone(assertion) as { response: { signature: string } };
+        forged.response.signature = forged.response.signature.replace(/.{8}$/, "AAAAAAAA");
+        await ask(thief);
+        const tampered = await thief.post("/passkey/verify-authentication", { response: forged });
+        for (const answer of [stolen, tampered]) {
+          expect(answer.status).toBeGreaterThanOrEqual(400);
+          expect(answer.setCookies.filter((line) => /refreshToken=[^;]/.test(line))).toEqual([]);
+        }
+        expect([await thief.isIn(), await other.isIn()]).toEqual([OUT, OUT]);
+        expect(await sessionsOf(userId)).toEqual(before);
+
+        const shown = await other.post("/passkey/verify-authentication", { response: assertion });
+        expect(shown.status).toBe(200);
+        expect(await other.refresh()).toBe(true);
+        expect(other.claims).toMatchObject({ sub: userId });
+        expect(await other.isIn()).toEqual(IN);
+        expect(await sessionsOf(userId)).toHaveLength(2);
+        // The assertion was for that login alone.
+        const again = await thief.post("/passkey/verify-authentication", { response: assertion });
+        expect(again.status).toBeGreaterThanOrEqual(400);
+        expect(await thief.isIn()).toEqual(OUT);
+      } finally {
+        await authenticator.stop();
+      }
     });
 
     test("by an OpenID provider", async () => {
