@@ -10,4 +10,5 @@ mod bodies;
 mod cookies;
 mod documents;
 mod native_apps;
+mod next;
 mod origins;
