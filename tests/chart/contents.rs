@@ -31,8 +31,7 @@ fn no_pod_may_more_than_it_needs() {
 #[test]
 fn no_user_is_fixed_unless_asked_for() {
     // OpenShift refuses pods that choose a user or group outside their namespace's range.
-    let none = "test.podSecurityContext.runAsUser=null";
-    for (_, pod) in Objects::of("postgres", &[none]).pods() {
+    for (_, pod) in Objects::on_openshift("postgres").pods() {
         for name in ["runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy"] {
             assert!(pod["securityContext"][name].is_null(), "{name}");
         }
@@ -44,6 +43,13 @@ fn no_user_is_fixed_unless_asked_for() {
     for (owner, pod) in Objects::of("everything", &[]).pods() {
         assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{owner}");
     }
+    // Elsewhere the kubelet must be told that the test's image does not run as root.
+    let user = |more: &[&str]| {
+        let objects = Objects::of("postgres", more);
+        objects.get("Pod")["spec"]["securityContext"]["runAsUser"].clone()
+    };
+    assert_eq!(user(&[]), 65532);
+    assert_eq!(user(&["test.podSecurityContext.runAsUser=1000"]), 1000);
     let asked = Objects::of("everything", &[]);
     let pod = &asked.get("Deployment")["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["fsGroup"], 65532);
@@ -64,6 +70,11 @@ fn the_ports_listen_on_ipv4_and_ipv6() {
     assert_eq!(services.len(), 3);
     for service in services {
         assert_eq!(service["spec"]["ipFamilyPolicy"], "PreferDualStack");
+        assert!(service["spec"]["ipFamilies"].is_null(), "the cluster's");
+    }
+    let ordered = Objects::of("postgres", &["ipFamilies={IPv6,IPv4}"]);
+    for service in ordered.0.iter().filter(|one| one["kind"] == "Service") {
+        assert_eq!(service["spec"]["ipFamilies"], json!(["IPv6", "IPv4"]));
     }
     let older = Objects::of("postgres", &["bindAddress=0.0.0.0"]);
     let expected = ("HTTP_ADDR".to_owned(), "0.0.0.0:8080".to_owned());
@@ -159,10 +170,11 @@ fn numbers_are_written_out() {
     assert!(environment.contains(&written), "{environment:?}");
     let share = |share: &str| ("OTEL_TRACES_SAMPLER_ARG".to_owned(), share.to_owned());
     assert!(environment.contains(&share("0.01")), "{environment:?}");
-    for whole in ["1", "0"] {
-        let setting = format!("settings.OTEL_TRACES_SAMPLER_ARG={whole}");
+    // `--set` makes a number of a whole one, and text of a fraction.
+    for given in ["1", "0", "0.1", "0.00001", "1.0"] {
+        let setting = format!("settings.OTEL_TRACES_SAMPLER_ARG={given}");
         let environment = names(server(&Objects::of("postgres", &[&setting])));
-        assert!(environment.contains(&share(whole)), "{environment:?}");
+        assert!(environment.contains(&share(given)), "{environment:?}");
     }
 }
 
@@ -208,6 +220,7 @@ fn browsers_reach_their_paths_alone() {
         "/api/auth/logout",
         "/.well-known/jwks.json",
         "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
     ];
     let ingress = Objects::of("postgres", &[]);
     let paths = ingress.get("Ingress")["spec"]["rules"][0]["http"]["paths"].as_array().unwrap();

@@ -55,8 +55,20 @@ pub(crate) struct Objects(pub(crate) Vec<Value>);
 
 impl Objects {
     pub(crate) fn of(set: &str, more: &[&str]) -> Self {
-        let documents: Vec<Option<Value>> =
-            serde_saphyr::from_multiple(&template(set, more)).unwrap();
+        Self::parse(&template(set, more))
+    }
+
+    /// Renders a set as for a cluster with `OpenShift`'s own API.
+    pub(crate) fn on_openshift(set: &str) -> Self {
+        let mut command = tool("helm/helm");
+        command.args(["template", "prod"]).arg(chart()).arg("-f").arg(values(set));
+        let output = command.args(["--api-versions", "security.openshift.io/v1"]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        Self::parse(&text(&output.stdout))
+    }
+
+    fn parse(rendered: &str) -> Self {
+        let documents: Vec<Option<Value>> = serde_saphyr::from_multiple(rendered).unwrap();
         Self(documents.into_iter().flatten().collect())
     }
 

@@ -47,6 +47,15 @@ const REFUSALS: &[Refusal] = &[
     ("postgres", &["replicas=0"], "/replicas"),
     ("postgres", &["bindAddress=::"], "/bindAddress"),
     ("postgres", &["ipFamilyPolicy=Dual"], "/ipFamilyPolicy"),
+    ("postgres", &["ipFamilies={IPv6,IPv6}"], "/ipFamilies"),
+    ("postgres", &["ipFamilies={ipv6}"], "/ipFamilies"),
+    ("postgres", &["settings.OTEL_TRACES_SAMPLER_ARG=1.5"], "OTEL_TRACES_SAMPLER_ARG"),
+    ("postgres", &["settings.OTEL_TRACES_SAMPLER_ARG=2"], "OTEL_TRACES_SAMPLER_ARG"),
+    (
+        "postgres",
+        &["metrics.prometheusRule.runbookUrl=https://a.example/runbook.md#"],
+        "/metrics/prometheusRule/runbookUrl",
+    ),
     ("everything", &["database.ca.secret=another"], "/database/ca/secret"),
     ("postgres", &["metrics.prometheusRule.runbookUrl=docs"], "/metrics/prometheusRule/runbookUrl"),
     (
