@@ -36,6 +36,8 @@ async fn the_metadata_is_found_by_oauth_and_by_openid_connect_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slash_at_the_end_makes_no_difference() {
     let service = Setup::new().start().await;
+    // Between two requests it could become ready.
+    service.ready().await;
     for (method, path) in [
         (Method::GET, "/healthz"),
         (Method::GET, "/readyz"),
