@@ -232,7 +232,7 @@ impl App {
         let grpc_routes = (observe, reloader.gate.before_rpcs()).layer(grpc_routes);
         let http_routes = http::routes(
             grpc_routes.clone(),
-            http::HttpSettings { browser: config.browser, well_known },
+            http::HttpSettings { browser: config.browser, pages: config.pages, well_known },
             &authority,
             readiness.clone(),
             Arc::clone(&reloader.gate),

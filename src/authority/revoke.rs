@@ -96,7 +96,7 @@ impl Authority {
 
     /// Ends sessions durably and applies the revocations on this replica before the caller gets its
     /// answer.
-    async fn end(&self, revoke: Revoke) -> Result<Vec<Session>, AuthorityError> {
+    pub(super) async fn end(&self, revoke: Revoke) -> Result<Vec<Session>, AuthorityError> {
         let one = match &revoke {
             Revoke::ByToken(token) => Some(token.session_id()),
             Revoke::Session(id) | Revoke::OfToken(id) => Some(*id),

@@ -6,6 +6,7 @@ mod kept;
 mod keys;
 mod legacy;
 mod network;
+mod pages;
 mod problem;
 mod randomness;
 mod reader;
@@ -27,8 +28,8 @@ use crate::store::redis::RedisUrl;
 use crate::store::url::DatabaseUrl;
 use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
-use crate::transport::http::BrowserSettings;
 pub use crate::transport::http::SameSite;
+use crate::transport::http::{BrowserSettings, PagesSettings};
 pub use kept::KeptSecretError;
 pub use legacy::LegacySettings;
 pub use network::NetworkSettings;
@@ -86,6 +87,8 @@ pub struct Config {
     pub metrics_addr: SocketAddr,
     /// The cookie and the allowed origins.
     pub browser: BrowserSettings,
+    /// The look of the pages for users.
+    pub pages: PagesSettings,
     /// The delays of a shutdown.
     pub shutdown: ShutdownSettings,
     /// Logs and traces.
@@ -158,6 +161,7 @@ impl Config {
             metrics_addr: reader.address("METRICS_ADDR"),
             network: network::read(&mut reader, production),
             browser: browser::read(&mut reader, production),
+            pages: pages::read(&mut reader),
             shutdown: shutdown(&mut reader, production),
             telemetry: telemetry::read(&mut reader, production),
             data_dir,

@@ -85,7 +85,8 @@ pub struct Receipt {
 pub enum Revoke {
     /// The session of this refresh token, if the token's MAC is correct.
     ByToken(RefreshToken),
-    /// The session of an access token that its holder revokes.
+    /// The session that its own user ends: the session of an access token that its holder revokes,
+    /// or one of the user's other sessions.
     OfToken(SessionId),
     /// The session with this id.
     Session(SessionId),

@@ -24,5 +24,6 @@ mod logout;
 mod lost_replies;
 mod many_tabs;
 mod neighbours;
+mod pages;
 mod refusals;
 mod stolen;

@@ -43,6 +43,7 @@ const SNIPPETS: &[(&str, &str, Fate)] = &[
     ("docs/operations.md", "pg_dump", Runs),
     ("docs/operations.md", "token-authority backup", Runs),
     ("docs/operations.md", "cd /var/lib", Runs),
+    ("docs/pages.md", "const answer = await fetch", RunBy("tests/browser/pages.rs")),
     ("docs/revocation.md", "revoked, cursor", Runs),
     ("docs/rollout.md", "token-authority rollout", Runs),
     ("docs/rollout.md", "import hashlib\nimport uuid", Runs),

@@ -77,6 +77,13 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("COOKIE_DOMAIN", "localhost", "COOKIE_DOMAIN: `localhost` is not a domain"),
     ("COOKIE_SAME_SITE", "any", "COOKIE_SAME_SITE must be one of lax, strict, none"),
     ("COOKIE_PARTITIONED", "maybe", "COOKIE_PARTITIONED must be true or false"),
+    ("PAGES_NAME", "Line\nbreak", "PAGES_NAME must have at most 60 characters"),
+    (
+        "PAGES_BACK_URL",
+        "javascript:alert(1)",
+        "PAGES_BACK_URL: `javascript:alert(1)` is not a page",
+    ),
+    ("PAGES_ACCENT_COLOR", "red", "PAGES_ACCENT_COLOR: `red` is not a colour such as #1f5fbf"),
     ("SHUTDOWN_GRACE_SECONDS", "0", "SHUTDOWN_GRACE_SECONDS must be"),
     (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -245,6 +252,9 @@ const VALUES: &[(&str, &str, Pairs)] = &[
     ("COOKIE_DOMAIN", "example.com", &[]),
     ("COOKIE_SAME_SITE", "strict", &[]),
     ("COOKIE_PARTITIONED", "true", &[]),
+    ("PAGES_NAME", "Example", &[]),
+    ("PAGES_BACK_URL", "/account", &[]),
+    ("PAGES_ACCENT_COLOR", "#8a2be2", &[]),
     ("SHUTDOWN_GRACE_SECONDS", "5", &[]),
     ("SHUTDOWN_DELAY_SECONDS", "5", &[]),
     ("OTEL_SDK_DISABLED", "true", &[]),

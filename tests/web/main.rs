@@ -12,3 +12,4 @@ mod documents;
 mod native_apps;
 mod next;
 mod origins;
+mod sessions;

@@ -131,4 +131,20 @@ pub(super) const TRANSPORT: &[Setting] = &[
         "Whether a page that other sites embed has a separate cookie within each of them (CHIPS). \
          It requires COOKIE_SECURE, and it has an effect only with COOKIE_SAME_SITE=none.",
     ),
+    optional(
+        "PAGES_NAME",
+        "The product's name on the pages for users, such as `GET /api/auth/sessions`: at most 60 \
+         characters. Unset: no name.",
+    ),
+    optional(
+        "PAGES_BACK_URL",
+        "Where the link at the top of these pages leads back to: `https://app.example.com/account`, or \
+         a path of the same origin, such as `/account`. Unset: no link.",
+    ),
+    plain(
+        "PAGES_ACCENT_COLOR",
+        "#1f5fbf",
+        "The colour of buttons and marks on these pages, as six hexadecimal digits after `#`. The \
+         colour of the text on it is chosen to be readable.",
+    ),
 ];

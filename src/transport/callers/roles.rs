@@ -98,8 +98,8 @@ pub enum Access {
     SessionsOrAdmin,
     /// Nothing: the answer is public. The rate is limited by client address.
     Public,
-    /// Nothing of the caller: the user's cookie is the credential. The rate is limited by client
-    /// address.
+    /// Nothing of the caller: the user's cookie or access token is the credential. The rate is limited
+    /// by client address.
     Browser,
     /// Nothing of the caller: the refresh token in the form is the credential. The rate is limited by
     /// client address.
@@ -225,6 +225,12 @@ impl Route {
 pub const REFRESH: Route = Route::post("/api/auth/refresh", Access::Browser);
 /// Ends a session by cookie.
 pub const LOGOUT: Route = Route::post("/api/auth/logout", Access::Browser);
+/// The live sessions of a user.
+pub const SESSIONS: Route = Route::get("/api/auth/sessions", Access::Browser);
+/// Ends one session of a user.
+pub const REVOKE_SESSION: Route = Route::post("/api/auth/sessions/{id}/revoke", Access::Browser);
+/// Ends all sessions of a user except the one that asks.
+pub const REVOKE_OTHERS: Route = Route::post("/api/auth/sessions/revoke-others", Access::Browser);
 /// The public keys (RFC 7517).
 pub const JWKS: Route = Route::get("/.well-known/jwks.json", Access::Public);
 /// The metadata (RFC 8414).
@@ -260,6 +266,9 @@ pub fn without_slash(path: &str) -> &str {
 pub const ROUTES: &[Route] = &[
     REFRESH,
     LOGOUT,
+    SESSIONS,
+    REVOKE_SESSION,
+    REVOKE_OTHERS,
     JWKS,
     METADATA,
     METADATA_OF_PATH,

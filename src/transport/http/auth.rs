@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tonic::Status;
 
-use super::choice::{self, Others};
+use super::choice::{self, Choice, Others};
 use super::cookie::{CookieSettings, Cookies};
 use super::origin::{self, Refused};
 use super::{BrowserSettings, SESSION_ID};
@@ -26,15 +26,15 @@ use crate::transport::proto::v1::{
     RefreshAccessTokenRequest, RefreshAccessTokenResponse, RevokeRefreshTokenRequest,
 };
 
-const NO_STORE: (HeaderName, HeaderValue) =
+pub(super) const NO_STORE: (HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The parts that the browser's routes share.
 #[derive(Debug)]
 pub(super) struct Adapter {
-    client: TokensInProcess,
-    authority: Arc<Authority>,
-    settings: BrowserSettings,
+    pub(super) client: TokensInProcess,
+    pub(super) authority: Arc<Authority>,
+    pub(super) settings: BrowserSettings,
     events: Arc<dyn RequestEvents>,
     /// Limits the log lines about refused pages, because any client can cause them.
     log_limit: Option<Limiter>,
@@ -151,7 +151,18 @@ impl Adapter {
         let wanted = wanted(headers);
         let cut = choice::shortlist(&mut tokens, wanted);
         let examined = self.examine(&tokens).await?;
-        let choice = choice::choose(&examined, wanted);
+        let choice = self.choose(&examined, wanted);
+        let others = match choice.others {
+            Others::None | Others::Over if foreign || cut => Others::Foreign,
+            others => others,
+        };
+        let token = tokens.swap_remove(choice.chosen).0;
+        Ok(Some(Presented { token, others }))
+    }
+
+    /// Chooses one of several tokens, and reports tokens of different users.
+    pub(super) fn choose(&self, examined: &[Examined], wanted: Option<SessionId>) -> Choice {
+        let choice = choice::choose(examined, wanted);
         if choice.mixes_users {
             self.events.users_mixed();
             let chosen = examined[choice.chosen].session_id().map(|id| id.to_string());
@@ -161,22 +172,20 @@ impl Adapter {
                  have set one; a cookie name that begins with __Host- prevents that"
             );
         }
-        let others = match choice.others {
-            Others::None | Others::Over if foreign || cut => Others::Foreign,
-            others => others,
-        };
-        let token = tokens.swap_remove(choice.chosen).0;
-        Ok(Some(Presented { token, others }))
+        choice
     }
 
-    async fn examine(&self, tokens: &[(String, RefreshToken)]) -> Result<Vec<Examined>, Status> {
+    pub(super) async fn examine(
+        &self,
+        tokens: &[(String, RefreshToken)],
+    ) -> Result<Vec<Examined>, Status> {
         let tokens: Vec<_> = tokens.iter().map(|(_, token)| token.clone()).collect();
         Ok(self.authority.examine(&tokens).await?)
     }
 
     /// Refuses a page of an origin that may not use the cookie. The answer, the log and a metric
     /// all name the remedy, because operators look in different places.
-    fn foreign(&self, refused: &Refused) -> Response {
+    pub(super) fn foreign(&self, refused: &Refused) -> Response {
         let Refused { origin, host } = refused;
         self.events.origin_refused(origin, host);
         if self.log_limit.as_ref().is_none_or(|limit| limit.check().is_ok()) {
@@ -194,7 +203,7 @@ impl Adapter {
 
 /// The cookie jar that an answer goes to.
 #[derive(Clone, Copy)]
-struct Jar<'a> {
+pub(super) struct Jar<'a> {
     settings: &'a CookieSettings,
     headers: &'a HeaderMap,
 }
@@ -250,12 +259,12 @@ impl Jar<'_> {
 }
 
 /// Returns the session that the page names as its own.
-fn wanted(headers: &HeaderMap) -> Option<SessionId> {
+pub(super) fn wanted(headers: &HeaderMap) -> Option<SessionId> {
     headers.get(SESSION_ID)?.to_str().ok()?.parse().ok()
 }
 
 /// Returns the values that have the form of a refresh token.
-fn parse(values: Vec<String>) -> Vec<(String, RefreshToken)> {
+pub(super) fn parse(values: Vec<String>) -> Vec<(String, RefreshToken)> {
     let parsed = values.into_iter().map(|text| (RefreshToken::parse(&text), text));
     parsed.filter_map(|(token, text)| Some((text, token?))).collect()
 }
@@ -272,7 +281,7 @@ fn with_shadow(shadow: Option<HeaderValue>, mut response: Response) -> Response 
     response
 }
 
-fn failed(error: &Status, jar: Option<(Jar<'_>, Others)>) -> Response {
+pub(super) fn failed(error: &Status, jar: Option<(Jar<'_>, Others)>) -> Response {
     let mut fault = fault::to_http(error);
     if fault.reason.is_none()
         && matches!(fault.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
@@ -296,7 +305,7 @@ fn failed(error: &Status, jar: Option<(Jar<'_>, Others)>) -> Response {
     }
 }
 
-fn refusal(status: StatusCode, error: &str, reason: Option<RefreshRefusal>) -> Response {
+pub(super) fn refusal(status: StatusCode, error: &str, reason: Option<RefreshRefusal>) -> Response {
     let mut body = json!({ "error": error });
     if let Some(reason) = reason {
         body["reason"] = reason.as_str().into();
@@ -304,7 +313,7 @@ fn refusal(status: StatusCode, error: &str, reason: Option<RefreshRefusal>) -> R
     (status, [NO_STORE], Json(body)).into_response()
 }
 
-fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
+pub(super) fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
     if let Some(cookie) = cookie {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

@@ -5,10 +5,14 @@
 //!
 //! * `auth`: refresh and logout by cookie; `cookie`, `choice`, `origin` and `allowed_origins` are
 //!   its parts
+//! * `sessions`: a user's own sessions, as a page or JSON; `viewer` decides whose, `accept` in which
+//!   form
+//! * `pages`: the pages for people
 //! * `token`, `oauth`: the token endpoint, introspection and revocation; `form` is what they share
 //! * `well_known`: the public keys and the metadata
 //! * `health`: liveness and readiness
 
+mod accept;
 mod allowed_origins;
 mod auth;
 mod choice;
@@ -19,7 +23,10 @@ pub(crate) mod fuzz;
 mod health;
 mod oauth;
 mod origin;
+mod pages;
+mod sessions;
 mod token;
+mod viewer;
 mod well_known;
 
 use std::sync::Arc;
@@ -41,6 +48,7 @@ use crate::authority::Authority;
 pub use allowed_origins::{AllowedOrigins, NoOrigin, OriginPattern};
 pub use cookie::{CookieSettings, SameSite};
 pub use health::{Readiness, Ready};
+pub use pages::{AccentColor, BackUrl, NoBackUrl, NoColor, PagesSettings};
 pub use well_known::WellKnownSettings;
 
 /// The header in which a page names its session: the `sid` of its last access token. If a browser
@@ -52,6 +60,8 @@ const SESSION_ID: &str = "x-session-id";
 pub struct HttpSettings {
     /// The settings for browsers.
     pub browser: BrowserSettings,
+    /// The settings of the pages for users.
+    pub pages: PagesSettings,
     /// The settings of the public documents.
     pub well_known: WellKnownSettings,
 }
@@ -74,16 +84,20 @@ pub fn routes(
     gate: Arc<AuthGate>,
     observers: Arc<RequestObservers>,
 ) -> Router {
-    let HttpSettings { browser, well_known } = settings;
+    let HttpSettings { browser, pages, well_known } = settings;
     let cors = cors(&browser.origins);
     let client = TokensInProcess::new(InProcess(rpcs));
     let endpoints = oauth::Endpoints::new(client.clone(), Arc::clone(authority));
     let documents = well_known::Documents::new(Arc::clone(authority), well_known);
     let events = Arc::clone(&observers.meter);
     let adapter = auth::Adapter::new(client, Arc::clone(authority), browser, events);
+    let user_sessions = sessions::UserSessions::new(Arc::clone(&adapter), pages);
     RouteBuilder::new(gate, cors)
         .route(&roles::REFRESH, auth::refresh, Arc::clone(&adapter))
         .route(&roles::LOGOUT, auth::logout, adapter)
+        .route(&roles::SESSIONS, sessions::list, Arc::clone(&user_sessions))
+        .route(&roles::REVOKE_SESSION, sessions::revoke, Arc::clone(&user_sessions))
+        .route(&roles::REVOKE_OTHERS, sessions::revoke_others, user_sessions)
         .route(&roles::JWKS, well_known::key_set, Arc::clone(&documents))
         .route(&roles::METADATA, well_known::metadata, Arc::clone(&documents))
         .route(&roles::METADATA_OF_PATH, well_known::metadata_of_path, Arc::clone(&documents))
@@ -109,7 +123,7 @@ fn cors(origins: &AllowedOrigins) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(is_allowed))
         .allow_credentials(true)
-        .allow_methods([Method::POST])
+        .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         // Without this, a page of another origin could not read when to try again.
         .expose_headers([header::RETRY_AFTER])

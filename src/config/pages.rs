@@ -1,0 +1,42 @@
+//! Settings of the pages for people.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::reader::Reader;
+use crate::transport::http::PagesSettings;
+
+/// The longest name of a product, in characters. With a longer one, the link at the top of a page would
+/// fill a phone's screen.
+const MAX_NAME: usize = 60;
+
+pub(super) fn read(reader: &mut Reader<'_>) -> PagesSettings {
+    PagesSettings {
+        name: name(reader),
+        back: parsed(reader, "PAGES_BACK_URL"),
+        accent: parsed(reader, "PAGES_ACCENT_COLOR").unwrap_or_default(),
+    }
+}
+
+fn name(reader: &mut Reader<'_>) -> Option<String> {
+    let name = reader.text("PAGES_NAME")?.trim();
+    if name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
+        let problem = format!(
+            "PAGES_NAME must have at most {MAX_NAME} characters, and no line breaks or other control \
+             characters"
+        );
+        reader.problem("PAGES_NAME", problem);
+    }
+    Some(name.to_owned())
+}
+
+fn parsed<T: FromStr<Err: Display>>(reader: &mut Reader<'_>, name: &'static str) -> Option<T> {
+    let text = reader.text(name)?;
+    match text.parse() {
+        Ok(value) => Some(value),
+        Err(wrong) => {
+            reader.problem(name, format!("{name}: `{text}` {wrong}"));
+            None
+        }
+    }
+}
