@@ -1,5 +1,7 @@
 //! Packages as `scripts/package` makes them: checked, installed in an empty root, and started from it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
