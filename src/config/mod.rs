@@ -15,6 +15,7 @@ pub mod setting;
 pub mod settings;
 pub mod source;
 mod telemetry;
+mod unsupported;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,7 +37,8 @@ pub use network::NetworkSettings;
 pub use problem::Problem;
 use reader::Reader;
 use source::Given;
-pub use telemetry::{OtlpProtocol, TelemetrySettings, TraceExport, unsupported};
+pub use telemetry::{OtlpProtocol, TelemetrySettings, TraceExport};
+pub use unsupported::unsupported;
 
 /// The whole configuration.
 #[derive(Debug, Clone)]

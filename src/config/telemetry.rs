@@ -1,9 +1,13 @@
 //! Settings of logs and traces. The `OTEL_*` variables follow the OpenTelemetry specification
 //! ("Environment Variable Specification", "OpenTelemetry Protocol Exporter").
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use url::Url;
 
 use super::reader::Reader;
@@ -29,8 +33,10 @@ pub struct TelemetrySettings {
 pub struct TraceExport {
     /// The URL, without credentials. For HTTP it includes the path.
     pub endpoint: String,
-    /// The user name and password of the URL, as the value of an `Authorization` header.
-    pub authorization: Option<Secret>,
+    /// The headers of each export, which authenticate it. Their names are in lower case.
+    pub headers: Vec<(String, Secret)>,
+    /// How long an export may take.
+    pub timeout: Duration,
     /// The transport.
     pub protocol: OtlpProtocol,
     /// The root certificates of the collector, a PEM file. `None`: the system's.
@@ -79,10 +85,16 @@ fn export(reader: &mut Reader<'_>) -> Option<TraceExport> {
         .into_iter()
         .find_map(|name| reader.text(name).map(|path| (name, PathBuf::from(path))));
     if let Some((name, path)) = &certificate
-        && let Err(error) = std::fs::File::open(path)
+        && let Err(error) = certificates(path)
     {
         reader.problem(name, format!("{name}: {}: {error}", path.display()));
     }
+    let general = headers(reader, "OTEL_EXPORTER_OTLP_HEADERS");
+    let own = headers(reader, "OTEL_EXPORTER_OTLP_TRACES_HEADERS");
+    let given = own.or(general).unwrap_or_default();
+    let general = timeout(reader, "OTEL_EXPORTER_OTLP_TIMEOUT");
+    let name = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT";
+    let timeout = if reader.is_given(name) { timeout(reader, name) } else { general };
     let base = endpoint(reader, "OTEL_EXPORTER_OTLP_ENDPOINT").map(|mut base| {
         // Over HTTP, the general endpoint is a base to which the signal's path is added.
         if protocol == OtlpProtocol::HttpProtobuf {
@@ -95,8 +107,47 @@ fn export(reader: &mut Reader<'_>) -> Option<TraceExport> {
     let Endpoint { url, authorization } = own.or(base)?;
     let endpoint = url.to_string();
     let certificate = certificate.map(|(_, path)| path);
-    let export = TraceExport { endpoint, authorization, protocol, certificate, resource };
+    // A header that is named takes precedence over the credentials of the URL.
+    let authorization = authorization.map(|value| (AUTHORIZATION.as_str().to_owned(), value));
+    let named = |name: &str| given.iter().any(|(known, _)| known == name);
+    let authorization = authorization.filter(|(name, _)| !named(name));
+    let headers = authorization.into_iter().chain(given).collect();
+    let export = TraceExport { endpoint, headers, timeout, protocol, certificate, resource };
     exporter.unwrap_or(false).then_some(export)
+}
+
+/// Checks that a PEM file contains certificates and nothing damaged.
+fn certificates(path: &Path) -> Result<(), String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err("contains no certificate".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads headers: `key=value` pairs, separated by commas, with percent-encoded values.
+fn headers(reader: &mut Reader<'_>, name: &'static str) -> Option<Vec<(String, Secret)>> {
+    reader.text(name)?;
+    let pair = |part: &str| {
+        let (key, value) = part.split_once('=')?;
+        let key = HeaderName::from_bytes(key.trim().as_bytes()).ok()?;
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        HeaderValue::from_str(&value).ok()?;
+        Some((key.as_str().to_owned(), Secret::new(value.as_ref())))
+    };
+    let headers: Option<Vec<_>> = reader.list(name).into_iter().map(pair).collect();
+    if headers.is_none() {
+        let form = "must be pairs such as authorization=Bearer%20TOKEN, separated by commas";
+        reader.problem(name, format!("{name} {form}"));
+    }
+    headers
+}
+
+/// Reads a time in milliseconds.
+fn timeout(reader: &mut Reader<'_>, name: &'static str) -> Duration {
+    Duration::from_millis(reader.number(name, 1..=600_000))
 }
 
 /// The URL of a collector.
@@ -155,6 +206,7 @@ fn resource(reader: &mut Reader<'_>) -> Vec<(String, String)> {
         reader.problem("OTEL_RESOURCE_ATTRIBUTES", text);
     }
     let key = "service.name";
+    attributes.retain(|(known, value)| known != key || !value.is_empty());
     if let Some(name) = reader.text("OTEL_SERVICE_NAME") {
         attributes.retain(|(known, _)| known != key);
         attributes.push((key.to_owned(), name.to_owned()));
@@ -183,52 +235,6 @@ fn sampling(reader: &mut Reader<'_>) -> Sampling {
         ("parentbased_traceidratio", of(true, share)),
     ];
     reader.choice("OTEL_TRACES_SAMPLER", &choices).unwrap_or_default()
-}
-
-/// Standard variables that this service does not support, with the values that have no effect
-/// anyway, and the alternative.
-const UNSUPPORTED: [(&str, &[&str], &str); 13] = [
-    ("OTEL_METRICS_EXPORTER", &["none", "prometheus"], "metrics are served at METRICS_ADDR"),
-    ("OTEL_LOGS_EXPORTER", &["none", "console"], "logs are written to standard error"),
-    (
-        "OTEL_PROPAGATORS",
-        &["tracecontext", "tracecontext,baggage", "baggage,tracecontext"],
-        "only tracecontext is read",
-    ),
-    ("OTEL_CONFIG_FILE", &[], "use the OTEL_* variables"),
-    ("OTEL_EXPERIMENTAL_CONFIG_FILE", &[], "use the OTEL_* variables"),
-    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &[], "send a header with OTEL_EXPORTER_OTLP_HEADERS"),
-    ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", &[], "send a header with OTEL_EXPORTER_OTLP_HEADERS"),
-    ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &[], "send a header with OTEL_EXPORTER_OTLP_HEADERS"),
-    (
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-        &[],
-        "send a header with OTEL_EXPORTER_OTLP_HEADERS",
-    ),
-    ("OTEL_EXPORTER_OTLP_COMPRESSION", &["none"], "traces are sent uncompressed"),
-    ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", &["none"], "traces are sent uncompressed"),
-    (
-        "OTEL_EXPORTER_OTLP_INSECURE",
-        &["true", "false"],
-        "the scheme of the endpoint decides: http or https",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
-        &["true", "false"],
-        "the scheme of the endpoint decides: http or https",
-    ),
-];
-
-/// Returns a sentence for each standard variable in the environment that has no effect here.
-#[must_use]
-pub fn unsupported(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let found = UNSUPPORTED.iter().filter_map(|(name, harmless, instead)| {
-        let value = variable(name).filter(|value| !value.is_empty())?;
-        let value = value.to_ascii_lowercase().replace(' ', "");
-        let is_harmless = harmless.contains(&value.as_str());
-        (!is_harmless).then(|| format!("{name} is set, but not supported: {instead}"))
-    });
-    found.collect()
 }
 
 #[cfg(test)]
@@ -260,6 +266,12 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "thrift"),
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"),
+            ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/dev/null"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization Bearer x"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a key=value"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x=line%0Abreak"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
             ("OTEL_RESOURCE_ATTRIBUTES", "production"),
             ("OTEL_SDK_DISABLED", "perhaps"),
         ] {
@@ -286,6 +298,42 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://traces.example.com/in"),
         ]);
         assert_eq!(own.endpoint, "https://traces.example.com/in");
+        let general = [
+            BASE,
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=general"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+        ];
+        let of_traces = [
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-scope=traces"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "3000"),
+        ];
+        for (given, scope, seconds) in
+            [(general.to_vec(), "general", 2), ([&general[..], &of_traces].concat(), "traces", 3)]
+        {
+            let export = export(&given);
+            assert_eq!(header(&export, "x-scope"), [scope]);
+            assert_eq!(export.timeout, Duration::from_secs(seconds));
+        }
+        assert_eq!(export(&[BASE]).timeout, Duration::from_secs(10));
+    }
+
+    /// Returns the values of a header.
+    fn header<'a>(export: &'a TraceExport, name: &str) -> Vec<&'a str> {
+        let values = export.headers.iter().filter(|(known, _)| known == name);
+        values.map(|(_, value)| std::str::from_utf8(value.expose()).unwrap()).collect()
+    }
+
+    #[test]
+    fn headers_are_decoded_and_precede_the_credentials_of_the_url() {
+        let url = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://app:pass@collector:4317");
+        let headers = "Authorization=Bearer%20a%2Cb==, x-team = identity ,";
+        let both = export(&[url, ("OTEL_EXPORTER_OTLP_HEADERS", headers)]);
+        assert_eq!(header(&both, "authorization"), ["Bearer a,b=="]);
+        assert_eq!(header(&both, "x-team"), ["identity"]);
+        let other = export(&[url, ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=identity")]);
+        // printf 'app:pass' | base64
+        assert_eq!(header(&other, "authorization"), ["Basic YXBwOnBhc3M="]);
+        assert!(!format!("{both:?}").contains("Bearer"), "{both:?}");
     }
 
     #[test]
@@ -301,6 +349,7 @@ mod tests {
         let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=by%20attribute,team=x");
         assert_eq!(name(&[]), "token-authority");
         assert_eq!(name(&[attributes]), "by attribute");
+        assert_eq!(name(&[("OTEL_RESOURCE_ATTRIBUTES", "service.name=")]), "token-authority");
         assert_eq!(name(&[attributes, ("OTEL_SERVICE_NAME", "by-name")]), "by-name");
     }
 
@@ -342,19 +391,7 @@ mod tests {
             let url = format!("https://app:{password}@collector:4317");
             let encoded = export(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)]);
             assert_eq!(encoded.endpoint, "https://collector:4317/");
-            assert_eq!(encoded.authorization.unwrap().expose(), header.as_bytes());
+            assert_eq!(self::header(&encoded, "authorization"), [header]);
         }
-    }
-
-    #[test]
-    fn what_has_no_effect_is_reported() {
-        let of = |name: &'static str, value: &'static str| {
-            unsupported(|asked| (asked == name).then(|| value.to_owned()))
-        };
-        assert_eq!(of("OTEL_METRICS_EXPORTER", "none"), [""; 0]);
-        assert_eq!(of("OTEL_METRICS_EXPORTER", ""), [""; 0]);
-        assert_eq!(of("OTEL_METRICS_EXPORTER", "otlp").len(), 1);
-        assert_eq!(of("OTEL_PROPAGATORS", "tracecontext, baggage"), [""; 0]);
-        assert!(of("OTEL_PROPAGATORS", "b3")[0].starts_with("OTEL_PROPAGATORS"));
     }
 }

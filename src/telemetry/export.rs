@@ -1,11 +1,11 @@
 //! The export of traces over OTLP, with failures counted and logged at most once a minute.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
@@ -20,6 +20,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData};
 use super::http_client::HttpClient;
 use super::{TelemetryError, once_a_minute::OnceAMinute};
 use crate::config::{OtlpProtocol, TraceExport};
+use crate::keys::Secret;
 
 /// Creates a provider that exports every span it receives, in batches. The sampler has already
 /// decided at the beginning of the request. `failures` counts failed exports.
@@ -45,7 +46,8 @@ pub(super) fn provider(
 }
 
 fn over_grpc(settings: &TraceExport) -> Result<SpanExporter, TelemetryError> {
-    let mut builder = SpanExporter::builder().with_tonic().with_endpoint(&settings.endpoint);
+    let builder = SpanExporter::builder().with_tonic().with_endpoint(&settings.endpoint);
+    let mut builder = builder.with_timeout(settings.timeout);
     if settings.endpoint.starts_with("https:") {
         let mut tls = ClientTlsConfig::new().with_enabled_roots();
         if let Some(pem) = certificate(settings)? {
@@ -53,26 +55,26 @@ fn over_grpc(settings: &TraceExport) -> Result<SpanExporter, TelemetryError> {
         }
         builder = builder.with_tls_config(tls);
     }
-    if let Some(authorization) = &settings.authorization {
-        let mut headers = http::HeaderMap::new();
-        headers.insert(http::header::AUTHORIZATION, header(authorization.expose())?);
-        builder = builder.with_metadata(MetadataMap::from_headers(headers));
+    let mut headers = HeaderMap::new();
+    for (name, value) in &settings.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(invalid)?;
+        headers.insert(name, sensitive(value.expose())?);
     }
-    Ok(builder.build()?)
+    Ok(builder.with_metadata(MetadataMap::from_headers(headers)).build()?)
 }
 
 fn over_http(settings: &TraceExport) -> Result<SpanExporter, TelemetryError> {
     let client = HttpClient::new(certificate(settings)?.as_deref());
     let client = client.map_err(TelemetryError::Connection)?;
-    let mut builder = SpanExporter::builder()
+    let text = |value: &Secret| String::from_utf8_lossy(value.expose()).into_owned();
+    let headers = settings.headers.iter().map(|(name, value)| (name.clone(), text(value)));
+    let builder = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(&settings.endpoint)
+        .with_timeout(settings.timeout)
+        .with_headers(headers.collect())
         .with_http_client(client);
-    if let Some(authorization) = &settings.authorization {
-        let value = String::from_utf8_lossy(authorization.expose()).into_owned();
-        builder = builder.with_headers(HashMap::from([("authorization".to_owned(), value)]));
-    }
     Ok(builder.build()?)
 }
 
@@ -81,11 +83,14 @@ fn certificate(settings: &TraceExport) -> Result<Option<Vec<u8>>, TelemetryError
     settings.certificate.as_ref().map(read).transpose()
 }
 
-fn header(bytes: &[u8]) -> Result<http::HeaderValue, TelemetryError> {
-    let mut value = http::HeaderValue::from_bytes(bytes)
-        .map_err(|error| TelemetryError::Connection(io::Error::other(error)))?;
+fn sensitive(bytes: &[u8]) -> Result<HeaderValue, TelemetryError> {
+    let mut value = HeaderValue::from_bytes(bytes).map_err(invalid)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn invalid(error: impl Into<http::Error>) -> TelemetryError {
+    TelemetryError::Connection(io::Error::other(error.into()))
 }
 
 /// An exporter that counts failures. The SDK drops the spans of a failed export silently.

@@ -141,6 +141,7 @@ fn secrets_are_files_and_never_variables() {
         "JWT_SECRET_FILE",
         "JWT_SECRET_PREVIOUS_FILE",
         "LEGACY_DATABASE_URL_FILE",
+        "OTEL_EXPORTER_OTLP_HEADERS_FILE",
         "REDIS_URL_FILE",
     ];
     assert_eq!(files, BTreeSet::from(expected));

@@ -9,7 +9,7 @@ use token_authority::config::settings::SETTINGS;
 use crate::helm::{chart, root, text};
 
 /// The settings that the chart sets by other values, or never sets, with the reason.
-const BY_THE_CHART: [&str; 17] = [
+const BY_THE_CHART: [&str; 19] = [
     // The chart is for production, where COOKIE_SECURE may not be false.
     "ENVIRONMENT",
     "COOKIE_SECURE",
@@ -22,6 +22,9 @@ const BY_THE_CHART: [&str; 17] = [
     "REDIS_URL",
     "BETTER_AUTH_SECRET",
     "LEGACY_DATABASE_URL",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    // The chart sends traces alone, so the general headers are enough.
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     // Set by `grpc`, `http` and `metrics`.
     "GRPC_ADDR",
     "HTTP_ADDR",

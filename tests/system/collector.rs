@@ -19,6 +19,7 @@ use test_support::tools;
 use test_support::until::TIMEOUT;
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -31,7 +32,7 @@ pub(crate) struct Collector {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+struct Kept(Arc<Mutex<Vec<ExportTraceServiceRequest>>>, Arc<Mutex<Vec<MetadataMap>>>);
 
 #[tonic::async_trait]
 impl TraceService for Kept {
@@ -39,6 +40,7 @@ impl TraceService for Kept {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.1.lock().unwrap().push(request.metadata().clone());
         self.0.lock().unwrap().push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -66,6 +68,13 @@ impl Collector {
     /// Returns everything that it received, as raw bytes.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.kept.0.lock().unwrap().iter().flat_map(prost::Message::encode_to_vec).collect()
+    }
+
+    /// Returns the values of a header, of all exports.
+    pub(crate) fn header(&self, name: &str) -> Vec<String> {
+        let kept = self.kept.1.lock().unwrap();
+        let values = kept.iter().flat_map(|metadata| metadata.get_all(name));
+        values.map(|value| value.to_str().unwrap().to_owned()).collect()
     }
 
     /// Returns the spans that it received.

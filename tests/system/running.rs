@@ -84,6 +84,59 @@ async fn traces_go_over_http_too() {
     );
 }
 
+/// Standard variables for which an empty value must change nothing.
+const EMPTY: [&str; 15] = [
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_PROPAGATORS",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_variable_of_opentelemetry_counts_as_unset() {
+    for (service_name, attributes, expected) in [
+        ("", "", "token-authority"),
+        ("", "service.name=by-attribute", "by-attribute"),
+        ("by-name", "service.name=by-attribute", "by-name"),
+    ] {
+        let collector = Collector::start().await;
+        let setup = EMPTY.iter().fold(Setup::new(), |setup, name| setup.set(name, ""));
+        let setup = collector.told_by(setup);
+        // The empty variable of traces must not hide the general one.
+        let setup = setup.set("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hunter2");
+        let setup = setup.set("OTEL_SERVICE_NAME", service_name);
+        let service = setup.set("OTEL_RESOURCE_ATTRIBUTES", attributes).start().await;
+        wire::issue(&service.tokens(), "alice").await;
+        collector.until(|spans| spans.iter().any(|span| span.name.ends_with("IssueTokens"))).await;
+        assert!(!service.log().contains("OTEL_"), "{}", service.log());
+        let headers = collector.header("authorization");
+        assert!(!headers.is_empty() && headers.iter().all(|value| value == "Bearer hunter2"));
+        let senders = collector.senders();
+        let name = senders.iter().find(|one| one.key == "service.name").unwrap();
+        assert!(format!("{name:?}").contains(&format!("\"{expected}\"")), "{name:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_of_opentelemetry_without_effect_is_named_at_the_start() {
+    let setup = Setup::new().set("OTEL_BSP_SCHEDULE_DELAY", "5s");
+    let service = setup.set("OTEL_PROPAGATORS", "b3").start().await;
+    for name in ["OTEL_BSP_SCHEDULE_DELAY is not a whole number", "OTEL_PROPAGATORS is set"] {
+        until_logged(&service, name).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn switched_off_traces_go_nowhere() {
     let collector = Collector::start().await;

@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The secrets that are set, as YAML: NAME: key. */}}
 {{- define "ta.secretKeys" -}}
 {{- $keys := .Values.secrets.keys -}}
-{{- $names := dict "JWT_SECRET" $keys.jwtSecret "JWT_SECRET_PREVIOUS" $keys.jwtSecretPrevious "AUTHORITY_SECRET" $keys.authoritySecret "REDIS_URL" $keys.redisUrl "BETTER_AUTH_SECRET" $keys.betterAuthSecret "LEGACY_DATABASE_URL" $keys.legacyDatabaseUrl -}}
+{{- $names := dict "JWT_SECRET" $keys.jwtSecret "JWT_SECRET_PREVIOUS" $keys.jwtSecretPrevious "AUTHORITY_SECRET" $keys.authoritySecret "REDIS_URL" $keys.redisUrl "BETTER_AUTH_SECRET" $keys.betterAuthSecret "LEGACY_DATABASE_URL" $keys.legacyDatabaseUrl "OTEL_EXPORTER_OTLP_HEADERS" $keys.otlpHeaders -}}
 {{- if eq .Values.database.mode "postgres" -}}
 {{- $_ := set $names "DATABASE_URL" $keys.databaseUrl -}}
 {{- end -}}

@@ -1,6 +1,6 @@
 //! Settings of shutdown, telemetry and logs.
 
-use crate::config::setting::{Setting, optional, plain};
+use crate::config::setting::{Setting, optional, plain, secret};
 
 /// These settings, in the order of `docs/configuration.md`.
 pub(super) const PROCESS: &[Setting] = &[
@@ -52,6 +52,18 @@ pub(super) const PROCESS: &[Setting] = &[
         "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
         "The same for traces only; it takes precedence.",
     ),
+    secret(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers for the collector: `key=value` pairs, separated by commas, with percent-encoded \
+         values, such as `authorization=Bearer%20…`. Unset: none.",
+    ),
+    secret("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "The same for traces only; it takes precedence."),
+    plain(
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "10000",
+        "How many milliseconds an export may take: 1 to 600000.",
+    ),
+    optional("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "The same for traces only; it takes precedence."),
     optional(
         "OTEL_SERVICE_NAME",
         "The resource attribute `service.name`. Unset: `service.name` of \
