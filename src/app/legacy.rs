@@ -6,8 +6,9 @@ use super::AppError;
 use crate::authority::Legacy;
 use crate::config::{Config, LegacySettings};
 use crate::store::inspect::{Inspect, Place};
+use crate::store::legacy::LegacyTable;
 use crate::store::url::DatabaseUrl;
-use crate::store::{LegacyRows, LegacySessions, postgres, sqlite};
+use crate::store::{LegacyRows, LegacySample, LegacySessions, postgres, sqlite};
 use crate::token::legacy::CookieKey;
 
 /// The size of the pool for a separate legacy database. It serves look-ups of single tokens only.
@@ -24,8 +25,25 @@ pub(super) fn open(config: &Config, own: &Arc<dyn LegacyRows>) -> Result<Option<
              tokens are accepted"
         );
     }
+    tokio::spawn(report(Arc::clone(&rows), settings.table.clone()));
     let sessions = LegacySessions::new(rows, settings.table.clone());
     Ok(Some(Legacy { sessions, key }))
+}
+
+/// Logs what is wrong with the table. The service starts nevertheless, because JWTs need no table, and
+/// the auth-server may still create it.
+async fn report(rows: Arc<dyn LegacyRows>, table: LegacyTable) {
+    match LegacySample::read(&*rows, &table).await {
+        Ok(sample) => {
+            if let Some(problem) = sample.problem(&table) {
+                tracing::warn!("{problem}");
+            }
+        }
+        Err(error) => {
+            let table = table.table.quoted();
+            tracing::error!(%error, "the table of legacy sessions {table} cannot be read");
+        }
+    }
 }
 
 /// Returns the database that holds the table.

@@ -10,7 +10,7 @@ pub(super) fn readable(installation: &Installation<'_>) -> Vec<Finding> {
     };
     let table = settings.table.table.quoted();
     vec![match result {
-        Ok(()) => Finding::ok("legacy.readable", format!("{table} can be read")),
+        Ok(_) => Finding::ok("legacy.readable", format!("{table} can be read")),
         Err(why) => {
             let message = format!(
                 "{table} cannot be read: {why}. Does it exist, does it have the columns that the \
@@ -19,6 +19,18 @@ pub(super) fn readable(installation: &Installation<'_>) -> Vec<Finding> {
             Finding::error("legacy.readable", message)
         }
     }]
+}
+
+/// Checks that the first rows have a valid user id and a valid end. A column of another type or another
+/// meaning has none.
+pub(super) fn rows(installation: &Installation<'_>) -> Vec<Finding> {
+    let (Some(settings), Some(Ok(sample))) = (&installation.config.legacy, &installation.legacy)
+    else {
+        return Vec::new();
+    };
+    let message = sample.problem(&settings.table);
+    let finding = if sample.invalid == sample.rows { Finding::error } else { Finding::info };
+    message.map(|message| finding("legacy.rows", message)).into_iter().collect()
 }
 
 /// Checks that the connection is encrypted.

@@ -24,8 +24,8 @@ mod tls;
 use crate::clock::Timestamp;
 use crate::config::{Config, Problem};
 use crate::keys::Secret;
-use crate::store::StoreError;
 use crate::store::inspect::Place;
+use crate::store::{LegacySample, StoreError};
 
 pub use callers::{CallerSeen, CallersSeen};
 pub use finding::{Finding, Severity};
@@ -48,7 +48,7 @@ pub struct Installation<'a> {
     /// Its database.
     pub database: Database,
     /// The result of reading the table of legacy sessions. `None`: none is configured.
-    pub legacy: Option<Result<(), StoreError>>,
+    pub legacy: Option<Result<LegacySample, StoreError>>,
     /// The place of that table, if it is in a separate Postgres.
     pub legacy_place: Option<Place>,
     /// Its files.
@@ -108,6 +108,7 @@ pub const CHECKS: &[Check] = &[
     database::privileges,
     database::swept,
     legacy::readable,
+    legacy::rows,
     legacy::encrypted,
     legacy::signed,
     keys::active,

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::store::inspect::{DatabaseStatus, Place, Privileges};
 use crate::store::rows::Schema;
 use crate::store::url::DatabaseUrl;
-use crate::store::{Inspect, LegacyRows, RolloutChange, StoreError};
+use crate::store::{Inspect, LegacyRows, LegacySample, RolloutChange, StoreError};
 use crate::token::key::StoredKey;
 
 /// Rows older than this should have been swept: sweepers run every minute and keep ended sessions for
@@ -120,14 +120,13 @@ const fn ahead(there: Timestamp, here: Timestamp) -> i64 {
     there.as_micros().saturating_sub(here.as_micros())
 }
 
-/// Reads the table of legacy sessions, with a token that does not exist.
+/// Reads the table of legacy sessions.
 pub async fn legacy(
     config: &Config,
     rows: Option<&dyn LegacyRows>,
-) -> Option<Result<(), StoreError>> {
+) -> Option<Result<LegacySample, StoreError>> {
     let (settings, rows) = (config.legacy.as_ref()?, rows?);
-    let found = rows.find_legacy(&settings.table, &["nobody".to_owned()]).await;
-    Some(found.map(drop))
+    Some(LegacySample::read(rows, &settings.table).await)
 }
 
 /// Existing files and folders that only their owner should access.

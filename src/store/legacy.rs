@@ -106,6 +106,61 @@ pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
         table: &LegacyTable,
         tokens: &[String],
     ) -> Result<Vec<Option<LegacySession>>, StoreError>;
+
+    /// Reads up to [`SAMPLE`] rows of the table, whichever come first. `None`: a row without a valid
+    /// user id or end.
+    async fn sample_legacy(
+        &self,
+        table: &LegacyTable,
+    ) -> Result<Vec<Option<LegacySession>>, StoreError>;
+}
+
+/// The maximum number of rows in a sample.
+pub(super) const SAMPLE: u32 = 100;
+
+/// The rows at the beginning of a legacy table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegacySample {
+    /// How many were read.
+    pub rows: usize,
+    /// How many of them have no valid user id or no valid end.
+    pub invalid: usize,
+}
+
+impl LegacySample {
+    /// Looks up a token that does not exist, and then reads some rows. The statement of the look-up
+    /// also fails if the type of the token's column is not supported.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database fails, or if the names of the table and its columns or
+    /// the type of the token's column are wrong.
+    pub async fn read(rows: &dyn LegacyRows, table: &LegacyTable) -> Result<Self, StoreError> {
+        rows.find_legacy(table, &["nobody".to_owned()]).await?;
+        let sample = rows.sample_legacy(table).await?;
+        let invalid = sample.iter().filter(|session| session.is_none()).count();
+        Ok(Self { rows: sample.len(), invalid })
+    }
+
+    /// Returns what is wrong with the rows, for the operator.
+    #[must_use]
+    pub fn problem(&self, table: &LegacyTable) -> Option<String> {
+        let Self { rows, invalid } = self;
+        let LegacyTable { table, user, expires, .. } = table;
+        let columns = format!("{} and {}", user.quoted(), expires.quoted());
+        let table = table.quoted();
+        match invalid {
+            0 => None,
+            all if all == rows => Some(format!(
+                "no row of {table} has a valid user id and a valid end ({rows} were read), so their \
+                 tokens are inactive: do LEGACY_SESSIONS_USER_COLUMN and \
+                 LEGACY_SESSIONS_EXPIRES_COLUMN name the right columns, now {columns}?"
+            )),
+            some => Some(format!(
+                "{some} of the first {rows} rows of {table} have no valid user id or no valid end in \
+                 {columns}: their tokens are inactive"
+            )),
+        }
+    }
 }
 
 /// Looks up legacy sessions.
@@ -156,29 +211,52 @@ pub(super) fn session(
     Some(LegacySession { user_id: user_id?, expires_at: expires_at? })
 }
 
-/// Reads a session's end from the text of a column of any type: a time in ISO 8601, which is in UTC
-/// unless it has an offset, or a number of seconds or, beyond the year 5138, of milliseconds.
+/// Reads a session's end from the text of a column of any type: a time in ISO 8601, or a number of
+/// seconds, milliseconds, microseconds or nanoseconds. Each unit ends where its number would be in the
+/// year 5138.
 pub(super) fn end(text: &str) -> Option<Timestamp> {
-    const FIRST_MILLISECONDS: f64 = 100_000_000_000.0;
     match text {
         "infinity" => return Some(END_OF_TIME),
         "-infinity" => return Some(Timestamp::EPOCH),
         _ => {}
     }
     if let Ok(number) = text.parse::<f64>() {
-        let seconds = if number < FIRST_MILLISECONDS { number } else { number / 1000.0 };
+        let per_second = match number {
+            seconds if seconds < 1e11 => 1.0,
+            millis if millis < 1e14 => 1e3,
+            micros if micros < 1e17 => 1e6,
+            _ => 1e9,
+        };
         let latest = END_OF_TIME.since(Timestamp::EPOCH);
-        let since_epoch = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(latest);
+        let since_epoch = (number / per_second).max(0.0);
+        let since_epoch = Duration::try_from_secs_f64(since_epoch).unwrap_or(latest);
         // A double is exact to less than a millisecond only, so it is rounded to one.
         let millis = (since_epoch.min(latest).as_micros() + 500) / 1000;
         let since_epoch = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
         return (!number.is_nan()).then(|| Timestamp::EPOCH + since_epoch);
     }
-    let text = text.replacen(' ', "T", 1);
-    let day = || format!("{text}T00:00:00Z");
-    let candidates = [text.clone(), format!("{text}Z"), format!("{text}:00"), day()];
-    let at = candidates.iter().find_map(|one| OffsetDateTime::parse(one, &Rfc3339).ok())?;
+    let at = OffsetDateTime::parse(&rfc3339(text)?, &Rfc3339).ok()?;
     i64::try_from(at.unix_timestamp_nanos() / 1000).ok().map(Timestamp::from_micros)
+}
+
+/// Completes a time as databases and programs write it: with a space instead of the `T`, without
+/// seconds, without a time of day, and with a short offset. A time without an offset is in UTC.
+fn rfc3339(text: &str) -> Option<String> {
+    let (date, rest) = text.split_at_checked("2030-01-02".len())?;
+    let rest = rest.trim_start_matches(['T', 't', ' ']);
+    let (time, offset) = rest.split_at(rest.find(['Z', 'z', '+', '-', ' ']).unwrap_or(rest.len()));
+    let seconds = if time.len() == "03:04".len() { ":00" } else { "" };
+    let time = if time.is_empty() { "00:00:00" } else { time };
+    let offset = offset.trim().trim_end_matches("UTC").trim_end().replace(':', "");
+    let offset = match offset.as_str() {
+        "" | "Z" | "z" => "Z".to_owned(),
+        offset => {
+            let (hours, minutes) = offset.split_at_checked("+01".len())?;
+            let minutes = if minutes.is_empty() { "00" } else { minutes };
+            format!("{hours}:{minutes}")
+        }
+    };
+    Some(format!("{date}T{time}{seconds}{offset}"))
 }
 
 /// Orders the rows of an answer like the tokens of the query. The comparison is exact, because the
@@ -245,12 +323,19 @@ mod tests {
             "2030-01-02T03:04:05.678",
             "2030-01-02 03:04:05.678+00",
             "2030-01-02T04:04:05.678+01:00",
+            "2030-01-02 04:04:05.678 +0100",
+            "2030-01-02 03:04:05.678 +0000 UTC",
+            "2030-01-02t03:04:05.678z",
+            "2030-01-01 22:04:05.678-05",
             "1893553445.678",
             "1893553445678",
+            "1893553445678000",
+            "1893553445678000000",
         ] {
             assert_eq!(end(text), at, "{text}");
         }
         assert_eq!(end("2030-01-02"), Some(Timestamp::from_seconds(1_893_542_400)));
+        assert_eq!(end("2030-01-02 03:04"), Some(Timestamp::from_seconds(1_893_553_440)));
         assert_eq!(end("1893553445"), Some(Timestamp::from_seconds(1_893_553_445)));
         for (text, expected) in [("infinity", END_OF_TIME), ("1e300", END_OF_TIME)] {
             assert_eq!(end(text), Some(expected), "{text}");
@@ -258,7 +343,20 @@ mod tests {
         for text in ["-infinity", "-1", "0"] {
             assert_eq!(end(text), Some(Timestamp::EPOCH), "{text}");
         }
-        for text in ["", "never", "NaN", "2030-13-01", "{}", "true"] {
+        for text in [
+            "",
+            "never",
+            "NaN",
+            "2030-13-01",
+            "{}",
+            "true",
+            "now",
+            "2030-01-02 25:00",
+            "2030-01-02+1",
+            "2030-01-02 03:04:05 CET",
+            "\\x00",
+            "zwölf Uhr und später",
+        ] {
             assert_eq!(end(text), None, "{text}");
         }
     }

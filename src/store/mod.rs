@@ -40,7 +40,7 @@ pub use error::StoreError;
 pub use figures::Figures;
 pub use inspect::Inspect;
 pub use keys::KeyRows;
-pub use legacy::{LegacyRows, LegacySessions};
+pub use legacy::{LegacyRows, LegacySample, LegacySessions};
 pub use notifier::Notifier;
 pub use operations::{
     Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed, Revoke,

@@ -110,6 +110,32 @@ async fn one_whose_older_sessions_cannot_be_looked_up() {
 }
 
 #[tokio::test]
+async fn one_whose_older_sessions_make_no_sense() {
+    let table = "CREATE TABLE session
+            (token text UNIQUE, \"userId\" text, \"expiresAt\" timestamptz, active boolean, id bytea);
+        INSERT INTO session VALUES
+            ('one', 'alice', now(), true, 'a'), ('two', NULL, now(), true, 'b')";
+    let installation = planted(table).await.with("LEGACY_SESSIONS", "better-auth");
+    let report = installation.examine();
+    report.assert_healthy();
+    let told = report.message("legacy.rows");
+    assert!(told.contains("1 of the first 2 rows") && told.contains("inactive"), "{told}");
+    // Columns of other types: no row can be a session.
+    for (setting, column) in
+        [("LEGACY_SESSIONS_EXPIRES_COLUMN", "active"), ("LEGACY_SESSIONS_USER_COLUMN", "id")]
+    {
+        let installation = planted(table).await.with("LEGACY_SESSIONS", "better-auth");
+        let report = installation.with(setting, column).examine();
+        report.assert_only("error", "legacy.rows");
+        let told = report.message("legacy.rows");
+        assert!(told.contains(setting) && told.contains(&format!("\"{column}\"")), "{told}");
+    }
+    let installation = planted(table).await.with("LEGACY_SESSIONS", "better-auth");
+    let report = installation.with("LEGACY_SESSIONS_TOKEN_COLUMN", "id").examine();
+    report.assert_only("error", "legacy.readable");
+}
+
+#[tokio::test]
 async fn one_whose_older_sessions_others_may_listen_to() {
     let cluster = Cluster::shared();
     let theirs = cluster.make_database().await;

@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use test_support::postgres::Cluster;
 use test_support::replica::{Replica, Setup};
+use test_support::until::until;
 use token_authority::transport::proto::v1::{
     AuthMethod, InactiveReason, IssueTokensRequest, ValidateTokenRequest, ValidateTokenResponse,
     ValidateTokensRequest,
@@ -158,6 +159,76 @@ async fn every_form_is_judged_on_sqlite() {
     every_form_is_judged(deployment).await;
     assert_eq!(std::fs::read(folder.path().join("auth.db")).unwrap(), before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Tokens whose rows make no sense, each with the values of its user and its end.
+const BAD_ROWS: [(&str, &str, &str); 4] = [
+    ("no-user-no-user-no-user", "NULL", "'2100-01-01T00:00:00.000Z'"),
+    ("empty-user-empty-user-01", "''", "'2100-01-01T00:00:00.000Z'"),
+    ("long-user-long-user-long", "'{long}'", "'2100-01-01T00:00:00.000Z'"),
+    ("no-end-no-end-no-end-no-end", "'alice'", "NULL"),
+];
+
+/// Adds these rows to the table, whose columns then allow NULL.
+fn bad_rows() -> String {
+    let rows = BAD_ROWS.iter().enumerate().map(|(id, (token, user, expires))| {
+        let user = user.replace("{long}", &"x".repeat(256));
+        format!("('bad{id}', '{token}', {user}, {expires})")
+    });
+    let rows: Vec<_> = rows.collect();
+    let into = "INSERT INTO \"session\" (id, token, \"userId\", \"expiresAt\") VALUES";
+    format!("{into} {}", rows.join(", "))
+}
+
+/// A bad row is data: that token is inactive, and nothing else changes.
+async fn a_bad_row_spoils_nothing_else(deployment: Setup) {
+    let replica = deployment.clone().start().await;
+    let mut client = replica.tokens();
+    let mut tokens = vec![ALICE.to_owned()];
+    for (token, _, _) in BAD_ROWS {
+        assert_eq!(reason(&replica, token).await, InactiveReason::NotFound, "{token}");
+        let told = replica.http().form("/oauth2/introspect", &[("token", token)]).await;
+        assert_eq!((told.status, &told.json()["active"]), (200, &false.into()), "{token}");
+        tokens.push(token.to_owned());
+    }
+    tokens.push(BOB.into());
+    let ask = ValidateTokensRequest { tokens, audience: String::new() };
+    let results = client.validate_tokens(ask).await.unwrap().into_inner().results;
+    assert!(is_of(&results[0], "alice") && is_of(&results[5], "bob"), "{results:?}");
+    assert!(results[1..5].iter().all(|said| !said.active), "{results:?}");
+    let told = "4 of the first 7 rows of";
+    until("the start names the rows", async || replica.log().contains(told).then_some(())).await;
+    // One service at a time may use the file of the sessions.
+    drop(replica);
+    // A column that does not exist is named at the start, too.
+    let wrong = deployment.set("LEGACY_SESSIONS_EXPIRES_COLUMN", "ends").start().await;
+    let told = "cannot be read";
+    until("the start names the column", async || wrong.log().contains(told).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_spoils_nothing_else_on_postgres() {
+    let (url, deployment) = on_postgres(Cluster::shared()).await;
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    let allowed = "ALTER TABLE \"session\" ALTER COLUMN \"userId\" DROP NOT NULL,
+                       ALTER COLUMN \"expiresAt\" DROP NOT NULL";
+    owner.execute(allowed).await.unwrap();
+    owner.execute(sqlx::raw_sql(AssertSqlSafe(bad_rows()))).await.unwrap();
+    a_bad_row_spoils_nothing_else(deployment).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_row_spoils_nothing_else_on_sqlite() {
+    let (folder, deployment) = on_sqlite().await;
+    let options = SqliteConnectOptions::new().filename(folder.path().join("auth.db"));
+    let mut owner = SqliteConnection::connect_with(&options).await.unwrap();
+    let table = table("date").replace("NOT NULL,", ",").replace("NOT NULL)", ")");
+    owner.execute("DROP TABLE \"session\"").await.unwrap();
+    for statements in [table, bad_rows()] {
+        owner.execute(sqlx::raw_sql(AssertSqlSafe(statements))).await.unwrap();
+    }
+    owner.close().await.unwrap();
+    a_bad_row_spoils_nothing_else(deployment).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

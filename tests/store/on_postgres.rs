@@ -362,42 +362,87 @@ async fn whoever_may_only_select_from_anothers_table_finds_its_sessions() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn anothers_columns_may_have_other_types() {
-    let cluster = Cluster::shared();
-    let name = cluster.make_database().await;
-    let url = cluster.url(&name);
-    let mut owner = PgConnection::connect(&url).await.unwrap();
-    let made = "CREATE TABLE session (token uuid PRIMARY KEY, user_id uuid, seconds bigint,
-                    millis bigint, numbers numeric, day date, written text);
+/// A legacy table with columns of many types, and one row that makes no sense.
+const OTHER_TYPES: &str =
+    "CREATE TABLE session (token uuid PRIMARY KEY, user_id uuid, seconds bigint,
+                    millis bigint, micros bigint, nanos numeric, numbers numeric, day date,
+                    written text, local timestamp, zoned timestamptz, json json, jsonb jsonb,
+                    never timestamptz DEFAULT 'infinity', yes boolean DEFAULT true,
+                    bytes bytea DEFAULT '\\x00', list text[] DEFAULT '{}', short varchar(26),
+                    number_id bigint DEFAULT 7, padded char(9) DEFAULT 'alice',
+                    json_id jsonb DEFAULT '\"alice\"', bytes_id bytea DEFAULT '\\x61',
+                    yes_id boolean DEFAULT true);
+        SET TIME ZONE 'Asia/Tokyo';
         INSERT INTO session VALUES
             ('7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a11', '018f3b1e-0000-7000-8000-000000000001',
-             1893553445, 1893553445678, 1893553445.678, '2030-01-02', '2030-01-02T03:04:05.678Z'),
+             1893553445, 1893553445678, 1893553445678000, 1893553445678000000, 1893553445.678,
+             '2030-01-02', '2030-01-02T03:04:05.678Z', '2030-01-02 03:04:05.678',
+             '2030-01-02 03:04:05.678Z', '\"2030-01-02T03:04:05.678Z\"', '1893553445678'),
             ('7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a12', '018f3b1e-0000-7000-8000-000000000001',
-             NULL, NULL, NULL, NULL, 'never')";
-    owner.execute(made).await.unwrap();
+             NULL, NULL, NULL, NULL, NULL, NULL, 'never', NULL, NULL, '{}', 'null')";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anothers_columns_may_have_other_types() {
+    let url = Cluster::shared().url(&Cluster::shared().make_database().await);
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    owner.execute(sqlx::raw_sql(OTHER_TYPES)).await.unwrap();
     let rows = connect(Options::new(&url)).unwrap();
     let tokens = [
         "7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a11",
         "7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a12",
         "7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a13",
         "a token of 32 characters, not a uuid",
+        // Other forms of the first token, of which Postgres would refuse some.
+        "urn:uuid:7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a11",
+        "{7d9c3f6e-3f0b-4a58-9f3b-0d6b2f1f6a11}",
+        "7d9c3f6e3f0b4a589f3b0d6b2f1f6a11",
+        "7D9C3F6E-3F0B-4A58-9F3B-0D6B2F1F6A11",
     ];
     let tokens = tokens.map(str::to_owned);
+    let name = |text: &str| text.parse().unwrap();
+    let with = |token: &str, user: &str, expires: &str| LegacyTable {
+        table: name("session"),
+        token: name(token),
+        user: name(user),
+        expires: name(expires),
+    };
     for (column, end) in [
         ("seconds", 1_893_553_445_000_000),
         ("millis", 1_893_553_445_678_000),
         ("numbers", 1_893_553_445_678_000),
         ("day", 1_893_542_400_000_000),
         ("written", 1_893_553_445_678_000),
+        ("micros", 1_893_553_445_678_000),
+        ("nanos", 1_893_553_445_678_000),
+        ("local", 1_893_553_445_678_000),
+        ("zoned", 1_893_553_445_678_000),
+        ("json", 1_893_553_445_678_000),
+        ("jsonb", 1_893_553_445_678_000),
     ] {
-        let name = |text: &str| text.parse().unwrap();
-        let (table, token, user) = (name("session"), name("token"), name("user_id"));
-        let table = LegacyTable { table, token, user, expires: name(column) };
-        let found = rows.find_legacy(&table, &tokens).await.unwrap();
+        let found = rows.find_legacy(&with("token", "user_id", column), &tokens).await.unwrap();
         let session = found[0].as_ref().unwrap();
-        assert_eq!(session.user_id.as_str(), "018f3b1e-0000-7000-8000-000000000001");
-        assert_eq!(session.expires_at.as_micros(), end, "{column}");
-        assert_eq!(found[1..], [None, None, None], "{column}");
+        let told = (session.user_id.as_str(), session.expires_at.as_micros());
+        assert_eq!(told, ("018f3b1e-0000-7000-8000-000000000001", end), "{column}");
+        assert!(found[1..].iter().all(Option::is_none), "{column}: {found:?}");
+    }
+    let of_first = async |user: &str, expires: &str| {
+        let found = rows.find_legacy(&with("token", user, expires), &tokens[..1]).await;
+        found.unwrap().pop().unwrap()
+    };
+    assert!(of_first("user_id", "never").await.is_some());
+    for column in ["yes", "bytes", "list", "short", "user_id"] {
+        assert_eq!(of_first("user_id", column).await, None, "{column} is no end");
+    }
+    for (column, id) in [("number_id", "7"), ("padded", "alice")] {
+        assert_eq!(of_first(column, "seconds").await.unwrap().user_id.as_str(), id);
+    }
+    for column in ["json_id", "bytes_id", "yes_id", "short"] {
+        assert_eq!(of_first(column, "seconds").await, None, "{column} is no user id");
+    }
+    // A table that cannot be looked up by token is not a table of bad rows.
+    let rows = connect(Options::new(&url)).unwrap();
+    for column in ["bytes_id", "json_id", "number_id", "yes_id", "seconds"] {
+        let failed = rows.find_legacy(&with(column, "user_id", "seconds"), &tokens[..1]).await;
+        assert!(matches!(failed, Err(StoreError::Inconsistent(_))), "{column}: {failed:?}");
     }
 }

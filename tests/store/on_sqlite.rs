@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use token_authority::clock::Timestamp;
+use token_authority::store::legacy::LegacyTable;
 use token_authority::store::rows::Position;
 use token_authority::store::sessions::STATEMENT_TIMEOUT;
 use token_authority::store::{Inspect as _, LegacyRows as _, Rows, StoreError, sqlite};
@@ -161,7 +162,12 @@ async fn another_s_sessions_end_in_any_of_sqlites_forms_and_their_file_is_left_a
             ('iso', 7, '2030-01-02T03:04:05.678Z'), ('text', 7, '2030-01-02 03:04:05.678'),
             ('seconds', 7, 1893553445), ('milliseconds', 7, 1893553445678),
             ('fraction', 7, 1893553445.678), ('never', 7, 'never'), ('null', 7, NULL),
-            ('bytes', x'ff00ff', 1893553445)";
+            ('bytes', x'ff00ff', 1893553445), ('offset', 7, '2030-01-02 04:04:05.678+01:00'),
+            ('digits', 7, '1893553445678'), ('microseconds', 7, 1893553445678000),
+            ('julian', 7, '2462503.5'), ('blob', 7, x'00ff'), ('now', 7, 'now'),
+            ('nobody', '', 1893553445), ('unknown', NULL, 1893553445);
+        CREATE TABLE numbers (token STRING, userId ANY, expiresAt DATETIME);
+        INSERT INTO numbers VALUES ('1234567890123456', 'alice', 1893553445)";
     owner.execute(made).await.unwrap();
     owner.close().await.unwrap();
     let before = std::fs::read(&path).unwrap();
@@ -171,13 +177,22 @@ async fn another_s_sessions_end_in_any_of_sqlites_forms_and_their_file_is_left_a
         ("seconds", 1_893_553_445_000_000),
         ("milliseconds", 1_893_553_445_678_000),
         ("fraction", 1_893_553_445_678_000),
+        ("offset", 1_893_553_445_678_000),
+        ("digits", 1_893_553_445_678_000),
+        ("microseconds", 1_893_553_445_678_000),
+        // A number is always the time since 1970, never the number of a day.
+        ("julian", 2_462_503_500_000),
     ] {
         let found = find(token).await.unwrap().pop().unwrap().unwrap();
         assert_eq!((found.user_id.as_str(), found.expires_at.as_micros()), ("7", end), "{token}");
     }
-    for token in ["never", "null", "bytes"] {
+    for token in ["never", "null", "bytes", "blob", "now", "nobody", "unknown"] {
         assert_eq!(find(token).await.unwrap(), [None], "{token}");
     }
+    // SQLite keeps a token of digits as a number in a column of this type.
+    let numbers = LegacyTable { table: "numbers".parse().unwrap(), ..better_auth() };
+    let found = rows.find_legacy(&numbers, &["1234567890123456".to_owned()]).await.unwrap();
+    assert_eq!(found[0].as_ref().unwrap().user_id.as_str(), "alice");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(
         std::fs::read_dir(folder.path()).unwrap().count(),

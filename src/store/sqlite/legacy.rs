@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, Sqlite, SqliteConnection};
 
-use super::error::store_error;
 use super::file::{connections, in_time, to_inspect, to_read};
-use crate::clock::Timestamp;
 use crate::store::connections::Connections;
-use crate::store::legacy::{LegacyRows, LegacyTable, in_order, session};
+use crate::store::legacy::{LegacyRows, LegacyTable, SAMPLE, end, in_order, session};
 use crate::store::{StoreError, System};
 use crate::token::legacy::LegacySession;
 
@@ -54,8 +53,26 @@ impl LegacyRows for SqliteLegacy {
         table: &LegacyTable,
         tokens: &[String],
     ) -> Result<Vec<Option<LegacySession>>, StoreError> {
-        let statement = sqlx::query(AssertSqlSafe(select(table)));
+        let statement = sqlx::query(AssertSqlSafe(find(table)));
         let statement = statement.bind(serde_json::Value::from(tokens).to_string());
+        Ok(in_order(tokens, self.fetch(statement).await?))
+    }
+
+    async fn sample_legacy(
+        &self,
+        table: &LegacyTable,
+    ) -> Result<Vec<Option<LegacySession>>, StoreError> {
+        let statement = format!("{} LIMIT {SAMPLE}", select(table));
+        let rows = self.fetch(sqlx::query(AssertSqlSafe(statement))).await?;
+        Ok(rows.into_iter().map(|(_, session)| session).collect())
+    }
+}
+
+/// A statement with its arguments.
+type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+impl SqliteLegacy {
+    async fn fetch(&self, statement: Statement<'_>) -> Result<Vec<Row>, StoreError> {
         let rows = in_time(&self.path, async {
             let mut connection = self.connections.take(|| self.options.connect()).await?;
             let rows = statement.fetch_all(&mut *connection).await?;
@@ -63,23 +80,27 @@ impl LegacyRows for SqliteLegacy {
             Ok(rows)
         })
         .await?;
-        let rows: Result<_, sqlx::Error> = rows.iter().map(read).collect();
-        Ok(in_order(tokens, rows.map_err(|error| store_error(&error))?))
+        Ok(rows.iter().map(read).collect())
     }
 }
 
-/// Builds the statement. Only quoted names go into it, each one qualified by the table: SQLite
-/// would read a lone quoted name as a string if there is no such column. A time is a text in ISO
-/// 8601 or a number: seconds up to the year 5138, otherwise milliseconds.
+/// A row: the token, and its session.
+type Row = (String, Option<LegacySession>);
+
+fn find(table: &LegacyTable) -> String {
+    let token = table.token.quoted();
+    format!("{} WHERE s.{token} IN (SELECT value FROM json_each(?1))", select(table))
+}
+
+/// Builds the statement. Only quoted names go into it, each one qualified by the table: SQLite would
+/// read a lone quoted name as a string if there is no such column. Every value is read as text,
+/// because each row may have a type of its own: a column that was declared as `STRING` turns a token
+/// of digits into a number.
 fn select(table: &LegacyTable) -> String {
     let LegacyTable { table, token, user, expires } = table;
     format!(
-        "SELECT s.{token}, CAST(s.{user} AS TEXT), \
-                CAST(round(CASE \
-                    WHEN typeof(s.{expires}) = 'text' THEN unixepoch(s.{expires}, 'subsec') * 1000 \
-                    WHEN s.{expires} < 100000000000 THEN s.{expires} * 1000 \
-                    ELSE s.{expires} END) AS INTEGER) \
-         FROM {table} AS s WHERE s.{token} IN (SELECT value FROM json_each(?1))",
+        "SELECT CAST(s.{token} AS TEXT), CAST(s.{user} AS TEXT), CAST(s.{expires} AS TEXT) \
+         FROM {table} AS s",
         table = table.quoted(),
         token = token.quoted(),
         user = user.quoted(),
@@ -87,10 +108,10 @@ fn select(table: &LegacyTable) -> String {
     )
 }
 
-fn read(row: &SqliteRow) -> Result<(String, Option<LegacySession>), sqlx::Error> {
+fn read(row: &SqliteRow) -> Row {
     // A value that cannot be decoded is data of another application, for example a user id that is
     // not UTF-8.
-    let millis: Option<i64> = row.try_get(2).unwrap_or_default();
-    let expires_at = millis.map(|millis| Timestamp::from_micros(millis.saturating_mul(1000)));
-    Ok((row.try_get(0)?, session(row.try_get(1).unwrap_or_default(), expires_at)))
+    let text = |column: usize| row.try_get::<Option<String>, _>(column).unwrap_or_default();
+    let session = session(text(1), text(2).as_deref().and_then(end));
+    (text(0).unwrap_or_default(), session)
 }
