@@ -107,7 +107,7 @@ pub trait LegacyRows: fmt::Debug + Send + Sync + 'static {
         tokens: &[String],
     ) -> Result<Vec<Option<LegacySession>>, StoreError>;
 
-    /// Reads up to [`SAMPLE`] rows of the table, whichever come first. `None`: a row without a valid
+    /// Reads up to a hundred rows of the table, whichever come first. `None`: a row without a valid
     /// user id or end.
     async fn sample_legacy(
         &self,

@@ -214,25 +214,34 @@ fn a_probe_restarts_no_replica_for_the_database_s_sake() {
     assert!(server(&over_tls)["readinessProbe"]["grpc"].is_null(), "a gRPC probe cannot use TLS");
 }
 
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap()
+}
+
 #[test]
 fn browsers_reach_their_paths_alone() {
-    let expected = [
+    let exact = [
         "/api/auth/refresh",
         "/api/auth/logout",
+        "/oauth2/token",
         "/.well-known/jwks.json",
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",
     ];
+    let expected = |folder| -> Vec<_> {
+        let exact = exact.map(|path| (path, "Exact"));
+        exact.into_iter().chain([("/api/auth/sessions", folder)]).collect()
+    };
     let ingress = Objects::of("postgres", &[]);
-    let paths = ingress.get("Ingress")["spec"]["rules"][0]["http"]["paths"].as_array().unwrap();
-    let found: Vec<_> = paths.iter().map(|path| path["path"].as_str().unwrap()).collect();
-    assert_eq!(found, expected);
-    assert!(paths.iter().all(|path| path["pathType"] == "Exact"));
+    let paths = &ingress.get("Ingress")["spec"]["rules"][0]["http"]["paths"];
+    let found = paths.as_array().unwrap().iter();
+    let found: Vec<_> = found.map(|path| (text(path, "path"), text(path, "pathType"))).collect();
+    assert_eq!(found, expected("Prefix"));
     let route = Objects::of("everything", &[]);
-    let matches = route.get("HTTPRoute")["spec"]["rules"][0]["matches"].as_array().unwrap();
-    let found: Vec<_> = matches.iter().map(|one| one["path"]["value"].as_str().unwrap()).collect();
-    assert_eq!(found, expected);
-    assert!(matches.iter().all(|one| one["path"]["type"] == "Exact"));
+    let matches = &route.get("HTTPRoute")["spec"]["rules"][0]["matches"];
+    let found = matches.as_array().unwrap().iter().map(|one| &one["path"]);
+    let found: Vec<_> = found.map(|path| (text(path, "value"), text(path, "type"))).collect();
+    assert_eq!(found, expected("PathPrefix"));
 }
 
 #[test]
