@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// How far the clock of any replica may differ from the database's. If a clock differs more, a revoked
 /// access token may be accepted again for the excess.
@@ -46,6 +48,13 @@ impl Timestamp {
     #[must_use]
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
+    }
+
+    /// Formats the moment in UTC, to the second (RFC 3339).
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let moment = OffsetDateTime::from_unix_timestamp(self.as_seconds()).ok();
+        moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
     }
 
     /// Returns the time from `earlier` to this moment. Returns zero if `earlier` is later, which
@@ -192,6 +201,11 @@ mod tests {
         let later = Timestamp::from_seconds(12);
         assert_eq!(later.since(earlier), Duration::from_secs(2));
         assert_eq!(earlier.since(later), Duration::ZERO);
+    }
+
+    #[test]
+    fn moments_are_formatted_in_utc() {
+        assert_eq!(Timestamp::from_seconds(1_700_000_000).rfc3339(), "2023-11-14T22:13:20Z");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::table::{self, aligned};
+use super::table::aligned;
 use crate::app;
 use crate::authority::key_rotator::{KeyError, KeyRotator, Listed, Rotation};
 use crate::clock::Timestamp;
@@ -61,13 +61,13 @@ fn rotation(matches: &ArgMatches) -> Rotation {
 
 async fn rotate(key_rotator: &mut KeyRotator, rotation: Rotation) -> Result<String, KeyError> {
     let key = key_rotator.rotate(rotation).await?;
-    let at = table::moment(key.activates_at);
+    let at = key.activates_at.rfc3339();
     Ok(format!("{} {} is published now and signs from {at}\n", key.algorithm, key.kid))
 }
 
 async fn retire_keys(key_rotator: &mut KeyRotator) -> Result<String, KeyError> {
     Ok(match key_rotator.retire_keys().await? {
-        Some(at) => format!("the stored key pairs verify until {}\n", table::moment(at)),
+        Some(at) => format!("the stored key pairs verify until {}\n", at.rfc3339()),
         None => "there is no key pair to retire\n".to_owned(),
     })
 }
@@ -92,12 +92,12 @@ fn table(keys: &[Listed]) -> String {
             moment(key.signs_from),
             moment(key.signs_until),
             moment(key.ends),
-            key.last_verified_at.map_or_else(|| "never".to_owned(), table::moment),
+            key.last_verified_at.map_or_else(|| "never".to_owned(), Timestamp::rfc3339),
         ]
     };
     aligned(head, keys.iter().map(row))
 }
 
 fn moment(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), table::moment)
+    at.map_or_else(|| "-".to_owned(), Timestamp::rfc3339)
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 
-use super::table::moment;
 use crate::app;
 use crate::authority::rollout::{RolloutControl, RolloutOrder, deviation};
 use crate::clock::{Clock, SystemClock};
@@ -99,7 +98,7 @@ fn history(changes: &[RolloutChange]) -> Vec<String> {
         return vec!["history   none: the settings are in effect".to_owned()];
     }
     let line = |change: &RolloutChange| {
-        format!("history   {}  {}  by {}", moment(change.at), describe(change.rollout), change.by)
+        format!("history   {}  {}  by {}", change.at.rfc3339(), describe(change.rollout), change.by)
     };
     changes.iter().map(line).collect()
 }

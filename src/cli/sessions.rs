@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::table::{aligned, moment};
+use super::table::aligned;
 use crate::app::sessions::Sessions;
 use crate::config::Config;
 use crate::store::{Revoke, StoreError};
@@ -84,9 +84,9 @@ fn in_a_row(session: &Session) -> [String; 7] {
     [
         session.id.to_string(),
         session.auth_method.as_str().to_owned(),
-        moment(session.created_at),
-        moment(session.last_used_at),
-        moment(session.expires_at),
+        session.created_at.rfc3339(),
+        session.last_used_at.rfc3339(),
+        session.expires_at.rfc3339(),
         client.ip_address().to_owned(),
         device.to_owned(),
     ]
@@ -98,9 +98,9 @@ fn in_json(session: &Session) -> Value {
     json!({
         "session_id": session.id.to_string(),
         "user_id": session.user_id.as_str(),
-        "created_at": moment(session.created_at),
-        "last_used_at": moment(session.last_used_at),
-        "expires_at": moment(session.expires_at),
+        "created_at": session.created_at.rfc3339(),
+        "last_used_at": session.last_used_at.rfc3339(),
+        "expires_at": session.expires_at.rfc3339(),
         "client": {
             "user_agent": client.user_agent(),
             "ip_address": client.ip_address(),

@@ -1,9 +1,4 @@
-//! Formats tables and times for people.
-
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-use crate::clock::Timestamp;
+//! Formats tables for people.
 
 /// Formats rows below their headings. Each column is as wide as its widest cell.
 pub(super) fn aligned<const N: usize>(
@@ -21,12 +16,6 @@ pub(super) fn aligned<const N: usize>(
     rows.iter().map(line).collect()
 }
 
-/// Formats a time in UTC, to the second (RFC 3339).
-pub(super) fn moment(at: Timestamp) -> String {
-    let moment = OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
-    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,10 +25,5 @@ mod tests {
         let row = |one: &str, two: &str| [one.to_owned(), two.to_owned()];
         let text = aligned(["ID", "NAME"], [row("1", "Zoë"), row("234", "")]);
         assert_eq!(text, "ID   NAME\n1    Zoë\n234\n");
-    }
-
-    #[test]
-    fn times_are_in_utc() {
-        assert_eq!(moment(Timestamp::from_seconds(1_700_000_000)), "2023-11-14T22:13:20Z");
     }
 }

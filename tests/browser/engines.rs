@@ -18,7 +18,10 @@ struct Browser(Script);
 
 impl Browser {
     fn start(engine: &str) -> Self {
-        let mut browser = Self(Script::node(include_str!("engines.mjs")));
+        let mut browser = Self(Script::node(concat!(
+            include_str!("marionette.mjs"),
+            include_str!("engines.mjs")
+        )));
         browser.exchange(&json!({ "engine": engine })).unwrap();
         browser
     }

@@ -46,7 +46,8 @@ impl Browser {
     pub(crate) fn start(engine: &str, scripts: bool, dark: bool) -> Self {
         let axe = tools::folder().join("node/node_modules/axe-core/axe.min.js");
         let settings = json!({ "engine": engine, "scripts": scripts, "dark": dark, "axe": axe });
-        let mut browser = Self(Script::node(include_str!("pages.mjs")));
+        let mut browser =
+            Self(Script::node(concat!(include_str!("marionette.mjs"), include_str!("pages.mjs"))));
         browser.exchange(&settings);
         browser
     }

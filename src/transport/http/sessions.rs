@@ -23,7 +23,7 @@ use super::accept::{self, Representation};
 use super::auth::{self, Adapter, NO_STORE};
 use super::form::Form;
 use super::origin::{self, Refused};
-use super::pages::{self, Frame, Message, PagesSettings, SessionsPage, rfc3339};
+use super::pages::{self, Frame, Message, PagesSettings, SessionsPage};
 use super::viewer::{NoViewer, Viewer};
 use crate::authority::{AuthorityError, OwnSessions};
 use crate::token::id::SessionId;
@@ -231,9 +231,9 @@ fn as_json(own: &OwnSessions, current: Option<SessionId>) -> Value {
         json!({
             "id": session.id.to_string(),
             "current": current == Some(session.id),
-            "createdAt": rfc3339(session.created_at),
-            "lastUsedAt": rfc3339(session.last_used_at),
-            "expiresAt": rfc3339(session.expires_at),
+            "createdAt": session.created_at.rfc3339(),
+            "lastUsedAt": session.last_used_at.rfc3339(),
+            "expiresAt": session.expires_at.rfc3339(),
             "userAgent": session.client.user_agent(),
             "ipAddress": session.client.ip_address(),
             "deviceName": session.client.device_name(),

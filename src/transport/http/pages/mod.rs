@@ -22,7 +22,6 @@ use sha2::{Digest as _, Sha256};
 pub(super) use sessions::SessionsPage;
 pub use settings::{AccentColor, BackUrl, NoBackUrl, NoColor, PagesSettings};
 pub(super) use texts::{FOREIGN, Message, OTHER_USER, SIGNED_OUT, TRY_AGAIN, UNKNOWN_SESSION};
-pub(super) use when::rfc3339;
 
 const STYLE: &str = include_str!("../../../../templates/style.css");
 

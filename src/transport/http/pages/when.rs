@@ -1,8 +1,5 @@
 //! Times on pages. The service does not know the reader's time zone, so a page says how long ago.
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use super::texts;
 use crate::clock::Timestamp;
 
@@ -26,14 +23,8 @@ impl When {
                 seconds => texts::in_the_past(&span(seconds)),
             }
         };
-        Self { moment: rfc3339(at), words }
+        Self { moment: at.rfc3339(), words }
     }
-}
-
-/// Formats a time in UTC, to the second (RFC 3339).
-pub(in crate::transport::http) fn rfc3339(at: Timestamp) -> String {
-    let moment = OffsetDateTime::from_unix_timestamp(at.as_seconds()).ok();
-    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 /// Returns a length of time in its largest unit, rounded to the nearest.
