@@ -27,9 +27,10 @@ use token_authority::store::{Rows as _, Store, sqlite};
 use token_authority::token::access::{Claims, NewClaims};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
-use token_authority::token::id::{AccessTokenId, Generation, SessionId, UserId};
+use token_authority::token::id::{AccessTokenId, Epoch, Generation, SessionId, UserId};
 use token_authority::token::jws::Unverified;
 use token_authority::token::key::Algorithm;
+use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rotation::{Policy, judge};
@@ -68,7 +69,7 @@ fn mint(ring: &KeyRing, entropy: &SeededEntropy, user_id: &UserId, grant: &Grant
     let claims = NewClaims {
         user_id,
         session_id: SessionId::new(now, draw(entropy)),
-        id: AccessTokenId::new(Generation::FIRST, draw(entropy)),
+        id: AccessTokenId::new(Generation::FIRST, Epoch::FIRST, draw(entropy)),
         issued_at: now.as_seconds(),
         expires_at: now.as_seconds() + 1800,
         issuer: None,
@@ -175,11 +176,14 @@ fn refresh_tokens(criterion: &mut Criterion) {
         client: ClientInfo::default(),
         created_at: at,
         last_used_at: at,
-        expires_at: POLICY.expiry(at, at),
+        expires_at: POLICY.expiry(&Lifetimes::default(), at, at),
         access_ends_at: at,
         revoked: None,
         lineage: Lineage::begin(key, &token, at),
         auth_method: AuthMethod::Jwt,
+        lifetimes: Lifetimes::default(),
+        persistent: true,
+        epoch: Epoch::FIRST,
     };
     let mut group = criterion.benchmark_group("refresh token");
     group.bench_function("parse", |b| b.iter(|| RefreshToken::parse(black_box(&text)).unwrap()));
@@ -224,6 +228,8 @@ async fn issue(authority: &Authority) -> String {
         user_id: UserId::new("7b1f6f0c-52f5-4c6e-9d57-5e0f6b7f4a11").unwrap(),
         grant: Grant::default(),
         client: ClientInfo::default(),
+        lifetimes: Lifetimes::default(),
+        persistent: true,
         request_id: None,
         caller: "bench".into(),
     };

@@ -167,9 +167,10 @@ impl App {
         let file_claim = claim(&config)?;
         schema::prepare(&*rows, config.environment).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (rotation, revocation_retention) =
-            (config.tokens.rotation, config.tokens.revocation_retention());
-        let store = Arc::new(Store::new(Arc::clone(&rows), rotation, revocation_retention));
+        let rotation = config.tokens.rotation;
+        let revocation_retention = config.tokens.revocation_retention();
+        let store = Store::new(Arc::clone(&rows), rotation, revocation_retention);
+        let store = Arc::new(store.with_max_sessions(config.max_sessions_per_user));
         let signals = feed::signals(signal, &config)?;
         let revocations = Revocations::new(config.revocations, Arc::clone(&clock), &OsEntropy);
         let revocations = Arc::new(revocations);

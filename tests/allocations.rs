@@ -4,7 +4,7 @@ use token_authority::clock::Timestamp;
 use token_authority::keys::{KeyRing, Secret};
 use token_authority::token::access::{Claims, NewClaims};
 use token_authority::token::grant::Grant;
-use token_authority::token::id::{AccessTokenId, Generation, SessionId, UserId};
+use token_authority::token::id::{AccessTokenId, Epoch, Generation, SessionId, UserId};
 use token_authority::token::jws::Unverified;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_750_000_000);
@@ -15,7 +15,7 @@ fn a_token_is_verified_with_one_allocation_a_claim() {
     let claims = NewClaims {
         user_id: &UserId::new("alice").unwrap(),
         session_id: SessionId::new(NOW, [1; 10]),
-        id: AccessTokenId::new(Generation::FIRST, [2; 12]),
+        id: AccessTokenId::new(Generation::FIRST, Epoch::FIRST, [2; 12]),
         issued_at: NOW.as_seconds(),
         expires_at: NOW.as_seconds() + 1800,
         issuer: None,

@@ -21,6 +21,7 @@ use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
 use token_authority::token::key::{Algorithm, StoredKey};
+use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rotation::Policy;
 
@@ -79,6 +80,8 @@ impl Scene {
             user_id: UserId::new("alice").unwrap(),
             grant: Grant::new(vec!["api".into()], Vec::new(), serde_json::Map::new()).unwrap(),
             client: ClientInfo::default(),
+            lifetimes: Lifetimes::default(),
+            persistent: true,
             request_id: None,
             caller: "test".into(),
         };

@@ -62,15 +62,31 @@ impl Sessions {
     /// Returns [`StoreError`] if the database fails.
     pub async fn revoke(&self, revoke: Revoke) -> Result<Vec<SessionId>, StoreError> {
         let ended = self.store.revoke(revoke, SystemClock.now()).await?;
-        if !ended.is_empty() {
-            for signal in &self.signals {
-                if let Err(error) = signal.raise().await {
-                    // The replicas poll the feed anyway, a quarter of a second later.
-                    tracing::debug!(%error, through = signal.name(), "cannot notify replicas");
-                }
+        self.notify(&ended).await;
+        Ok(ended.into_iter().map(|session| session.id).collect())
+    }
+
+    /// Revokes a user's sessions and removes everything about the user from the database. Returns how
+    /// many sessions there were.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database fails.
+    pub async fn erase(&self, user_id: &UserId) -> Result<usize, StoreError> {
+        let erased = self.store.erase_user(user_id, SystemClock.now()).await?;
+        self.notify(&erased).await;
+        Ok(erased.len())
+    }
+
+    async fn notify(&self, ended: &[Session]) {
+        if ended.is_empty() {
+            return;
+        }
+        for signal in &self.signals {
+            if let Err(error) = signal.raise().await {
+                // The replicas poll the feed anyway, a quarter of a second later.
+                tracing::debug!(%error, through = signal.name(), "cannot notify replicas");
             }
         }
-        Ok(ended.into_iter().map(|session| session.id).collect())
     }
 
     /// Closes all connections.

@@ -24,6 +24,8 @@ pub enum InactiveReason {
     Revoked,
     /// There is no session for the session token.
     NotFound,
+    /// What the session's access tokens carry was changed after this one was issued. The session lives.
+    Stale,
 }
 
 impl From<Malformed> for InactiveReason {

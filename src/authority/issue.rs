@@ -6,8 +6,10 @@ use crate::clock::draw;
 use crate::store::{Open, Opened};
 use crate::token::client::ClientInfo;
 use crate::token::grant::Grant;
-use crate::token::id::{Generation, RequestId, SessionId, UserId};
+use crate::token::id::{Epoch, Generation, RequestId, SessionId, UserId};
+use crate::token::lifetimes::Lifetimes;
 use crate::token::refresh::{LineageKey, RefreshToken};
+use crate::token::rotation::Policy;
 use crate::token::session::{Lineage, Session};
 
 /// A login.
@@ -19,6 +21,10 @@ pub struct Issue {
     pub grant: Grant,
     /// The device.
     pub client: ClientInfo,
+    /// The lifetimes that the session shall have, below those of the settings.
+    pub lifetimes: Lifetimes,
+    /// Whether a browser keeps the refresh token's cookie when it is closed.
+    pub persistent: bool,
     /// The id under which the caller may retry. `None`: every call opens a new session.
     pub request_id: Option<RequestId>,
     /// The caller's name.
@@ -30,10 +36,12 @@ impl Authority {
     /// and with the same request id gets the tokens of the first call.
     ///
     /// # Errors
-    /// Returns [`AuthorityError`] if the request id was used more than ten minutes ago, its session
-    /// has ended since, or the store fails.
+    /// Returns [`AuthorityError`] if a lifetime is longer than the settings', the request id was used
+    /// more than ten minutes ago, its session has ended since, or the store fails.
     pub async fn issue(&self, issue: Issue) -> Result<Tokens, AuthorityError> {
         let now = self.clock.now();
+        let Policy { refresh_lifetime, session_max_lifetime, .. } = self.policy.rotation;
+        let lifetimes = issue.lifetimes.checked((refresh_lifetime, session_max_lifetime))?;
         let retryable =
             issue.request_id.map(|id| Retryable::new(&issue.caller, &issue.user_id, &id));
         let id = SessionId::new(now, draw(&*self.entropy));
@@ -47,16 +55,26 @@ impl Authority {
             client: issue.client,
             created_at: now,
             last_used_at: now,
-            expires_at: self.policy.rotation.expiry(now, now),
+            expires_at: self.policy.rotation.expiry(&lifetimes, now, now),
             access_ends_at: now + self.policy.revocation_retention(),
             revoked: None,
             lineage: Lineage::begin(key, &refresh, now),
+            lifetimes,
+            persistent: issue.persistent,
+            epoch: Epoch::FIRST,
         };
         let access = self.mint(&session, now)?;
         let keys = self.first_token_keys.as_ref();
         let request =
             retryable.as_ref().map(|r| r.seal(keys, id, (&refresh, &access), draw(&*self.entropy)));
         let opened = self.store.open(Open { session: session.clone(), request }).await?;
+        if let Opened::Evicting(evicted) = &opened {
+            for session in evicted {
+                let session_id = session.id;
+                tracing::info!(%session_id, "a login ended the user's least recently used session");
+                self.apply_revocation(session);
+            }
+        }
         let tokens = if let (Opened::Before(before), Some(retryable)) = (opened, retryable) {
             retryable.replay(keys, *before, now)?
         } else {

@@ -33,7 +33,8 @@ impl Authority {
 
     /// Draws a new token's id and computes its `iat` and its end by the access lifetime.
     fn begin(&self, session: &Session, now: Timestamp) -> (AccessTokenId, i64, Timestamp) {
-        let id = AccessTokenId::new(session.lineage.generation, draw(&*self.entropy));
+        let id =
+            AccessTokenId::new(session.lineage.generation, session.epoch, draw(&*self.entropy));
         let issued_at = now.as_seconds();
         (id, issued_at, Timestamp::from_seconds(issued_at) + self.policy.access_lifetime)
     }
@@ -90,6 +91,7 @@ impl Authority {
             session_id: session.id,
             user_id: session.user_id.clone(),
             auth_method: access.method,
+            persistent: session.persistent,
             shadow: None,
             storing: Storing::Due,
         }

@@ -22,6 +22,7 @@ pub mod rollout;
 mod session_tokens;
 mod shadow;
 pub mod sweeper;
+mod update;
 mod validate;
 mod verified_token;
 
@@ -47,6 +48,7 @@ pub use revocations::{RevocationSettings, Revocations, StalePolicy};
 pub use rollout::RolloutControl;
 pub use session_tokens::Hybrid;
 pub use shadow::Compared;
+pub use update::UpdateTarget;
 pub use validate::{Active, Validation};
 
 /// The operator's settings for tokens.
@@ -106,6 +108,8 @@ pub struct Tokens {
     pub user_id: UserId,
     /// The kind of access token.
     pub auth_method: AuthMethod,
+    /// Whether a browser keeps the refresh token's cookie when it is closed.
+    pub persistent: bool,
     /// In shadow mode, a JWT in addition to the session token. Secret.
     pub shadow: Option<String>,
     /// Whether a browser should store the refresh token, even if it holds that very token already.

@@ -74,6 +74,9 @@ fn judge_session(
     if now >= session.expires_at {
         return Err(InactiveReason::Expired);
     }
+    if said.id.epoch() < session.epoch {
+        return Err(InactiveReason::Stale);
+    }
     let grant = &session.grant;
     if audience.is_some_and(|audience| !grant.audience().iter().any(|one| one == audience)) {
         return Err(InactiveReason::WrongAudience);

@@ -21,6 +21,7 @@ use crate::store::{Receipt, StoreError};
 use crate::token::access::Claims;
 use crate::token::id::SessionId;
 use crate::token::jws::Unverified;
+use crate::token::session::Refused;
 use crate::token::{legacy, session_token};
 
 /// The verdict on a token. An inactive token is a verdict, not an error.
@@ -132,8 +133,9 @@ impl Authority {
         };
         // Session tokens need no revocation check here: `judge_session_token` has just read the
         // session's row.
-        if auth_method == AuthMethod::Jwt && self.is_revoked(&verified, asked.events).await? {
-            let reason = InactiveReason::Revoked;
+        if auth_method == AuthMethod::Jwt
+            && let Some(reason) = self.refused(&verified, asked.events).await?
+        {
             return Ok(Validation::Inactive { reason, auth_method });
         }
         Ok(Validation::Active(Active { verified, auth_method }))
@@ -148,25 +150,33 @@ impl Authority {
         }
     }
 
-    /// Returns whether the token's session was revoked. The answer comes from memory. The store is
-    /// asked only if more revocations matter than memory may hold.
-    async fn is_revoked(
+    /// Returns why the token is refused, if its session was revoked or the token was declared stale. The
+    /// answer comes from memory. The store is asked only if more revocations matter than memory may
+    /// hold.
+    async fn refused(
         &self,
         verified: &VerifiedToken,
         events: &dyn TokenEvents,
-    ) -> Result<bool, AuthorityError> {
-        let Some(id) = verified.session_id else { return Ok(false) };
+    ) -> Result<Option<InactiveReason>, AuthorityError> {
+        let Some(id) = verified.session_id else { return Ok(None) };
         self.revocations.first_read().await;
-        if self.revocations.is_revoked(id) {
-            return Ok(true);
+        match self.revocations.refused(id) {
+            Some(Refused::All(_)) => return Ok(Some(InactiveReason::Revoked)),
+            Some(Refused::Before(epoch)) if verified.epoch < epoch => {
+                return Ok(Some(InactiveReason::Stale));
+            }
+            _ => {}
         }
         self.revocations.ensure_known()?;
         if self.revocations.is_overflowing() {
             events.asked_database(AuthMethod::Jwt);
-            let session = self.store.find(id).await?;
-            return Ok(session.is_some_and(|session| session.revoked.is_some()));
+            return Ok(match self.store.find(id).await? {
+                Some(session) if session.revoked.is_some() => Some(InactiveReason::Revoked),
+                Some(session) if verified.epoch < session.epoch => Some(InactiveReason::Stale),
+                _ => None,
+            });
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Judges a JWT except for its revocation. A token whose signature is wrong is not examined any

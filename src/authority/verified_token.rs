@@ -18,7 +18,7 @@ use quick_cache::{Equivalent, Weighter};
 use super::inactive_reason::InactiveReason;
 use crate::clock::Timestamp;
 use crate::token::access::{self, Claims, Window};
-use crate::token::id::{AccessTokenId, Generation, SessionId};
+use crate::token::id::{AccessTokenId, Epoch, Generation, SessionId};
 use crate::token::jws::{Header, Typ, Unverified};
 use crate::token::key::Algorithm;
 
@@ -37,6 +37,8 @@ pub(super) struct VerifiedToken {
     pub(super) session_id: Option<SessionId>,
     /// The generation of the refresh token from the same response.
     generation: Option<Generation>,
+    /// The epoch of its session when it was minted.
+    pub(super) epoch: Epoch,
     /// The name of its key.
     kid: Option<String>,
     /// Whether `typ` and `type` identify an access token.
@@ -67,6 +69,7 @@ impl VerifiedToken {
         Self {
             session_id: claims.session_id.as_deref().and_then(|id| id.parse().ok()),
             generation: claims.id.as_deref().and_then(AccessTokenId::generation_of),
+            epoch: claims.id.as_deref().map_or(Epoch::FIRST, AccessTokenId::epoch_of),
             kid: None,
             is_access_token: true,
             receipt_recorded: AtomicBool::new(false),
@@ -304,7 +307,7 @@ mod tests {
     fn a_token_proves_its_receipt_once() {
         let of = |generation| {
             let session_id = SessionId::new(Timestamp::from_seconds(1), [7; 10]);
-            let id = AccessTokenId::new(Generation::new(generation), [0; 12]);
+            let id = AccessTokenId::new(Generation::new(generation), Epoch::FIRST, [0; 12]);
             VerifiedToken::of(Claims {
                 session_id: Some(session_id.to_string()),
                 id: Some(id.to_string()),

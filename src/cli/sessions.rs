@@ -1,4 +1,4 @@
-//! `token-authority sessions list|revoke`: lists and revokes a user's sessions. It works on the
+//! `token-authority sessions list|revoke|erase`: lists, revokes and erases a user's sessions. It works on the
 //! database; every replica follows within a second.
 
 use std::io::Write as _;
@@ -16,6 +16,7 @@ use crate::token::session::Session;
 pub(super) fn command() -> Command {
     let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
     let user = Arg::new("user").value_name("USER").required(true).help("The user's id");
+    let erased = user.clone();
     let session = Arg::new("session")
         .value_name("SESSION")
         .num_args(1..)
@@ -31,7 +32,7 @@ pub(super) fn command() -> Command {
         .conflicts_with("session")
         .help("Keep this session");
     Command::new("sessions")
-        .about("List or revoke a user's sessions")
+        .about("List, revoke or erase a user's sessions")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -48,12 +49,21 @@ pub(super) fn command() -> Command {
                 .args([session, of, except, json()])
                 .group(ArgGroup::new("which").args(["session", "of"]).required(true)),
         )
+        .subcommand(
+            Command::new("erase")
+                .about(
+                    "Revoke all sessions of a user, and remove the user's id, addresses, devices, claims and \
+                     tokens from the database",
+                )
+                .args([erased, json()]),
+        )
 }
 
 pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
     let sessions = Sessions::open(&config).await.map_err(|error| error.to_string())?;
     let text = match matches.subcommand() {
         Some(("revoke", matches)) => revoke(&sessions, matches).await,
+        Some(("erase", matches)) => erase(&sessions, matches).await,
         Some((_, matches)) => list(&sessions, matches).await,
         None => Ok(String::new()),
     };
@@ -128,5 +138,18 @@ async fn revoke(sessions: &Sessions, matches: &ArgMatches) -> Result<String, Str
         "no such live session\n".to_owned()
     } else {
         format!("revoked:\n{}\n", ids.join("\n"))
+    })
+}
+
+async fn erase(sessions: &Sessions, matches: &ArgMatches) -> Result<String, String> {
+    let Some(user_id) = user_id(matches, "user")? else { return Ok(String::new()) };
+    let erased = sessions.erase(&user_id).await.map_err(|error| error.to_string())?;
+    if matches.get_flag("json") {
+        return Ok(format!("{:#}\n", json!({ "erased_count": erased })));
+    }
+    Ok(match erased {
+        0 => "nothing of this user is stored\n".to_owned(),
+        1 => "erased: 1 session\n".to_owned(),
+        many => format!("erased: {many} sessions\n"),
     })
 }

@@ -63,6 +63,8 @@ pub struct Config {
     pub keys: Schedule,
     /// The lifetimes and rules of tokens.
     pub tokens: TokenPolicy,
+    /// How many live sessions a user may have. 0: any number.
+    pub max_sessions_per_user: u32,
     /// The memory limit of verified tokens, in bytes.
     pub validation_cache: u64,
     /// The limits of revocations in memory.
@@ -150,6 +152,7 @@ impl Config {
             authority_secret: reader.secret("AUTHORITY_SECRET", production),
             keys: keys::read(&mut reader),
             tokens: tokens(&mut reader),
+            max_sessions_per_user: reader.number("MAX_SESSIONS_PER_USER", 0..=10_000_u32),
             validation_cache: reader.number("VALIDATION_CACHE_MIB", 0..=65_536_u64) << 20,
             revocations: revocations(&mut reader),
             redis: database::redis(&mut reader),

@@ -38,14 +38,14 @@ impl SessionTokenKeys {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::token::id::{AccessTokenId, Generation, SessionId};
+    use crate::token::id::{AccessTokenId, Epoch, Generation, SessionId};
 
     #[test]
     fn changing_a_secret_logs_nobody_out() {
         let secrets = [[1; 32], [2; 32], [3; 32]].map(Secret::new);
         let claims = SessionClaims {
             session_id: SessionId::new(Timestamp::EPOCH, [0; 10]),
-            id: AccessTokenId::new(Generation::FIRST, [0; 12]),
+            id: AccessTokenId::new(Generation::FIRST, Epoch::FIRST, [0; 12]),
             issued_at: 1,
             expires_at: 2,
         };

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use super::lineages::Lineages;
 use super::rows::{CompareAndSwap, OptimisticRotation, Row, Rows};
-use super::{Refresh, Refreshed, StoreError};
+use super::{Refresh, Refreshed, StoreError, Update};
 use crate::clock::Timestamp;
 use crate::token::id::SessionId;
 use crate::token::refresh::RefreshToken;
 use crate::token::rotation::{self, Policy, Verdict};
-use crate::token::session::{RevocationReason, Revoked, Session};
+use crate::token::session::{Revocation, RevocationReason, Session};
 
 /// The number of times a change is judged again after another replica changed its row in between.
 /// Each failed attempt means that another change succeeded.
@@ -64,6 +64,8 @@ pub(super) enum SessionChange {
     Refresh(Refresh),
     /// A caller ends a session.
     Revoke(Ending),
+    /// A caller changes what a session's access tokens carry.
+    Update(Update),
 }
 
 /// A request to end a session.
@@ -82,6 +84,8 @@ pub(super) enum Changed {
     Refreshed(Refreshed),
     /// The session, if this change ended it. `None` if it had ended before or does not exist.
     Revoked(Option<Session>),
+    /// The session after the change. `None` if it is not live.
+    Updated(Option<Session>),
 }
 
 impl Changed {
@@ -89,7 +93,7 @@ impl Changed {
     pub(super) fn is_written(&self) -> bool {
         match self {
             Self::Refreshed(refreshed) => refreshed.verdict == Verdict::Rotate,
-            Self::Revoked(session) => session.is_some(),
+            Self::Revoked(session) | Self::Updated(session) => session.is_some(),
         }
     }
 
@@ -104,6 +108,7 @@ impl SessionChange {
         match self {
             Self::Refresh(refresh) => refresh.presented.session_id(),
             Self::Revoke(ending) => ending.session_id,
+            Self::Update(update) => update.session_id,
         }
     }
 
@@ -123,6 +128,7 @@ impl SessionChange {
         match self {
             Self::Refresh(refresh) => Changed::Refreshed(apply_refresh(refresh, session, rules)),
             Self::Revoke(ending) => Changed::Revoked(apply_ending(ending, session)),
+            Self::Update(update) => Changed::Updated(apply_update(update, session)),
         }
     }
 }
@@ -147,7 +153,18 @@ fn apply_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Sessio
         let named = ending.token.as_ref();
         live && named.is_none_or(|token| token.is_authentic(&session.lineage.key))
     })?;
-    session.revoked = Some(Revoked { at: ending.now, reason: ending.reason });
+    session.revoke(ending.now, ending.reason);
+    Some(session.clone())
+}
+
+fn apply_update(update: &Update, session: Option<&mut Session>) -> Option<Session> {
+    let is_live =
+        |session: &&mut Session| session.revoked.is_none() && update.now < session.expires_at;
+    let session = session.filter(is_live)?;
+    update.change.apply(&mut session.grant);
+    if update.refresh_now {
+        session.epoch = session.epoch.next();
+    }
     Some(session.clone())
 }
 
@@ -293,9 +310,22 @@ fn fold_session(
     let apply = |i: usize| (i, changes[i].apply(Some(&mut session), rules));
     let applied = indexes.into_iter().map(apply).collect();
     let swap = (session != before).then(|| {
-        let ends_now = before.revoked.is_none();
-        let revocation = session.revocation(rules.revocation_retention).filter(|_| ends_now);
-        CompareAndSwap { session, revision, revocation }
+        let revocation = new_revocation(&before, &session, rules);
+        let grant_changed = session.grant != before.grant;
+        CompareAndSwap { session, revision, grant_changed, revocation }
     });
     (applied, swap)
+}
+
+/// Returns what a change of a session adds to the revocation feed.
+fn new_revocation(before: &Session, after: &Session, rules: &Rules) -> Option<Revocation> {
+    match after.revoked {
+        Some(_) if before.revoked.is_some() => None,
+        Some(_) => after.revocation(rules.revocation_retention),
+        // The tokens of the new epoch need no entry, so the entry ends with the last earlier one.
+        None if after.epoch > before.epoch => {
+            Some(after.stale_tokens(after.last_used_at, rules.revocation_retention))
+        }
+        None => None,
+    }
 }

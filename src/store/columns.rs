@@ -1,18 +1,21 @@
 //! Converts the columns of both databases to sessions, revocations and counts, and back.
 
+use std::time::Duration;
+
 use super::StoreError;
 use super::figures::Census;
 use super::rollouts::LiveSessions;
 use super::rows::{Position, Recorded, Row};
 use crate::clock::Timestamp;
 use crate::token::client::ClientInfo;
-use crate::token::id::{Generation, SessionId, UserId};
+use crate::token::id::{Epoch, Generation, SessionId, UserId};
+use crate::token::lifetimes::Lifetimes;
 use crate::token::method::AuthMethod;
 use crate::token::refresh::{LineageKey, TokenHash};
 use crate::token::rollout::Percentage;
 use crate::token::seal::Sealed;
 use crate::token::session::{
-    Lineage, MAX_ACCESS_RETENTION, Revocation, RevocationReason, Revoked, Session,
+    Lineage, MAX_ACCESS_RETENTION, Refused, Revocation, RevocationReason, Revoked, Session,
 };
 
 /// The columns of a session, in the order in which both adapters read them.
@@ -20,7 +23,9 @@ macro_rules! session_columns {
     () => {
         "id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key, \
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason, \
-         granted, user_agent, ip_address, device_name, revision, auth_method, access_ends_at"
+         granted, user_agent, ip_address, device_name, revision, auth_method, access_ends_at, \
+         refresh_seconds, max_seconds, persistent, \
+         epoch, exact_reason"
     };
 }
 pub(super) use session_columns;
@@ -49,6 +54,11 @@ pub(super) struct Columns {
     pub(super) revision: i64,
     pub(super) auth_method: Option<String>,
     pub(super) access_ends_at: Option<Timestamp>,
+    pub(super) refresh_seconds: Option<i64>,
+    pub(super) max_seconds: Option<i64>,
+    pub(super) persistent: Option<bool>,
+    pub(super) epoch: Option<i64>,
+    pub(super) exact_reason: Option<String>,
 }
 
 impl Columns {
@@ -61,6 +71,8 @@ impl Columns {
         let revoked = self.revoked()?;
         let auth_method = self.auth_method()?;
         let access_ends_at = self.access_ends_at();
+        let lifetimes = self.lifetimes()?;
+        let own_end = lifetimes.end(self.created_at, self.last_used_at);
         let session = Session {
             id: self.id,
             revoked,
@@ -71,17 +83,33 @@ impl Columns {
             client: ClientInfo::new(&self.user_agent, &self.ip_address, &self.device_name),
             created_at: self.created_at,
             last_used_at: self.last_used_at,
-            expires_at: self.expires_at,
+            // A version that does not know the session's own lifetimes may have extended it.
+            expires_at: own_end.map_or(self.expires_at, |own| own.min(self.expires_at)),
             access_ends_at,
+            lifetimes,
+            persistent: self.persistent.unwrap_or(true),
+            epoch: epoch(self.epoch.unwrap_or(0))?,
         };
         Ok(Row { session, revision: self.revision })
+    }
+
+    fn lifetimes(&self) -> Result<Lifetimes, StoreError> {
+        let lifetime = |seconds: Option<i64>, column| {
+            let seconds = seconds.map(u64::try_from).transpose();
+            seconds.map(|s| s.map(Duration::from_secs)).map_err(|_| undecodable(column))
+        };
+        Ok(Lifetimes {
+            refresh: lifetime(self.refresh_seconds, "refresh_seconds")?,
+            max: lifetime(self.max_seconds, "max_seconds")?,
+        })
     }
 
     fn revoked(&self) -> Result<Option<Revoked>, StoreError> {
         let Some(at) = self.revoked_at else {
             return Ok(None);
         };
-        let reason = self.revocation_reason.as_deref().and_then(RevocationReason::from_stored);
+        let reason = self.exact_reason.as_deref().or(self.revocation_reason.as_deref());
+        let reason = reason.and_then(RevocationReason::from_stored);
         let reason = reason.ok_or_else(|| undecodable("revocation_reason"))?;
         Ok(Some(Revoked { at, reason }))
     }
@@ -114,6 +142,10 @@ impl Columns {
             proven_at: self.proven_at,
         })
     }
+}
+
+fn epoch(number: i64) -> Result<Epoch, StoreError> {
+    u32::try_from(number).map(Epoch::new).map_err(|_| undecodable("epoch"))
 }
 
 /// Converts a stored percentage of users.
@@ -153,9 +185,21 @@ pub(super) fn granted(session: &Session) -> Result<String, StoreError> {
     serde_json::to_string(&session.grant).map_err(|_| undecodable("granted"))
 }
 
-/// Returns the name of the revocation's reason, if the session is revoked.
+/// Returns a session's own lifetimes in seconds, for their columns.
+pub(super) fn lifetimes(session: &Session) -> (Option<i64>, Option<i64>) {
+    let seconds = |life: Duration| i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
+    let Lifetimes { refresh, max } = session.lifetimes;
+    (refresh.map(seconds), max.map(seconds))
+}
+
+/// Returns the name of the revocation's reason, if the session is revoked, as all versions know it.
 pub(super) fn reason(session: &Session) -> Option<&'static str> {
-    session.revoked.map(|revoked| revoked.reason.as_str())
+    session.revoked.map(|revoked| revoked.reason.known_to_all())
+}
+
+/// Returns the name of the revocation's reason if it is one that not all versions know.
+pub(super) fn exact_reason(reason: RevocationReason) -> Option<&'static str> {
+    (reason.known_to_all() != reason.as_str()).then_some(reason.as_str())
 }
 
 /// The columns of a revocation.
@@ -167,6 +211,8 @@ pub(super) struct RevocationColumns {
     pub(super) expires_at: Timestamp,
     pub(super) reason: String,
     pub(super) recorded_at: Timestamp,
+    /// Set if only the access tokens of earlier epochs are refused. Then there is no reason and no user.
+    pub(super) epoch: Option<i64>,
 }
 
 impl RevocationColumns {
@@ -176,13 +222,20 @@ impl RevocationColumns {
     /// Returns [`StoreError::Inconsistent`] if a column holds a value that this version never
     /// writes.
     pub(super) fn into_recorded(self) -> Result<Recorded, StoreError> {
-        let reason = RevocationReason::from_stored(&self.reason);
+        let (user_id, refused) = if let Some(number) = self.epoch {
+            (None, Refused::Before(epoch(number)?))
+        } else {
+            let reason = RevocationReason::from_stored(&self.reason);
+            let user_id = UserId::new(self.user_id).map_err(|_| undecodable("user_id"))?;
+            let user_id = Some(user_id).filter(|id| *id != UserId::erased(self.session_id));
+            (user_id, Refused::All(reason.ok_or_else(|| undecodable("reason"))?))
+        };
         let revocation = Revocation {
             session_id: self.session_id,
-            user_id: UserId::new(self.user_id).map_err(|_| undecodable("user_id"))?,
+            user_id,
             revoked_at: self.revoked_at,
             expires_at: self.expires_at,
-            reason: reason.ok_or_else(|| undecodable("reason"))?,
+            refused,
         };
         let position =
             Position { recorded_at: self.recorded_at, session_id: revocation.session_id };

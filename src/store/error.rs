@@ -30,6 +30,11 @@ impl StoreError {
         }
     }
 
+    /// Returns the error for a batch whose answers do not fit its questions.
+    pub(super) fn mixed_up() -> Self {
+        Self::Inconsistent("a batch returned the wrong kind of answer".into())
+    }
+
     /// Returns the cause without the words that are common to the kind.
     pub(super) fn cause(&self) -> String {
         match self {

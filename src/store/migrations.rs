@@ -19,7 +19,7 @@ use super::rows::Schema;
 /// A migration in the sources: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 5] = [
+const POSTGRES: [Source; 7] = [
     (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
     (
         2,
@@ -37,9 +37,15 @@ const POSTGRES: [Source; 5] = [
         "expand_access_ends",
         include_str!("../../migrations/postgres/0005_expand_access_ends.sql"),
     ),
+    (6, "expand_lifetimes", include_str!("../../migrations/postgres/0006_expand_lifetimes.sql")),
+    (
+        7,
+        "expand_changed_sessions",
+        include_str!("../../migrations/postgres/0007_expand_changed_sessions.sql"),
+    ),
 ];
 
-const SQLITE: [Source; 5] = [
+const SQLITE: [Source; 7] = [
     (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
     (
         2,
@@ -49,6 +55,12 @@ const SQLITE: [Source; 5] = [
     (3, "expand_revocations", include_str!("../../migrations/sqlite/0003_expand_revocations.sql")),
     (4, "expand_rollout", include_str!("../../migrations/sqlite/0004_expand_rollout.sql")),
     (5, "expand_access_ends", include_str!("../../migrations/sqlite/0005_expand_access_ends.sql")),
+    (6, "expand_lifetimes", include_str!("../../migrations/sqlite/0006_expand_lifetimes.sql")),
+    (
+        7,
+        "expand_changed_sessions",
+        include_str!("../../migrations/sqlite/0007_expand_changed_sessions.sql"),
+    ),
 ];
 
 /// The prefix of migrations that leave the previous version working.

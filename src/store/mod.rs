@@ -22,6 +22,7 @@ pub mod inspect;
 pub mod keys;
 pub mod legacy;
 mod lineages;
+mod logins;
 mod migrations;
 pub mod notifier;
 mod operations;
@@ -43,7 +44,7 @@ pub use keys::KeyRows;
 pub use legacy::{LegacyRows, LegacySample, LegacySessions};
 pub use notifier::Notifier;
 pub use operations::{
-    Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed, Revoke,
+    Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed, Revoke, Update,
 };
 pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;

@@ -1,6 +1,7 @@
 //! The operations of the store: their inputs and their results.
 
 use crate::clock::Timestamp;
+use crate::token::grant::GrantChange;
 use crate::token::id::{Generation, SessionId, UserId};
 use crate::token::refresh::RefreshToken;
 use crate::token::rollout::Rollout;
@@ -32,6 +33,8 @@ pub struct OpenRequest {
 pub enum Opened {
     /// The session is stored now.
     New,
+    /// The session is stored now, and these sessions of its user were revoked for it.
+    Evicting(Vec<Session>),
     /// The session was stored by an earlier attempt, and nothing was stored now.
     Before(Box<OpenedBefore>),
 }
@@ -43,6 +46,19 @@ pub struct OpenedBefore {
     pub session: Session,
     /// Its first tokens. `None` if they are no longer kept.
     pub sealed: Option<Sealed>,
+}
+
+/// A change of a session's grant.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The session.
+    pub session_id: SessionId,
+    /// What changes.
+    pub change: GrantChange,
+    /// Whether the access tokens that were issued before are refused from now on.
+    pub refresh_now: bool,
+    /// When the change was asked for.
+    pub now: Timestamp,
 }
 
 /// A presented refresh token.

@@ -31,8 +31,22 @@ pub struct CompareAndSwap {
     pub session: Session,
     /// The revision that was read.
     pub revision: i64,
-    /// The row to add to the revocation feed, if this change revokes the session.
+    /// Whether the grant is a new one. Otherwise it is not written.
+    pub grant_changed: bool,
+    /// The row to add to the revocation feed, if this change revokes the session or declares its
+    /// access tokens stale.
     pub revocation: Option<Revocation>,
+}
+
+/// How many live sessions a user may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionBound {
+    /// The number of sessions.
+    pub most: u32,
+    /// The time of the logins.
+    pub now: Timestamp,
+    /// Until when the revocations of evicted sessions are kept at least.
+    pub revoked_until: Timestamp,
 }
 
 /// A rotation that is written only if its session matches the optimistic assumption.
@@ -112,6 +126,15 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
     /// by an earlier session of the same call. That session is not stored.
     async fn insert(&self, opens: &[Open]) -> Result<Vec<bool>, StoreError>;
 
+    /// Stores new sessions as [`Rows::insert`] does, and revokes those of their users' live sessions
+    /// that exceed the bound, the least recently used first. Returns these in their new state, too.
+    /// Of two concurrent calls with sessions of one user, the second one sees those of the first.
+    async fn insert_bounded(
+        &self,
+        opens: &[Open],
+        bound: SessionBound,
+    ) -> Result<(Vec<bool>, Vec<Session>), StoreError>;
+
     /// Returns the sessions that were stored under these request keys.
     async fn find_requests(&self, keys: &[String])
     -> Result<Vec<Option<OpenedBefore>>, StoreError>;
@@ -120,9 +143,10 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
     async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError>;
 
     /// Writes sessions' new states: `lineage` (except its key, which never changes),
-    /// `last_used_at`, `expires_at`, `revoked` and `auth_method`. Returns `false` for a session
-    /// whose row has another revision or is gone; that row is left unchanged. No id may occur twice
-    /// in one call. Revocations are added to the feed in the same step.
+    /// `last_used_at`, `expires_at`, `revoked`, `auth_method`, `epoch` and a changed `grant`. The row
+    /// of a revoked session loses its grant and its client's description. Returns `false` for a
+    /// session whose row has another revision or is gone; that row is left unchanged. No id may occur
+    /// twice in one call. Revocations are added to the feed in the same step.
     async fn swap(&self, swaps: &[CompareAndSwap]) -> Result<Vec<bool>, StoreError>;
 
     /// Rotates the refresh tokens of sessions that match the optimistic assumption, and returns
@@ -151,6 +175,16 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError>;
 
+    /// Revokes all live sessions of a user, and removes everything about the user from all rows,
+    /// those of ended sessions and of the feed included. What remains is the sessions' ids, and what
+    /// refuses their tokens and retries of their logins. Returns the sessions in their new state.
+    async fn erase_user(
+        &self,
+        user_id: &UserId,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Vec<Session>, StoreError>;
+
     /// Returns the next `limit` rows of the revocation feed after a position that have not expired
     /// at `now`.
     async fn feed(
@@ -160,8 +194,8 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
         limit: u32,
     ) -> Result<FeedPage, StoreError>;
 
-    /// Deletes up to `limit` rows of the feed that expired before `ended_before`, and skips locked
-    /// rows. Returns how many were deleted.
+    /// Deletes rows of the feed that expired before `ended_before`, up to `limit` of each of its tables,
+    /// and skips locked rows. Returns how many were deleted from the table that had more of them.
     async fn purge_revocations(
         &self,
         ended_before: Timestamp,

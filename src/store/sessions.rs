@@ -1,15 +1,17 @@
 //! The store: whole operations on sessions, coalesced into batches.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::change::{self, Changed, Ending, Rules, SessionChange};
 use super::coalesce::{Coalescer, ShardFigures, ShardSettings};
 use super::lineages::Lineages;
+use super::logins;
 use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::span::{on_sessions, spanned};
 use super::write_health::WriteHealth;
-use super::{Open, Opened, Receipt, Refresh, Refreshed, Revoke, StoreError};
+use super::{Open, Opened, Receipt, Refresh, Refreshed, Revoke, StoreError, Update};
 use crate::clock::Timestamp;
 use crate::token::id::{SessionId, UserId};
 use crate::token::rotation::Policy;
@@ -38,6 +40,8 @@ pub struct Store {
     changes: Coalescer<SessionChange, Changed>,
     loads: Coalescer<SessionId, Option<Session>>,
     receipts: Coalescer<Receipt, ()>,
+    /// How many live sessions a user may have. 0: any number.
+    max_sessions: Arc<AtomicU32>,
 }
 
 impl Store {
@@ -54,6 +58,8 @@ impl Store {
         let of = |rows: &Arc<dyn Rows>| Arc::clone(rows);
         let (for_opens, for_changes) = (of(&rows), of(&rows));
         let (for_loads, for_receipts) = (of(&rows), of(&rows));
+        let max_sessions = Arc::new(AtomicU32::new(0));
+        let for_bound = Arc::clone(&max_sessions);
         Self {
             rows,
             revocation_retention,
@@ -61,9 +67,11 @@ impl Store {
             opens: Coalescer::start(WRITERS, move |batch| {
                 let (rows, opened) = (of(&for_opens), Arc::clone(&opened));
                 let writes = Arc::clone(&of_opens);
+                let most = for_bound.load(Ordering::Relaxed);
                 async move {
-                    let results = open(rows, opened, batch).await;
-                    noting(&writes, results, |opened| matches!(opened, Opened::New))
+                    let bound = (most > 0).then_some((most, revocation_retention));
+                    let results = logins::open(rows, opened, bound, batch).await;
+                    noting(&writes, results, |opened| !matches!(opened, Opened::Before(_)))
                 }
             }),
             changes: Coalescer::start(WRITERS, move |batch| {
@@ -78,7 +86,16 @@ impl Store {
             receipts: Coalescer::start(HINTS, move |batch| {
                 record_receipts(of(&for_receipts), batch)
             }),
+            max_sessions,
         }
+    }
+
+    /// Lets each user have at most that many live sessions. 0: any number. A login that exceeds it
+    /// ends the least recently used one.
+    #[must_use]
+    pub fn with_max_sessions(self, most: u32) -> Self {
+        self.max_sessions.store(most, Ordering::Relaxed);
+        self
     }
 
     /// Stores a login, unless the same request stored one already.
@@ -99,7 +116,7 @@ impl Store {
         let ask = self.changes.ask(shard, SessionChange::Refresh(refresh));
         match self.spanned("refresh", ask).await? {
             Changed::Refreshed(refreshed) => Ok(refreshed),
-            Changed::Revoked(_) => Err(mixed_up()),
+            Changed::Revoked(_) | Changed::Updated(_) => Err(StoreError::mixed_up()),
         }
     }
 
@@ -122,8 +139,35 @@ impl Store {
         let ask = self.changes.ask(shard_of(session_id), SessionChange::Revoke(ending));
         match self.spanned("revoke", ask).await? {
             Changed::Revoked(session) => Ok(session.into_iter().collect()),
-            Changed::Refreshed(_) => Err(mixed_up()),
+            Changed::Refreshed(_) | Changed::Updated(_) => Err(StoreError::mixed_up()),
         }
+    }
+
+    /// Changes what a session's access tokens carry. Returns the session in its new state, or `None` if
+    /// it is not live.
+    ///
+    /// # Errors
+    /// Returns an error if the database fails.
+    pub async fn update(&self, update: Update) -> Result<Option<Session>, StoreError> {
+        let ask = self.changes.ask(shard_of(update.session_id), SessionChange::Update(update));
+        match self.spanned("update", ask).await? {
+            Changed::Updated(session) => Ok(session),
+            Changed::Refreshed(_) | Changed::Revoked(_) => Err(StoreError::mixed_up()),
+        }
+    }
+
+    /// Revokes a user's sessions, and removes everything about the user from the database. Returns the
+    /// user's former sessions.
+    ///
+    /// # Errors
+    /// Returns an error if the database fails.
+    pub async fn erase_user(
+        &self,
+        user_id: &UserId,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let erased = self.rows.erase_user(user_id, now, now + self.revocation_retention);
+        self.spanned("erase_user", self.within(erased)).await
     }
 
     /// Returns the session with this id, whether live, revoked or expired.
@@ -196,7 +240,8 @@ impl Store {
         self.revocation_retention
     }
 
-    /// Deletes up to `limit` revocations that expired before `ended_before`.
+    /// Deletes up to `limit` revocations of each kind that expired before `ended_before`. Returns how
+    /// many of the more frequent kind there were.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database fails.
@@ -279,65 +324,6 @@ fn noting<T>(
 /// Spreads sessions over shards by their random bits.
 fn shard_of(id: SessionId) -> usize {
     usize::from(id.as_uuid().as_bytes()[15])
-}
-
-fn mixed_up() -> StoreError {
-    StoreError::Inconsistent("a batch returned the wrong kind of answer".into())
-}
-
-async fn open(
-    rows: Arc<dyn Rows>,
-    lineages: Arc<Lineages>,
-    batch: Vec<Open>,
-) -> Vec<Result<Opened, StoreError>> {
-    let results = open_each(&*rows, &batch).await;
-    for (open, opened) in batch.iter().zip(&results) {
-        if matches!(opened, Ok(Opened::New)) {
-            lineages.keep(&open.session);
-        }
-    }
-    results
-}
-
-async fn open_each(rows: &dyn Rows, batch: &[Open]) -> Vec<Result<Opened, StoreError>> {
-    match open_together(rows, batch).await {
-        // The database refused the data of one login. Retry one by one, so that only that login
-        // fails.
-        Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
-            let mut results = Vec::with_capacity(batch.len());
-            for one in batch {
-                let result = open_together(rows, std::slice::from_ref(one)).await;
-                results.push(result.and_then(|mut opened| opened.pop().ok_or_else(mixed_up)));
-            }
-            results
-        }
-        Ok(opened) => opened.into_iter().map(Ok).collect(),
-        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
-    }
-}
-
-async fn open_together(rows: &dyn Rows, batch: &[Open]) -> Result<Vec<Opened>, StoreError> {
-    let inserted = rows.insert(batch).await?;
-    let taken = batch.iter().zip(&inserted).filter(|(_, inserted)| !**inserted);
-    let keys: Vec<String> = taken
-        .filter_map(|(open, _)| open.request.as_ref().map(|request| request.key.clone()))
-        .collect();
-    if keys.is_empty() {
-        return Ok(inserted.into_iter().map(|_| Opened::New).collect());
-    }
-    let mut before = rows.find_requests(&keys).await?.into_iter();
-    inserted
-        .into_iter()
-        .map(|inserted| {
-            if inserted {
-                return Ok(Opened::New);
-            }
-            // A sweeper deleted the session in between. A retry will find the key free.
-            before.next().flatten().map(Box::new).map(Opened::Before).ok_or_else(|| {
-                StoreError::Unavailable("an earlier login has just been deleted".into())
-            })
-        })
-        .collect()
 }
 
 async fn load(

@@ -220,7 +220,7 @@ impl From<OneOrMany> for Vec<String> {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::token::id::Generation;
+    use crate::token::id::{Epoch, Generation};
 
     fn parse(json: &str) -> Result<Claims, super::super::jws::Malformed> {
         Claims::parse(json.as_bytes())
@@ -235,7 +235,7 @@ mod tests {
         let claims = NewClaims {
             user_id: &user_id,
             session_id: SessionId::new(Timestamp::from_seconds(1), [0; 10]),
-            id: AccessTokenId::new(Generation::FIRST, [0; 12]),
+            id: AccessTokenId::new(Generation::FIRST, Epoch::FIRST, [0; 12]),
             issued_at: 100,
             expires_at: 1900,
             issuer: Some("https://issuer"),
@@ -255,7 +255,7 @@ mod tests {
         let claims = NewClaims {
             user_id: &UserId::new("u").unwrap(),
             session_id: SessionId::new(Timestamp::from_seconds(1), [0; 10]),
-            id: AccessTokenId::new(Generation::FIRST, [0; 12]),
+            id: AccessTokenId::new(Generation::FIRST, Epoch::FIRST, [0; 12]),
             issued_at: 1,
             expires_at: 2,
             issuer: None,

@@ -79,6 +79,48 @@ impl Grant {
     }
 }
 
+/// A change of a grant. `None` leaves a part as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GrantChange {
+    /// The new audience.
+    pub audience: Option<Vec<String>>,
+    /// The new scopes.
+    pub scopes: Option<Vec<String>>,
+    /// The new claims, in place of all earlier ones.
+    pub claims: Option<Map<String, Value>>,
+}
+
+impl GrantChange {
+    /// Checks the new values by the rules for a login.
+    ///
+    /// # Errors
+    /// Returns [`InvalidField`] if [`Grant::new`] would refuse one of them.
+    pub fn checked(self) -> Result<Self, InvalidField> {
+        let new = self.clone();
+        let (audience, scopes) = (new.audience.unwrap_or_default(), new.scopes.unwrap_or_default());
+        Grant::new(audience, scopes, new.claims.unwrap_or_default()).map(|_| self)
+    }
+
+    /// Returns whether nothing changes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.audience.is_none() && self.scopes.is_none() && self.claims.is_none()
+    }
+
+    /// Applies the change.
+    pub fn apply(&self, grant: &mut Grant) {
+        if let Some(audience) = &self.audience {
+            grant.audience.clone_from(audience);
+        }
+        if let Some(scopes) = &self.scopes {
+            grant.scopes.clone_from(scopes);
+        }
+        if let Some(claims) = &self.claims {
+            grant.claims.clone_from(claims);
+        }
+    }
+}
+
 fn is_scope_token(scope: &str) -> bool {
     (1..=255).contains(&scope.len())
         && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))

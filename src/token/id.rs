@@ -25,6 +25,13 @@ impl UserId {
         Ok(Self(id))
     }
 
+    /// Returns the id that stands for the user of a session after that user was erased: the session's
+    /// own. It is a valid id, so that versions which know nothing of erasure can read it.
+    #[must_use]
+    pub fn erased(session_id: SessionId) -> Self {
+        Self(session_id.to_string())
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -115,21 +122,80 @@ impl Generation {
     }
 }
 
-/// An access token's `jti`: a version 8 UUID (RFC 9562 section 5.8) of 90 random bits whose last
-/// 32 bits are the generation of the refresh token that was issued with it.
+/// How often all access tokens of a session were declared stale. A token of an earlier epoch is
+/// refused. A time could not tell the tokens apart: `iat` has whole seconds, and replicas' clocks
+/// differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(u32);
+
+impl Epoch {
+    /// The epoch of a session whose access tokens were never declared stale.
+    pub const FIRST: Self = Self(0);
+    /// The last epoch: 24 bits fit into a token's id.
+    const LAST: u32 = (1 << 24) - 1;
+
+    /// Creates an epoch from its number. Numbers beyond the last epoch count as that.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(if number > Self::LAST { Self::LAST } else { number })
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The next epoch.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self::new(self.0 + 1)
+    }
+}
+
+/// An access token's `jti`: a UUID whose last 32 bits are the generation of the refresh token that
+/// was issued with it.
+///
+/// * In the first epoch of its session it is a version 8 UUID (RFC 9562 section 5.8) with 90 random
+///   bits. Earlier versions of this service minted no other.
+/// * In a later epoch it is one of version 4 with 66 random bits, and the 24 bits before the
+///   generation are the epoch. The version tells the two apart, so that random bits of the first form
+///   are never taken for an epoch.
 ///
 /// A client that presents it has therefore received the response with that refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessTokenId(Uuid);
 
 impl AccessTokenId {
-    /// Creates an id from the generation and twelve random bytes.
+    /// Creates an id from the generation, the session's epoch and twelve random bytes.
     #[must_use]
-    pub fn new(generation: Generation, random: [u8; 12]) -> Self {
+    pub fn new(generation: Generation, epoch: Epoch, random: [u8; 12]) -> Self {
         let mut bytes = [0; 16];
         bytes[..12].copy_from_slice(&random);
         bytes[12..].copy_from_slice(&generation.number().to_be_bytes());
-        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+        if epoch == Epoch::FIRST {
+            return Self(uuid::Builder::from_custom_bytes(bytes).into_uuid());
+        }
+        bytes[9..12].copy_from_slice(&epoch.number().to_be_bytes()[1..]);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// The epoch of its session when it was minted.
+    #[must_use]
+    pub fn epoch(self) -> Epoch {
+        let bytes = self.0.as_bytes();
+        match self.0.get_version() {
+            Some(uuid::Version::Random) => {
+                Epoch(u32::from_be_bytes([0, bytes[9], bytes[10], bytes[11]]))
+            }
+            _ => Epoch::FIRST,
+        }
+    }
+
+    /// Reads the epoch from a `jti`. Any text that is not one of this service is of the first epoch.
+    #[must_use]
+    pub fn epoch_of(jti: &str) -> Epoch {
+        Uuid::try_parse(jti).map_or(Epoch::FIRST, |uuid| Self(uuid).epoch())
     }
 
     /// Creates an id from its bytes.
@@ -148,7 +214,7 @@ impl AccessTokenId {
     #[must_use]
     pub fn generation_of(jti: &str) -> Option<Generation> {
         let uuid = Uuid::try_parse(jti).ok()?;
-        if uuid.get_version() != Some(uuid::Version::Custom) {
+        if !matches!(uuid.get_version(), Some(uuid::Version::Custom | uuid::Version::Random)) {
             return None;
         }
         let bytes = uuid.as_bytes();
@@ -213,13 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn epochs_end_and_foreign_ids_are_of_the_first() {
+        assert_eq!(Epoch::new(u32::MAX).next(), Epoch::new(Epoch::LAST));
+        for foreign in ["", "7", "018f3b1e-0000-7000-8000-0000ff000001"] {
+            assert_eq!(AccessTokenId::epoch_of(foreign), Epoch::FIRST, "{foreign}");
+        }
+    }
+
+    #[test]
     fn an_access_token_id_contains_its_generation() {
         for number in [0, 1, 77, u32::MAX] {
-            let id = AccessTokenId::new(Generation::new(number), [0xFF; 12]);
-            assert_eq!(
-                AccessTokenId::generation_of(&id.to_string()),
-                Some(Generation::new(number))
-            );
+            for epoch in [0, 1, 0x01_0203, Epoch::LAST] {
+                let epoch = Epoch::new(epoch);
+                let id = AccessTokenId::new(Generation::new(number), epoch, [0xFF; 12]);
+                let text = id.to_string();
+                assert_eq!(AccessTokenId::generation_of(&text), Some(Generation::new(number)));
+                assert_eq!((AccessTokenId::epoch_of(&text), id.epoch()), (epoch, epoch));
+            }
         }
         assert_eq!(AccessTokenId::generation_of("018f3b1e-0000-7000-8000-000000000001"), None);
         assert_eq!(AccessTokenId::generation_of("anything"), None);

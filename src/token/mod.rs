@@ -14,6 +14,7 @@
 //! * [`legacy`]: the session tokens of the product's existing auth-server
 //! * [`method`], [`rollout`]: the kinds of access token, and which user gets which
 //! * [`seal`]: encryption of a stored token under a secret that is not stored
+//! * [`lifetimes`]: the lifetimes that a login asked for its own session
 //! * [`session`]: one login as it is stored
 //! * [`rotation`]: the verdict on a presented refresh token
 //! * [`field`]: the error for an invalid request field
@@ -27,6 +28,7 @@ pub mod jws;
 pub mod key;
 pub mod legacy;
 mod lenient;
+pub mod lifetimes;
 pub mod method;
 pub mod refresh;
 pub mod rollout;

@@ -19,9 +19,10 @@
 use std::time::Duration;
 
 use super::id::Generation;
+use super::lifetimes::Lifetimes;
 use super::refresh::{LineageKey, RefreshToken, TokenHash};
 use super::seal::{self, Purpose, Sealed};
-use super::session::{Lineage, RevocationReason, Revoked, Session};
+use super::session::{Lineage, RevocationReason, Session};
 use crate::clock::Timestamp;
 
 /// How refresh tokens are rotated, and how long sessions live.
@@ -38,10 +39,23 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Returns when a session ends, if it was opened at `created_at` and is used at `now`.
+    /// Returns when a session ends, if it was opened at `created_at` and is used at `now`. Its own
+    /// lifetimes count as far as they are shorter.
     #[must_use]
-    pub fn expiry(&self, created_at: Timestamp, now: Timestamp) -> Timestamp {
-        (now + self.refresh_lifetime).min(created_at + self.session_max_lifetime)
+    pub fn expiry(
+        &self,
+        lifetimes: &Lifetimes,
+        created_at: Timestamp,
+        now: Timestamp,
+    ) -> Timestamp {
+        let by_policy = (now + self.refresh_lifetime).min(created_at + self.session_max_lifetime);
+        lifetimes.end(created_at, now).map_or(by_policy, |own| own.min(by_policy))
+    }
+
+    /// Computes how much nearer its end an unchanged token may come before its life is extended. More
+    /// than a quarter of a short life, and its user would be logged out in the middle of its use.
+    fn slack(&self, lifetimes: &Lifetimes) -> Duration {
+        lifetimes.refresh.map_or(self.window, |own| self.window.min(own / 4))
     }
 }
 
@@ -164,7 +178,8 @@ pub fn take_effect(
             session.lineage.proven_at.get_or_insert(now);
             // A token that is replayed again and again stays young while its session's end draws
             // near. Then its life is extended here, or its user would be logged out.
-            if policy.expiry(session.created_at, now) > session.expires_at + policy.window {
+            let extended = policy.expiry(&session.lifetimes, session.created_at, now);
+            if extended > session.expires_at + policy.slack(&session.lifetimes) {
                 extend(session, now, policy);
             }
             Some(presented.clone())
@@ -175,7 +190,7 @@ pub fn take_effect(
             Some(presented.clone())
         }
         Verdict::Theft => {
-            session.revoked = Some(Revoked { at: now, reason: RevocationReason::Reuse });
+            session.revoke(now, RevocationReason::Reuse);
             None
         }
         Verdict::Revoked | Verdict::Expired | Verdict::Invalid => None,
@@ -197,7 +212,8 @@ pub struct Optimistic {
     pub successor: RefreshToken,
     /// The successor's random bytes, encrypted under the presented token.
     pub sealed: Sealed,
-    /// When the session ends after this rotation. Its maximum lifetime may end it earlier.
+    /// When the session ends after this rotation. Its maximum lifetime, or
+    /// lifetimes of its own, may end it earlier.
     pub expires_at: Timestamp,
     /// How long the session lives at most after its login.
     pub session_max_lifetime: Duration,
@@ -279,5 +295,5 @@ fn extend(session: &mut Session, now: Timestamp, policy: &Policy) {
 
 fn touch(session: &mut Session, now: Timestamp, policy: &Policy) {
     session.last_used_at = session.last_used_at.max(now);
-    session.expires_at = policy.expiry(session.created_at, now);
+    session.expires_at = policy.expiry(&session.lifetimes, session.created_at, now);
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::client::ClientInfo;
 use super::grant::Grant;
-use super::id::{Generation, SessionId, UserId};
+use super::id::{Epoch, Generation, SessionId, UserId};
+use super::lifetimes::Lifetimes;
 use super::method::AuthMethod;
 use super::refresh::{LineageKey, RefreshToken, TokenHash};
 use super::seal::Sealed;
@@ -55,6 +56,12 @@ pub struct Session {
     pub lineage: Lineage,
     /// The kind of its last access token.
     pub auth_method: AuthMethod,
+    /// The lifetimes that its login asked for.
+    pub lifetimes: Lifetimes,
+    /// Whether a browser keeps the refresh token's cookie when it is closed.
+    pub persistent: bool,
+    /// How often its access tokens were declared stale. New ones carry it.
+    pub epoch: Epoch,
 }
 
 /// A session's refresh tokens: the current one, its predecessor, and what is known about their
@@ -115,21 +122,45 @@ pub enum RevocationReason {
     User,
     /// A refresh token was reused (RFC 9700 section 4.14.2).
     Reuse,
+    /// The user logged in on more devices than the settings allow, and this session was the least
+    /// recently used one.
+    Evicted,
 }
 
-/// A revocation as verifiers receive it: they refuse every access token with this `sid`.
+/// The access tokens of a session that a revocation refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// All: the session is over.
+    All(RevocationReason),
+    /// Those of an earlier epoch: the session lives on, and its client has to refresh.
+    Before(Epoch),
+}
+
+impl Refused {
+    /// Returns whether this refuses more than `other` does.
+    #[must_use]
+    pub fn exceeds(self, other: Self) -> bool {
+        match (self, other) {
+            (_, Self::All(_)) => false,
+            (Self::All(_), Self::Before(_)) => true,
+            (Self::Before(epoch), Self::Before(other)) => epoch > other,
+        }
+    }
+}
+
+/// A revocation as verifiers receive it: they refuse access tokens with this `sid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
     /// The session.
     pub session_id: SessionId,
-    /// The session's user.
-    pub user_id: UserId,
+    /// The session's user. `None`: the user was erased, or the revocation does not need one.
+    pub user_id: Option<UserId>,
     /// When it was revoked.
     pub revoked_at: Timestamp,
-    /// When its last access token has certainly expired, and the revocation may be forgotten.
+    /// When the last access token that it refuses has certainly expired, and it may be forgotten.
     pub expires_at: Timestamp,
-    /// Why it was revoked.
-    pub reason: RevocationReason,
+    /// The access tokens that it refuses.
+    pub refused: Refused,
 }
 
 impl Session {
@@ -141,11 +172,37 @@ impl Session {
     pub fn revocation(&self, min_retention: Duration) -> Option<Revocation> {
         self.revoked.map(|revoked| Revocation {
             session_id: self.id,
-            user_id: self.user_id.clone(),
+            user_id: self.owner().cloned(),
             revoked_at: revoked.at,
             expires_at: self.access_ends_at.max(revoked.at + min_retention),
-            reason: revoked.reason,
+            refused: Refused::All(revoked.reason),
         })
+    }
+
+    /// Returns the revocation of the access tokens that were minted before the session's epoch began at
+    /// `now`.
+    #[must_use]
+    pub fn stale_tokens(&self, now: Timestamp, min_retention: Duration) -> Revocation {
+        Revocation {
+            session_id: self.id,
+            user_id: None,
+            revoked_at: now,
+            expires_at: self.access_ends_at.max(now + min_retention),
+            refused: Refused::Before(self.epoch),
+        }
+    }
+
+    /// Ends the session. Its client's description and its grant serve nobody any more, so they go.
+    pub fn revoke(&mut self, at: Timestamp, reason: RevocationReason) {
+        self.revoked = Some(Revoked { at, reason });
+        self.client = ClientInfo::default();
+        self.grant = Grant::default();
+    }
+
+    /// Returns the session's user. `None`: the user was erased.
+    #[must_use]
+    pub fn owner(&self) -> Option<&UserId> {
+        Some(&self.user_id).filter(|user_id| **user_id != UserId::erased(self.id))
     }
 
     /// Returns whether a revocation at `now` can matter to any verifier.
@@ -157,7 +214,7 @@ impl Session {
 
 impl RevocationReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Logout, Self::Admin, Self::User, Self::Reuse];
+    pub const ALL: [Self; 5] = [Self::Logout, Self::Admin, Self::User, Self::Reuse, Self::Evicted];
 
     /// Its name in the database.
     #[must_use]
@@ -167,6 +224,16 @@ impl RevocationReason {
             Self::Admin => "admin",
             Self::User => "user",
             Self::Reuse => "reuse",
+            Self::Evicted => "evicted",
+        }
+    }
+
+    /// Its name in the database for versions that know only the first four reasons.
+    #[must_use]
+    pub const fn known_to_all(self) -> &'static str {
+        match self {
+            Self::Evicted => Self::User.as_str(),
+            known => known.as_str(),
         }
     }
 

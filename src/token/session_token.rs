@@ -143,7 +143,7 @@ impl fmt::Debug for UnverifiedSessionToken {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::token::id::Generation;
+    use crate::token::id::{Epoch, Generation};
     use proptest::prelude::*;
 
     fn key(byte: u8) -> SessionTokenKey {
@@ -153,7 +153,7 @@ mod tests {
     fn claims() -> SessionClaims {
         SessionClaims {
             session_id: SessionId::new(Timestamp::from_seconds(1_700_000_000), [3; 10]),
-            id: AccessTokenId::new(Generation::new(5), [9; 12]),
+            id: AccessTokenId::new(Generation::new(5), Epoch::FIRST, [9; 12]),
             issued_at: 1_700_000_000,
             expires_at: 1_700_001_800,
         }
@@ -191,7 +191,7 @@ mod tests {
         fn reads_what_it_wrote(id: [u8; 16], random: [u8; 12], generation: u32, issued_at: i64, expires_at: i64) {
             let claims = SessionClaims {
                 session_id: SessionId::from(uuid::Uuid::from_bytes(id)),
-                id: AccessTokenId::new(Generation::new(generation), random),
+                id: AccessTokenId::new(Generation::new(generation), Epoch::FIRST, random),
                 issued_at,
                 expires_at,
             };

@@ -1,4 +1,4 @@
-//! `token-authority sessions list|revoke`.
+//! `token-authority sessions list|revoke|erase`.
 
 use std::time::{Duration, Instant};
 
@@ -133,6 +133,21 @@ async fn all_of_a_user_s_sessions_but_one_are_ended_while_nobody_serves() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_erased_while_the_service_runs() {
+    let deployment = Setup::new();
+    let replica = deployment.start().await;
+    let erased = log_in(&replica, "alice", "").await;
+    let bystander = log_in(&replica, "bob", "").await;
+    assert_eq!(deployment.succeed(&["sessions", "erase", "alice"]), "erased: 1 session\n");
+    refuses_soon(&replica, &erased.access_token).await;
+    assert!(is_active(&replica, &bystander.access_token).await);
+    let again = json(&deployment.succeed(&["sessions", "erase", "alice", "--json"]));
+    assert_eq!(again["erased_count"], 0);
+    let nothing = "nothing of this user is stored\n";
+    assert_eq!(deployment.succeed(&["sessions", "erase", "alice"]), nothing);
+}
+
 #[test]
 fn what_cannot_be_meant_is_refused() {
     const ID: &str = "018f3b1e-0000-7000-8000-000000000000";
@@ -141,6 +156,7 @@ fn what_cannot_be_meant_is_refused() {
         vec!["sessions"],
         vec!["sessions", "list"],
         vec!["sessions", "revoke"],
+        vec!["sessions", "erase"],
         vec!["sessions", "revoke", "alice"],
         vec!["sessions", "revoke", ID, "--user", "alice"],
         vec!["sessions", "revoke", ID, "--except", ID],
@@ -151,7 +167,7 @@ fn what_cannot_be_meant_is_refused() {
     }
     for (help, expected) in [
         (vec!["--help"], vec!["sessions"]),
-        (vec!["sessions", "--help"], vec!["list", "revoke"]),
+        (vec!["sessions", "--help"], vec!["list", "revoke", "erase"]),
         (vec!["sessions", "list", "--help"], vec!["<USER>", "--json", "live sessions"]),
         (
             vec!["sessions", "revoke", "--help"],

@@ -10,7 +10,8 @@
 use token_authority::clock::Timestamp;
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
-use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::id::{Epoch, Generation, SessionId, UserId};
+use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rotation::{Policy, SuccessorSeed, Verdict};
@@ -35,11 +36,14 @@ pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
         client: ClientInfo::default(),
         created_at: LOGIN,
         last_used_at: LOGIN,
-        expires_at: policy.expiry(LOGIN, LOGIN),
+        expires_at: policy.expiry(&Lifetimes::default(), LOGIN, LOGIN),
         access_ends_at: LOGIN,
         revoked: None,
         lineage: Lineage::begin(key, &first, LOGIN),
         auth_method: AuthMethod::Jwt,
+        lifetimes: Lifetimes::default(),
+        persistent: true,
+        epoch: Epoch::FIRST,
     };
     (session, first)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use token_authority::clock::Timestamp;
 use token_authority::token::id::{Generation, SessionId};
+use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rotation::{Policy, Verdict, judge, take_effect};
 use token_authority::token::session::{RevocationReason, Revoked, Session};
@@ -146,6 +147,16 @@ fn seconds() -> impl Strategy<Value = i64> {
     prop_oneof![-2 * WINDOW..=2 * WINDOW, Just(-WINDOW), Just(-WINDOW - 1), -9 * DAY..=9 * DAY]
 }
 
+fn lifetimes() -> impl Strategy<Value = Lifetimes> {
+    let life = || {
+        prop::option::weighted(
+            0.3,
+            (1..40 * DAY).prop_map(|seconds| Duration::from_secs(seconds.unsigned_abs())),
+        )
+    };
+    (life(), life()).prop_map(|(refresh, max)| Lifetimes { refresh, max })
+}
+
 fn reason() -> impl Strategy<Value = RevocationReason> {
     proptest::sample::select(RevocationReason::ALL.to_vec())
 }
@@ -162,6 +173,7 @@ prop_compose! {
         expires in prop_oneof![9 => 1..9 * DAY, 1 => -DAY..=0],
         revoked in prop::option::weighted(0.1, (seconds(), reason())),
         rotation in prop::bool::weighted(0.8),
+        lifetimes in lifetimes(),
     ) -> Case {
         let (mut session, tokens) = lived(&past);
         let now = LOGIN + Duration::from_hours(10 * 24);
@@ -169,6 +181,7 @@ prop_compose! {
         session.lineage.handed_out_at = at(handed_out);
         session.lineage.proven_at = proven.map(at);
         session.expires_at = at(expires);
+        session.lifetimes = lifetimes;
         session.revoked = revoked.map(|(seconds, reason)| Revoked { at: at(seconds), reason });
         // A young session has no dead token yet, and perhaps no predecessor.
         let of_kind = tokens.iter().find(|(other, _)| *other == kind).or(tokens.last());
@@ -197,8 +210,7 @@ proptest! {
         match verdict {
             Verdict::Invalid | Verdict::Revoked | Verdict::Expired => {}
             Verdict::Theft => {
-                let reason = RevocationReason::Reuse;
-                expected.revoked = Some(Revoked { at: case.now, reason });
+                expected.revoke(case.now, RevocationReason::Reuse);
             }
             _ => return Ok(()),
         }
@@ -237,9 +249,14 @@ proptest! {
         prop_assert_eq!(lineage.generation, before.lineage.generation.next());
         prop_assert_eq!(lineage.predecessor, Some(case.presented.hash()));
         prop_assert_eq!((lineage.handed_out_at, lineage.proven_at), (case.now, None));
-        prop_assert_eq!(after.expires_at, case.policy.expiry(before.created_at, case.now));
+        prop_assert_eq!(after.expires_at, case.policy.expiry(&before.lifetimes, before.created_at, case.now));
         prop_assert!(after.expires_at <= before.created_at + case.policy.session_max_lifetime);
+        let own_end = before.lifetimes.end(before.created_at, case.now);
+        prop_assert!(own_end.is_none_or(|end| after.expires_at <= end));
 
+        if after.expires_at <= case.now {
+            return Ok(());
+        }
         // A retry gets the same token. The client that holds the new token is accepted, and the
         // displaced token is refused.
         let next = Case { session: after, ..case.clone() };
@@ -278,8 +295,11 @@ proptest! {
         let mut expected = case.session.clone();
         expected.lineage.proven_at.get_or_insert(case.now);
         // If the session's end has moved on, a young token is extended like one that is kept.
-        let end = case.policy.expiry(expected.created_at, case.now);
-        if verdict == Verdict::Keep || end > expected.expires_at + case.policy.window {
+        let end = case.policy.expiry(&expected.lifetimes, expected.created_at, case.now);
+        let slack = expected.lifetimes.refresh.map_or(case.policy.window, |own| {
+            case.policy.window.min(own / 4)
+        });
+        if verdict == Verdict::Keep || end > expected.expires_at + slack {
             expected.last_used_at = expected.last_used_at.max(case.now);
             let after_login = expected.created_at + Duration::from_micros(1);
             let handed_out_at = expected.lineage.handed_out_at.max(case.now).max(after_login);

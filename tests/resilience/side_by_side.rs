@@ -7,6 +7,8 @@ use std::time::Duration;
 use test_support::http::Http;
 use test_support::postgres::Cluster;
 use test_support::replica::{Replica, binary};
+use token_authority::transport::proto::v1::UpdateSessionsRequest;
+use token_authority::transport::proto::v1::update_sessions_request::Target;
 
 use crate::haproxy::HaProxy;
 use crate::load::Load;
@@ -28,6 +30,32 @@ async fn agree(one: &Client, other: &Client, name: &str) {
     }
 }
 
+/// Takes a session's access tokens back at this version. The version before knows nothing of that, so it
+/// accepts them until they expire. Both accept the new token, however the session goes on.
+async fn declare_stale(old: &Replica, new: &Replica) {
+    let mut user = User::log_in(&client(old.grpc().port()), "changed").await.unwrap();
+    let ask = UpdateSessionsRequest {
+        target: Some(Target::UserId("changed".into())),
+        refresh_now: true,
+        ..Default::default()
+    };
+    let updated = new.sessions().update_sessions(ask).await.unwrap().into_inner();
+    assert_eq!(updated.updated_count, 1);
+    assert!(!user.at(&client(new.grpc().port())).validate().await.unwrap());
+    user = user.at(&client(new.grpc().port()));
+    // The second one leaves the refresh token as it is.
+    for _ in 0..2 {
+        user.refresh().await.unwrap();
+        for replica in [old, new] {
+            assert!(user.at(&client(replica.grpc().port())).validate().await.unwrap());
+        }
+    }
+    // The version before keeps such a session alive.
+    let mut elsewhere = user.at(&client(old.grpc().port()));
+    elsewhere.refresh().await.unwrap();
+    assert_eq!(elsewhere.refresh_token, user.refresh_token);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_version_before_and_this_one_agree() {
     let previous = tokio::task::block_in_place(previous::binary);
@@ -40,6 +68,7 @@ async fn the_version_before_and_this_one_agree() {
     let new = replica::start(&postgres.url("postgres")).await;
     assert!(old.is_ready(), "the previous version cannot work with this version's schema");
     agree(&client(old.grpc().port()), &client(new.grpc().port()), "during").await;
+    declare_stale(&old, &new).await;
 
     // The roll-back: the previous version starts on the schema that this version migrated.
     old.end().await;

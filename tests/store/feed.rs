@@ -10,7 +10,7 @@ use token_authority::store::{Open, Revoke, Rows, Store, System};
 use token_authority::token::id::{SessionId, UserId};
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::Verdict;
-use token_authority::token::session::{Revocation, RevocationReason, Revoked, Session};
+use token_authority::token::session::{Refused, Revocation, RevocationReason, Revoked, Session};
 
 use crate::database::Database;
 use crate::logins::{Logins, POLICY, REACH, START, WINDOW};
@@ -31,10 +31,10 @@ async fn feed(database: &Database, now: Timestamp) -> Vec<Revocation> {
 fn said(session: &Session, at: Timestamp, reason: RevocationReason) -> Revocation {
     Revocation {
         session_id: session.id,
-        user_id: session.user_id.clone(),
+        user_id: Some(session.user_id.clone()),
         revoked_at: at,
         expires_at: at + REACH,
-        reason,
+        refused: Refused::All(reason),
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn what_is_not_written_is_not_told(database: Database) {
         let mut session = opens[i].session.clone();
         session.revoked = Some(Revoked { at: START, reason: RevocationReason::Logout });
         let revocation = session.revocation(REACH);
-        CompareAndSwap { session, revision, revocation }
+        CompareAndSwap { session, revision, grant_changed: false, revocation }
     };
     let swaps = [revoked(0, 7), revoked(1, 0)];
     assert_eq!(database.rows.swap(&swaps).await.unwrap(), [false, true]);

@@ -7,7 +7,8 @@ use token_authority::store::rows::OptimisticRotation;
 use token_authority::store::{Open, OpenRequest, Refresh};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
-use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::id::{Epoch, Generation, SessionId, UserId};
+use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
 use token_authority::token::rollout::Rollout;
@@ -52,11 +53,14 @@ impl Logins {
             client: ClientInfo::default(),
             created_at: now,
             last_used_at: now,
-            expires_at: POLICY.expiry(now, now),
+            expires_at: POLICY.expiry(&Lifetimes::default(), now, now),
             access_ends_at: now,
             revoked: None,
             lineage: Lineage::begin(key, &first, now),
             auth_method: AuthMethod::Jwt,
+            lifetimes: Lifetimes::default(),
+            persistent: true,
+            epoch: Epoch::FIRST,
         };
         (Open { session, request: None }, first)
     }

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers, too"
 )]
 
+mod changed;
 mod database;
 mod feed;
 mod feed_on_postgres;
@@ -51,6 +52,7 @@ macro_rules! conformance {
 conformance! {
     rows:
         every_field_survives
+        a_session_ends_by_its_own_lifetimes_whoever_extended_it
         a_swap_is_guarded_by_its_revision
         a_request_key_is_taken_once
         nothing_asked_is_nothing_done
@@ -81,6 +83,13 @@ conformance! {
         a_retried_login_is_one_session
         batches_with_the_same_keys_do_not_block_each_other
         a_revocation_wins_against_refreshes;
+    changed:
+        a_change_is_in_force_with_the_next_refresh
+        stale_tokens_are_told_through_the_feed
+        a_revoked_session_loses_what_nobody_needs
+        nothing_of_an_erased_user_is_left
+        a_login_over_the_bound_ends_the_least_recently_used_session
+        concurrent_logins_keep_to_the_bound;
     feed:
         every_path_tells_once
         what_is_not_written_is_not_told

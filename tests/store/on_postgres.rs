@@ -312,6 +312,7 @@ async fn change(rows: &dyn Rows, sessions: &LoggedIn) {
     let swap = |row: Row| CompareAndSwap {
         session: row.session,
         revision: row.revision,
+        grant_changed: false,
         revocation: None,
     };
     let swaps: Vec<CompareAndSwap> = read.map(swap).collect();

@@ -7,6 +7,7 @@ use token_authority::clock::Timestamp;
 use token_authority::store::Open;
 use token_authority::store::rows::OptimisticRotation;
 use token_authority::token::id::Generation;
+use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::{Verdict, judge, take_effect};
@@ -87,9 +88,28 @@ fn cases(logins: &Logins) -> Vec<Case> {
     let mut ahead = lived(logins, 2);
     ahead.last_used_at = NOW + MOMENT;
     cases.extend([old, ahead].map(|session| case(logins, session, 2)));
+    cases.extend(short_lived(logins).map(|session| case(logins, session, 2)));
     let taken = cases.iter().filter(|case| case.after.is_some()).count();
-    assert_eq!((cases.len(), taken), (302, 2 * 2 * 2 + 2 * 2 * 2 + 2));
+    assert_eq!((cases.len(), taken), (306, 2 * 2 * 2 + 2 * 2 * 2 + 4));
     cases
+}
+
+/// Sessions with lifetimes of their own: two live ones, and two whose own end is over.
+fn short_lived(logins: &Logins) -> [Session; 4] {
+    let own = |refresh: Option<Duration>, max: Option<Duration>| {
+        let mut session = lived(logins, 2);
+        (session.created_at, session.last_used_at) = (NOW - DAY * 2, NOW - DAY);
+        session.lifetimes = Lifetimes { refresh, max };
+        session.expires_at = session.lifetimes.end(NOW - DAY * 2, NOW - DAY).unwrap();
+        session
+    };
+    let second = Duration::from_secs(1);
+    [
+        own(Some(DAY + second), None),
+        own(Some(DAY * 5), Some(DAY * 2 + second)),
+        own(Some(DAY), None),
+        own(None, Some(DAY * 2)),
+    ]
 }
 
 fn token(session: &Session, generation: u32) -> RefreshToken {

@@ -75,7 +75,7 @@ pub(crate) async fn a_retried_login_is_one_session(database: Database) {
     let mut before = Vec::new();
     for (open, opened) in tries.iter().zip(opened) {
         match opened.unwrap() {
-            Opened::New => new.push(open),
+            Opened::New | Opened::Evicting(_) => new.push(open),
             Opened::Before(earlier) => before.push(earlier),
         }
     }

@@ -8,6 +8,7 @@ use token_authority::store::{Open, Opened, Receipt, StoreError};
 use token_authority::token::client::ClientInfo;
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{Generation, SessionId, UserId};
+use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::method::AuthMethod;
 use token_authority::token::seal::Sealed;
 use token_authority::token::session::{REVOCABLE_AFTER_END, RevocationReason, Revoked, Session};
@@ -28,6 +29,9 @@ fn full(logins: &Logins) -> Session {
     session.last_used_at = START + Duration::from_micros(1);
     session.revoked = Some(Revoked { at: START, reason: RevocationReason::Reuse });
     session.auth_method = AuthMethod::Session;
+    session.lifetimes = Lifetimes { refresh: Some(DAY * 6), max: Some(DAY * 29) };
+    session.expires_at = START + DAY * 5;
+    session.persistent = false;
     let lineage = &mut session.lineage;
     lineage.generation = Generation::new(u32::MAX);
     lineage.predecessor = Some(first.hash());
@@ -57,6 +61,20 @@ pub(crate) async fn every_field_survives(database: Database) {
     assert!(found.sealed.unwrap() == whole.request.unwrap().sealed);
 }
 
+/// A version that does not know a session's own lifetimes extends it by the settings.
+pub(crate) async fn a_session_ends_by_its_own_lifetimes_whoever_extended_it(database: Database) {
+    let logins = Logins::new(9);
+    let mut open = logins.login("u", START).0;
+    let (refresh, max) = (Some(Duration::from_hours(1)), Some(Duration::from_hours(3)));
+    open.session.lifetimes = Lifetimes { refresh, max };
+    open.session.expires_at = START + DAY;
+    let id = open.session.id;
+    assert_eq!(database.rows.insert(&[open]).await.unwrap(), [true]);
+    assert_eq!(database.session(id).await.unwrap().expires_at, START + Duration::from_hours(1));
+    database.execute("UPDATE user_sessions SET max_seconds = 60").await;
+    assert_eq!(database.session(id).await.unwrap().expires_at, START + Duration::from_mins(1));
+}
+
 pub(crate) async fn a_swap_is_guarded_by_its_revision(database: Database) {
     let logins = Logins::new(2);
     let opens = [logins.login("u", START).0, logins.login("u", START).0];
@@ -80,16 +98,19 @@ pub(crate) async fn a_swap_is_guarded_by_its_revision(database: Database) {
         CompareAndSwap {
             session: changed(&opens[1].session),
             revision: revisions[1],
+            grant_changed: false,
             revocation: None,
         },
         CompareAndSwap {
             session: changed(&opens[0].session),
             revision: revisions[0] + 1,
+            grant_changed: false,
             revocation: None,
         },
         CompareAndSwap {
             session: logins.login("u", START).0.session,
             revision: 0,
+            grant_changed: false,
             revocation: None,
         },
     ];
@@ -194,7 +215,12 @@ pub(crate) async fn ended_sessions_are_purged_and_refreshed_ones_put_off(databas
     assert_eq!(
         database
             .rows
-            .swap(&[CompareAndSwap { session, revision: 0, revocation: None }])
+            .swap(&[CompareAndSwap {
+                session,
+                revision: 0,
+                grant_changed: false,
+                revocation: None
+            }])
             .await
             .unwrap(),
         [true]
@@ -262,7 +288,12 @@ pub(crate) async fn only_the_first_proof_of_a_live_generation_counts(database: D
     }
 
     // A replica that read the session before the receipt has to read it again.
-    let swap = CompareAndSwap { session: opens[0].session.clone(), revision: 0, revocation: None };
+    let swap = CompareAndSwap {
+        session: opens[0].session.clone(),
+        revision: 0,
+        grant_changed: false,
+        revocation: None,
+    };
     assert_eq!(database.rows.swap(&[swap]).await.unwrap(), [false]);
 }
 

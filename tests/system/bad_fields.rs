@@ -2,7 +2,7 @@
 //! field.
 
 use prost_types::value::Kind;
-use prost_types::{ListValue, Struct, Value};
+use prost_types::{Duration, ListValue, Struct, Value};
 use test_support::replica::Setup;
 use token_authority::transport::proto::v1::{
     ClientInfo, IssueTokensRequest, ListSessionsRequest, RevokeSessionRequest,
@@ -44,6 +44,7 @@ fn nested(levels: usize) -> Kind {
 
 on_both! {
     a_bad_login_names_its_field
+    a_bad_lifetime_names_its_field
     a_long_description_of_a_device_is_cut
     a_bad_question_about_sessions_names_its_field
 }
@@ -91,6 +92,8 @@ async fn a_bad_login_names_its_field(database: Database, setup: Setup) {
         user_id: "ü".repeat(127),
         audience: vec!["x".repeat(255); 16],
         scopes: vec!["x".repeat(255); 64],
+        refresh_lifetime: lifetime(7 * 86_400, 0),
+        max_lifetime: lifetime(30 * 86_400, 0),
         client: Some(ClientInfo {
             user_agent: "\0".repeat(512),
             ip_address: "x".repeat(64),
@@ -106,6 +109,36 @@ async fn a_bad_login_names_its_field(database: Database, setup: Setup) {
 }
 
 /// No decision depends on the description of a device, so it is no reason to refuse a login.
+#[expect(clippy::unnecessary_wraps, reason = "a field of a message")]
+const fn lifetime(seconds: i64, nanos: i32) -> Option<Duration> {
+    Some(Duration { seconds, nanos })
+}
+
+async fn a_bad_lifetime_names_its_field(database: Database, setup: Setup) {
+    let service = setup.start().await;
+    let issue = |ask: IssueTokensRequest| {
+        let mut client = service.tokens();
+        async move { client.issue_tokens(ask).await }
+    };
+    let alice = || IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
+    for bad in [
+        lifetime(0, 0),
+        lifetime(-1, 0),
+        lifetime(0, 999_999_999),
+        lifetime(7 * 86_400, 1),
+        lifetime(i64::MAX, 0),
+    ] {
+        names(
+            "refresh_lifetime",
+            issue(IssueTokensRequest { refresh_lifetime: bad, ..alice() }).await,
+        );
+    }
+    for bad in [lifetime(0, 0), lifetime(-1, 0), lifetime(30 * 86_400 + 1, 0), lifetime(1, -1)] {
+        names("max_lifetime", issue(IssueTokensRequest { max_lifetime: bad, ..alice() }).await);
+    }
+    assert_eq!(database.count().await, 0);
+}
+
 async fn a_long_description_of_a_device_is_cut(_: Database, setup: Setup) {
     let service = setup.start().await;
     let client = ClientInfo {

@@ -41,6 +41,7 @@ macro_rules! on_both {
 mod bad_fields;
 mod bad_input;
 mod crash;
+mod erased;
 mod kits;
 mod life;
 mod outage;

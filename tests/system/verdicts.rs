@@ -24,7 +24,7 @@ use token_authority::keys::{KeyRing, Secret};
 use token_authority::store::{Rows as _, Store, sqlite};
 use token_authority::token::access::NewClaims;
 use token_authority::token::grant::Grant;
-use token_authority::token::id::{AccessTokenId, Generation, SessionId, UserId};
+use token_authority::token::id::{AccessTokenId, Epoch, Generation, SessionId, UserId};
 use token_authority::token::key::{Algorithm, StoredKey};
 use token_authority::token::rotation::Policy;
 use token_authority::token::seal::Sealed;
@@ -147,7 +147,7 @@ fn minted() -> String {
     let claims = NewClaims {
         user_id: &UserId::new("alice").unwrap(),
         session_id: SessionId::new(now, [3; 10]),
-        id: AccessTokenId::new(Generation::FIRST, [4; 12]),
+        id: AccessTokenId::new(Generation::FIRST, Epoch::FIRST, [4; 12]),
         issued_at: NOW,
         expires_at: NOW + 1800,
         issuer: None,

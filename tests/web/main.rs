@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod raw;
+mod remember;
 mod tokens;
 
 mod batches;

@@ -17,6 +17,7 @@ pub(crate) struct VerifiedToken {
     pub(crate) not_before: Option<i64>,
     pub(crate) is_access_token: bool,
     pub(crate) issuer: Option<String>,
+    pub(crate) epoch: u32,
     pub(crate) key: Arc<Key>,
     /// Whether the token names that key, and may be kept.
     pub(crate) names_key: bool,

@@ -132,6 +132,7 @@ impl Client {
             claims: (!issue.claims.is_empty()).then(|| to_struct(issue.claims)),
             client: Some(issue.client),
             request_id,
+            ..v1::IssueTokensRequest::default()
         };
         let call = async |request| self.tokens.clone().issue_tokens(request).await;
         let answer = retrying(request, call).await?;

@@ -31,6 +31,8 @@ pub enum Reason {
     UnknownKey,
     /// A session token that belongs to no session.
     NotFound,
+    /// The session lives, but its grant was changed after the token was issued: refresh.
+    Stale,
     /// A reason that only a newer service knows.
     Other(Cow<'static, str>),
     /// Nothing is said about the token: what is needed to judge it is out of reach. Answer 503, never
@@ -52,6 +54,7 @@ impl Reason {
             Self::WrongAudience => "wrong-audience",
             Self::UnknownKey => "unknown-key",
             Self::NotFound => "not-found",
+            Self::Stale => "stale",
             Self::Other(name) => name,
             Self::Unavailable => "unavailable",
         }
@@ -70,6 +73,7 @@ impl Reason {
             Ok(Theirs::WrongAudience) => Self::WrongAudience,
             Ok(Theirs::UnknownKey) => Self::UnknownKey,
             Ok(Theirs::NotFound) => Self::NotFound,
+            Ok(Theirs::Stale) => Self::Stale,
             _ => Self::Other("inactive".into()),
         }
     }

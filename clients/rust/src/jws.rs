@@ -118,6 +118,8 @@ pub(crate) struct Claims {
     pub(crate) not_before: Option<i64>,
     pub(crate) is_access: bool,
     pub(crate) session_id: Option<String>,
+    /// How often the session's access tokens had been declared stale when it was minted.
+    pub(crate) epoch: u32,
     pub(crate) issuer: Option<String>,
     pub(crate) audience: Vec<String>,
     pub(crate) scopes: Vec<String>,
@@ -143,7 +145,7 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
         let (mut subject, mut expires_at, mut issued_at, mut not_before) = (None, None, None, None);
         let (mut kind, mut session_id, mut issuer) = (None, None, None);
-        let (mut audience, mut scopes) = (Vec::new(), Vec::new());
+        let (mut audience, mut scopes, mut epoch) = (Vec::new(), Vec::new(), 0);
         let mut further = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
@@ -152,9 +154,7 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
                 "iat" => issued_at = Some(map.next_value::<NumericDate>()?.0),
                 "nbf" => not_before = Some(map.next_value::<NumericDate>()?.0),
                 "type" => kind = Some(map.next_value::<String>()?),
-                "jti" => {
-                    map.next_value::<String>()?;
-                }
+                "jti" => epoch = epoch_of(&map.next_value::<String>()?),
                 "sid" => session_id = text(map.next_value()?),
                 "iss" => issuer = text(map.next_value()?),
                 "aud" => {
@@ -177,12 +177,26 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
             not_before: issued_at.max(not_before),
             is_access: kind.as_deref() == Some("access"),
             session_id,
+            epoch,
             issuer,
             audience,
             scopes,
             further,
         })
     }
+}
+
+/// Reads a token's epoch from its `jti`: 0 unless that is a UUID of version 4, whose 10th to 12th byte
+/// are the epoch.
+fn epoch_of(jti: &str) -> u32 {
+    const VERSION: usize = 14;
+    let parts: Vec<&str> = jti.split('-').collect();
+    let is_uuid = parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]);
+    if !is_uuid || jti.as_bytes().get(VERSION) != Some(&b'4') {
+        return 0;
+    }
+    let digits = parts[3].get(2..).into_iter().chain(parts[4].get(..4)).collect::<String>();
+    u32::from_str_radix(&digits, 16).unwrap_or(0)
 }
 
 /// Deeper claims are refused, as by the service, whose answers a gRPC client could not decode.

@@ -3,7 +3,8 @@
 //! 1. Nothing is vouched for before the first heartbeat.
 //! 2. A message is applied before its cursor is kept. A snapshot comes in parts; the map is swapped for
 //!    it once it is whole, and never emptied first.
-//! 3. A token whose `sid` is in the map is refused (the verifier's part).
+//! 3. A token whose `sid` is in the map is refused, or if the entry has an epoch, only one of an earlier
+//!    epoch (the verifier's part).
 //! 4. An entry goes when its `expires_at` is past.
 //! 5. A stream that ended is called again with the last cursor, at once and then with a growing pause.
 //!    The map stays.
@@ -23,7 +24,7 @@ use crate::target::Target;
 use crate::v1::session_service_client::SessionServiceClient;
 use crate::v1::watch_revocations_response::Event;
 use crate::v1::{
-    Revocation, RevocationSnapshot, WatchRevocationsRequest, WatchRevocationsResponse,
+    Revocation, RevocationSnapshot, StaleTokens, WatchRevocationsRequest, WatchRevocationsResponse,
 };
 
 const SILENCE: Duration = Duration::from_secs(3);
@@ -37,8 +38,24 @@ const PURGE_EVERY: Duration = Duration::from_secs(30);
 /// An entry stays a little longer than the service asks, for clocks that differ.
 const GRACE: i64 = 60;
 
-/// The sessions that are over, and until when each matters, in seconds since the Unix epoch.
-type Sessions = HashMap<String, i64>;
+/// The access tokens of a session that are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refused {
+    /// Those of an earlier epoch: the session lives on.
+    Before(u32),
+    /// All: the session is over.
+    All,
+}
+
+/// What is refused of a session, and until when that matters, in seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    refused: Refused,
+    until: i64,
+}
+
+/// The sessions of which access tokens are refused.
+type Sessions = HashMap<String, Entry>;
 
 /// The revocations that the follower has received. It writes them, and verifiers read them.
 #[derive(Debug)]
@@ -71,8 +88,8 @@ impl Revocations {
         })
     }
 
-    pub(crate) fn is_revoked(&self, session_id: &str) -> bool {
-        self.read().contains_key(session_id)
+    pub(crate) fn refused(&self, session_id: &str) -> Option<Refused> {
+        self.read().get(session_id).map(|entry| entry.refused)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -206,10 +223,14 @@ impl Follower {
         }
         match event {
             Some(Event::Revocation(one)) => {
-                let (session_id, until) = entry(one);
-                self.revocations.write().insert(session_id, until);
+                add(&mut self.revocations.write(), revoked(one));
             }
-            Some(Event::Heartbeat(heartbeat)) => self.beat(heartbeat.as_of.unwrap_or_default()),
+            Some(Event::Heartbeat(heartbeat)) => {
+                for one in heartbeat.stale_tokens {
+                    add(&mut self.revocations.write(), stale(one));
+                }
+                self.beat(heartbeat.as_of.unwrap_or_default());
+            }
             _ => {}
         }
         self.cursor = cursor;
@@ -220,7 +241,10 @@ impl Follower {
             self.snapshot = None;
         }
         let snapshot = self.snapshot.get_or_insert_default();
-        snapshot.extend(part.revocations.into_iter().map(entry));
+        let revoked = part.revocations.into_iter().map(revoked);
+        for one in revoked.chain(part.stale_tokens.into_iter().map(stale)) {
+            add(snapshot, one);
+        }
     }
 
     fn beat(&mut self, as_of: Timestamp) {
@@ -235,12 +259,28 @@ impl Follower {
         if self.purged_at.elapsed() >= PURGE_EVERY {
             self.purged_at = Instant::now();
             let latest = (self.now)() - self.leeway - GRACE;
-            self.revocations.write().retain(|_, until| *until >= latest);
+            self.revocations.write().retain(|_, entry| entry.until >= latest);
         }
     }
 }
 
-fn entry(one: Revocation) -> (String, i64) {
-    // Rounded up: until the whole second is over.
-    (one.session_id, one.expires_at.unwrap_or_default().seconds.saturating_add(1))
+/// Adds an entry, unless one is known that refuses more.
+fn add(sessions: &mut Sessions, (session_id, entry): (String, Entry)) {
+    let known = sessions.entry(session_id).or_insert(entry);
+    if entry.refused >= known.refused {
+        *known = entry;
+    }
+}
+
+fn revoked(one: Revocation) -> (String, Entry) {
+    (one.session_id, Entry { refused: Refused::All, until: until(one.expires_at) })
+}
+
+fn stale(one: StaleTokens) -> (String, Entry) {
+    (one.session_id, Entry { refused: Refused::Before(one.epoch), until: until(one.expires_at) })
+}
+
+/// Rounded up: until the whole second is over.
+fn until(expires_at: Option<Timestamp>) -> i64 {
+    expires_at.unwrap_or_default().seconds.saturating_add(1)
 }

@@ -13,7 +13,7 @@ use crate::jws::{MAX_BYTES, Unverified};
 use crate::key_set::{Found, RemoteKeySet};
 use crate::keys::{Key, Keys};
 use crate::remote::Remote;
-use crate::revocations::{Follower, Revocations};
+use crate::revocations::{Follower, Refused, Revocations};
 use crate::target::Target;
 
 /// How long a token may wait for the first revocations.
@@ -236,6 +236,7 @@ impl Inner {
             not_before: claims.not_before,
             is_access_token: unverified.header.may_be_access_token() && claims.is_access,
             issuer: claims.issuer,
+            epoch: claims.epoch,
             names_key: kid.is_some(),
             key,
             identity: Identity {
@@ -281,8 +282,10 @@ impl Inner {
             return Err(Reason::Unavailable);
         }
         let session_id = token.identity.session_id.as_deref();
-        if session_id.is_some_and(|id| revocations.is_revoked(id)) {
-            return Err(Reason::Revoked);
+        match session_id.and_then(|id| revocations.refused(id)) {
+            Some(Refused::All) => return Err(Reason::Revoked),
+            Some(Refused::Before(epoch)) if token.epoch < epoch => return Err(Reason::Stale),
+            _ => {}
         }
         let Some(bound) = self.settings.max_staleness else { return Ok(()) };
         let as_of = revocations.fresh_as_of().unwrap_or_default();

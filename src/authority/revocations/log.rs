@@ -133,7 +133,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::token::id::UserId;
-    use crate::token::session::RevocationReason;
+    use crate::token::session::{Refused, RevocationReason};
 
     fn confirmed(seconds: i64) -> Confirmed {
         let at = Timestamp::from_seconds(seconds);
@@ -143,10 +143,10 @@ mod tests {
     fn revocation(n: u128) -> Arc<Revocation> {
         Arc::new(Revocation {
             session_id: SessionId::from(uuid::Uuid::from_u128(n)),
-            user_id: UserId::new("u").unwrap(),
+            user_id: UserId::new("u").ok(),
             revoked_at: Timestamp::EPOCH,
             expires_at: Timestamp::EPOCH,
-            reason: RevocationReason::User,
+            refused: Refused::All(RevocationReason::User),
         })
     }
 

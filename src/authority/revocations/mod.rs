@@ -30,7 +30,7 @@ use crate::store::StoreError;
 use crate::store::rows::Recorded;
 use crate::store::sessions::STATEMENT_TIMEOUT;
 use crate::token::id::SessionId;
-use crate::token::session::Revocation;
+use crate::token::session::{Refused, Revocation};
 use log::{Confirmed, Log};
 use set::{Admission, Entry, Set};
 
@@ -128,7 +128,13 @@ impl Revocations {
     /// Returns whether the session is known to be revoked.
     #[must_use]
     pub fn is_revoked(&self, session_id: SessionId) -> bool {
-        self.set.contains(session_id)
+        matches!(self.refused(session_id), Some(Refused::All(_)))
+    }
+
+    /// Returns which access tokens of the session are refused. `None`: none are.
+    #[must_use]
+    pub fn refused(&self, session_id: SessionId) -> Option<Refused> {
+        self.set.refused_of(session_id)
     }
 
     /// Returns whether there are more revocations than memory may hold. Then a session that is not in
@@ -227,7 +233,7 @@ impl Revocations {
     /// Records a row of the feed.
     fn record(&self, recorded: Recorded) {
         let Recorded { revocation, position } = recorded;
-        if self.set.is_recorded(revocation.session_id) {
+        if self.set.knows(&revocation) {
             return;
         }
         let revoked_at = revocation.revoked_at;

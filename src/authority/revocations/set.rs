@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::clock::Timestamp;
 use crate::token::id::SessionId;
-use crate::token::session::Revocation;
+use crate::token::session::{Refused, Revocation};
 
 /// The number of shards.
 pub(super) const SHARDS: usize = 256;
@@ -24,6 +24,14 @@ pub(super) struct Entry {
     pub(super) recorded_at: Option<Timestamp>,
     /// Its number in the log. 0: it was recorded before the log began.
     pub(super) number: u64,
+}
+
+impl Entry {
+    /// Returns whether the user was erased from the revocation after it was inserted.
+    fn is_erased_by(&self, later: &Revocation) -> bool {
+        let is_same = self.revocation.refused == later.refused;
+        is_same && self.revocation.user_id.is_some() && later.user_id.is_none()
+    }
 }
 
 /// The result of an insertion.
@@ -59,13 +67,18 @@ impl Set {
         }
     }
 
-    pub(super) fn contains(&self, id: SessionId) -> bool {
-        self.read(shard_of(id)).contains_key(&id)
+    /// Returns which access tokens of the session are refused. `None`: none are.
+    pub(super) fn refused_of(&self, id: SessionId) -> Option<Refused> {
+        self.read(shard_of(id)).get(&id).map(|entry| entry.revocation.refused)
     }
 
-    /// Returns whether it is held with its position.
-    pub(super) fn is_recorded(&self, id: SessionId) -> bool {
-        self.read(shard_of(id)).get(&id).is_some_and(|entry| entry.recorded_at.is_some())
+    /// Returns whether a row of the feed tells nothing new: it is held with its position.
+    pub(super) fn knows(&self, row: &Revocation) -> bool {
+        self.read(shard_of(row.session_id)).get(&row.session_id).is_some_and(|entry| {
+            entry.recorded_at.is_some()
+                && !row.refused.exceeds(entry.revocation.refused)
+                && !entry.is_erased_by(row)
+        })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -92,7 +105,14 @@ impl Set {
         match shard.entry(id) {
             Place::Occupied(mut known) => {
                 let known = known.get_mut();
+                if entry.revocation.refused.exceeds(known.revocation.refused) {
+                    *known = entry;
+                    return Admission::New;
+                }
                 known.recorded_at = known.recorded_at.or(entry.recorded_at);
+                if known.is_erased_by(&entry.revocation) {
+                    known.revocation = entry.revocation;
+                }
                 Admission::Known
             }
             Place::Vacant(_) if self.len() >= self.max_entries => {
@@ -151,7 +171,7 @@ fn shard_of(id: SessionId) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::id::UserId;
+    use crate::token::id::{Epoch, UserId};
     use crate::token::session::RevocationReason;
 
     fn id(n: u8) -> SessionId {
@@ -161,10 +181,10 @@ mod tests {
     fn entry(n: u8, recorded_at: Option<i64>) -> Entry {
         let revocation = Revocation {
             session_id: id(n),
-            user_id: UserId::new("u").unwrap(),
+            user_id: UserId::new("u").ok(),
             revoked_at: Timestamp::from_seconds(0),
             expires_at: Timestamp::from_seconds(i64::from(n)),
-            reason: RevocationReason::Logout,
+            refused: Refused::All(RevocationReason::Logout),
         };
         let recorded_at = recorded_at.map(Timestamp::from_seconds);
         Entry { revocation: Arc::new(revocation), recorded_at, number: 1 }
@@ -173,14 +193,54 @@ mod tests {
     #[test]
     fn an_entry_is_new_once_and_gets_its_position_later() {
         let set = Set::new(10);
-        assert!(!set.contains(id(1)));
+        assert!(set.refused_of(id(1)).is_none());
         assert_eq!(set.insert(id(1), entry(1, None)), Admission::New);
-        assert!(set.contains(id(1)) && !set.is_recorded(id(1)));
+        assert!(set.refused_of(id(1)).is_some() && !set.knows(&entry(1, None).revocation));
         assert_eq!(set.insert(id(1), entry(1, Some(7))), Admission::Known);
-        assert!(set.is_recorded(id(1)));
+        assert!(set.knows(&entry(1, None).revocation));
         assert_eq!(set.insert(id(1), entry(1, None)), Admission::Known);
-        assert!(set.is_recorded(id(1)));
+        assert!(set.knows(&entry(1, None).revocation));
         assert_eq!(set.len(), 1);
+    }
+
+    fn changed(n: u8, refused: Refused, user_id: Option<UserId>) -> Entry {
+        let plain = entry(n, Some(1));
+        let revocation = Revocation { user_id, refused, ..(*plain.revocation).clone() };
+        Entry { revocation: Arc::new(revocation), ..plain }
+    }
+
+    #[test]
+    fn an_entry_is_replaced_by_one_that_refuses_more() {
+        let set = Set::new(10);
+        let before = |epoch| Refused::Before(Epoch::new(epoch));
+        let all = Refused::All(RevocationReason::Admin);
+        for (refused, admission, now) in [
+            (before(2), Admission::New, before(2)),
+            (before(1), Admission::Known, before(2)),
+            (before(2), Admission::Known, before(2)),
+            (before(3), Admission::New, before(3)),
+            (all, Admission::New, all),
+            (before(9), Admission::Known, all),
+            (Refused::All(RevocationReason::User), Admission::Known, all),
+        ] {
+            let one = changed(1, refused, None);
+            assert_eq!(set.knows(&one.revocation), admission == Admission::Known, "{refused:?}");
+            assert_eq!(set.insert(id(1), one), admission, "{refused:?}");
+            assert_eq!((set.refused_of(id(1)), set.len()), (Some(now), 1));
+        }
+    }
+
+    #[test]
+    fn an_erased_user_is_forgotten() {
+        let set = Set::new(10);
+        let refused = Refused::All(RevocationReason::Logout);
+        set.insert(id(1), changed(1, refused, UserId::new("u").ok()));
+        let erased = changed(1, refused, None);
+        assert!(!set.knows(&erased.revocation));
+        assert_eq!(set.insert(id(1), erased.clone()), Admission::Known);
+        assert!(set.knows(&erased.revocation));
+        let held = set.pick(shard_of(id(1)), |_| true);
+        assert_eq!(held[0].user_id, None);
     }
 
     #[test]
@@ -190,7 +250,10 @@ mod tests {
             set.insert(id(n), entry(n, None));
         }
         set.forget_ended(Timestamp::from_seconds(2));
-        assert_eq!((set.len(), set.contains(id(2)), set.contains(id(3))), (1, false, true));
+        assert_eq!(
+            (set.len(), set.refused_of(id(2)).is_some(), set.refused_of(id(3)).is_some()),
+            (1, false, true)
+        );
     }
 
     #[test]
@@ -202,7 +265,7 @@ mod tests {
         assert!(!set.is_overflowing());
         assert_eq!(set.insert(id(3), entry(3, None)), Admission::Full);
         assert_eq!(set.insert(id(1), entry(1, None)), Admission::Known);
-        assert!(set.is_overflowing() && !set.contains(id(3)));
+        assert!(set.is_overflowing() && set.refused_of(id(3)).is_none());
         assert_eq!((set.len(), set.refused()), (2, 1));
         set.forget_ended(Timestamp::from_seconds(1));
         assert!(set.is_overflowing());

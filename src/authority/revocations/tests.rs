@@ -18,6 +18,7 @@ use crate::store::{Rows, Store, sqlite};
 use crate::token::client::ClientInfo;
 use crate::token::grant::Grant;
 use crate::token::id::UserId;
+use crate::token::lifetimes::Lifetimes;
 use crate::token::rotation::Policy;
 
 const START: Timestamp = Timestamp::from_seconds(1_750_000_000);
@@ -183,6 +184,8 @@ impl World {
             user_id: UserId::new(user.clone()).unwrap(),
             grant: Grant::default(),
             client: ClientInfo::default(),
+            lifetimes: Lifetimes::default(),
+            persistent: true,
             request_id: None,
             caller: "test".into(),
         };

@@ -18,7 +18,7 @@ use super::log::{Confirmed, Logged, Since};
 use super::set::{Entry, SHARDS};
 use crate::clock::Timestamp;
 use crate::token::field::InvalidField;
-use crate::token::session::Revocation;
+use crate::token::session::{Refused, Revocation};
 
 /// The interval between two heartbeats.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -51,6 +51,13 @@ pub enum Update {
     },
     /// A new revocation.
     Revocation(Arc<Revocation>),
+    /// A session lives on, but its earlier access tokens are refused.
+    StaleTokens {
+        /// Which ones.
+        stale: Arc<Revocation>,
+        /// As in a heartbeat.
+        as_of: Timestamp,
+    },
     /// Every revocation before `as_of`, by the database's clock, was sent.
     Heartbeat {
         /// The moment up to which the watcher knows everything.
@@ -86,6 +93,8 @@ pub struct Watch {
     newest: Receiver<u64>,
     closing: Receiver<bool>,
     heartbeat_at: Instant,
+    /// The moment of the last heartbeat.
+    as_of: Timestamp,
 }
 
 #[derive(Debug)]
@@ -142,6 +151,7 @@ impl Revocations {
             newest,
             closing,
             heartbeat_at: Instant::now(),
+            as_of: Timestamp::EPOCH,
         })
     }
 }
@@ -215,8 +225,10 @@ impl Watch {
             entry.number <= sent && entry.recorded_at.is_none_or(|at| at >= complete_to)
         };
         let due = self.revocations.set.pick(shard, is_due);
-        let message = |one| Message { cursor: cursor.encode(), update: Update::Revocation(one) };
-        self.ready.extend(due.into_iter().map(message));
+        for one in due {
+            let update = self.update(one, complete_to);
+            self.ready.push_back(Message { cursor: cursor.encode(), update });
+        }
         self.phase = Phase::CatchUp { shard: shard + 1, complete_to, cursor };
     }
 
@@ -228,17 +240,29 @@ impl Watch {
         };
         for Logged { number, revocation, complete_to } in next {
             self.sent = number;
-            let cursor = self.cursor(complete_to);
-            self.ready.push_back(Message { cursor, update: Update::Revocation(revocation) });
+            let (cursor, update) = (self.cursor(complete_to), self.update(revocation, complete_to));
+            self.ready.push_back(Message { cursor, update });
         }
         if let Some(Confirmed { as_of, complete_to }) = confirmed
             && Instant::now() >= self.heartbeat_at
         {
             self.heartbeat_at = Instant::now() + HEARTBEAT;
+            self.as_of = as_of;
             let cursor = self.cursor(complete_to);
             self.ready.push_back(Message { cursor, update: Update::Heartbeat { as_of } });
         }
         Ok(())
+    }
+
+    /// Returns the update about a revocation, when the watcher knows all those before `complete_to`.
+    fn update(&self, revocation: Arc<Revocation>, complete_to: Timestamp) -> Update {
+        match revocation.refused {
+            Refused::All(_) => Update::Revocation(revocation),
+            Refused::Before(_) => {
+                let as_of = self.as_of.max(complete_to);
+                Update::StaleTokens { stale: revocation, as_of }
+            }
+        }
     }
 
     fn cursor(&self, complete_to: Timestamp) -> String {

@@ -78,6 +78,12 @@ pub(super) const TOKENS: &[Setting] = &[
         "The lifetime of a session after the login, in days: 1 to 3650.",
     ),
     plain(
+        "MAX_SESSIONS_PER_USER",
+        "0",
+        "How many live sessions a user may have: 0 to 10000. A login that exceeds it ends the least \
+         recently used session. 0: any number.",
+    ),
+    plain(
         "REFRESH_TOKEN_ROTATION",
         "true",
         "Whether a refresh returns a new refresh token. `false`: a session keeps its first \

@@ -77,5 +77,6 @@ fn read(row: &PgRow, session_id: Uuid) -> Result<columns::RevocationColumns, sql
         expires_at: timestamp(row.try_get(5)?),
         reason: row.try_get(6)?,
         recorded_at: timestamp(row.try_get(7)?),
+        epoch: row.try_get(8)?,
     })
 }

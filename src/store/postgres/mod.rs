@@ -9,8 +9,9 @@
 //! * `reload`: a URL from a file that changes
 //! * `client`: the connections
 //! * `probe`: the detection of a pooler, and the settings of a connection
-//! * `sql`, `statements`: the statements
+//! * `sql`, `user_sql`, `statements`: the statements
 //! * `rows`: [`Rows`](super::Rows)
+//! * `bounded`: logins of users who may have a limited number of sessions
 //! * `feed`: reading the revocation feed
 //! * `notifier`: notifying other replicas, if the database supports it
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
@@ -20,6 +21,7 @@
 //! * `migrate`: the schema
 //! * `error`: the meaning of failures
 
+mod bounded;
 mod client;
 mod error;
 mod feed;
@@ -38,6 +40,7 @@ mod sql;
 mod statements;
 mod target;
 mod trust;
+mod user_sql;
 mod write_probe;
 
 use std::sync::Arc;

@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::client::{Client, RetryMode, settle};
 use super::error::{Failure, Kind};
 use super::statements::{self, moment};
-use super::{PgRows, migrate, sql};
+use super::{PgRows, bounded, migrate, sql, user_sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
 use crate::store::migrations::{self, Applied};
 use crate::store::rows::{
-    CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema,
+    CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema, SessionBound,
 };
 use crate::store::{Open, OpenedBefore, Receipt, StoreError, System};
 use crate::token::id::{SessionId, UserId};
@@ -45,6 +45,18 @@ impl Rows for PgRows {
         let build = || Ok(sqlx::query(sql::STORED).bind(uuids.as_slice()));
         let inserted = ids(&self.client.fetch(RetryMode::Reading, build).await?)?;
         Ok(opens.iter().map(|open| inserted.contains(&open.session.id)).collect())
+    }
+
+    async fn insert_bounded(
+        &self,
+        opens: &[Open],
+        bound: SessionBound,
+    ) -> Result<(Vec<bool>, Vec<Session>), StoreError> {
+        let once = || bounded::insert(&self.client, opens, bound);
+        let (inserted, evicted) = self.client.attempt(RetryMode::Writing, once).await?;
+        let inserted = ids(&inserted)?;
+        let inserted = opens.iter().map(|open| inserted.contains(&open.session.id)).collect();
+        Ok((inserted, evicted.iter().map(session).collect::<Result<_, _>>()?))
     }
 
     async fn find_requests(
@@ -116,13 +128,29 @@ impl Rows for PgRows {
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
         let build = || {
-            Ok(sqlx::query(sql::REVOKE_USER)
+            Ok(sqlx::query(user_sql::REVOKE_USER)
                 .bind(user_id.as_str())
                 .bind(moment(now)?)
                 .bind(reason.as_str())
                 .bind(except.map(SessionId::as_uuid))
                 .bind(moment(expires_at)?)
                 .bind(moment(now - REVOCABLE_AFTER_END)?))
+        };
+        let rows = self.client.fetch(RetryMode::Writing, build).await?;
+        rows.iter().map(session).collect()
+    }
+
+    async fn erase_user(
+        &self,
+        user_id: &UserId,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let build = || {
+            Ok(sqlx::query(user_sql::ERASE_USER)
+                .bind(user_id.as_str())
+                .bind(moment(now)?)
+                .bind(moment(expires_at)?))
         };
         let rows = self.client.fetch(RetryMode::Writing, build).await?;
         rows.iter().map(session).collect()
@@ -142,12 +170,11 @@ impl Rows for PgRows {
         ended_before: Timestamp,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let build = || {
-            Ok(sqlx::query(sql::PURGE_REVOCATIONS)
-                .bind(moment(ended_before)?)
-                .bind(i64::from(limit)))
+        let purge = |sql: &'static str| {
+            move || Ok(sqlx::query(sql).bind(moment(ended_before)?).bind(i64::from(limit)))
         };
-        self.client.execute(build).await
+        let stale = self.client.execute(purge(sql::PURGE_STALE_TOKENS)).await?;
+        Ok(stale.max(self.client.execute(purge(sql::PURGE_REVOCATIONS)).await?))
     }
 
     async fn list(
@@ -299,6 +326,11 @@ fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {
         revision: row.try_get(18)?,
         auth_method: row.try_get(19)?,
         access_ends_at: row.try_get::<Option<_>, _>(20)?.map(timestamp),
+        refresh_seconds: row.try_get(21)?,
+        max_seconds: row.try_get(22)?,
+        persistent: row.try_get(23)?,
+        epoch: row.try_get(24)?,
+        exact_reason: row.try_get(25)?,
     })
 }
 

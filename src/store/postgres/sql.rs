@@ -37,6 +37,7 @@ macro_rules! access_ends_at {
         "COALESCE(access_ends_at, GREATEST(handed_out_at, last_used_at) + interval '26 hours')"
     };
 }
+pub(super) use access_ends_at;
 
 pub(super) static INSERT: Batch = Batch::of(
     "
@@ -44,7 +45,7 @@ pub(super) static INSERT: Batch = Batch::of(
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
          granted, user_agent, ip_address, device_name, request_key, first_tokens, auth_method,
-         access_ends_at, revision, sweep_at)
+         access_ends_at, refresh_seconds, max_seconds, persistent, revision, sweep_at)
     SELECT n.*, 0, n.expires_at
     FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS user_id,
                  unnest($3::text[]) AS token, unnest($4::timestamptz[]) AS expires_at,
@@ -59,7 +60,9 @@ pub(super) static INSERT: Batch = Batch::of(
                  unnest($16::text[]) AS user_agent, unnest($17::text[]) AS ip_address,
                  unnest($18::text[]) AS device_name, unnest($19::text[]) AS request_key,
                  unnest($20::bytea[]) AS first_tokens, unnest($21::text[]) AS auth_method,
-                 unnest($22::timestamptz[]) AS access_ends_at) AS n
+                 unnest($22::timestamptz[]) AS access_ends_at,
+                 unnest($23::bigint[]) AS refresh_seconds, unnest($24::bigint[]) AS max_seconds,
+                 unnest($25::boolean[]) AS persistent) AS n
     ON CONFLICT (request_key) DO NOTHING",
 );
 
@@ -85,7 +88,12 @@ pub(super) static SWAP: Batch = Batch::of(
             generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
             proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
             revocation_reason = n.revocation_reason, auth_method = n.auth_method,
-            access_ends_at = n.access_ends_at, revision = s.revision + 1
+            access_ends_at = n.access_ends_at, epoch = n.epoch, revision = s.revision + 1,
+            granted = CASE WHEN n.revoked_at IS NULL THEN COALESCE(n.granted, s.granted)
+                           ELSE '{}' END,
+            user_agent = CASE WHEN n.revoked_at IS NULL THEN s.user_agent ELSE '' END,
+            ip_address = CASE WHEN n.revoked_at IS NULL THEN s.ip_address ELSE '' END,
+            device_name = CASE WHEN n.revoked_at IS NULL THEN s.device_name ELSE '' END
         FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS revision,
                      unnest($3::text[]) AS token, unnest($4::timestamptz[]) AS expires_at,
                      unnest($5::text[]) AS predecessor, unnest($6::bigint[]) AS generation,
@@ -95,24 +103,36 @@ pub(super) static SWAP: Batch = Batch::of(
                      unnest($11::timestamptz[]) AS revoked_at,
                      unnest($12::text[]) AS revocation_reason, unnest($13::text[]) AS auth_method,
                      unnest($14::timestamptz[]) AS revocation_expires_at,
-                     unnest($15::timestamptz[]) AS access_ends_at) AS n
+                     unnest($15::timestamptz[]) AS access_ends_at,
+                     unnest($16::bigint[]) AS epoch, unnest($17::text[]) AS granted,
+                     unnest($18::timestamptz[]) AS stale_until) AS n
         WHERE s.id = n.id AND s.revision = n.revision
-        RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.revocation_expires_at),
+        RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.revocation_expires_at,
+                  n.epoch, n.stale_until),
     recorded AS (
         INSERT INTO revocations
             (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
         SELECT id, user_id, revoked_at, revocation_expires_at, revocation_reason, clock_timestamp()
         FROM swapped WHERE revocation_expires_at IS NOT NULL
-        ON CONFLICT (session_id) DO NOTHING)
+        ON CONFLICT (session_id) DO NOTHING),
+    declared_stale AS (
+        INSERT INTO stale_tokens AS t (session_id, epoch, expires_at, recorded_at)
+        SELECT id, epoch, stale_until, clock_timestamp() FROM swapped WHERE stale_until IS NOT NULL
+        ON CONFLICT (session_id) DO UPDATE
+        SET epoch = excluded.epoch, expires_at = GREATEST(t.expires_at, excluded.expires_at),
+            recorded_at = excluded.recorded_at)
     SELECT id FROM swapped",
 );
 
+/// A session without lifetimes of its own has nulls there, which `LEAST` ignores.
 pub(super) static ROTATE: Batch = Batch::of(concat!(
     "UPDATE user_sessions AS s
      SET token = n.successor, predecessor = s.token, generation = s.generation + 1,
          sealed = n.opened_by_it, handed_out_at = n.presented_at, proven_at = NULL,
          last_used_at = GREATEST(s.last_used_at, n.presented_at),
-         expires_at = LEAST(n.prolonged_to, s.created_at + n.longest * interval '1 microsecond'),
+         expires_at = LEAST(n.prolonged_to, n.presented_at + s.refresh_seconds * interval '1 s',
+                            s.created_at + n.longest * interval '1 microsecond',
+                            s.created_at + s.max_seconds * interval '1 s'),
          auth_method = n.method, revision = s.revision + 1,
          access_ends_at = GREATEST(",
     access_ends_at!(),
@@ -124,7 +144,9 @@ pub(super) static ROTATE: Batch = Batch::of(concat!(
                   unnest($8::bigint[]) AS longest, unnest($9::text[]) AS method,
                   unnest($10::timestamptz[]) AS access_until) AS n
      WHERE s.id = n.session_id AND s.token = n.presented
-       AND s.revoked_at IS NULL AND s.expires_at > n.presented_at
+       AND s.revoked_at IS NULL
+       AND LEAST(s.expires_at, s.last_used_at + s.refresh_seconds * interval '1 s',
+                 s.created_at + s.max_seconds * interval '1 s') > n.presented_at
        AND ((s.predecessor IS NULL AND s.handed_out_at <= s.created_at)
             OR s.handed_out_at < n.handed_out_before)
      RETURNING ",
@@ -141,62 +163,64 @@ pub(super) static RECORD_RECEIPTS: Batch = Batch::of(
       AND s.revoked_at IS NULL AND s.expires_at > n.seen_at",
 );
 
-pub(super) const REVOKE_USER: &str = concat!(
-    "WITH revoked AS (
-         UPDATE user_sessions
-         SET revoked_at = $2, revocation_reason = $3, revision = revision + 1
-         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $6
-           AND ($4::uuid IS NULL OR id <> $4)
-         RETURNING ",
-    session_columns!(),
-    "),
-     recorded AS (
-         INSERT INTO revocations
-             (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
-         SELECT id, user_id, revoked_at, GREATEST($5, ",
-    access_ends_at!(),
-    "),
-                revocation_reason, clock_timestamp()
-         FROM revoked
-         ON CONFLICT (session_id) DO NOTHING)
-     SELECT ",
-    session_columns!(),
-    " FROM revoked"
-);
+/// The rows of both tables of the revocation feed after a position. If a session has a row in both at
+/// the same position, the revocation comes first, so that a page never ends before it.
+macro_rules! feed_rows {
+    () => {
+        "SELECT * FROM (
+             (SELECT session_id, user_id, revoked_at, expires_at,
+                     COALESCE(exact_reason, reason) AS reason, recorded_at, NULL::bigint AS epoch
+              FROM revocations
+              WHERE (recorded_at, session_id) > ($1, $2) AND expires_at > $3
+              ORDER BY recorded_at, session_id LIMIT $4)
+             UNION ALL
+             (SELECT session_id, '', recorded_at, expires_at, '', recorded_at, epoch
+              FROM stale_tokens
+              WHERE (recorded_at, session_id) > ($1, $2) AND expires_at > $3
+              ORDER BY recorded_at, session_id LIMIT $4)) AS u
+         ORDER BY recorded_at, session_id, epoch NULLS FIRST LIMIT $4"
+    };
+}
 
 /// A page of the revocation feed. Its horizon is `$5` ago, or the start of the oldest running
 /// transaction that has written anything, if that is earlier. Postgres shows a role its own
 /// transactions, and only those write revocations.
-pub(super) const FEED: &str = "
-    SELECT c.as_of, c.horizon, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason,
-           r.recorded_at
-    FROM (SELECT statement_timestamp() AS as_of,
-                 LEAST(statement_timestamp() - $5 * interval '1 microsecond',
-                       (SELECT min(xact_start) FROM pg_stat_activity
-                        WHERE datname = current_database() AND backend_xid IS NOT NULL))
-                 AS horizon) AS c
-    LEFT JOIN (SELECT session_id, user_id, revoked_at, expires_at, reason, recorded_at
-               FROM revocations
-               WHERE (recorded_at, session_id) > ($1, $2) AND expires_at > $3
-               ORDER BY recorded_at, session_id LIMIT $4) AS r ON true
-    ORDER BY r.recorded_at, r.session_id";
+pub(super) const FEED: &str = concat!(
+    "SELECT c.as_of, c.horizon, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason,
+            r.recorded_at, r.epoch
+     FROM (SELECT statement_timestamp() AS as_of,
+                  LEAST(statement_timestamp() - $5 * interval '1 microsecond',
+                        (SELECT min(xact_start) FROM pg_stat_activity
+                         WHERE datname = current_database() AND backend_xid IS NOT NULL))
+                  AS horizon) AS c
+     LEFT JOIN (",
+    feed_rows!(),
+    ") AS r ON true
+     ORDER BY r.recorded_at, r.session_id, r.epoch NULLS FIRST"
+);
 
 /// Like [`FEED`], for databases that do not show running transactions.
-pub(super) const FEED_WITHOUT_ACTIVITY: &str = "
-    SELECT c.as_of, c.as_of - $5 * interval '1 microsecond', r.session_id, r.user_id,
-           r.revoked_at, r.expires_at, r.reason, r.recorded_at
-    FROM (SELECT statement_timestamp() AS as_of) AS c
-    LEFT JOIN (SELECT session_id, user_id, revoked_at, expires_at, reason, recorded_at
-               FROM revocations
-               WHERE (recorded_at, session_id) > ($1, $2) AND expires_at > $3
-               ORDER BY recorded_at, session_id LIMIT $4) AS r ON true
-    ORDER BY r.recorded_at, r.session_id";
+pub(super) const FEED_WITHOUT_ACTIVITY: &str = concat!(
+    "SELECT c.as_of, c.as_of - $5 * interval '1 microsecond', r.session_id, r.user_id,
+            r.revoked_at, r.expires_at, r.reason, r.recorded_at, r.epoch
+     FROM (SELECT statement_timestamp() AS as_of) AS c
+     LEFT JOIN (",
+    feed_rows!(),
+    ") AS r ON true
+     ORDER BY r.recorded_at, r.session_id, r.epoch NULLS FIRST"
+);
 
 pub(super) const PURGE_REVOCATIONS: &str = "
     WITH due AS MATERIALIZED (
         SELECT session_id FROM revocations WHERE expires_at < $1
         ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
     DELETE FROM revocations AS r USING due WHERE r.session_id = due.session_id";
+
+pub(super) const PURGE_STALE_TOKENS: &str = "
+    WITH due AS MATERIALIZED (
+        SELECT session_id FROM stale_tokens WHERE expires_at < $1
+        ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    DELETE FROM stale_tokens AS t USING due WHERE t.session_id = due.session_id";
 
 pub(super) const NOTIFY: &str = "SELECT pg_notify($1, '')";
 
@@ -322,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_row_by_itself_needs_no_array() {
-        for (batch, arguments) in [(&INSERT, 22), (&SWAP, 15), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
+        for (batch, arguments) in [(&INSERT, 25), (&SWAP, 18), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
         {
             assert_eq!(batch.text(2).matches("unnest($").count(), arguments);
             assert_eq!(batch.text(0), batch.text(2));

@@ -6,11 +6,11 @@ use sqlx::{Encode, Postgres, Type};
 use super::client::Statement;
 use super::sql::{self, Batch};
 use crate::clock::{Timestamp, micros};
-use crate::store::columns::{granted, reason};
+use crate::store::columns::{granted, lifetimes, reason};
 use crate::store::rows::{CompareAndSwap, OVERLAP, OptimisticRotation, Position};
 use crate::store::{Open, Receipt, StoreError};
 use crate::token::rotation::Optimistic;
-use crate::token::session::Session;
+use crate::token::session::{Refused, Session};
 
 pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
     let sessions: Vec<&Session> = opens.iter().map(|open| &open.session).collect();
@@ -43,6 +43,9 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
         .bind(first_tokens)
         .bind(each(&sessions, |session| session.auth_method.as_str()))
         .bind(moments(&sessions, |session| session.access_ends_at)?)
+        .bind(each(&sessions, |session| lifetimes(session).0))
+        .bind(each(&sessions, |session| lifetimes(session).1))
+        .bind(each(&sessions, |session| session.persistent))
         .0)
 }
 
@@ -63,10 +66,26 @@ pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
         .bind(each(&sessions, reason))
         .bind(each(&sessions, |session| session.auth_method.as_str()))
         .bind(moments_if(swaps, |swap| {
-            swap.revocation.as_ref().map(|revocation| revocation.expires_at)
+            revocation_end(swap, |refused| matches!(refused, Refused::All(_)))
         })?)
         .bind(moments(&sessions, |session| session.access_ends_at)?)
+        .bind(each(&sessions, |session| i64::from(session.epoch.number())))
+        .bind(changed_grants(swaps)?)
+        .bind(moments_if(swaps, |swap| {
+            revocation_end(swap, |refused| matches!(refused, Refused::Before(_)))
+        })?)
         .0)
+}
+
+/// Returns until when the revocation of a changed session is kept, if it is one of that kind.
+fn revocation_end(swap: &CompareAndSwap, is_wanted: fn(Refused) -> bool) -> Option<Timestamp> {
+    let revocation = swap.revocation.as_ref().filter(|revocation| is_wanted(revocation.refused));
+    revocation.map(|revocation| revocation.expires_at)
+}
+
+fn changed_grants(swaps: &[&CompareAndSwap]) -> Result<Vec<Option<String>>, StoreError> {
+    let changed = |swap: &&CompareAndSwap| swap.grant_changed.then(|| granted(&swap.session));
+    swaps.iter().map(|swap| changed(swap).transpose()).collect()
 }
 
 pub(super) fn rotate(rotations: &[&OptimisticRotation]) -> Result<Statement, StoreError> {

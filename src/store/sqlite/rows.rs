@@ -14,7 +14,7 @@ use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
 use crate::store::columns::{self, Columns, RevocationColumns};
 use crate::store::rows::{
-    CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema,
+    CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema, SessionBound,
 };
 use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
@@ -35,6 +35,36 @@ impl Rows for SqliteRows {
                 let mut writing = self.file.begin().await?;
                 let inserted = write::insert(writing.connection(), opens, granted).await;
                 writing.end(inserted).await
+            })
+            .await
+    }
+
+    async fn insert_bounded(
+        &self,
+        opens: &[Open],
+        bound: SessionBound,
+    ) -> Result<(Vec<bool>, Vec<Session>), StoreError> {
+        let granted = opens.iter().map(|open| columns::granted(&open.session));
+        let granted = granted.collect::<Result<_, _>>()?;
+        let users: Vec<String> =
+            opens.iter().map(|open| open.session.user_id.as_str().to_owned()).collect();
+        let ids: Vec<String> = opens.iter().map(|open| open.session.id.to_string()).collect();
+        let evict = sqlx::query(sql::EVICT)
+            .bind(array(&users))
+            .bind(array(&ids))
+            .bind(bound.now.as_micros())
+            .bind(bound.most);
+        let revocation_retention = bound.revoked_until.since(bound.now);
+        let both = async |connection: &mut SqliteConnection| {
+            let inserted = write::insert(connection, opens, granted).await?;
+            let evicted = revoke_and_record(connection, evict, revocation_retention).await?;
+            Ok((inserted, evicted))
+        };
+        self.file
+            .in_time(async {
+                let mut writing = self.file.begin().await?;
+                let done = both(writing.connection()).await;
+                writing.end(done).await
             })
             .await
     }
@@ -68,10 +98,14 @@ impl Rows for SqliteRows {
     }
 
     async fn swap(&self, swaps: &[CompareAndSwap]) -> Result<Vec<bool>, StoreError> {
+        let granted = |swap: &CompareAndSwap| {
+            swap.grant_changed.then(|| columns::granted(&swap.session)).transpose()
+        };
+        let granted = swaps.iter().map(granted).collect::<Result<_, _>>()?;
         self.file
             .in_time(async {
                 let mut writing = self.file.begin().await?;
-                let swapped = write::swap(writing.connection(), swaps).await;
+                let swapped = write::swap(writing.connection(), swaps, granted).await;
                 writing.end(swapped).await
             })
             .await
@@ -131,6 +165,33 @@ impl Rows for SqliteRows {
             .await
     }
 
+    async fn erase_user(
+        &self,
+        user_id: &UserId,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let user_id = user_id.as_str();
+        let erase = sqlx::query(sql::ERASE_USER).bind(user_id.to_owned()).bind(now.as_micros());
+        let forget = sqlx::query(sql::FORGET_USER).bind(user_id.to_owned());
+        let revocation_retention = expires_at.since(now);
+        let both = async |connection: &mut SqliteConnection| {
+            forget.execute(&mut *connection).await?;
+            revoke_and_record(connection, erase, revocation_retention).await
+        };
+        let erased = self.file.in_time(async {
+            let mut writing = self.file.begin().await?;
+            let done = both(writing.connection()).await;
+            writing.end(done).await
+        });
+        let erased = erased.await?;
+        // A reader may keep the log from being emptied. Then a later checkpoint does it.
+        if let Err(error) = self.file.fetch(sqlx::query(sql::EMPTY_LOG)).await {
+            tracing::debug!(%error, "the write-ahead log could not be emptied");
+        }
+        Ok(erased)
+    }
+
     async fn feed(
         &self,
         after: Position,
@@ -151,13 +212,19 @@ impl Rows for SqliteRows {
         ended_before: Timestamp,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let statement =
-            sqlx::query(sql::PURGE_REVOCATIONS).bind(ended_before.as_micros()).bind(limit);
+        let both = async |connection: &mut SqliteConnection| {
+            let mut most = 0;
+            for sql in [sql::PURGE_STALE_TOKENS, sql::PURGE_REVOCATIONS] {
+                let purge = sqlx::query(sql).bind(ended_before.as_micros()).bind(limit);
+                most = purge.execute(&mut *connection).await?.rows_affected().max(most);
+            }
+            Ok(most)
+        };
         self.file
             .in_time(async {
                 let mut writing = self.file.begin().await?;
-                let purged = statement.execute(writing.connection()).await;
-                Ok(writing.end(purged).await?.rows_affected())
+                let purged = both(writing.connection()).await;
+                writing.end(purged).await
             })
             .await
     }
@@ -274,6 +341,7 @@ fn read_revocation(row: &SqliteRow, id: &str) -> Result<RevocationColumns, sqlx:
         expires_at: timestamp(row.try_get(5)?),
         reason: row.try_get(6)?,
         recorded_at: timestamp(row.try_get(7)?),
+        epoch: row.try_get(8)?,
     })
 }
 
@@ -315,5 +383,10 @@ fn read(row: &SqliteRow) -> Result<Columns, sqlx::Error> {
         revision: row.try_get(18)?,
         auth_method: row.try_get(19)?,
         access_ends_at: row.try_get::<Option<_>, _>(20)?.map(timestamp),
+        refresh_seconds: row.try_get(21)?,
+        max_seconds: row.try_get(22)?,
+        persistent: row.try_get(23)?,
+        epoch: row.try_get(24)?,
+        exact_reason: row.try_get(25)?,
     })
 }

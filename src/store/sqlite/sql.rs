@@ -14,7 +14,8 @@ pub(super) const INSERT: &str = "
         (id, user_id, token, expires_at, predecessor, generation, sealed, lineage_key,
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason,
          granted, user_agent, ip_address, device_name, request_key, first_tokens,
-         revision, sweep_at, auth_method, access_ends_at) ";
+         revision, sweep_at, auth_method, access_ends_at, refresh_seconds, max_seconds,
+         persistent) ";
 pub(super) const UNLESS_TAKEN: &str = " ON CONFLICT (request_key) DO NOTHING RETURNING id";
 
 pub(super) const FIND_REQUESTS: &str = concat!(
@@ -34,14 +35,18 @@ pub(super) const LOAD: &str = concat!(
 pub(super) const NEW_STATES: &str = "
     WITH n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
             proven_at, last_used_at, revoked_at, revocation_reason, auth_method,
-            access_ends_at) AS (";
+            access_ends_at, epoch, granted) AS (";
 pub(super) const SWAP: &str = ")
     UPDATE user_sessions AS s
     SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
         generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
         proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
         revocation_reason = n.revocation_reason, auth_method = n.auth_method,
-        access_ends_at = n.access_ends_at, revision = s.revision + 1
+        access_ends_at = n.access_ends_at, epoch = n.epoch, revision = s.revision + 1,
+        granted = iif(n.revoked_at IS NULL, coalesce(n.granted, s.granted), '{}'),
+        user_agent = iif(n.revoked_at IS NULL, s.user_agent, ''),
+        ip_address = iif(n.revoked_at IS NULL, s.ip_address, ''),
+        device_name = iif(n.revoked_at IS NULL, s.device_name, '')
     FROM n WHERE s.id = n.id AND s.revision = n.revision
     RETURNING id";
 
@@ -55,7 +60,9 @@ pub(super) const ROTATE: &str = concat!(
     SET token = n.successor, predecessor = s.token, generation = s.generation + 1,
         sealed = n.sealed, handed_out_at = n.now, proven_at = NULL,
         last_used_at = max(s.last_used_at, n.now),
-        expires_at = min(n.expires_at, s.created_at + n.longest),
+        expires_at = min(n.expires_at, coalesce(n.now + s.refresh_seconds * 1000000, n.expires_at),
+                         s.created_at + n.longest,
+                         coalesce(s.created_at + s.max_seconds * 1000000, n.expires_at)),
         auth_method = n.auth_method, revision = s.revision + 1,
         access_ends_at = max(
             coalesce(s.access_ends_at,
@@ -63,7 +70,10 @@ pub(super) const ROTATE: &str = concat!(
             n.access_until)
     FROM n
     WHERE s.id = n.id AND s.token = n.presented
-      AND s.revoked_at IS NULL AND s.expires_at > n.now
+      AND s.revoked_at IS NULL
+      AND min(s.expires_at,
+              coalesce(s.last_used_at + s.refresh_seconds * 1000000, s.expires_at),
+              coalesce(s.created_at + s.max_seconds * 1000000, s.expires_at)) > n.now
       AND ((s.predecessor IS NULL AND s.handed_out_at <= s.created_at)
             OR s.handed_out_at < n.handed_out_before)
     RETURNING ",
@@ -77,7 +87,8 @@ pub(super) const RECORD_RECEIPTS: &str = "
 
 pub(super) const REVOKE_USER: &str = concat!(
     "UPDATE user_sessions
-     SET revoked_at = ?2, revocation_reason = ?3, revision = revision + 1
+     SET revoked_at = ?2, revocation_reason = ?3, revision = revision + 1,
+         granted = '{}', user_agent = '', ip_address = '', device_name = ''
      WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?5
        AND (?4 IS NULL OR id <> ?4)
      RETURNING ",
@@ -91,29 +102,100 @@ macro_rules! clock {
     };
 }
 
+/// The last position in the revocation feed, which consists of two tables.
+macro_rules! last_position {
+    () => {
+        "coalesce((SELECT max(at) FROM (SELECT max(recorded_at) AS at FROM revocations \
+                                        UNION ALL SELECT max(recorded_at) FROM stale_tokens)), 0)"
+    };
+}
+
 /// Positions grow with every row, whatever the clock of the writing process says. SQLite has one
 /// writer at a time, so their order is the order of the commits.
 pub(super) const APPEND_REVOCATION: &str = concat!(
-    "INSERT INTO revocations (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, max(",
+    "INSERT INTO revocations
+         (session_id, user_id, revoked_at, expires_at, reason, exact_reason, recorded_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, max(",
     clock!(),
-    ", coalesce((SELECT max(recorded_at) + 1 FROM revocations), 0)))
-     ON CONFLICT (session_id) DO NOTHING"
+    ", 1 + ",
+    last_position!(),
+    ")) ON CONFLICT (session_id) DO NOTHING"
 );
 
+pub(super) const APPEND_STALE_TOKENS: &str = concat!(
+    "INSERT INTO stale_tokens (session_id, epoch, expires_at, recorded_at)
+     VALUES (?1, ?2, ?3, max(",
+    clock!(),
+    ", 1 + ",
+    last_position!(),
+    ")) ON CONFLICT (session_id) DO UPDATE
+     SET epoch = excluded.epoch, expires_at = max(expires_at, excluded.expires_at),
+         recorded_at = excluded.recorded_at"
+);
+
+/// Revokes the sessions of users that exceed a bound, the least recently used first. A session of
+/// this login counts as used last, even if the clock was set back.
+pub(super) const EVICT: &str = concat!(
+    "UPDATE user_sessions
+     SET revoked_at = ?3, revocation_reason = 'user', exact_reason = 'evicted',
+         revision = revision + 1, granted = '{}', user_agent = '', ip_address = '',
+         device_name = ''
+     WHERE id IN (
+         SELECT id FROM (
+             SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY
+                        id IN (SELECT value FROM json_each(?2)) DESC, last_used_at DESC, id DESC)
+                        AS place
+             FROM user_sessions
+             WHERE user_id IN (SELECT value FROM json_each(?1))
+               AND revoked_at IS NULL AND expires_at > ?3)
+         WHERE place > ?4)
+     RETURNING ",
+    session_columns!()
+);
+
+/// Removes a user from all sessions. The session's own id takes the place of the user's.
+pub(super) const ERASE_USER: &str = concat!(
+    "UPDATE user_sessions
+     SET user_id = id, granted = '{}', user_agent = '', ip_address = '', device_name = '',
+         first_tokens = NULL, sealed = NULL, revoked_at = coalesce(revoked_at, ?2),
+         revocation_reason = coalesce(revocation_reason, 'user'), revision = revision + 1
+     WHERE user_id = ?1
+     RETURNING ",
+    session_columns!()
+);
+
+/// Removes a user from the revocation feed.
+pub(super) const FORGET_USER: &str =
+    "UPDATE revocations SET user_id = session_id WHERE user_id = ?1";
+
+/// Writes the log's pages into the file and empties the log, which holds earlier states of pages.
+pub(super) const EMPTY_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
 /// A page of the revocation feed, in one snapshot. Its horizon is the last position, because every
-/// later row gets a higher one.
+/// later row gets a higher one. If a session has a row in both tables, the later one has the higher
+/// position.
 pub(super) const FEED: &str = concat!(
-    "SELECT c.as_of, c.horizon, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason,
-            r.recorded_at
+    "SELECT c.as_of, c.horizon, r.session_id, r.user_id, r.revoked_at, r.expires_at, r.reason, r.recorded_at,
+            r.epoch
      FROM (SELECT ",
     clock!(),
-    " AS as_of, coalesce((SELECT max(recorded_at) FROM revocations), 0) AS horizon) AS c
-     LEFT JOIN (SELECT session_id, user_id, revoked_at, expires_at, reason, recorded_at
-                FROM revocations
-                WHERE (recorded_at, session_id) > (?1, ?2) AND expires_at > ?3
-                ORDER BY recorded_at, session_id LIMIT ?4) AS r ON TRUE
-     ORDER BY r.recorded_at, r.session_id"
+    " AS as_of, ",
+    last_position!(),
+    " AS horizon) AS c
+     LEFT JOIN (SELECT * FROM (
+                    SELECT session_id, user_id, revoked_at, expires_at,
+                           coalesce(exact_reason, reason) AS reason, recorded_at, NULL AS epoch
+                    FROM revocations
+                    WHERE (recorded_at, session_id) > (?1, ?2) AND expires_at > ?3
+                    ORDER BY recorded_at, session_id LIMIT ?4)
+                UNION ALL
+                SELECT * FROM (
+                    SELECT session_id, '', recorded_at, expires_at, '', recorded_at, epoch
+                    FROM stale_tokens
+                    WHERE (recorded_at, session_id) > (?1, ?2) AND expires_at > ?3
+                    ORDER BY recorded_at, session_id LIMIT ?4)
+                ORDER BY recorded_at, session_id, epoch LIMIT ?4) AS r ON TRUE
+     ORDER BY r.recorded_at, r.session_id, r.epoch"
 );
 
 /// Keeps the last row, because the next position follows it.
@@ -123,6 +205,15 @@ pub(super) const PURGE_REVOCATIONS: &str = "
                          WHERE expires_at < ?1
                            AND recorded_at < (SELECT max(recorded_at) FROM revocations)
                          ORDER BY expires_at LIMIT ?2)";
+
+/// Keeps the last row, as [`PURGE_REVOCATIONS`] does.
+pub(super) const PURGE_STALE_TOKENS: &str = concat!(
+    "DELETE FROM stale_tokens
+     WHERE session_id IN (SELECT session_id FROM stale_tokens
+                          WHERE expires_at < ?1 AND recorded_at < ",
+    last_position!(),
+    "                     ORDER BY expires_at LIMIT ?2)"
+);
 
 pub(super) const LIST: &str = concat!(
     "SELECT ",

@@ -9,11 +9,12 @@ use sqlx::{Executor as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::sql;
 use crate::clock::{Timestamp, micros};
-use crate::store::columns::reason;
+use crate::store::columns::{exact_reason, lifetimes, reason};
 use crate::store::rows::{CompareAndSwap, OptimisticRotation, Purged};
 use crate::store::{Open, Receipt};
+use crate::token::id::UserId;
 use crate::token::refresh::TokenHash;
-use crate::token::session::{Revocation, Session};
+use crate::token::session::{Refused, Revocation, Session};
 
 /// A row of a statement for many rows.
 type Row<'a> = Separated<'a, Sqlite, &'static str>;
@@ -45,6 +46,7 @@ fn bind_insert(mut row: Row<'_>, open: &Open, granted: &str) {
     let session = &open.session;
     let (lineage, client) = (&session.lineage, &session.client);
     let request = open.request.as_ref();
+    let (refresh_seconds, max_seconds) = lifetimes(session);
     row.push_bind(session.id.to_string())
         .push_bind(session.user_id.as_str().to_owned())
         .push_bind(lineage.current.to_hex())
@@ -69,17 +71,24 @@ fn bind_insert(mut row: Row<'_>, open: &Open, granted: &str) {
         // A sweeper examines the session when it ends.
         .push_bind(session.expires_at.as_micros())
         .push_bind(session.auth_method.as_str())
-        .push_bind(session.access_ends_at.as_micros());
+        .push_bind(session.access_ends_at.as_micros())
+        .push_bind(refresh_seconds)
+        .push_bind(max_seconds)
+        .push_bind(session.persistent);
 }
 
 pub(super) async fn swap(
     connection: &mut SqliteConnection,
     swaps: &[CompareAndSwap],
+    granted: Vec<Option<String>>,
 ) -> Result<Vec<bool>, sqlx::Error> {
     let mut swapped = HashSet::with_capacity(swaps.len());
-    for part in parts(swaps) {
+    let rows: Vec<_> = swaps.iter().zip(granted).collect();
+    for part in parts(&rows) {
         let mut statement = QueryBuilder::new(sql::NEW_STATES);
-        statement.push_values(part, bind_swap).push(sql::SWAP);
+        statement
+            .push_values(part, |row, (swap, granted)| bind_swap(row, swap, granted.as_deref()));
+        statement.push(sql::SWAP);
         for row in statement.build().fetch_all(&mut *connection).await? {
             swapped.insert(row.try_get::<String, _>(0)?);
         }
@@ -95,7 +104,7 @@ pub(super) async fn swap(
     Ok(done)
 }
 
-fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap) {
+fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap, granted: Option<&str>) {
     let session = &swap.session;
     let lineage = &session.lineage;
     row.push_bind(session.id.to_string())
@@ -111,7 +120,9 @@ fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap) {
         .push_bind(session.revoked.map(|revoked| revoked.at.as_micros()))
         .push_bind(reason(session))
         .push_bind(session.auth_method.as_str())
-        .push_bind(session.access_ends_at.as_micros());
+        .push_bind(session.access_ends_at.as_micros())
+        .push_bind(i64::from(session.epoch.number()))
+        .push_bind(granted.map(str::to_owned));
 }
 
 /// Rotates tokens, and returns the rows of the sessions that matched the assumption.
@@ -157,15 +168,25 @@ pub(super) async fn append_revocation(
     connection: &mut SqliteConnection,
     revocation: &Revocation,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(sql::APPEND_REVOCATION)
-        .bind(revocation.session_id.to_string())
-        .bind(revocation.user_id.as_str().to_owned())
-        .bind(revocation.revoked_at.as_micros())
-        .bind(revocation.expires_at.as_micros())
-        .bind(revocation.reason.as_str())
-        .execute(connection)
-        .await
-        .map(drop)
+    let id = revocation.session_id;
+    let expires_at = revocation.expires_at.as_micros();
+    let append = match revocation.refused {
+        Refused::Before(epoch) => sqlx::query(sql::APPEND_STALE_TOKENS)
+            .bind(id.to_string())
+            .bind(i64::from(epoch.number()))
+            .bind(expires_at),
+        Refused::All(reason) => {
+            let user_id = revocation.user_id.clone().unwrap_or_else(|| UserId::erased(id));
+            sqlx::query(sql::APPEND_REVOCATION)
+                .bind(id.to_string())
+                .bind(user_id.as_str().to_owned())
+                .bind(revocation.revoked_at.as_micros())
+                .bind(expires_at)
+                .bind(reason.known_to_all())
+                .bind(exact_reason(reason))
+        }
+    };
+    append.execute(connection).await.map(drop)
 }
 
 fn sealed(session: &Session) -> Option<Vec<u8>> {

@@ -17,7 +17,7 @@ pub enum Role {
     Adapter,
     /// Validates tokens and follows revocations: a backend.
     Verifier,
-    /// Lists and ends any user's sessions: a support tool, or the page of a user's account.
+    /// Lists, changes, ends and erases any user's sessions: a support tool, or the page of a user's account.
     Sessions,
     /// Everything that `Sessions` may do, and changes of the roll-out: an operator.
     Admin,
@@ -145,6 +145,8 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/token_authority.v1.SessionService/ListSessions", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/RevokeSession", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/RevokeUserSessions", Access::SessionsOrAdmin),
+    ("/token_authority.v1.SessionService/UpdateSessions", Access::SessionsOrAdmin),
+    ("/token_authority.v1.SessionService/EraseUser", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/WatchRevocations", Access::Role(Role::Verifier)),
     ("/token_authority.v1.RolloutService/GetRollout", Access::Role(Role::Admin)),
     ("/token_authority.v1.RolloutService/SetRollout", Access::Role(Role::Admin)),

@@ -6,15 +6,17 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as ProtoValue};
 use serde_json::{Map, Number, Value};
 
-use crate::authority::{AuthMethod, InactiveReason, Issue, Validation};
+use crate::authority::{AuthMethod, InactiveReason, Issue, UpdateTarget, Validation};
 use crate::clock::Timestamp;
 use crate::token::access::Claims;
 use crate::token::client::ClientInfo;
 use crate::token::field::InvalidField;
-use crate::token::grant::{Grant, MAX_CLAIM_DEPTH};
+use crate::token::grant::{Grant, GrantChange, MAX_CLAIM_DEPTH};
 use crate::token::id::UserId;
+use crate::token::lifetimes::Lifetimes;
 use crate::token::session::Session;
 use crate::transport::proto::v1;
+use crate::transport::proto::v1::update_sessions_request::Target;
 
 pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue, InvalidField> {
     let claims = match ask.claims {
@@ -27,9 +29,55 @@ pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue
         user_id: UserId::new(ask.user_id)?,
         grant: Grant::new(ask.audience, ask.scopes, claims)?,
         client: ClientInfo::new(&client.user_agent, &client.ip_address, &client.device_name),
+        lifetimes: Lifetimes {
+            refresh: lifetime("refresh_lifetime", ask.refresh_lifetime)?,
+            max: lifetime("max_lifetime", ask.max_lifetime)?,
+        },
+        persistent: ask.persistent.unwrap_or(true),
         request_id,
         caller,
     })
+}
+
+/// Converts a change of sessions. The mask names the fields that change; without one, those that are
+/// not empty do.
+pub(super) fn update(
+    ask: v1::UpdateSessionsRequest,
+) -> Result<(UpdateTarget, GrantChange, bool), InvalidField> {
+    let v1::UpdateSessionsRequest { target, claims, scopes, audience, refresh_now, update_mask } =
+        ask;
+    let target = match target {
+        Some(Target::SessionId(id)) => UpdateTarget::Session(id.parse()?),
+        Some(Target::UserId(id)) => UpdateTarget::User(UserId::new(id)?),
+        None => return Err(InvalidField::new("session_id", "or user_id is required")),
+    };
+    let mask = update_mask.unwrap_or_default().paths;
+    if mask.iter().any(|path| !["claims", "scopes", "audience"].contains(&path.as_str())) {
+        let rule = "may name claims, scopes and audience";
+        return Err(InvalidField::new("update_mask", rule));
+    }
+    let changes = |field: &str, is_set: bool| {
+        if mask.is_empty() { is_set } else { mask.iter().any(|path| path == field) }
+    };
+    let (with_scopes, with_audience) =
+        (changes("scopes", !scopes.is_empty()), changes("audience", !audience.is_empty()));
+    let change = GrantChange {
+        audience: with_audience.then_some(audience),
+        scopes: with_scopes.then_some(scopes),
+        claims: changes("claims", claims.is_some())
+            .then(|| object(claims.unwrap_or_default(), Place::Claims))
+            .transpose()?,
+    };
+    Ok((target, change, refresh_now))
+}
+
+/// Converts a lifetime. The authority checks its bounds.
+fn lifetime(
+    field: &'static str,
+    asked: Option<prost_types::Duration>,
+) -> Result<Option<Duration>, InvalidField> {
+    let negative = |_| InvalidField::new(field, "must not be negative");
+    asked.map(Duration::try_from).transpose().map_err(negative)
 }
 
 pub(super) fn validation(validation: &Validation) -> v1::ValidateTokenResponse {
@@ -70,6 +118,7 @@ const fn inactive_reason(reason: InactiveReason) -> v1::InactiveReason {
         InactiveReason::WrongAudience => v1::InactiveReason::WrongAudience,
         InactiveReason::Revoked => v1::InactiveReason::Revoked,
         InactiveReason::NotFound => v1::InactiveReason::NotFound,
+        InactiveReason::Stale => v1::InactiveReason::Stale,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `SessionService`: list sessions, end them, and watch revocations.
+//! `SessionService`: list, change, end and erase sessions, and watch revocations.
 
 use std::sync::Arc;
 
@@ -12,8 +12,10 @@ use crate::token::field::InvalidField;
 use crate::token::id::{SessionId, UserId};
 use crate::transport::proto::v1::session_service_server::SessionService;
 use crate::transport::proto::v1::{
-    ListSessionsRequest, ListSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
-    RevokeUserSessionsRequest, RevokeUserSessionsResponse, WatchRevocationsRequest,
+    EraseUserRequest, EraseUserResponse, ListSessionsRequest, ListSessionsResponse,
+    RevokeSessionRequest, RevokeSessionResponse, RevokeUserSessionsRequest,
+    RevokeUserSessionsResponse, UpdateSessionsRequest, UpdateSessionsResponse,
+    WatchRevocationsRequest,
 };
 
 const DEFAULT_PAGE: u32 = 50;
@@ -101,6 +103,26 @@ impl SessionService for Sessions {
         let revoked = self.authority.revoke_user_sessions(user_id, except.transpose()?).await?;
         let revoked_count = i32::try_from(revoked).unwrap_or(i32::MAX);
         Ok(Response::new(RevokeUserSessionsResponse { revoked_count }))
+    }
+
+    async fn update_sessions(
+        &self,
+        request: Request<UpdateSessionsRequest>,
+    ) -> Result<Response<UpdateSessionsResponse>, Status> {
+        let (target, change, refresh_now) = convert::update(request.into_inner())?;
+        let updated = self.authority.update_sessions(target, change, refresh_now).await?;
+        let updated_count = i32::try_from(updated).unwrap_or(i32::MAX);
+        Ok(Response::new(UpdateSessionsResponse { updated_count }))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<EraseUserRequest>,
+    ) -> Result<Response<EraseUserResponse>, Status> {
+        let user_id = UserId::new(request.into_inner().user_id)?;
+        let erased = self.authority.erase_user(&user_id).await?;
+        let erased_count = i32::try_from(erased).unwrap_or(i32::MAX);
+        Ok(Response::new(EraseUserResponse { erased_count }))
     }
 
     type WatchRevocationsStream = watch::Stream;

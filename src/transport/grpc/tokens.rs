@@ -127,6 +127,7 @@ macro_rules! handed_out {
             session_id: session_id.to_string(),
             auth_method: convert::auth_method(auth_method).into(),
             user_id: $tokens.user_id.as_str().to_owned(),
+            persistent: Some($tokens.persistent),
         };
         with_shadow($tokens.shadow.as_deref(), answer)
     }};

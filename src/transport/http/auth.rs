@@ -231,6 +231,7 @@ impl Jar<'_> {
             return response;
         }
         let lifetime = Duration::from_secs(seconds(answer.refresh_expires_in));
+        let lifetime = answer.persistent.unwrap_or(true).then_some(lifetime);
         let response = with_cookie(response, self.settings.set(&answer.refresh_token, lifetime));
         if others == Others::Over { self.clear_elsewhere(response) } else { response }
     }

@@ -121,14 +121,15 @@ impl CookieSettings {
         (name == self.name.as_bytes() && !value.is_empty()).then_some(value)
     }
 
-    /// Returns the header that sets the cookie.
-    pub(super) fn set(&self, token: &str, lifetime: Duration) -> Option<HeaderValue> {
-        self.header(self.own_place(), token, lifetime.as_secs())
+    /// Returns the header that sets the cookie. Without a lifetime, the browser drops it when it is
+    /// closed.
+    pub(super) fn set(&self, token: &str, lifetime: Option<Duration>) -> Option<HeaderValue> {
+        self.header(self.own_place(), token, lifetime.map(|lifetime| lifetime.as_secs()))
     }
 
     /// Returns the header that deletes the cookie.
     pub(super) fn clear(&self) -> Option<HeaderValue> {
-        self.header(self.own_place(), "", 0)
+        self.header(self.own_place(), "", Some(0))
     }
 
     /// Returns the headers that delete cookies of the name at all other places where a browser may
@@ -151,7 +152,7 @@ impl CookieSettings {
                 for &partitioned in partitions {
                     let place = Place { domain, path, partitioned };
                     if place != own {
-                        headers.extend(self.header(place, "", 0));
+                        headers.extend(self.header(place, "", Some(0)));
                     }
                 }
             }
@@ -172,15 +173,16 @@ impl CookieSettings {
         Place { domain: self.domain.as_deref(), path: PATH, partitioned: self.partitioned }
     }
 
-    fn header(&self, place: Place<'_>, value: &str, max_age: u64) -> Option<HeaderValue> {
+    fn header(&self, place: Place<'_>, value: &str, max_age: Option<u64>) -> Option<HeaderValue> {
         let Place { domain, path, partitioned } = place;
         let (name, same_site) = (&self.name, self.same_site.as_str());
         let secure = if self.secure { "; Secure" } else { "" };
+        let max_age = Optional("; Max-Age=", max_age);
         let domain = Optional("; Domain=", domain);
         let partitioned = if partitioned { "; Partitioned" } else { "" };
         let text = format!(
-            "{name}={value}; HttpOnly{secure}; SameSite={same_site}; Path={path}; \
-             Max-Age={max_age}{domain}{partitioned}"
+            "{name}={value}; HttpOnly{secure}; SameSite={same_site}; Path={path}\
+             {max_age}{domain}{partitioned}"
         );
         let mut header = HeaderValue::from_str(&text).ok()?;
         header.set_sensitive(true);
@@ -189,11 +191,11 @@ impl CookieSettings {
 }
 
 /// An attribute and its value, if there is one.
-struct Optional<'a>(&'static str, Option<&'a str>);
+struct Optional<T>(&'static str, Option<T>);
 
-impl fmt::Display for Optional<'_> {
+impl<T: fmt::Display> fmt::Display for Optional<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.1.map_or(Ok(()), |value| write!(f, "{}{value}", self.0))
+        self.1.as_ref().map_or(Ok(()), |value| write!(f, "{}{value}", self.0))
     }
 }
 
@@ -291,7 +293,7 @@ mod tests {
     #[test]
     fn its_attributes_are_the_contract_s() {
         let set = |settings: &CookieSettings| {
-            let header = settings.set("t", Duration::from_hours(168)).unwrap();
+            let header = settings.set("t", Some(Duration::from_hours(168))).unwrap();
             assert!(header.is_sensitive());
             header.to_str().unwrap().to_owned()
         };

@@ -39,7 +39,7 @@ pub(crate) fn cookie(data: &[u8]) {
                 || one.strip_suffix(b"\"") == Some(plain)
         };
         assert!(sent.iter().any(is_sent), "{value} was not sent");
-        let renewed = settings.set(value, std::time::Duration::from_secs(1));
+        let renewed = settings.set(value, Some(std::time::Duration::from_secs(1)));
         let text = renewed.as_ref().and_then(|text| text.to_str().ok()).unwrap_or_default();
         assert_eq!(text.split("; ").count(), 6, "a value adds attributes: {text}");
     }

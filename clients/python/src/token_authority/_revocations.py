@@ -3,7 +3,8 @@
 1. Nothing is vouched for before the first heartbeat.
 2. A message is applied before its cursor is kept. A snapshot comes in parts; the map is swapped for it once it is
    whole, and never emptied first.
-3. A token whose `sid` is in the map is refused (the verifier's part).
+3. A token whose `sid` is in the map is refused, or if the entry has an epoch, only one of an earlier epoch (the
+   verifier's part).
 4. An entry goes when its `expires_at` is past.
 5. A stream that ended is called again with the last cursor, at once and then with a growing pause. The map stays.
 6. A stream without a message for three seconds is given up, and called again over a new connection.
@@ -17,7 +18,7 @@ import random
 import threading
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 
@@ -25,7 +26,7 @@ from token_authority.v1 import session_service_pb2 as messages
 from token_authority.v1 import session_service_pb2_grpc as services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from token_authority._channel import Target
 
@@ -42,6 +43,15 @@ _PURGE_EVERY = 30.0
 _REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED)
 
 
+class Entry(NamedTuple):
+    """What is refused of a session."""
+
+    expires_at: float
+    """Until when it matters, in seconds since the Unix epoch."""
+    epoch: int | None
+    """Access tokens of an earlier epoch are refused. `None`: all are, since the session is over."""
+
+
 class Revocations:
     """The sessions that are over, as far as is known."""
 
@@ -50,12 +60,12 @@ class Revocations:
         self._leeway = leeway
         self._on_revocation = on_revocation
         self._cursor = ""
-        self._snapshot: dict[str, float] | None = None
+        self._snapshot: dict[str, Entry] | None = None
         self._stop = threading.Event()
         self._purged_at = time.monotonic()
         self._call: Any = None
-        self.sessions: dict[str, float] = {}
-        """Session ids, and until when each matters, in seconds since the Unix epoch. Replaced as a whole."""
+        self.sessions: dict[str, Entry] = {}
+        """Session ids, and what is refused of each. Replaced as a whole."""
         self.fresh_as_of: float | None = None
         self.is_connected = False
         self.has_failed = False
@@ -122,15 +132,17 @@ class Revocations:
             if self._snapshot is None or not message.snapshot.continued:
                 self._snapshot = {}
             for one in message.snapshot.revocations:
-                self._snapshot[one.session_id] = _seconds(one.expires_at)
+                self._snapshot[one.session_id] = Entry(_seconds(one.expires_at), None)
+            _add_stale(self._snapshot, message.snapshot.stale_tokens)
             # Its cursor counts only once the snapshot is whole: what came so far is not in the map yet.
             return
         if self._snapshot is not None:
             self.sessions, self._snapshot = self._snapshot, None
         if kind == "revocation":
-            self.sessions[message.revocation.session_id] = _seconds(message.revocation.expires_at)
+            self.sessions[message.revocation.session_id] = Entry(_seconds(message.revocation.expires_at), None)
             self._on_revocation(_seconds(message.revocation.revoked_at))
         elif kind == "heartbeat":
+            _add_stale(self.sessions, message.heartbeat.stale_tokens)
             self._beat(_seconds(message.heartbeat.as_of))
         self._cursor = message.cursor
 
@@ -150,7 +162,7 @@ class Revocations:
     def purge(self, now: float) -> None:
         """Drops the entries that no token can concern any more."""
         latest = now - self._leeway - _GRACE
-        over = [session for session, expires_at in self.sessions.items() if expires_at < latest]
+        over = [session for session, entry in self.sessions.items() if entry.expires_at < latest]
         for session in over:
             self.sessions.pop(session, None)
 
@@ -173,6 +185,14 @@ def _pump(call: Any, inbox: queue.SimpleQueue[Any]) -> None:  # noqa: ANN401
         inbox.put(ended.code())
     except Exception:
         inbox.put(grpc.StatusCode.UNKNOWN)
+
+
+def _add_stale(sessions: dict[str, Entry], stale: Iterable[messages.StaleTokens]) -> None:
+    """Adds sessions that live on. An entry that refuses more stays."""
+    for one in stale:
+        known = sessions.get(one.session_id)
+        if known is None or (known.epoch is not None and known.epoch < one.epoch):
+            sessions[one.session_id] = Entry(_seconds(one.expires_at), one.epoch)
 
 
 def _seconds(timestamp: Any) -> float:  # noqa: ANN401

@@ -300,8 +300,11 @@ class Verifier:
             raise TokenError("malformed", "the token is another issuer's")
         revocations = self._revocations
         if revocations:
-            if known.session_id in revocations.sessions:
+            refused = revocations.sessions.get(known.session_id or "")
+            if refused and refused.epoch is None:
                 raise TokenError("revoked")
+            if refused and refused.epoch is not None and known.epoch < refused.epoch:
+                raise TokenError("stale")
             if self._max_staleness is not None and now - (revocations.fresh_as_of or 0) > self._max_staleness:
                 raise unavailable("the revocations that are known are too old")
         return known.template.make()

@@ -338,6 +338,9 @@ pub enum InactiveReason {
     UnknownKey = 8,
     /// An opaque token that belongs to no session.
     NotFound = 9,
+    /// The session lives, but what its access tokens carry was changed after this one was issued:
+    /// refresh.
+    Stale = 10,
 }
 impl InactiveReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -356,6 +359,7 @@ impl InactiveReason {
             Self::WrongAudience => "INACTIVE_REASON_WRONG_AUDIENCE",
             Self::UnknownKey => "INACTIVE_REASON_UNKNOWN_KEY",
             Self::NotFound => "INACTIVE_REASON_NOT_FOUND",
+            Self::Stale => "INACTIVE_REASON_STALE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -371,6 +375,7 @@ impl InactiveReason {
             "INACTIVE_REASON_WRONG_AUDIENCE" => Some(Self::WrongAudience),
             "INACTIVE_REASON_UNKNOWN_KEY" => Some(Self::UnknownKey),
             "INACTIVE_REASON_NOT_FOUND" => Some(Self::NotFound),
+            "INACTIVE_REASON_STALE" => Some(Self::Stale),
             _ => None,
         }
     }
@@ -450,6 +455,68 @@ pub struct RevokeUserSessionsResponse {
     #[prost(int32, tag = "1")]
     pub revoked_count: i32,
 }
+/// UpdateSessionsRequest names sessions and what changes in them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateSessionsRequest {
+    /// The new claims, in place of all earlier ones, by the rules of IssueTokensRequest. Set but without
+    /// fields: no claims. Unset (the default): they stay as they are.
+    #[prost(message, optional, tag = "3")]
+    pub claims: ::core::option::Option<::prost_types::Struct>,
+    /// The new scopes, in place of all earlier ones, by the rules of IssueTokensRequest. Empty (the
+    /// default): they stay as they are, unless `update_mask` names them.
+    #[prost(string, repeated, tag = "4")]
+    pub scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The new audience, in place of the earlier one, by the rules of IssueTokensRequest. Empty (the
+    /// default): it stays as it is, unless `update_mask` names it.
+    #[prost(string, repeated, tag = "5")]
+    pub audience: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether the access tokens that were issued before are refused from now on
+    /// (INACTIVE_REASON_STALE). The sessions live on: their clients get new tokens by a refresh. False
+    /// (the default): they stay good until they expire.
+    #[prost(bool, tag = "6")]
+    pub refresh_now: bool,
+    /// The fields that change: `claims`, `scopes` and `audience`. With it, an empty field removes the
+    /// earlier values. Unset or empty (the default): those that are not empty.
+    #[prost(message, optional, tag = "7")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// The sessions to change. One is required.
+    #[prost(oneof = "update_sessions_request::Target", tags = "1, 2")]
+    pub target: ::core::option::Option<update_sessions_request::Target>,
+}
+/// Nested message and enum types in `UpdateSessionsRequest`.
+pub mod update_sessions_request {
+    /// The sessions to change. One is required.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        /// The id of one session, a UUID.
+        #[prost(string, tag = "1")]
+        SessionId(::prost::alloc::string::String),
+        /// A user's id, 1 to 255 bytes: all live sessions of the user.
+        #[prost(string, tag = "2")]
+        UserId(::prost::alloc::string::String),
+    }
+}
+/// UpdateSessionsResponse says how much was done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateSessionsResponse {
+    /// How many live sessions this call changed. 0: there is none.
+    #[prost(int32, tag = "1")]
+    pub updated_count: i32,
+}
+/// EraseUserRequest names a user.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseUserRequest {
+    /// The user's id: 1 to 255 bytes. Required.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// EraseUserResponse says how much was done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseUserResponse {
+    /// How many sessions were erased, ended ones included. 0: nothing of the user was stored.
+    #[prost(int32, tag = "1")]
+    pub erased_count: i32,
+}
 /// WatchRevocationsRequest says where to begin.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRevocationsRequest {
@@ -495,6 +562,28 @@ pub struct RevocationSnapshot {
     /// begins a new one.
     #[prost(bool, tag = "2")]
     pub continued: bool,
+    /// Sessions that live on, whose earlier access tokens are refused. Like `revocations`, those of the
+    /// first message replace what was known, and those of the rest add to it.
+    #[prost(message, repeated, tag = "3")]
+    pub stale_tokens: ::prost::alloc::vec::Vec<StaleTokens>,
+}
+/// StaleTokens says that a session's access tokens of an earlier epoch are refused. The session lives
+/// on, and its client gets new tokens by a refresh.
+///
+/// A token's epoch is in its `jti`, a UUID. If that is of version 4, the epoch is the 10th to 12th of
+/// its 16 bytes, as a number with the most significant byte first. In any other `jti` it is 0.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StaleTokens {
+    /// The session's id.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// Refuse the session's access tokens whose epoch is lower. Of two entries for one session, the
+    /// higher epoch counts.
+    #[prost(uint32, tag = "2")]
+    pub epoch: u32,
+    /// When the last of these access tokens has expired: forget the entry then.
+    #[prost(message, optional, tag = "3")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Revocation says that a session is over: refuse every access token whose `sid` it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -502,7 +591,7 @@ pub struct Revocation {
     /// The session's id.
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
-    /// The user's id.
+    /// The user's id. Empty: the user was erased.
     #[prost(string, tag = "2")]
     pub user_id: ::prost::alloc::string::String,
     /// When it was revoked.
@@ -516,12 +605,16 @@ pub struct Revocation {
     pub reason: i32,
 }
 /// Heartbeat says that the stream is alive.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heartbeat {
     /// Every revocation made before this moment, by the database's clock, has been sent. It stands
     /// still while this replica cannot read the database.
     #[prost(message, optional, tag = "1")]
     pub as_of: ::core::option::Option<::prost_types::Timestamp>,
+    /// New entries of sessions that live on, whose earlier access tokens are refused. They come with a
+    /// heartbeat because earlier watchers ignore them there. Empty: there are none.
+    #[prost(message, repeated, tag = "2")]
+    pub stale_tokens: ::prost::alloc::vec::Vec<StaleTokens>,
 }
 /// RevocationReason says why a session was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -537,6 +630,9 @@ pub enum RevocationReason {
     User = 3,
     /// A refresh token was used again by someone who should not have it (RFC 9700 section 4.14.2).
     Reuse = 4,
+    /// The user logged in on more devices than MAX_SESSIONS_PER_USER allows, and this session was the
+    /// least recently used one.
+    Evicted = 5,
 }
 impl RevocationReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -550,6 +646,7 @@ impl RevocationReason {
             Self::Admin => "REVOCATION_REASON_ADMIN",
             Self::User => "REVOCATION_REASON_USER",
             Self::Reuse => "REVOCATION_REASON_REUSE",
+            Self::Evicted => "REVOCATION_REASON_EVICTED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -560,6 +657,7 @@ impl RevocationReason {
             "REVOCATION_REASON_ADMIN" => Some(Self::Admin),
             "REVOCATION_REASON_USER" => Some(Self::User),
             "REVOCATION_REASON_REUSE" => Some(Self::Reuse),
+            "REVOCATION_REASON_EVICTED" => Some(Self::Evicted),
             _ => None,
         }
     }
@@ -741,6 +839,73 @@ pub mod session_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// UpdateSessions changes what the access tokens of one session, or of all live sessions of a user,
+        /// carry: when a user's roles changed, for example. The change is in force with the next refresh,
+        /// and with `refresh_now` at once.
+        ///
+        /// Idempotent. A call for a user changes session by session: if it fails, call it again. A login
+        /// that is under way at the same time is not changed.
+        pub async fn update_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/token_authority.v1.SessionService/UpdateSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "token_authority.v1.SessionService",
+                        "UpdateSessions",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// EraseUser ends all sessions of a user and removes everything about the user from the database:
+        /// the user's id, the descriptions of devices, claims, and sealed tokens, those of ended sessions
+        /// included. The sessions' ids remain, so that their tokens stay refused.
+        ///
+        /// Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
+        /// the same time is not erased.
+        pub async fn erase_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EraseUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EraseUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/token_authority.v1.SessionService/EraseUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("token_authority.v1.SessionService", "EraseUser"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// WatchRevocations streams revocations to verifiers that check tokens by themselves: first
         /// every revocation that still matters, then each new one within a second, with a heartbeat every
         /// second that says how fresh the stream is.
@@ -809,6 +974,19 @@ pub struct IssueTokensRequest {
     /// refused as INVALID_FIELD. Empty: every call opens a new session.
     #[prost(string, tag = "6")]
     pub request_id: ::prost::alloc::string::String,
+    /// How long the session lives after its last refresh: 1 second to the lifetime that
+    /// JWT_REFRESH_TOKEN_EXPIRE_DAYS sets, in whole seconds. Unset (the default): that lifetime.
+    #[prost(message, optional, tag = "7")]
+    pub refresh_lifetime: ::core::option::Option<::prost_types::Duration>,
+    /// How long the session lives after this login, however it is used: 1 second to the lifetime that
+    /// SESSION_MAX_LIFETIME_DAYS sets, in whole seconds. Unset (the default): that lifetime.
+    #[prost(message, optional, tag = "8")]
+    pub max_lifetime: ::core::option::Option<::prost_types::Duration>,
+    /// Whether a browser keeps the refresh token's cookie when it is closed ("remember me"). False: the
+    /// cookie has neither Max-Age nor Expires, after each refresh too. It does not change how long the
+    /// session lives. Unset (the default): true.
+    #[prost(bool, optional, tag = "9")]
+    pub persistent: ::core::option::Option<bool>,
 }
 /// IssueTokensResponse holds the session's first tokens.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -838,6 +1016,10 @@ pub struct IssueTokensResponse {
     /// The user's id, the token's `sub`, so that the caller need not read the access token.
     #[prost(string, tag = "8")]
     pub user_id: ::prost::alloc::string::String,
+    /// Whether a browser keeps the refresh token's cookie when it is closed, as the login asked. False:
+    /// set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
+    #[prost(bool, optional, tag = "9")]
+    pub persistent: ::core::option::Option<bool>,
 }
 /// RefreshAccessTokenRequest presents a refresh token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -876,6 +1058,10 @@ pub struct RefreshAccessTokenResponse {
     /// The user's id, the token's `sub`, so that the caller need not read the access token.
     #[prost(string, tag = "8")]
     pub user_id: ::prost::alloc::string::String,
+    /// Whether a browser keeps the refresh token's cookie when it is closed, as the login asked. False:
+    /// set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
+    #[prost(bool, optional, tag = "9")]
+    pub persistent: ::core::option::Option<bool>,
 }
 /// RevokeRefreshTokenRequest presents a refresh token whose session is to end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -26,6 +26,8 @@ export interface Claims {
   readonly identity: Identity;
   /** The session in the form that revocations name it. */
   readonly session: string;
+  /** How often the session's access tokens had been declared stale when it was minted. */
+  readonly epoch: number;
   readonly expiresAt: number;
   readonly notBefore: number;
   readonly issuer: string | undefined;
@@ -58,11 +60,21 @@ export function read(header: Header, payload: string, isShared: boolean): Claims
       method: "jwt",
     }),
     session: sessionId.toLowerCase(),
+    epoch: epochOf(jti),
     expiresAt,
     notBefore: Math.max(startOf(iat), startOf(nbf)),
     issuer: textOf(iss),
     isAccessToken: type === "access" && isAccessTokenType(header.typ, isShared),
   };
+}
+
+/** A UUID of version 4. The 10th to 12th of its bytes are the token's epoch; any other `jti` has 0. */
+const WITH_EPOCH =
+  /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[\da-f]{2}([\da-f]{2})-([\da-f]{4})[\da-f]{8}$/i;
+
+function epochOf(jti: unknown): number {
+  const match = typeof jti === "string" ? WITH_EPOCH.exec(jti) : undefined;
+  return match ? Number.parseInt(`${match[1]}${match[2]}`, 16) : 0;
 }
 
 /** The latest moment that a `Date` can hold. */

@@ -5,6 +5,7 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import {
   type Revocation,
   SessionService,
+  type StaleTokens,
   type WatchRevocationsResponse,
 } from "../gen/token_authority/v1/session_service_pb.ts";
 import type { Connection } from "../transport.ts";
@@ -31,8 +32,16 @@ export interface State {
   readonly revocations: number;
 }
 
-/** The revoked sessions: their ids, and when their last access tokens expire (ms). */
-type Sessions = Map<string, number>;
+/** What is refused of a session. */
+interface Entry {
+  /** When the last access token that is refused expires (ms). */
+  readonly until: number;
+  /** Access tokens of an earlier epoch are refused. Infinite: all, since the session is over. */
+  readonly epoch: number;
+}
+
+/** The sessions of which access tokens are refused, by their ids. */
+type Sessions = Map<string, Entry>;
 
 /** The revocations that the stream has brought. */
 export class Revocations {
@@ -86,9 +95,11 @@ export class Revocations {
     };
   }
 
-  /** Whether a session is over. */
-  isRevoked(session: string): boolean {
-    return this.#sessions.has(session);
+  /** Why a session's access tokens of an epoch are refused. Undefined: they are not. */
+  refusal(session: string, epoch: number): "revoked" | "stale" | undefined {
+    const entry = this.#sessions.get(session);
+    if (entry === undefined || epoch >= entry.epoch) return undefined;
+    return entry.epoch === Number.POSITIVE_INFINITY ? "revoked" : "stale";
   }
 
   /** How long ago the last news came, in seconds. Infinite: never. */
@@ -150,6 +161,7 @@ export class Revocations {
     if (event.case === "snapshot") {
       if (!event.value.continued || !this.#arriving) this.#arriving = new Map();
       for (const one of event.value.revocations) add(this.#arriving, one);
+      for (const one of event.value.staleTokens) add(this.#arriving, one);
       // The cursor follows once the snapshot is whole, so that half of one is never resumed.
       return;
     }
@@ -158,8 +170,10 @@ export class Revocations {
       this.#arriving = undefined;
     }
     if (event.case === "revocation") add(this.#sessions, event.value);
-    if (event.case === "heartbeat")
+    if (event.case === "heartbeat") {
+      for (const one of event.value.staleTokens) add(this.#sessions, one);
       this.#confirm(event.value.asOf && timestampMs(event.value.asOf));
+    }
     // After the message was taken in, never before.
     this.#cursor = cursor;
   }
@@ -178,17 +192,19 @@ export class Revocations {
   #sweep(): void {
     if (this.#asOf === undefined || this.#asOf - this.#sweptAt < SWEEP_MS) return;
     this.#sweptAt = this.#asOf;
-    for (const [session, until] of this.#sessions) {
+    for (const [session, { until }] of this.#sessions) {
       if (until + this.#leewayMs < this.#asOf) this.#sessions.delete(session);
     }
   }
 }
 
-function add(sessions: Sessions, { sessionId, expiresAt }: Revocation): void {
-  sessions.set(
-    sessionId.toLowerCase(),
-    expiresAt ? timestampMs(expiresAt) : Number.POSITIVE_INFINITY,
-  );
+/** Adds an entry, unless one is known that refuses more. */
+function add(sessions: Sessions, one: Revocation | StaleTokens): void {
+  const session = one.sessionId.toLowerCase();
+  const until = one.expiresAt ? timestampMs(one.expiresAt) : Number.POSITIVE_INFINITY;
+  const epoch = "epoch" in one ? one.epoch : Number.POSITIVE_INFINITY;
+  const known = sessions.get(session);
+  if (known === undefined || epoch >= known.epoch) sessions.set(session, { until, epoch });
 }
 
 /** At once after a stream that was alive, then longer and longer, and never all at the same time. */

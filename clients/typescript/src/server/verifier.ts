@@ -117,13 +117,14 @@ export class Verifier {
       if (!isMeantFor(identity, this.#demands.audience)) throw new TokenError("wrong-audience");
       return identity;
     }
-    const { identity, session } = recalled ?? (await this.#verifySigned(token));
+    const { identity, session, epoch } = recalled ?? (await this.#verifySigned(token));
     const known = this.#revocations;
     // Before the first heartbeat nobody can tell what is revoked.
     if (known && !known.isReady && !(await known.ready())) {
       throw new TokenError("unavailable", { message: UNHEARD });
     }
-    if (known?.isRevoked(session)) throw new TokenError("revoked");
+    const refusal = known?.refusal(session, epoch);
+    if (refusal) throw new TokenError(refusal);
     if (this.#isStale) throw new TokenError("unavailable", { message: STALE });
     return identity;
   }

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtoken_authority/v1/auth.proto\x12\x12token_authority.v1\"I\n\nClientInfo\x12\x12\n\nuser_agent\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65vice_name\x18\x03 \x01(\t*W\n\nAuthMethod\x12\x1b\n\x17\x41UTH_METHOD_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UTH_METHOD_JWT\x10\x01\x12\x17\n\x13\x41UTH_METHOD_SESSION\x10\x02*\xd4\x02\n\x0eInactiveReason\x12\x1f\n\x1bINACTIVE_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19INACTIVE_REASON_MALFORMED\x10\x01\x12!\n\x1dINACTIVE_REASON_BAD_SIGNATURE\x10\x02\x12\x1b\n\x17INACTIVE_REASON_EXPIRED\x10\x03\x12!\n\x1dINACTIVE_REASON_NOT_YET_VALID\x10\x04\x12\x1b\n\x17INACTIVE_REASON_REVOKED\x10\x05\x12\x1e\n\x1aINACTIVE_REASON_WRONG_TYPE\x10\x06\x12\"\n\x1eINACTIVE_REASON_WRONG_AUDIENCE\x10\x07\x12\x1f\n\x1bINACTIVE_REASON_UNKNOWN_KEY\x10\x08\x12\x1d\n\x19INACTIVE_REASON_NOT_FOUND\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtoken_authority/v1/auth.proto\x12\x12token_authority.v1\"I\n\nClientInfo\x12\x12\n\nuser_agent\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65vice_name\x18\x03 \x01(\t*W\n\nAuthMethod\x12\x1b\n\x17\x41UTH_METHOD_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UTH_METHOD_JWT\x10\x01\x12\x17\n\x13\x41UTH_METHOD_SESSION\x10\x02*\xef\x02\n\x0eInactiveReason\x12\x1f\n\x1bINACTIVE_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19INACTIVE_REASON_MALFORMED\x10\x01\x12!\n\x1dINACTIVE_REASON_BAD_SIGNATURE\x10\x02\x12\x1b\n\x17INACTIVE_REASON_EXPIRED\x10\x03\x12!\n\x1dINACTIVE_REASON_NOT_YET_VALID\x10\x04\x12\x1b\n\x17INACTIVE_REASON_REVOKED\x10\x05\x12\x1e\n\x1aINACTIVE_REASON_WRONG_TYPE\x10\x06\x12\"\n\x1eINACTIVE_REASON_WRONG_AUDIENCE\x10\x07\x12\x1f\n\x1bINACTIVE_REASON_UNKNOWN_KEY\x10\x08\x12\x1d\n\x19INACTIVE_REASON_NOT_FOUND\x10\t\x12\x19\n\x15INACTIVE_REASON_STALE\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHMETHOD']._serialized_start=128
   _globals['_AUTHMETHOD']._serialized_end=215
   _globals['_INACTIVEREASON']._serialized_start=218
-  _globals['_INACTIVEREASON']._serialized_end=558
+  _globals['_INACTIVEREASON']._serialized_end=585
   _globals['_CLIENTINFO']._serialized_start=53
   _globals['_CLIENTINFO']._serialized_end=126
 # @@protoc_insertion_point(module_scope)

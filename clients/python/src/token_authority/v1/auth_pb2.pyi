@@ -69,6 +69,10 @@ class _InactiveReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """
     INACTIVE_REASON_NOT_FOUND: _InactiveReason.ValueType  # 9
     """An opaque token that belongs to no session."""
+    INACTIVE_REASON_STALE: _InactiveReason.ValueType  # 10
+    """The session lives, but what its access tokens carry was changed after this one was issued:
+    refresh.
+    """
 
 class InactiveReason(_InactiveReason, metaclass=_InactiveReasonEnumTypeWrapper):
     """InactiveReason says why a token is not good."""
@@ -95,6 +99,10 @@ whose secret was not given to us.
 """
 INACTIVE_REASON_NOT_FOUND: InactiveReason.ValueType  # 9
 """An opaque token that belongs to no session."""
+INACTIVE_REASON_STALE: InactiveReason.ValueType  # 10
+"""The session lives, but what its access tokens carry was changed after this one was issued:
+refresh.
+"""
 global___InactiveReason = InactiveReason
 
 @typing.final

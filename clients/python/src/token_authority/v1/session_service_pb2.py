@@ -22,43 +22,55 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from token_authority.v1 import auth_pb2 as token__authority_dot_v1_dot_auth__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(token_authority/v1/session_service.proto\x12\x12token_authority.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtoken_authority/v1/auth.proto\"M\n\x13ListSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x14ListSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.token_authority.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x02\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06\x63lient\x18\x06 \x01(\x0b\x32\x1e.token_authority.v1.ClientInfo\x12\x33\n\x0b\x61uth_method\x18\x07 \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\"*\n\x14RevokeSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15RevokeSessionResponse\"b\n\x19RevokeUserSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1e\n\x11\x65xcept_session_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x14\n\x12_except_session_id\"3\n\x1aRevokeUserSessionsResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\")\n\x17WatchRevocationsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\"\xd9\x01\n\x18WatchRevocationsResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12:\n\x08snapshot\x18\x02 \x01(\x0b\x32&.token_authority.v1.RevocationSnapshotH\x00\x12\x34\n\nrevocation\x18\x03 \x01(\x0b\x32\x1e.token_authority.v1.RevocationH\x00\x12\x32\n\theartbeat\x18\x04 \x01(\x0b\x32\x1d.token_authority.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\\\n\x12RevocationSnapshot\x12\x33\n\x0brevocations\x18\x01 \x03(\x0b\x32\x1e.token_authority.v1.Revocation\x12\x11\n\tcontinued\x18\x02 \x01(\x08\"\xc7\x01\n\nRevocation\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\nrevoked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x06reason\x18\x05 \x01(\x0e\x32$.token_authority.v1.RevocationReason\"6\n\tHeartbeat\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa9\x01\n\x10RevocationReason\x12!\n\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18REVOCATION_REASON_LOGOUT\x10\x01\x12\x1b\n\x17REVOCATION_REASON_ADMIN\x10\x02\x12\x1a\n\x16REVOCATION_REASON_USER\x10\x03\x12\x1b\n\x17REVOCATION_REASON_REUSE\x10\x04\x32\xbf\x03\n\x0eSessionService\x12\x61\n\x0cListSessions\x12\'.token_authority.v1.ListSessionsRequest\x1a(.token_authority.v1.ListSessionsResponse\x12\x64\n\rRevokeSession\x12(.token_authority.v1.RevokeSessionRequest\x1a).token_authority.v1.RevokeSessionResponse\x12s\n\x12RevokeUserSessions\x12-.token_authority.v1.RevokeUserSessionsRequest\x1a..token_authority.v1.RevokeUserSessionsResponse\x12o\n\x10WatchRevocations\x12+.token_authority.v1.WatchRevocationsRequest\x1a,.token_authority.v1.WatchRevocationsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(token_authority/v1/session_service.proto\x12\x12token_authority.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtoken_authority/v1/auth.proto\"M\n\x13ListSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x14ListSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.token_authority.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x02\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x06\x63lient\x18\x06 \x01(\x0b\x32\x1e.token_authority.v1.ClientInfo\x12\x33\n\x0b\x61uth_method\x18\x07 \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\"*\n\x14RevokeSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15RevokeSessionResponse\"b\n\x19RevokeUserSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1e\n\x11\x65xcept_session_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x14\n\x12_except_session_id\"3\n\x1aRevokeUserSessionsResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05\"\xdb\x01\n\x15UpdateSessionsRequest\x12\x14\n\nsession_id\x18\x01 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x02 \x01(\tH\x00\x12\'\n\x06\x63laims\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x10\n\x08\x61udience\x18\x05 \x03(\t\x12\x13\n\x0brefresh_now\x18\x06 \x01(\x08\x12/\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x08\n\x06target\"/\n\x16UpdateSessionsResponse\x12\x15\n\rupdated_count\x18\x01 \x01(\x05\"#\n\x10\x45raseUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\")\n\x11\x45raseUserResponse\x12\x14\n\x0c\x65rased_count\x18\x01 \x01(\x05\")\n\x17WatchRevocationsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\"\xd9\x01\n\x18WatchRevocationsResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12:\n\x08snapshot\x18\x02 \x01(\x0b\x32&.token_authority.v1.RevocationSnapshotH\x00\x12\x34\n\nrevocation\x18\x03 \x01(\x0b\x32\x1e.token_authority.v1.RevocationH\x00\x12\x32\n\theartbeat\x18\x04 \x01(\x0b\x32\x1d.token_authority.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\x93\x01\n\x12RevocationSnapshot\x12\x33\n\x0brevocations\x18\x01 \x03(\x0b\x32\x1e.token_authority.v1.Revocation\x12\x11\n\tcontinued\x18\x02 \x01(\x08\x12\x35\n\x0cstale_tokens\x18\x03 \x03(\x0b\x32\x1f.token_authority.v1.StaleTokens\"`\n\x0bStaleTokens\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc7\x01\n\nRevocation\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\nrevoked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x06reason\x18\x05 \x01(\x0e\x32$.token_authority.v1.RevocationReason\"m\n\tHeartbeat\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0cstale_tokens\x18\x02 \x03(\x0b\x32\x1f.token_authority.v1.StaleTokens*\xc8\x01\n\x10RevocationReason\x12!\n\x1dREVOCATION_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18REVOCATION_REASON_LOGOUT\x10\x01\x12\x1b\n\x17REVOCATION_REASON_ADMIN\x10\x02\x12\x1a\n\x16REVOCATION_REASON_USER\x10\x03\x12\x1b\n\x17REVOCATION_REASON_REUSE\x10\x04\x12\x1d\n\x19REVOCATION_REASON_EVICTED\x10\x05\x32\x82\x05\n\x0eSessionService\x12\x61\n\x0cListSessions\x12\'.token_authority.v1.ListSessionsRequest\x1a(.token_authority.v1.ListSessionsResponse\x12\x64\n\rRevokeSession\x12(.token_authority.v1.RevokeSessionRequest\x1a).token_authority.v1.RevokeSessionResponse\x12s\n\x12RevokeUserSessions\x12-.token_authority.v1.RevokeUserSessionsRequest\x1a..token_authority.v1.RevokeUserSessionsResponse\x12g\n\x0eUpdateSessions\x12).token_authority.v1.UpdateSessionsRequest\x1a*.token_authority.v1.UpdateSessionsResponse\x12X\n\tEraseUser\x12$.token_authority.v1.EraseUserRequest\x1a%.token_authority.v1.EraseUserResponse\x12o\n\x10WatchRevocations\x12+.token_authority.v1.WatchRevocationsRequest\x1a,.token_authority.v1.WatchRevocationsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'token_authority.v1.session_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REVOCATIONREASON']._serialized_start=1437
-  _globals['_REVOCATIONREASON']._serialized_end=1606
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=128
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=205
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=207
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=301
-  _globals['_SESSION']._serialized_start=304
-  _globals['_SESSION']._serialized_end=597
-  _globals['_REVOKESESSIONREQUEST']._serialized_start=599
-  _globals['_REVOKESESSIONREQUEST']._serialized_end=641
-  _globals['_REVOKESESSIONRESPONSE']._serialized_start=643
-  _globals['_REVOKESESSIONRESPONSE']._serialized_end=666
-  _globals['_REVOKEUSERSESSIONSREQUEST']._serialized_start=668
-  _globals['_REVOKEUSERSESSIONSREQUEST']._serialized_end=766
-  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_start=768
-  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_end=819
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=821
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=862
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=865
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1082
-  _globals['_REVOCATIONSNAPSHOT']._serialized_start=1084
-  _globals['_REVOCATIONSNAPSHOT']._serialized_end=1176
-  _globals['_REVOCATION']._serialized_start=1179
-  _globals['_REVOCATION']._serialized_end=1378
-  _globals['_HEARTBEAT']._serialized_start=1380
-  _globals['_HEARTBEAT']._serialized_end=1434
-  _globals['_SESSIONSERVICE']._serialized_start=1609
-  _globals['_SESSIONSERVICE']._serialized_end=2056
+  _globals['_REVOCATIONREASON']._serialized_start=2061
+  _globals['_REVOCATIONREASON']._serialized_end=2261
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=192
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=269
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=271
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=365
+  _globals['_SESSION']._serialized_start=368
+  _globals['_SESSION']._serialized_end=661
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=663
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=705
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=707
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=730
+  _globals['_REVOKEUSERSESSIONSREQUEST']._serialized_start=732
+  _globals['_REVOKEUSERSESSIONSREQUEST']._serialized_end=830
+  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_start=832
+  _globals['_REVOKEUSERSESSIONSRESPONSE']._serialized_end=883
+  _globals['_UPDATESESSIONSREQUEST']._serialized_start=886
+  _globals['_UPDATESESSIONSREQUEST']._serialized_end=1105
+  _globals['_UPDATESESSIONSRESPONSE']._serialized_start=1107
+  _globals['_UPDATESESSIONSRESPONSE']._serialized_end=1154
+  _globals['_ERASEUSERREQUEST']._serialized_start=1156
+  _globals['_ERASEUSERREQUEST']._serialized_end=1191
+  _globals['_ERASEUSERRESPONSE']._serialized_start=1193
+  _globals['_ERASEUSERRESPONSE']._serialized_end=1234
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1236
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1277
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1280
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1497
+  _globals['_REVOCATIONSNAPSHOT']._serialized_start=1500
+  _globals['_REVOCATIONSNAPSHOT']._serialized_end=1647
+  _globals['_STALETOKENS']._serialized_start=1649
+  _globals['_STALETOKENS']._serialized_end=1745
+  _globals['_REVOCATION']._serialized_start=1748
+  _globals['_REVOCATION']._serialized_end=1947
+  _globals['_HEARTBEAT']._serialized_start=1949
+  _globals['_HEARTBEAT']._serialized_end=2058
+  _globals['_SESSIONSERVICE']._serialized_start=2264
+  _globals['_SESSIONSERVICE']._serialized_end=2906
 # @@protoc_insertion_point(module_scope)

@@ -6,9 +6,11 @@ Seeing and ending sessions."""
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import sys
 import token_authority.v1.auth_pb2
@@ -37,6 +39,10 @@ class _RevocationReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrappe
     """All sessions of the user were ended."""
     REVOCATION_REASON_REUSE: _RevocationReason.ValueType  # 4
     """A refresh token was used again by someone who should not have it (RFC 9700 section 4.14.2)."""
+    REVOCATION_REASON_EVICTED: _RevocationReason.ValueType  # 5
+    """The user logged in on more devices than MAX_SESSIONS_PER_USER allows, and this session was the
+    least recently used one.
+    """
 
 class RevocationReason(_RevocationReason, metaclass=_RevocationReasonEnumTypeWrapper):
     """RevocationReason says why a session was revoked."""
@@ -51,6 +57,10 @@ REVOCATION_REASON_USER: RevocationReason.ValueType  # 3
 """All sessions of the user were ended."""
 REVOCATION_REASON_REUSE: RevocationReason.ValueType  # 4
 """A refresh token was used again by someone who should not have it (RFC 9700 section 4.14.2)."""
+REVOCATION_REASON_EVICTED: RevocationReason.ValueType  # 5
+"""The user logged in on more devices than MAX_SESSIONS_PER_USER allows, and this session was the
+least recently used one.
+"""
 global___RevocationReason = RevocationReason
 
 @typing.final
@@ -227,6 +237,123 @@ class RevokeUserSessionsResponse(google.protobuf.message.Message):
 global___RevokeUserSessionsResponse = RevokeUserSessionsResponse
 
 @typing.final
+class UpdateSessionsRequest(google.protobuf.message.Message):
+    """UpdateSessionsRequest names sessions and what changes in them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    USER_ID_FIELD_NUMBER: builtins.int
+    CLAIMS_FIELD_NUMBER: builtins.int
+    SCOPES_FIELD_NUMBER: builtins.int
+    AUDIENCE_FIELD_NUMBER: builtins.int
+    REFRESH_NOW_FIELD_NUMBER: builtins.int
+    UPDATE_MASK_FIELD_NUMBER: builtins.int
+    session_id: builtins.str
+    """The id of one session, a UUID."""
+    user_id: builtins.str
+    """A user's id, 1 to 255 bytes: all live sessions of the user."""
+    refresh_now: builtins.bool
+    """Whether the access tokens that were issued before are refused from now on
+    (INACTIVE_REASON_STALE). The sessions live on: their clients get new tokens by a refresh. False
+    (the default): they stay good until they expire.
+    """
+    @property
+    def claims(self) -> google.protobuf.struct_pb2.Struct:
+        """The new claims, in place of all earlier ones, by the rules of IssueTokensRequest. Set but without
+        fields: no claims. Unset (the default): they stay as they are.
+        """
+
+    @property
+    def scopes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The new scopes, in place of all earlier ones, by the rules of IssueTokensRequest. Empty (the
+        default): they stay as they are, unless `update_mask` names them.
+        """
+
+    @property
+    def audience(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The new audience, in place of the earlier one, by the rules of IssueTokensRequest. Empty (the
+        default): it stays as it is, unless `update_mask` names it.
+        """
+
+    @property
+    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """The fields that change: `claims`, `scopes` and `audience`. With it, an empty field removes the
+        earlier values. Unset or empty (the default): those that are not empty.
+        """
+
+    def __init__(
+        self,
+        *,
+        session_id: builtins.str = ...,
+        user_id: builtins.str = ...,
+        claims: google.protobuf.struct_pb2.Struct | None = ...,
+        scopes: collections.abc.Iterable[builtins.str] | None = ...,
+        audience: collections.abc.Iterable[builtins.str] | None = ...,
+        refresh_now: builtins.bool = ...,
+        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["claims", b"claims", "session_id", b"session_id", "target", b"target", "update_mask", b"update_mask", "user_id", b"user_id"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audience", b"audience", "claims", b"claims", "refresh_now", b"refresh_now", "scopes", b"scopes", "session_id", b"session_id", "target", b"target", "update_mask", b"update_mask", "user_id", b"user_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["target", b"target"]) -> typing.Literal["session_id", "user_id"] | None: ...
+
+global___UpdateSessionsRequest = UpdateSessionsRequest
+
+@typing.final
+class UpdateSessionsResponse(google.protobuf.message.Message):
+    """UpdateSessionsResponse says how much was done."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    UPDATED_COUNT_FIELD_NUMBER: builtins.int
+    updated_count: builtins.int
+    """How many live sessions this call changed. 0: there is none."""
+    def __init__(
+        self,
+        *,
+        updated_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["updated_count", b"updated_count"]) -> None: ...
+
+global___UpdateSessionsResponse = UpdateSessionsResponse
+
+@typing.final
+class EraseUserRequest(google.protobuf.message.Message):
+    """EraseUserRequest names a user."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: builtins.int
+    user_id: builtins.str
+    """The user's id: 1 to 255 bytes. Required."""
+    def __init__(
+        self,
+        *,
+        user_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["user_id", b"user_id"]) -> None: ...
+
+global___EraseUserRequest = EraseUserRequest
+
+@typing.final
+class EraseUserResponse(google.protobuf.message.Message):
+    """EraseUserResponse says how much was done."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ERASED_COUNT_FIELD_NUMBER: builtins.int
+    erased_count: builtins.int
+    """How many sessions were erased, ended ones included. 0: nothing of the user was stored."""
+    def __init__(
+        self,
+        *,
+        erased_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["erased_count", b"erased_count"]) -> None: ...
+
+global___EraseUserResponse = EraseUserResponse
+
+@typing.final
 class WatchRevocationsRequest(google.protobuf.message.Message):
     """WatchRevocationsRequest says where to begin."""
 
@@ -294,6 +421,7 @@ class RevocationSnapshot(google.protobuf.message.Message):
 
     REVOCATIONS_FIELD_NUMBER: builtins.int
     CONTINUED_FIELD_NUMBER: builtins.int
+    STALE_TOKENS_FIELD_NUMBER: builtins.int
     continued: builtins.bool
     """Whether this message adds to the snapshot of the message before. False (the default): it
     begins a new one.
@@ -302,15 +430,58 @@ class RevocationSnapshot(google.protobuf.message.Message):
     def revocations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Revocation]:
         """The revocations."""
 
+    @property
+    def stale_tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StaleTokens]:
+        """Sessions that live on, whose earlier access tokens are refused. Like `revocations`, those of the
+        first message replace what was known, and those of the rest add to it.
+        """
+
     def __init__(
         self,
         *,
         revocations: collections.abc.Iterable[global___Revocation] | None = ...,
         continued: builtins.bool = ...,
+        stale_tokens: collections.abc.Iterable[global___StaleTokens] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["continued", b"continued", "revocations", b"revocations"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["continued", b"continued", "revocations", b"revocations", "stale_tokens", b"stale_tokens"]) -> None: ...
 
 global___RevocationSnapshot = RevocationSnapshot
+
+@typing.final
+class StaleTokens(google.protobuf.message.Message):
+    """StaleTokens says that a session's access tokens of an earlier epoch are refused. The session lives
+    on, and its client gets new tokens by a refresh.
+
+    A token's epoch is in its `jti`, a UUID. If that is of version 4, the epoch is the 10th to 12th of
+    its 16 bytes, as a number with the most significant byte first. In any other `jti` it is 0.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
+    EXPIRES_AT_FIELD_NUMBER: builtins.int
+    session_id: builtins.str
+    """The session's id."""
+    epoch: builtins.int
+    """Refuse the session's access tokens whose epoch is lower. Of two entries for one session, the
+    higher epoch counts.
+    """
+    @property
+    def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the last of these access tokens has expired: forget the entry then."""
+
+    def __init__(
+        self,
+        *,
+        session_id: builtins.str = ...,
+        epoch: builtins.int = ...,
+        expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expires_at", b"expires_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "expires_at", b"expires_at", "session_id", b"session_id"]) -> None: ...
+
+global___StaleTokens = StaleTokens
 
 @typing.final
 class Revocation(google.protobuf.message.Message):
@@ -326,7 +497,7 @@ class Revocation(google.protobuf.message.Message):
     session_id: builtins.str
     """The session's id."""
     user_id: builtins.str
-    """The user's id."""
+    """The user's id. Empty: the user was erased."""
     reason: global___RevocationReason.ValueType
     """Why it was revoked."""
     @property
@@ -358,18 +529,26 @@ class Heartbeat(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AS_OF_FIELD_NUMBER: builtins.int
+    STALE_TOKENS_FIELD_NUMBER: builtins.int
     @property
     def as_of(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Every revocation made before this moment, by the database's clock, has been sent. It stands
         still while this replica cannot read the database.
         """
 
+    @property
+    def stale_tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StaleTokens]:
+        """New entries of sessions that live on, whose earlier access tokens are refused. They come with a
+        heartbeat because earlier watchers ignore them there. Empty: there are none.
+        """
+
     def __init__(
         self,
         *,
         as_of: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        stale_tokens: collections.abc.Iterable[global___StaleTokens] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["as_of", b"as_of"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["as_of", b"as_of"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["as_of", b"as_of", "stale_tokens", b"stale_tokens"]) -> None: ...
 
 global___Heartbeat = Heartbeat

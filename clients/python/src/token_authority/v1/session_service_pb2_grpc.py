@@ -51,6 +51,16 @@ class SessionServiceStub(object):
                 request_serializer=token__authority_dot_v1_dot_session__service__pb2.RevokeUserSessionsRequest.SerializeToString,
                 response_deserializer=token__authority_dot_v1_dot_session__service__pb2.RevokeUserSessionsResponse.FromString,
                 _registered_method=True)
+        self.UpdateSessions = channel.unary_unary(
+                '/token_authority.v1.SessionService/UpdateSessions',
+                request_serializer=token__authority_dot_v1_dot_session__service__pb2.UpdateSessionsRequest.SerializeToString,
+                response_deserializer=token__authority_dot_v1_dot_session__service__pb2.UpdateSessionsResponse.FromString,
+                _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/token_authority.v1.SessionService/EraseUser',
+                request_serializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
         self.WatchRevocations = channel.unary_stream(
                 '/token_authority.v1.SessionService/WatchRevocations',
                 request_serializer=token__authority_dot_v1_dot_session__service__pb2.WatchRevocationsRequest.SerializeToString,
@@ -79,6 +89,30 @@ class SessionServiceServicer(object):
 
     def RevokeUserSessions(self, request, context):
         """RevokeUserSessions ends all sessions of a user, but for one where asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSessions(self, request, context):
+        """UpdateSessions changes what the access tokens of one session, or of all live sessions of a user,
+        carry: when a user's roles changed, for example. The change is in force with the next refresh,
+        and with `refresh_now` at once.
+
+        Idempotent. A call for a user changes session by session: if it fails, call it again. A login
+        that is under way at the same time is not changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseUser(self, request, context):
+        """EraseUser ends all sessions of a user and removes everything about the user from the database:
+        the user's id, the descriptions of devices, claims, and sealed tokens, those of ended sessions
+        included. The sessions' ids remain, so that their tokens stay refused.
+
+        Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
+        the same time is not erased.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +149,16 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.RevokeUserSessions,
                     request_deserializer=token__authority_dot_v1_dot_session__service__pb2.RevokeUserSessionsRequest.FromString,
                     response_serializer=token__authority_dot_v1_dot_session__service__pb2.RevokeUserSessionsResponse.SerializeToString,
+            ),
+            'UpdateSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSessions,
+                    request_deserializer=token__authority_dot_v1_dot_session__service__pb2.UpdateSessionsRequest.FromString,
+                    response_serializer=token__authority_dot_v1_dot_session__service__pb2.UpdateSessionsResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserRequest.FromString,
+                    response_serializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserResponse.SerializeToString,
             ),
             'WatchRevocations': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRevocations,
@@ -205,6 +249,60 @@ class SessionService(object):
             '/token_authority.v1.SessionService/RevokeUserSessions',
             token__authority_dot_v1_dot_session__service__pb2.RevokeUserSessionsRequest.SerializeToString,
             token__authority_dot_v1_dot_session__service__pb2.RevokeUserSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/token_authority.v1.SessionService/UpdateSessions',
+            token__authority_dot_v1_dot_session__service__pb2.UpdateSessionsRequest.SerializeToString,
+            token__authority_dot_v1_dot_session__service__pb2.UpdateSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/token_authority.v1.SessionService/EraseUser',
+            token__authority_dot_v1_dot_session__service__pb2.EraseUserRequest.SerializeToString,
+            token__authority_dot_v1_dot_session__service__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

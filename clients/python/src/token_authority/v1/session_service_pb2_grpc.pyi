@@ -41,6 +41,30 @@ class SessionServiceStub:
     ]
     """RevokeUserSessions ends all sessions of a user, but for one where asked."""
 
+    UpdateSessions: grpc.UnaryUnaryMultiCallable[
+        token_authority.v1.session_service_pb2.UpdateSessionsRequest,
+        token_authority.v1.session_service_pb2.UpdateSessionsResponse,
+    ]
+    """UpdateSessions changes what the access tokens of one session, or of all live sessions of a user,
+    carry: when a user's roles changed, for example. The change is in force with the next refresh,
+    and with `refresh_now` at once.
+
+    Idempotent. A call for a user changes session by session: if it fails, call it again. A login
+    that is under way at the same time is not changed.
+    """
+
+    EraseUser: grpc.UnaryUnaryMultiCallable[
+        token_authority.v1.session_service_pb2.EraseUserRequest,
+        token_authority.v1.session_service_pb2.EraseUserResponse,
+    ]
+    """EraseUser ends all sessions of a user and removes everything about the user from the database:
+    the user's id, the descriptions of devices, claims, and sealed tokens, those of ended sessions
+    included. The sessions' ids remain, so that their tokens stay refused.
+
+    Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
+    the same time is not erased.
+    """
+
     WatchRevocations: grpc.UnaryStreamMultiCallable[
         token_authority.v1.session_service_pb2.WatchRevocationsRequest,
         token_authority.v1.session_service_pb2.WatchRevocationsResponse,
@@ -77,6 +101,30 @@ class SessionServiceAsyncStub:
         token_authority.v1.session_service_pb2.RevokeUserSessionsResponse,
     ]
     """RevokeUserSessions ends all sessions of a user, but for one where asked."""
+
+    UpdateSessions: grpc.aio.UnaryUnaryMultiCallable[
+        token_authority.v1.session_service_pb2.UpdateSessionsRequest,
+        token_authority.v1.session_service_pb2.UpdateSessionsResponse,
+    ]
+    """UpdateSessions changes what the access tokens of one session, or of all live sessions of a user,
+    carry: when a user's roles changed, for example. The change is in force with the next refresh,
+    and with `refresh_now` at once.
+
+    Idempotent. A call for a user changes session by session: if it fails, call it again. A login
+    that is under way at the same time is not changed.
+    """
+
+    EraseUser: grpc.aio.UnaryUnaryMultiCallable[
+        token_authority.v1.session_service_pb2.EraseUserRequest,
+        token_authority.v1.session_service_pb2.EraseUserResponse,
+    ]
+    """EraseUser ends all sessions of a user and removes everything about the user from the database:
+    the user's id, the descriptions of devices, claims, and sealed tokens, those of ended sessions
+    included. The sessions' ids remain, so that their tokens stay refused.
+
+    Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
+    the same time is not erased.
+    """
 
     WatchRevocations: grpc.aio.UnaryStreamMultiCallable[
         token_authority.v1.session_service_pb2.WatchRevocationsRequest,
@@ -120,6 +168,34 @@ class SessionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[token_authority.v1.session_service_pb2.RevokeUserSessionsResponse, collections.abc.Awaitable[token_authority.v1.session_service_pb2.RevokeUserSessionsResponse]]:
         """RevokeUserSessions ends all sessions of a user, but for one where asked."""
+
+    @abc.abstractmethod
+    def UpdateSessions(
+        self,
+        request: token_authority.v1.session_service_pb2.UpdateSessionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[token_authority.v1.session_service_pb2.UpdateSessionsResponse, collections.abc.Awaitable[token_authority.v1.session_service_pb2.UpdateSessionsResponse]]:
+        """UpdateSessions changes what the access tokens of one session, or of all live sessions of a user,
+        carry: when a user's roles changed, for example. The change is in force with the next refresh,
+        and with `refresh_now` at once.
+
+        Idempotent. A call for a user changes session by session: if it fails, call it again. A login
+        that is under way at the same time is not changed.
+        """
+
+    @abc.abstractmethod
+    def EraseUser(
+        self,
+        request: token_authority.v1.session_service_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[token_authority.v1.session_service_pb2.EraseUserResponse, collections.abc.Awaitable[token_authority.v1.session_service_pb2.EraseUserResponse]]:
+        """EraseUser ends all sessions of a user and removes everything about the user from the database:
+        the user's id, the descriptions of devices, claims, and sealed tokens, those of ended sessions
+        included. The sessions' ids remain, so that their tokens stay refused.
+
+        Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
+        the same time is not erased.
+        """
 
     @abc.abstractmethod
     def WatchRevocations(

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from token_authority.v1 import auth_pb2 as token__authority_dot_v1_dot_auth__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0token_authority/v1/token_authority_service.proto\x12\x12token_authority.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtoken_authority/v1/auth.proto\"\xb4\x01\n\x12IssueTokensRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x03(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\'\n\x06\x63laims\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\x06\x63lient\x18\x05 \x01(\x0b\x32\x1e.token_authority.v1.ClientInfo\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"\x96\x02\n\x13IssueTokensResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12-\n\nexpires_in\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12\x35\n\x12refresh_expires_in\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x33\n\x0b\x61uth_method\x18\x07 \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\x12\x0f\n\x07user_id\x18\x08 \x01(\t\"2\n\x19RefreshAccessTokenRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x9d\x02\n\x1aRefreshAccessTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12-\n\nexpires_in\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12\x35\n\x12refresh_expires_in\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x33\n\x0b\x61uth_method\x18\x07 \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\x12\x0f\n\x07user_id\x18\x08 \x01(\t\"2\n\x19RevokeRefreshTokenRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x1c\n\x1aRevokeRefreshTokenResponse\"7\n\x14ValidateTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\"\xfa\x02\n\x15ValidateTokenResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12;\n\x0finactive_reason\x18\x02 \x01(\x0e\x32\".token_authority.v1.InactiveReason\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\t\x12-\n\tissued_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61udience\x18\x08 \x03(\t\x12\x0e\n\x06scopes\x18\t \x03(\t\x12\'\n\x06\x63laims\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x0b\x61uth_method\x18\x0b \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\"9\n\x15ValidateTokensRequest\x12\x0e\n\x06tokens\x18\x01 \x03(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\"T\n\x16ValidateTokensResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).token_authority.v1.ValidateTokenResponse2\xb0\x04\n\x15TokenAuthorityService\x12^\n\x0bIssueTokens\x12&.token_authority.v1.IssueTokensRequest\x1a\'.token_authority.v1.IssueTokensResponse\x12s\n\x12RefreshAccessToken\x12-.token_authority.v1.RefreshAccessTokenRequest\x1a..token_authority.v1.RefreshAccessTokenResponse\x12s\n\x12RevokeRefreshToken\x12-.token_authority.v1.RevokeRefreshTokenRequest\x1a..token_authority.v1.RevokeRefreshTokenResponse\x12\x64\n\rValidateToken\x12(.token_authority.v1.ValidateTokenRequest\x1a).token_authority.v1.ValidateTokenResponse\x12g\n\x0eValidateTokens\x12).token_authority.v1.ValidateTokensRequest\x1a*.token_authority.v1.ValidateTokensResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0token_authority/v1/token_authority_service.proto\x12\x12token_authority.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtoken_authority/v1/auth.proto\"\xc2\x02\n\x12IssueTokensRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x03(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\'\n\x06\x63laims\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\x06\x63lient\x18\x05 \x01(\x0b\x32\x1e.token_authority.v1.ClientInfo\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x33\n\x10refresh_lifetime\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cmax_lifetime\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\npersistent\x18\t \x01(\x08H\x00\x88\x01\x01\x42\r\n\x0b_persistent\"\xbe\x02\n\x13IssueTokensResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12-\n\nexpires_in\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12\x35\n\x12refresh_expires_in\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x33\n\x0b\x61uth_method\x18\x07 \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\x12\x0f\n\x07user_id\x18\x08 \x01(\t\x12\x17\n\npersistent\x18\t \x01(\x08H\x00\x88\x01\x01\x42\r\n\x0b_persistent\"2\n\x19RefreshAccessTokenRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\xc5\x02\n\x1aRefreshAccessTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12-\n\nexpires_in\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12\x35\n\x12refresh_expires_in\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsession_id\x18\x06 \x01(\t\x12\x33\n\x0b\x61uth_method\x18\x07 \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\x12\x0f\n\x07user_id\x18\x08 \x01(\t\x12\x17\n\npersistent\x18\t \x01(\x08H\x00\x88\x01\x01\x42\r\n\x0b_persistent\"2\n\x19RevokeRefreshTokenRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x1c\n\x1aRevokeRefreshTokenResponse\"7\n\x14ValidateTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\"\xfa\x02\n\x15ValidateTokenResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12;\n\x0finactive_reason\x18\x02 \x01(\x0e\x32\".token_authority.v1.InactiveReason\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\t\x12-\n\tissued_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61udience\x18\x08 \x03(\t\x12\x0e\n\x06scopes\x18\t \x03(\t\x12\'\n\x06\x63laims\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x0b\x61uth_method\x18\x0b \x01(\x0e\x32\x1e.token_authority.v1.AuthMethod\"9\n\x15ValidateTokensRequest\x12\x0e\n\x06tokens\x18\x01 \x03(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\"T\n\x16ValidateTokensResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).token_authority.v1.ValidateTokenResponse2\xb0\x04\n\x15TokenAuthorityService\x12^\n\x0bIssueTokens\x12&.token_authority.v1.IssueTokensRequest\x1a\'.token_authority.v1.IssueTokensResponse\x12s\n\x12RefreshAccessToken\x12-.token_authority.v1.RefreshAccessTokenRequest\x1a..token_authority.v1.RefreshAccessTokenResponse\x12s\n\x12RevokeRefreshToken\x12-.token_authority.v1.RevokeRefreshTokenRequest\x1a..token_authority.v1.RevokeRefreshTokenResponse\x12\x64\n\rValidateToken\x12(.token_authority.v1.ValidateTokenRequest\x1a).token_authority.v1.ValidateTokenResponse\x12g\n\x0eValidateTokens\x12).token_authority.v1.ValidateTokensRequest\x1a*.token_authority.v1.ValidateTokensResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,25 +36,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'token_authority.v1.token_au
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ISSUETOKENSREQUEST']._serialized_start=199
-  _globals['_ISSUETOKENSREQUEST']._serialized_end=379
-  _globals['_ISSUETOKENSRESPONSE']._serialized_start=382
-  _globals['_ISSUETOKENSRESPONSE']._serialized_end=660
-  _globals['_REFRESHACCESSTOKENREQUEST']._serialized_start=662
-  _globals['_REFRESHACCESSTOKENREQUEST']._serialized_end=712
-  _globals['_REFRESHACCESSTOKENRESPONSE']._serialized_start=715
-  _globals['_REFRESHACCESSTOKENRESPONSE']._serialized_end=1000
-  _globals['_REVOKEREFRESHTOKENREQUEST']._serialized_start=1002
-  _globals['_REVOKEREFRESHTOKENREQUEST']._serialized_end=1052
-  _globals['_REVOKEREFRESHTOKENRESPONSE']._serialized_start=1054
-  _globals['_REVOKEREFRESHTOKENRESPONSE']._serialized_end=1082
-  _globals['_VALIDATETOKENREQUEST']._serialized_start=1084
-  _globals['_VALIDATETOKENREQUEST']._serialized_end=1139
-  _globals['_VALIDATETOKENRESPONSE']._serialized_start=1142
-  _globals['_VALIDATETOKENRESPONSE']._serialized_end=1520
-  _globals['_VALIDATETOKENSREQUEST']._serialized_start=1522
-  _globals['_VALIDATETOKENSREQUEST']._serialized_end=1579
-  _globals['_VALIDATETOKENSRESPONSE']._serialized_start=1581
-  _globals['_VALIDATETOKENSRESPONSE']._serialized_end=1665
-  _globals['_TOKENAUTHORITYSERVICE']._serialized_start=1668
-  _globals['_TOKENAUTHORITYSERVICE']._serialized_end=2228
+  _globals['_ISSUETOKENSREQUEST']._serialized_end=521
+  _globals['_ISSUETOKENSRESPONSE']._serialized_start=524
+  _globals['_ISSUETOKENSRESPONSE']._serialized_end=842
+  _globals['_REFRESHACCESSTOKENREQUEST']._serialized_start=844
+  _globals['_REFRESHACCESSTOKENREQUEST']._serialized_end=894
+  _globals['_REFRESHACCESSTOKENRESPONSE']._serialized_start=897
+  _globals['_REFRESHACCESSTOKENRESPONSE']._serialized_end=1222
+  _globals['_REVOKEREFRESHTOKENREQUEST']._serialized_start=1224
+  _globals['_REVOKEREFRESHTOKENREQUEST']._serialized_end=1274
+  _globals['_REVOKEREFRESHTOKENRESPONSE']._serialized_start=1276
+  _globals['_REVOKEREFRESHTOKENRESPONSE']._serialized_end=1304
+  _globals['_VALIDATETOKENREQUEST']._serialized_start=1306
+  _globals['_VALIDATETOKENREQUEST']._serialized_end=1361
+  _globals['_VALIDATETOKENRESPONSE']._serialized_start=1364
+  _globals['_VALIDATETOKENRESPONSE']._serialized_end=1742
+  _globals['_VALIDATETOKENSREQUEST']._serialized_start=1744
+  _globals['_VALIDATETOKENSREQUEST']._serialized_end=1801
+  _globals['_VALIDATETOKENSRESPONSE']._serialized_start=1803
+  _globals['_VALIDATETOKENSRESPONSE']._serialized_end=1887
+  _globals['_TOKENAUTHORITYSERVICE']._serialized_start=1890
+  _globals['_TOKENAUTHORITYSERVICE']._serialized_end=2450
 # @@protoc_insertion_point(module_scope)

@@ -28,12 +28,20 @@ class IssueTokensRequest(google.protobuf.message.Message):
     CLAIMS_FIELD_NUMBER: builtins.int
     CLIENT_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    REFRESH_LIFETIME_FIELD_NUMBER: builtins.int
+    MAX_LIFETIME_FIELD_NUMBER: builtins.int
+    PERSISTENT_FIELD_NUMBER: builtins.int
     user_id: builtins.str
     """The user's id, the token's `sub`: 1 to 255 bytes of UTF-8, no control characters. Required."""
     request_id: builtins.str
     """A UUID chosen afresh for each login. A retry with the same id, by the same caller, for the
     same user, within ten minutes, returns the first call's session and tokens; later it is
     refused as INVALID_FIELD. Empty: every call opens a new session.
+    """
+    persistent: builtins.bool
+    """Whether a browser keeps the refresh token's cookie when it is closed ("remember me"). False: the
+    cookie has neither Max-Age nor Expires, after each refresh too. It does not change how long the
+    session lives. Unset (the default): true.
     """
     @property
     def audience(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -59,6 +67,18 @@ class IssueTokensRequest(google.protobuf.message.Message):
     def client(self) -> token_authority.v1.auth_pb2.ClientInfo:
         """The device that logged in, for the user's list of sessions. Empty: unknown."""
 
+    @property
+    def refresh_lifetime(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the session lives after its last refresh: 1 second to the lifetime that
+        JWT_REFRESH_TOKEN_EXPIRE_DAYS sets, in whole seconds. Unset (the default): that lifetime.
+        """
+
+    @property
+    def max_lifetime(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the session lives after this login, however it is used: 1 second to the lifetime that
+        SESSION_MAX_LIFETIME_DAYS sets, in whole seconds. Unset (the default): that lifetime.
+        """
+
     def __init__(
         self,
         *,
@@ -68,9 +88,13 @@ class IssueTokensRequest(google.protobuf.message.Message):
         claims: google.protobuf.struct_pb2.Struct | None = ...,
         client: token_authority.v1.auth_pb2.ClientInfo | None = ...,
         request_id: builtins.str = ...,
+        refresh_lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+        max_lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+        persistent: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["claims", b"claims", "client", b"client"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audience", b"audience", "claims", b"claims", "client", b"client", "request_id", b"request_id", "scopes", b"scopes", "user_id", b"user_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_persistent", b"_persistent", "claims", b"claims", "client", b"client", "max_lifetime", b"max_lifetime", "persistent", b"persistent", "refresh_lifetime", b"refresh_lifetime"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_persistent", b"_persistent", "audience", b"audience", "claims", b"claims", "client", b"client", "max_lifetime", b"max_lifetime", "persistent", b"persistent", "refresh_lifetime", b"refresh_lifetime", "request_id", b"request_id", "scopes", b"scopes", "user_id", b"user_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_persistent", b"_persistent"]) -> typing.Literal["persistent"] | None: ...
 
 global___IssueTokensRequest = IssueTokensRequest
 
@@ -88,6 +112,7 @@ class IssueTokensResponse(google.protobuf.message.Message):
     SESSION_ID_FIELD_NUMBER: builtins.int
     AUTH_METHOD_FIELD_NUMBER: builtins.int
     USER_ID_FIELD_NUMBER: builtins.int
+    PERSISTENT_FIELD_NUMBER: builtins.int
     access_token: builtins.str
     """The access token, for `Authorization: Bearer`. Secret: never log it."""
     token_type: builtins.str
@@ -100,6 +125,10 @@ class IssueTokensResponse(google.protobuf.message.Message):
     """What kind of access token this is."""
     user_id: builtins.str
     """The user's id, the token's `sub`, so that the caller need not read the access token."""
+    persistent: builtins.bool
+    """Whether a browser keeps the refresh token's cookie when it is closed, as the login asked. False:
+    set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
+    """
     @property
     def expires_in(self) -> google.protobuf.duration_pb2.Duration:
         """How long the access token lives from now."""
@@ -119,9 +148,11 @@ class IssueTokensResponse(google.protobuf.message.Message):
         session_id: builtins.str = ...,
         auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType = ...,
         user_id: builtins.str = ...,
+        persistent: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["expires_in", b"expires_in", "refresh_expires_in", b"refresh_expires_in"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_token", b"access_token", "auth_method", b"auth_method", "expires_in", b"expires_in", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_persistent", b"_persistent", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_persistent", b"_persistent", "access_token", b"access_token", "auth_method", b"auth_method", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_persistent", b"_persistent"]) -> typing.Literal["persistent"] | None: ...
 
 global___IssueTokensResponse = IssueTokensResponse
 
@@ -157,6 +188,7 @@ class RefreshAccessTokenResponse(google.protobuf.message.Message):
     SESSION_ID_FIELD_NUMBER: builtins.int
     AUTH_METHOD_FIELD_NUMBER: builtins.int
     USER_ID_FIELD_NUMBER: builtins.int
+    PERSISTENT_FIELD_NUMBER: builtins.int
     access_token: builtins.str
     """The new access token. Secret: never log it."""
     token_type: builtins.str
@@ -171,6 +203,10 @@ class RefreshAccessTokenResponse(google.protobuf.message.Message):
     """What kind of access token this is."""
     user_id: builtins.str
     """The user's id, the token's `sub`, so that the caller need not read the access token."""
+    persistent: builtins.bool
+    """Whether a browser keeps the refresh token's cookie when it is closed, as the login asked. False:
+    set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
+    """
     @property
     def expires_in(self) -> google.protobuf.duration_pb2.Duration:
         """How long the access token lives from now."""
@@ -190,9 +226,11 @@ class RefreshAccessTokenResponse(google.protobuf.message.Message):
         session_id: builtins.str = ...,
         auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType = ...,
         user_id: builtins.str = ...,
+        persistent: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["expires_in", b"expires_in", "refresh_expires_in", b"refresh_expires_in"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_token", b"access_token", "auth_method", b"auth_method", "expires_in", b"expires_in", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_persistent", b"_persistent", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_persistent", b"_persistent", "access_token", b"access_token", "auth_method", b"auth_method", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_persistent", b"_persistent"]) -> typing.Literal["persistent"] | None: ...
 
 global___RefreshAccessTokenResponse = RefreshAccessTokenResponse
 

@@ -6,17 +6,17 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { AuthMethod, ClientInfo } from "./auth_pb.ts";
 import { file_token_authority_v1_auth } from "./auth_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file token_authority/v1/session_service.proto.
  */
 export const file_token_authority_v1_session_service: GenFile = /*@__PURE__*/
-  fileDesc("Cih0b2tlbl9hdXRob3JpdHkvdjEvc2Vzc2lvbl9zZXJ2aWNlLnByb3RvEhJ0b2tlbl9hdXRob3JpdHkudjEiTQoTTGlzdFNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIl4KFExpc3RTZXNzaW9uc1Jlc3BvbnNlEi0KCHNlc3Npb25zGAEgAygLMhsudG9rZW5fYXV0aG9yaXR5LnYxLlNlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqUCCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KBmNsaWVudBgGIAEoCzIeLnRva2VuX2F1dGhvcml0eS52MS5DbGllbnRJbmZvEjMKC2F1dGhfbWV0aG9kGAcgASgOMh4udG9rZW5fYXV0aG9yaXR5LnYxLkF1dGhNZXRob2QiKgoUUmV2b2tlU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIXChVSZXZva2VTZXNzaW9uUmVzcG9uc2UiYgoZUmV2b2tlVXNlclNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEh4KEWV4Y2VwdF9zZXNzaW9uX2lkGAIgASgJSACIAQFCFAoSX2V4Y2VwdF9zZXNzaW9uX2lkIjMKGlJldm9rZVVzZXJTZXNzaW9uc1Jlc3BvbnNlEhUKDXJldm9rZWRfY291bnQYASABKAUiKQoXV2F0Y2hSZXZvY2F0aW9uc1JlcXVlc3QSDgoGY3Vyc29yGAEgASgJItkBChhXYXRjaFJldm9jYXRpb25zUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEjoKCHNuYXBzaG90GAIgASgLMiYudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9jYXRpb25TbmFwc2hvdEgAEjQKCnJldm9jYXRpb24YAyABKAsyHi50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvbkgAEjIKCWhlYXJ0YmVhdBgEIAEoCzIdLnRva2VuX2F1dGhvcml0eS52MS5IZWFydGJlYXRIAEIHCgVldmVudCJcChJSZXZvY2F0aW9uU25hcHNob3QSMwoLcmV2b2NhdGlvbnMYASADKAsyHi50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvbhIRCgljb250aW51ZWQYAiABKAgixwEKClJldm9jYXRpb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEi4KCnJldm9rZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKBnJlYXNvbhgFIAEoDjIkLnRva2VuX2F1dGhvcml0eS52MS5SZXZvY2F0aW9uUmVhc29uIjYKCUhlYXJ0YmVhdBIpCgVhc19vZhgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqqQEKEFJldm9jYXRpb25SZWFzb24SIQodUkVWT0NBVElPTl9SRUFTT05fVU5TUEVDSUZJRUQQABIcChhSRVZPQ0FUSU9OX1JFQVNPTl9MT0dPVVQQARIbChdSRVZPQ0FUSU9OX1JFQVNPTl9BRE1JThACEhoKFlJFVk9DQVRJT05fUkVBU09OX1VTRVIQAxIbChdSRVZPQ0FUSU9OX1JFQVNPTl9SRVVTRRAEMr8DCg5TZXNzaW9uU2VydmljZRJhCgxMaXN0U2Vzc2lvbnMSJy50b2tlbl9hdXRob3JpdHkudjEuTGlzdFNlc3Npb25zUmVxdWVzdBooLnRva2VuX2F1dGhvcml0eS52MS5MaXN0U2Vzc2lvbnNSZXNwb25zZRJkCg1SZXZva2VTZXNzaW9uEigudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVNlc3Npb25SZXF1ZXN0GikudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVNlc3Npb25SZXNwb25zZRJzChJSZXZva2VVc2VyU2Vzc2lvbnMSLS50b2tlbl9hdXRob3JpdHkudjEuUmV2b2tlVXNlclNlc3Npb25zUmVxdWVzdBouLnRva2VuX2F1dGhvcml0eS52MS5SZXZva2VVc2VyU2Vzc2lvbnNSZXNwb25zZRJvChBXYXRjaFJldm9jYXRpb25zEisudG9rZW5fYXV0aG9yaXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0GiwudG9rZW5fYXV0aG9yaXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp, file_token_authority_v1_auth]);
+  fileDesc("Cih0b2tlbl9hdXRob3JpdHkvdjEvc2Vzc2lvbl9zZXJ2aWNlLnByb3RvEhJ0b2tlbl9hdXRob3JpdHkudjEiTQoTTGlzdFNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIl4KFExpc3RTZXNzaW9uc1Jlc3BvbnNlEi0KCHNlc3Npb25zGAEgAygLMhsudG9rZW5fYXV0aG9yaXR5LnYxLlNlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqUCCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KBmNsaWVudBgGIAEoCzIeLnRva2VuX2F1dGhvcml0eS52MS5DbGllbnRJbmZvEjMKC2F1dGhfbWV0aG9kGAcgASgOMh4udG9rZW5fYXV0aG9yaXR5LnYxLkF1dGhNZXRob2QiKgoUUmV2b2tlU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIXChVSZXZva2VTZXNzaW9uUmVzcG9uc2UiYgoZUmV2b2tlVXNlclNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEh4KEWV4Y2VwdF9zZXNzaW9uX2lkGAIgASgJSACIAQFCFAoSX2V4Y2VwdF9zZXNzaW9uX2lkIjMKGlJldm9rZVVzZXJTZXNzaW9uc1Jlc3BvbnNlEhUKDXJldm9rZWRfY291bnQYASABKAUi2wEKFVVwZGF0ZVNlc3Npb25zUmVxdWVzdBIUCgpzZXNzaW9uX2lkGAEgASgJSAASEQoHdXNlcl9pZBgCIAEoCUgAEicKBmNsYWltcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGc2NvcGVzGAQgAygJEhAKCGF1ZGllbmNlGAUgAygJEhMKC3JlZnJlc2hfbm93GAYgASgIEi8KC3VwZGF0ZV9tYXNrGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IICgZ0YXJnZXQiLwoWVXBkYXRlU2Vzc2lvbnNSZXNwb25zZRIVCg11cGRhdGVkX2NvdW50GAEgASgFIiMKEEVyYXNlVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIpChFFcmFzZVVzZXJSZXNwb25zZRIUCgxlcmFzZWRfY291bnQYASABKAUiKQoXV2F0Y2hSZXZvY2F0aW9uc1JlcXVlc3QSDgoGY3Vyc29yGAEgASgJItkBChhXYXRjaFJldm9jYXRpb25zUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEjoKCHNuYXBzaG90GAIgASgLMiYudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9jYXRpb25TbmFwc2hvdEgAEjQKCnJldm9jYXRpb24YAyABKAsyHi50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvbkgAEjIKCWhlYXJ0YmVhdBgEIAEoCzIdLnRva2VuX2F1dGhvcml0eS52MS5IZWFydGJlYXRIAEIHCgVldmVudCKTAQoSUmV2b2NhdGlvblNuYXBzaG90EjMKC3Jldm9jYXRpb25zGAEgAygLMh4udG9rZW5fYXV0aG9yaXR5LnYxLlJldm9jYXRpb24SEQoJY29udGludWVkGAIgASgIEjUKDHN0YWxlX3Rva2VucxgDIAMoCzIfLnRva2VuX2F1dGhvcml0eS52MS5TdGFsZVRva2VucyJgCgtTdGFsZVRva2VucxISCgpzZXNzaW9uX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIscBCgpSZXZvY2F0aW9uEhIKCnNlc3Npb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIuCgpyZXZva2VkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgZyZWFzb24YBSABKA4yJC50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvblJlYXNvbiJtCglIZWFydGJlYXQSKQoFYXNfb2YYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjUKDHN0YWxlX3Rva2VucxgCIAMoCzIfLnRva2VuX2F1dGhvcml0eS52MS5TdGFsZVRva2VucyrIAQoQUmV2b2NhdGlvblJlYXNvbhIhCh1SRVZPQ0FUSU9OX1JFQVNPTl9VTlNQRUNJRklFRBAAEhwKGFJFVk9DQVRJT05fUkVBU09OX0xPR09VVBABEhsKF1JFVk9DQVRJT05fUkVBU09OX0FETUlOEAISGgoWUkVWT0NBVElPTl9SRUFTT05fVVNFUhADEhsKF1JFVk9DQVRJT05fUkVBU09OX1JFVVNFEAQSHQoZUkVWT0NBVElPTl9SRUFTT05fRVZJQ1RFRBAFMoIFCg5TZXNzaW9uU2VydmljZRJhCgxMaXN0U2Vzc2lvbnMSJy50b2tlbl9hdXRob3JpdHkudjEuTGlzdFNlc3Npb25zUmVxdWVzdBooLnRva2VuX2F1dGhvcml0eS52MS5MaXN0U2Vzc2lvbnNSZXNwb25zZRJkCg1SZXZva2VTZXNzaW9uEigudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVNlc3Npb25SZXF1ZXN0GikudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVNlc3Npb25SZXNwb25zZRJzChJSZXZva2VVc2VyU2Vzc2lvbnMSLS50b2tlbl9hdXRob3JpdHkudjEuUmV2b2tlVXNlclNlc3Npb25zUmVxdWVzdBouLnRva2VuX2F1dGhvcml0eS52MS5SZXZva2VVc2VyU2Vzc2lvbnNSZXNwb25zZRJnCg5VcGRhdGVTZXNzaW9ucxIpLnRva2VuX2F1dGhvcml0eS52MS5VcGRhdGVTZXNzaW9uc1JlcXVlc3QaKi50b2tlbl9hdXRob3JpdHkudjEuVXBkYXRlU2Vzc2lvbnNSZXNwb25zZRJYCglFcmFzZVVzZXISJC50b2tlbl9hdXRob3JpdHkudjEuRXJhc2VVc2VyUmVxdWVzdBolLnRva2VuX2F1dGhvcml0eS52MS5FcmFzZVVzZXJSZXNwb25zZRJvChBXYXRjaFJldm9jYXRpb25zEisudG9rZW5fYXV0aG9yaXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0GiwudG9rZW5fYXV0aG9yaXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_token_authority_v1_auth]);
 
 /**
  * ListSessionsRequest names a user.
@@ -230,6 +230,147 @@ export const RevokeUserSessionsResponseSchema: GenMessage<RevokeUserSessionsResp
   messageDesc(file_token_authority_v1_session_service, 6);
 
 /**
+ * UpdateSessionsRequest names sessions and what changes in them.
+ *
+ * @generated from message token_authority.v1.UpdateSessionsRequest
+ */
+export type UpdateSessionsRequest = Message<"token_authority.v1.UpdateSessionsRequest"> & {
+  /**
+   * The sessions to change. One is required.
+   *
+   * @generated from oneof token_authority.v1.UpdateSessionsRequest.target
+   */
+  target: {
+    /**
+     * The id of one session, a UUID.
+     *
+     * @generated from field: string session_id = 1;
+     */
+    value: string;
+    case: "sessionId";
+  } | {
+    /**
+     * A user's id, 1 to 255 bytes: all live sessions of the user.
+     *
+     * @generated from field: string user_id = 2;
+     */
+    value: string;
+    case: "userId";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The new claims, in place of all earlier ones, by the rules of IssueTokensRequest. Set but without
+   * fields: no claims. Unset (the default): they stay as they are.
+   *
+   * @generated from field: google.protobuf.Struct claims = 3;
+   */
+  claims?: JsonObject | undefined;
+
+  /**
+   * The new scopes, in place of all earlier ones, by the rules of IssueTokensRequest. Empty (the
+   * default): they stay as they are, unless `update_mask` names them.
+   *
+   * @generated from field: repeated string scopes = 4;
+   */
+  scopes: string[];
+
+  /**
+   * The new audience, in place of the earlier one, by the rules of IssueTokensRequest. Empty (the
+   * default): it stays as it is, unless `update_mask` names it.
+   *
+   * @generated from field: repeated string audience = 5;
+   */
+  audience: string[];
+
+  /**
+   * Whether the access tokens that were issued before are refused from now on
+   * (INACTIVE_REASON_STALE). The sessions live on: their clients get new tokens by a refresh. False
+   * (the default): they stay good until they expire.
+   *
+   * @generated from field: bool refresh_now = 6;
+   */
+  refreshNow: boolean;
+
+  /**
+   * The fields that change: `claims`, `scopes` and `audience`. With it, an empty field removes the
+   * earlier values. Unset or empty (the default): those that are not empty.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 7;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message token_authority.v1.UpdateSessionsRequest.
+ * Use `create(UpdateSessionsRequestSchema)` to create a new message.
+ */
+export const UpdateSessionsRequestSchema: GenMessage<UpdateSessionsRequest> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 7);
+
+/**
+ * UpdateSessionsResponse says how much was done.
+ *
+ * @generated from message token_authority.v1.UpdateSessionsResponse
+ */
+export type UpdateSessionsResponse = Message<"token_authority.v1.UpdateSessionsResponse"> & {
+  /**
+   * How many live sessions this call changed. 0: there is none.
+   *
+   * @generated from field: int32 updated_count = 1;
+   */
+  updatedCount: number;
+};
+
+/**
+ * Describes the message token_authority.v1.UpdateSessionsResponse.
+ * Use `create(UpdateSessionsResponseSchema)` to create a new message.
+ */
+export const UpdateSessionsResponseSchema: GenMessage<UpdateSessionsResponse> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 8);
+
+/**
+ * EraseUserRequest names a user.
+ *
+ * @generated from message token_authority.v1.EraseUserRequest
+ */
+export type EraseUserRequest = Message<"token_authority.v1.EraseUserRequest"> & {
+  /**
+   * The user's id: 1 to 255 bytes. Required.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message token_authority.v1.EraseUserRequest.
+ * Use `create(EraseUserRequestSchema)` to create a new message.
+ */
+export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 9);
+
+/**
+ * EraseUserResponse says how much was done.
+ *
+ * @generated from message token_authority.v1.EraseUserResponse
+ */
+export type EraseUserResponse = Message<"token_authority.v1.EraseUserResponse"> & {
+  /**
+   * How many sessions were erased, ended ones included. 0: nothing of the user was stored.
+   *
+   * @generated from field: int32 erased_count = 1;
+   */
+  erasedCount: number;
+};
+
+/**
+ * Describes the message token_authority.v1.EraseUserResponse.
+ * Use `create(EraseUserResponseSchema)` to create a new message.
+ */
+export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 10);
+
+/**
  * WatchRevocationsRequest says where to begin.
  *
  * @generated from message token_authority.v1.WatchRevocationsRequest
@@ -249,7 +390,7 @@ export type WatchRevocationsRequest = Message<"token_authority.v1.WatchRevocatio
  * Use `create(WatchRevocationsRequestSchema)` to create a new message.
  */
 export const WatchRevocationsRequestSchema: GenMessage<WatchRevocationsRequest> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 7);
+  messageDesc(file_token_authority_v1_session_service, 11);
 
 /**
  * WatchRevocationsResponse is one message of the stream.
@@ -301,7 +442,7 @@ export type WatchRevocationsResponse = Message<"token_authority.v1.WatchRevocati
  * Use `create(WatchRevocationsResponseSchema)` to create a new message.
  */
 export const WatchRevocationsResponseSchema: GenMessage<WatchRevocationsResponse> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 8);
+  messageDesc(file_token_authority_v1_session_service, 12);
 
 /**
  * RevocationSnapshot is every revocation that can still concern a live access token. A large
@@ -324,6 +465,14 @@ export type RevocationSnapshot = Message<"token_authority.v1.RevocationSnapshot"
    * @generated from field: bool continued = 2;
    */
   continued: boolean;
+
+  /**
+   * Sessions that live on, whose earlier access tokens are refused. Like `revocations`, those of the
+   * first message replace what was known, and those of the rest add to it.
+   *
+   * @generated from field: repeated token_authority.v1.StaleTokens stale_tokens = 3;
+   */
+  staleTokens: StaleTokens[];
 };
 
 /**
@@ -331,7 +480,47 @@ export type RevocationSnapshot = Message<"token_authority.v1.RevocationSnapshot"
  * Use `create(RevocationSnapshotSchema)` to create a new message.
  */
 export const RevocationSnapshotSchema: GenMessage<RevocationSnapshot> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 9);
+  messageDesc(file_token_authority_v1_session_service, 13);
+
+/**
+ * StaleTokens says that a session's access tokens of an earlier epoch are refused. The session lives
+ * on, and its client gets new tokens by a refresh.
+ *
+ * A token's epoch is in its `jti`, a UUID. If that is of version 4, the epoch is the 10th to 12th of
+ * its 16 bytes, as a number with the most significant byte first. In any other `jti` it is 0.
+ *
+ * @generated from message token_authority.v1.StaleTokens
+ */
+export type StaleTokens = Message<"token_authority.v1.StaleTokens"> & {
+  /**
+   * The session's id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Refuse the session's access tokens whose epoch is lower. Of two entries for one session, the
+   * higher epoch counts.
+   *
+   * @generated from field: uint32 epoch = 2;
+   */
+  epoch: number;
+
+  /**
+   * When the last of these access tokens has expired: forget the entry then.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message token_authority.v1.StaleTokens.
+ * Use `create(StaleTokensSchema)` to create a new message.
+ */
+export const StaleTokensSchema: GenMessage<StaleTokens> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 14);
 
 /**
  * Revocation says that a session is over: refuse every access token whose `sid` it is.
@@ -347,7 +536,7 @@ export type Revocation = Message<"token_authority.v1.Revocation"> & {
   sessionId: string;
 
   /**
-   * The user's id.
+   * The user's id. Empty: the user was erased.
    *
    * @generated from field: string user_id = 2;
    */
@@ -380,7 +569,7 @@ export type Revocation = Message<"token_authority.v1.Revocation"> & {
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema: GenMessage<Revocation> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 10);
+  messageDesc(file_token_authority_v1_session_service, 15);
 
 /**
  * Heartbeat says that the stream is alive.
@@ -395,6 +584,14 @@ export type Heartbeat = Message<"token_authority.v1.Heartbeat"> & {
    * @generated from field: google.protobuf.Timestamp as_of = 1;
    */
   asOf?: Timestamp | undefined;
+
+  /**
+   * New entries of sessions that live on, whose earlier access tokens are refused. They come with a
+   * heartbeat because earlier watchers ignore them there. Empty: there are none.
+   *
+   * @generated from field: repeated token_authority.v1.StaleTokens stale_tokens = 2;
+   */
+  staleTokens: StaleTokens[];
 };
 
 /**
@@ -402,7 +599,7 @@ export type Heartbeat = Message<"token_authority.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 11);
+  messageDesc(file_token_authority_v1_session_service, 16);
 
 /**
  * RevocationReason says why a session was revoked.
@@ -444,6 +641,14 @@ export enum RevocationReason {
    * @generated from enum value: REVOCATION_REASON_REUSE = 4;
    */
   REUSE = 4,
+
+  /**
+   * The user logged in on more devices than MAX_SESSIONS_PER_USER allows, and this session was the
+   * least recently used one.
+   *
+   * @generated from enum value: REVOCATION_REASON_EVICTED = 5;
+   */
+  EVICTED = 5,
 }
 
 /**
@@ -488,6 +693,36 @@ export const SessionService: GenService<{
     methodKind: "unary";
     input: typeof RevokeUserSessionsRequestSchema;
     output: typeof RevokeUserSessionsResponseSchema;
+  },
+  /**
+   * UpdateSessions changes what the access tokens of one session, or of all live sessions of a user,
+   * carry: when a user's roles changed, for example. The change is in force with the next refresh,
+   * and with `refresh_now` at once.
+   *
+   * Idempotent. A call for a user changes session by session: if it fails, call it again. A login
+   * that is under way at the same time is not changed.
+   *
+   * @generated from rpc token_authority.v1.SessionService.UpdateSessions
+   */
+  updateSessions: {
+    methodKind: "unary";
+    input: typeof UpdateSessionsRequestSchema;
+    output: typeof UpdateSessionsResponseSchema;
+  },
+  /**
+   * EraseUser ends all sessions of a user and removes everything about the user from the database:
+   * the user's id, the descriptions of devices, claims, and sealed tokens, those of ended sessions
+   * included. The sessions' ids remain, so that their tokens stay refused.
+   *
+   * Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
+   * the same time is not erased.
+   *
+   * @generated from rpc token_authority.v1.SessionService.EraseUser
+   */
+  eraseUser: {
+    methodKind: "unary";
+    input: typeof EraseUserRequestSchema;
+    output: typeof EraseUserResponseSchema;
   },
   /**
    * WatchRevocations streams revocations to verifiers that check tokens by themselves: first

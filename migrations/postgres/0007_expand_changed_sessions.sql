@@ -1,0 +1,38 @@
+-- How often all access tokens of the session were declared stale: their epoch, which new ones carry.
+-- Null: never.
+ALTER TABLE user_sessions ADD COLUMN epoch bigint;
+-- The revocation's reason, if it is one that the version before does not know (evicted), which reads
+-- `revocation_reason`. Null: that one is exact.
+ALTER TABLE user_sessions ADD COLUMN exact_reason text;
+-- The same for `reason`.
+ALTER TABLE revocations ADD COLUMN exact_reason text;
+
+-- What is to be forgotten of a user who is erased.
+CREATE INDEX revocations_by_user ON revocations (user_id);
+
+-- A part of the revocation feed: sessions that live on, whose earlier access tokens are refused. The
+-- table `revocations` cannot hold them, because the version before refuses every token of a session
+-- that it lists there.
+CREATE TABLE stale_tokens (
+    -- The session.
+    session_id uuid PRIMARY KEY,
+    -- Its access tokens of an earlier epoch are refused.
+    epoch bigint NOT NULL,
+    -- When the last of them has certainly expired.
+    expires_at timestamptz NOT NULL,
+    -- The row's place in the feed, as in `revocations`. If the epoch rises, the row moves to the end.
+    recorded_at timestamptz NOT NULL
+);
+
+-- The feed in its order.
+CREATE INDEX stale_tokens_by_position ON stale_tokens (recorded_at, session_id);
+-- What nobody needs any more.
+CREATE INDEX stale_tokens_by_end ON stale_tokens (expires_at);
+
+-- Users who log in at this moment while MAX_SESSIONS_PER_USER is set. A login adds its user and
+-- removes it in the same transaction, so that of two logins of one user the second one sees the
+-- first. Others always find the table empty.
+CREATE TABLE login_locks (
+    -- The user.
+    user_id text PRIMARY KEY
+);

@@ -1,0 +1,100 @@
+//! Logins: store them together, find the earlier attempts of those that were retried, and end the
+//! sessions that exceed the bound of their users.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lineages::Lineages;
+use super::rows::{Rows, SessionBound};
+use super::{Open, Opened, StoreError};
+use crate::token::session::Session;
+
+/// Stores a batch of logins. `bound` is how many live sessions a user may have, and how long their
+/// revocations are kept.
+pub(super) async fn open(
+    rows: Arc<dyn Rows>,
+    lineages: Arc<Lineages>,
+    bound: Option<(u32, Duration)>,
+    batch: Vec<Open>,
+) -> Vec<Result<Opened, StoreError>> {
+    let results = open_each(&*rows, bound, &batch).await;
+    for (open, opened) in batch.iter().zip(&results) {
+        if matches!(opened, Ok(Opened::New | Opened::Evicting(_))) {
+            lineages.keep(&open.session);
+        }
+    }
+    results
+}
+
+async fn open_each(
+    rows: &dyn Rows,
+    bound: Option<(u32, Duration)>,
+    batch: &[Open],
+) -> Vec<Result<Opened, StoreError>> {
+    match open_together(rows, bound, batch).await {
+        // The database refused the data of one login. Retry one by one, so that only that login
+        // fails.
+        Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
+            let mut results = Vec::with_capacity(batch.len());
+            for one in batch {
+                let result = open_together(rows, bound, std::slice::from_ref(one)).await;
+                results.push(
+                    result.and_then(|mut opened| opened.pop().ok_or_else(StoreError::mixed_up)),
+                );
+            }
+            results
+        }
+        Ok(opened) => opened.into_iter().map(Ok).collect(),
+        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+async fn open_together(
+    rows: &dyn Rows,
+    bound: Option<(u32, Duration)>,
+    batch: &[Open],
+) -> Result<Vec<Opened>, StoreError> {
+    let (inserted, mut evicted) = insert(rows, bound, batch).await?;
+    let mut new = |open: &Open| {
+        let is_users = |session: &mut Session| session.user_id == open.session.user_id;
+        let users: Vec<Session> = evicted.extract_if(.., is_users).collect();
+        if users.is_empty() { Opened::New } else { Opened::Evicting(users) }
+    };
+    let taken = batch.iter().zip(&inserted).filter(|(_, inserted)| !**inserted);
+    let keys: Vec<String> = taken
+        .filter_map(|(open, _)| open.request.as_ref().map(|request| request.key.clone()))
+        .collect();
+    if keys.is_empty() {
+        return Ok(batch.iter().map(new).collect());
+    }
+    let mut before = rows.find_requests(&keys).await?.into_iter();
+    batch
+        .iter()
+        .zip(inserted)
+        .map(|(open, inserted)| {
+            if inserted {
+                return Ok(new(open));
+            }
+            // A sweeper deleted the session in between. A retry will find the key free.
+            before.next().flatten().map(Box::new).map(Opened::Before).ok_or_else(|| {
+                StoreError::Unavailable("an earlier login has just been deleted".into())
+            })
+        })
+        .collect()
+}
+
+/// Inserts a batch of logins. Returns which of them are new, and the sessions that exceeded the bound.
+async fn insert(
+    rows: &dyn Rows,
+    bound: Option<(u32, Duration)>,
+    batch: &[Open],
+) -> Result<(Vec<bool>, Vec<Session>), StoreError> {
+    let latest = batch.iter().map(|open| open.session.created_at).max();
+    match (bound, latest) {
+        (Some((most, revocation_retention)), Some(now)) => {
+            let bound = SessionBound { most, now, revoked_until: now + revocation_retention };
+            rows.insert_bounded(batch, bound).await
+        }
+        _ => Ok((rows.insert(batch).await?, Vec::new())),
+    }
+}
