@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from token_authority import AsyncClient, AuthorityError, Client, ClientInfo, RefreshTokenError, TokenError
+from tests.conftest import SECRET, until
+from token_authority import AsyncClient, AuthorityError, Client, ClientInfo, RefreshTokenError, TokenError, Verifier
 
 if TYPE_CHECKING:
     from tests.conftest import MakeService, Service
+
+
+def refusal(verifier: Verifier, token: str) -> str | None:
+    try:
+        verifier.verify(token)
+    except TokenError as error:
+        return error.reason
+    return None
+
+
+def until_refused(verifier: Verifier, token: str, reason: str) -> None:
+    until(f"it is {reason}", lambda: refusal(verifier, token) == reason)
 
 
 def test_a_session_from_login_to_logout(shared_service: Service) -> None:
@@ -58,11 +72,58 @@ def test_many_sessions_are_listed_and_ended(shared_service: Service) -> None:
         assert client.revoke_user_sessions("dave") == 1
 
 
+def test_a_role_taken_away_is_refused_within_a_second_and_the_session_lives(shared_service: Service) -> None:
+    with (
+        shared_service.client() as client,
+        Verifier(secret=SECRET, address=shared_service.address) as verifier,
+    ):
+        held, other = (client.issue_tokens("judy", claims={"role": "admin"}) for _ in range(2))
+        assert verifier.verify(held.access_token).claims == {"role": "admin"}
+        for role in ("user", "guest"):
+            claims = {"role": role}
+            assert client.update_sessions(session_id=held.session_id, claims=claims, refresh_now=True) == 1
+            changed = time.monotonic()
+            # The new token is minted in the same second, and is good before and after the news arrives.
+            renewed = client.refresh(held.refresh_token)
+            assert verifier.verify(renewed.access_token).claims == claims
+            until_refused(verifier, held.access_token, "stale")
+            assert time.monotonic() - changed < 1.0
+            assert verifier.verify(renewed.access_token).claims == claims
+            held = renewed
+        assert refusal(verifier, other.access_token) is None
+        # One that begins later learns of it from the snapshot.
+        with Verifier(secret=SECRET, address=shared_service.address) as late:
+            assert refusal(late, held.access_token) is None
+            assert client.update_sessions(user_id="judy", scopes=[], refresh_now=True) == 2
+            for token in (held.access_token, other.access_token):
+                until_refused(late, token, "stale")
+            assert client.erase_user("judy") == 2
+            for token in (held.access_token, other.access_token):
+                until_refused(late, token, "revoked")
+        assert client.erase_user("judy") == 0
+        with pytest.raises(ValueError, match="session_id"):
+            client.update_sessions(refresh_now=True)
+
+
+def test_a_login_may_ask_for_a_shorter_life(shared_service: Service) -> None:
+    with shared_service.client() as client:
+        hour = timedelta(hours=1)
+        issued = client.issue_tokens("ken", refresh_lifetime=hour, max_lifetime=2 * hour, persistent=False)
+        assert (issued.refresh_expires_in, issued.persistent) == (hour, False)
+        assert not client.refresh(issued.refresh_token).persistent
+        assert client.issue_tokens("ken").persistent
+        with pytest.raises(AuthorityError) as refused:
+            client.issue_tokens("ken", max_lifetime=timedelta(days=31))
+        assert refused.value.fields == ("max_lifetime",)
+
+
 def test_a_login_may_be_tried_again(shared_service: Service) -> None:
     request_id = str(uuid.uuid4())
     with shared_service.client() as client:
         first, again = (client.issue_tokens("erin", request_id=request_id) for _ in range(2))
-        assert first == again
+        # The lifetimes count from each answer, so they may differ by a second.
+        assert (first.access_token, first.refresh_token) == (again.access_token, again.refresh_token)
+        assert first.session_id == again.session_id
         assert client.issue_tokens("erin").session_id != first.session_id
 
 
@@ -125,7 +186,9 @@ async def test_the_asynchronous_client_does_the_same(shared_service: Service) ->
             await client.refresh(renewed.refresh_token)
         several = await asyncio.gather(*(client.issue_tokens("frank") for _ in range(10)))
         await client.revoke_session(several[0].session_id)
+        assert await client.update_sessions(user_id="frank", scopes=["write"]) == 9
         assert await client.revoke_user_sessions("frank") == 9
+        assert await client.erase_user("frank") == 11
         with pytest.raises(AuthorityError):
             await client.issue_tokens("")
 

@@ -78,8 +78,14 @@ def news(cursor: str, session: str, *, expires_in: float = 600) -> messages.Watc
     return messages.WatchRevocationsResponse(cursor=cursor, revocation=revocation(session, expires_in=expires_in))
 
 
-def heartbeat(cursor: str, *, age: float = 0.0) -> messages.WatchRevocationsResponse:
-    beat = messages.Heartbeat()
+def stale(session: str, epoch: int) -> messages.StaleTokens:
+    one = messages.StaleTokens(session_id=session, epoch=epoch)
+    one.expires_at.FromSeconds(int(time.time()) + 600)
+    return one
+
+
+def heartbeat(cursor: str, *tokens: messages.StaleTokens, age: float = 0.0) -> messages.WatchRevocationsResponse:
+    beat = messages.Heartbeat(stale_tokens=tokens)
     beat.as_of.FromMilliseconds(int((time.time() - age) * 1000))
     return messages.WatchRevocationsResponse(cursor=cursor, heartbeat=beat)
 
@@ -179,6 +185,30 @@ def test_a_heartbeat_that_stands_still_is_too_old(script: Script) -> None:
         assert refusal(strict, factory.mint()) == "unavailable"
         script.stream(0).put(heartbeat("3"))
         until("it is fresh", lambda: refusal(strict, factory.mint()) is None)
+
+
+def test_only_tokens_of_an_earlier_epoch_are_stale(script: Script, verifier: Verifier) -> None:
+    def verdict(session: str, jti: str) -> str | None:
+        return refusal(verifier, factory.mint(session_id=session, jti=jti))
+
+    first, later = "018f3b1e-0000-8000-8000-00ffff000000", "018f3b1e-0000-4000-80{:02x}-{:04x}00000000"
+    body = messages.RevocationSnapshot(revocations=[revocation("c")], stale_tokens=[stale("a", 2), stale("c", 1)])
+    script.stream(0).put(messages.WatchRevocationsResponse(cursor="1", snapshot=body))
+    script.stream(0).put(heartbeat("2", stale("b", 0x010002), stale("a", 1)))
+    assert verifier.wait_until_ready()
+    assert verifier.state.revocations == 3
+    # Version 8, or no UUID at all: of the first epoch, whatever its bytes are.
+    for jti in (first, "7", "", later.format(0, 1), later.format(0, 0)):
+        assert verdict("a", jti) == "stale", jti
+    for jti in (later.format(0, 2), later.format(0, 3), later.format(1, 0), later.format(255, 0xFFFF).upper()):
+        assert verdict("a", jti) is None, jti
+    assert verdict("b", later.format(1, 1)) == "stale"
+    assert verdict("b", later.format(1, 2)) is None
+    assert verdict("c", later.format(255, 0xFFFF)) == "revoked", "what refuses more stays"
+    assert verdict("d", first) is None
+    # The session is over in the end.
+    script.stream(0).put(news("3", "a"))
+    until("it is over", lambda: verdict("a", later.format(1, 0)) == "revoked")
 
 
 def test_what_matters_no_more_is_forgotten(script: Script, verifier: Verifier) -> None:

@@ -31,7 +31,7 @@ type Intercepted = InterceptedService<Channel, Credential>;
 #[derive(Debug, Clone)]
 pub struct Client {
     tokens: TokenAuthorityServiceClient<Intercepted>,
-    sessions: SessionServiceClient<Intercepted>,
+    pub(crate) sessions: SessionServiceClient<Intercepted>,
 }
 
 /// A login: who, and for what the tokens are.
@@ -49,6 +49,14 @@ pub struct Issue {
     pub client: ClientInfo,
     /// An id of this login, if you try it again by yourself. `None`: a new one.
     pub request_id: Option<Uuid>,
+    /// How long the session lives after its last refresh. `None`: as long as the service's settings say,
+    /// which is also the longest.
+    pub refresh_lifetime: Option<Duration>,
+    /// How long the session lives after this login, however it is used. `None`: as above.
+    pub max_lifetime: Option<Duration>,
+    /// `Some(false)`: the refresh token's cookie ends with the browser's session, after each refresh too.
+    /// `None`: the browser keeps it.
+    pub persistent: Option<bool>,
 }
 
 impl Issue {
@@ -76,6 +84,9 @@ pub struct Tokens {
     pub user_id: String,
     /// What kind of access token it is.
     pub method: Method,
+    /// Whether a browser keeps the refresh token's cookie when it is closed. If not, set the cookie without
+    /// `Max-Age` and `Expires`.
+    pub persistent: bool,
 }
 
 impl fmt::Debug for Tokens {
@@ -132,7 +143,9 @@ impl Client {
             claims: (!issue.claims.is_empty()).then(|| to_struct(issue.claims)),
             client: Some(issue.client),
             request_id,
-            ..v1::IssueTokensRequest::default()
+            refresh_lifetime: issue.refresh_lifetime.map(lifetime),
+            max_lifetime: issue.max_lifetime.map(lifetime),
+            persistent: issue.persistent,
         };
         let call = async |request| self.tokens.clone().issue_tokens(request).await;
         let answer = retrying(request, call).await?;
@@ -144,6 +157,7 @@ impl Client {
             session_id: answer.session_id,
             user_id: answer.user_id,
             method: method(answer.auth_method),
+            persistent: answer.persistent.unwrap_or(true),
         })
     }
 
@@ -163,6 +177,7 @@ impl Client {
             session_id: answer.session_id,
             user_id: answer.user_id,
             method: method(answer.auth_method),
+            persistent: answer.persistent.unwrap_or(true),
         })
     }
 
@@ -252,7 +267,7 @@ fn new_id() -> Uuid {
 
 /// Calls, and again if the replica that was asked went away. Every call here is safe to repeat. A call
 /// that was never sent is repeated at once.
-async fn retrying<Q: Clone, A>(
+pub(crate) async fn retrying<Q: Clone, A>(
     request: Q,
     call: impl AsyncFn(Request<Q>) -> Result<Response<A>, Status>,
 ) -> Result<A, ClientError> {
@@ -282,6 +297,12 @@ fn session(session: v1::Session) -> Session {
         expires_at: at(session.expires_at),
         client: session.client.unwrap_or_default(),
     }
+}
+
+/// Converts a lifetime. One that is too long for the message is too long for the service.
+fn lifetime(lifetime: Duration) -> prost_types::Duration {
+    let longest = prost_types::Duration { seconds: i64::MAX, nanos: 0 };
+    prost_types::Duration::try_from(lifetime).unwrap_or(longest)
 }
 
 fn duration(duration: Option<prost_types::Duration>) -> Duration {

@@ -3,7 +3,7 @@
 //! * [`Verifier`] says whether an access token is good, without a call where it can.
 //! * [`VerifierLayer`] is the same for tower: axum, tonic and hyper services find the [`Identity`] in
 //!   the request's extensions.
-//! * [`Client`] calls the service: issue, refresh, revoke, list and end sessions.
+//! * [`Client`] calls the service: issue, refresh, revoke, list, change, end and erase sessions.
 
 mod builder;
 mod cache;
@@ -18,6 +18,7 @@ mod remote;
 mod revocations;
 mod target;
 mod unsent;
+mod update;
 mod verifier;
 
 pub use builder::{BuildError, VerifierBuilder};
@@ -27,6 +28,7 @@ pub use identity::{Identity, Method};
 pub use layer::{VerifierLayer, VerifierService};
 pub use target::{Target, TargetError};
 pub use unsent::was_never_sent;
+pub use update::Update;
 pub use verifier::{State, Verifier};
 
 /// The messages and clients of the service's contract, `token_authority.v1`.

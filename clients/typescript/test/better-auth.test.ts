@@ -200,8 +200,11 @@ describe.each(["sqlite", "postgres"] as const)("on %s", (kind) => {
       const visitor = new Visitor(auth, authority);
       const ask = { email, password: PASSWORD, rememberMe: false };
       const { setCookies } = await visitor.post("/sign-in/email", ask);
-      expect(setCookies.find((line) => line.startsWith("refreshToken="))).not.toMatch(/max-age/i);
+      const isToken = (line: string) => line.startsWith("refreshToken=");
+      expect(setCookies.find(isToken)).not.toMatch(/max-age/i);
       expect(await visitor.refresh()).toBe(true);
+      expect(visitor.renewed.find(isToken)).toBeDefined();
+      expect(visitor.renewed.find(isToken)).not.toMatch(/max-age/i);
     });
 
     test("by a magic link", async () => {

@@ -118,6 +118,40 @@ describe("beside one authority", () => {
     expect(all[0]?.state?.revocations).toBeGreaterThanOrEqual(50);
   });
 
+  test("a role taken away is refused within a second, and the session lives", async () => {
+    const all = [verifierOf(options()), verifierOf(options())];
+    let held = await issue({ claims: { role: "admin" } });
+    const other = await issue();
+    for (const verifier of all) expect(await verdict(verifier, held.accessToken)).toBe("good");
+    const { sessionId } = held;
+    for (const role of ["user", "guest"]) {
+      const target = { case: "sessionId", value: sessionId } as const;
+      await authority.sessions.updateSessions({ target, claims: { role }, refreshNow: true });
+      const changedAt = performance.now();
+      // The new token is minted in the same second, and is good before and after the news arrives.
+      const { refreshToken } = held;
+      const renewed = await authority.tokens.refreshAccessToken({ refreshToken });
+      for (const verifier of all) expect(await verdict(verifier, renewed.accessToken)).toBe("good");
+      const { accessToken } = held;
+      await until("stale", async () => {
+        const verdicts = await Promise.all(all.map((verifier) => verdict(verifier, accessToken)));
+        return verdicts.every((one) => one === "stale");
+      });
+      expect(performance.now() - changedAt).toBeLessThan(1_000);
+      for (const verifier of [...all, verifierOf(options())]) {
+        expect((await verifier.verify(renewed.accessToken)).claims).toEqual({ role });
+        expect(await verdict(verifier, accessToken)).toBe("stale");
+        expect(await verdict(verifier, other.accessToken)).toBe("good");
+      }
+      held = { ...held, ...renewed, $typeName: held.$typeName };
+    }
+    await authority.sessions.revokeSession({ sessionId });
+    for (const verifier of all) {
+      const isOver = async () => (await verdict(verifier, held.accessToken)) === "revoked";
+      await until("over", isOver);
+    }
+  });
+
   test("a new verifier knows what was revoked before it came", async () => {
     const { accessToken, sessionId } = await issue();
     await authority.sessions.revokeSession({ sessionId });

@@ -68,6 +68,9 @@ class Tokens:
     method: Method
     """What kind of access token it is."""
 
+    persistent: bool = True
+    """Whether a browser keeps the refresh token's cookie when it is closed. If not, set it without `Max-Age`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Session:
@@ -94,11 +97,22 @@ class _Calls:
         claims: Mapping[str, Any] | None,
         client: ClientInfo | None,
         request_id: str | None,
+        refresh_lifetime: timedelta | None,
+        max_lifetime: timedelta | None,
+        persistent: bool,
     ) -> messages.IssueTokensRequest:
         # With an id of its own a login can be tried again: the retry gets the first try's session.
         request = messages.IssueTokensRequest(
-            user_id=user_id, audience=audience, scopes=scopes, request_id=request_id or str(uuid.uuid4())
+            user_id=user_id,
+            audience=audience,
+            scopes=scopes,
+            request_id=request_id or str(uuid.uuid4()),
+            persistent=persistent,
         )
+        if refresh_lifetime is not None:
+            request.refresh_lifetime.FromTimedelta(refresh_lifetime)
+        if max_lifetime is not None:
+            request.max_lifetime.FromTimedelta(max_lifetime)
         if claims:
             request.claims.update(dict(claims))
         if client:
@@ -115,7 +129,33 @@ class _Calls:
             session_id=response.session_id,
             user_id=response.user_id or user_id,
             method=_method(response.auth_method) or "jwt",
+            persistent=response.persistent or not response.HasField("persistent"),
         )
+
+    @staticmethod
+    def update(
+        session_id: str | None,
+        user_id: str | None,
+        *,
+        audience: Iterable[str] | None,
+        scopes: Iterable[str] | None,
+        claims: Mapping[str, Any] | None,
+        refresh_now: bool,
+    ) -> session_service_pb2.UpdateSessionsRequest:
+        if (session_id is None) == (user_id is None):
+            raise ValueError("give session_id= or user_id=")
+        request = session_service_pb2.UpdateSessionsRequest(
+            audience=audience or (), scopes=scopes or (), refresh_now=refresh_now
+        )
+        if session_id is not None:
+            request.session_id = session_id
+        if user_id is not None:
+            request.user_id = user_id
+        if claims:
+            request.claims.update(dict(claims))
+        changed = {"audience": audience, "scopes": scopes, "claims": claims}
+        request.update_mask.paths.extend(name for name, value in changed.items() if value is not None)
+        return request
 
     @staticmethod
     def session(session: session_service_pb2.Session) -> Session:
@@ -190,6 +230,9 @@ class Client:
         claims: Mapping[str, Any] | None = None,
         client: ClientInfo | None = None,
         request_id: str | None = None,
+        refresh_lifetime: timedelta | None = None,
+        max_lifetime: timedelta | None = None,
+        persistent: bool = True,
     ) -> Tokens:
         """Opens a session for a user who has just proven who they are, every factor included.
 
@@ -200,9 +243,21 @@ class Client:
             claims: Further claims of every access token of the session.
             client: The device, for the user's list of sessions.
             request_id: A UUID for this login, if you try it again by yourself. Unset: a new one.
+            refresh_lifetime: How long the session lives after its last refresh. Unset: as long as the service's
+                settings say, which is also the longest.
+            max_lifetime: How long the session lives after this login, however it is used. Unset: likewise.
+            persistent: `False`: the refresh token's cookie ends with the browser's session ("remember me").
         """
         request = _Calls.issue(
-            user_id, audience=audience, scopes=scopes, claims=claims, client=client, request_id=request_id
+            user_id,
+            audience=audience,
+            scopes=scopes,
+            claims=claims,
+            client=client,
+            request_id=request_id,
+            refresh_lifetime=refresh_lifetime,
+            max_lifetime=max_lifetime,
+            persistent=persistent,
         )
         return _Calls.tokens(self._call(self._tokens.IssueTokens, request), user_id)
 
@@ -256,6 +311,39 @@ class Client:
         request = session_service_pb2.RevokeUserSessionsRequest(user_id=user_id, except_session_id=except_session_id)
         return self._call(self._sessions.RevokeUserSessions, request).revoked_count
 
+    def update_sessions(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        audience: Iterable[str] | None = None,
+        scopes: Iterable[str] | None = None,
+        claims: Mapping[str, Any] | None = None,
+        refresh_now: bool = False,
+    ) -> int:
+        """Changes what the access tokens of a session, or of all sessions of a user, carry. Says how many it changed.
+
+        Args:
+            session_id: The session to change, or
+            user_id: the user whose live sessions change.
+            audience: Whom the access tokens are meant for. Unset: as before; empty: nobody in particular.
+            scopes: What they may be used for. Unset: as before; empty: no scopes.
+            claims: The further claims, in place of all earlier ones. Unset: as before; empty: none.
+            refresh_now: Whether the access tokens that were issued before are refused from now on (`stale`). The
+                sessions live on, and their clients refresh.
+        """
+        request = _Calls.update(
+            session_id, user_id, audience=audience, scopes=scopes, claims=claims, refresh_now=refresh_now
+        )
+        return self._call(self._sessions.UpdateSessions, request).updated_count
+
+    def erase_user(self, user_id: str) -> int:
+        """Ends all sessions of a user and removes everything about the user from the service's database.
+
+        Says how many sessions there were, ended ones included.
+        """
+        return self._call(self._sessions.EraseUser, session_service_pb2.EraseUserRequest(user_id=user_id)).erased_count
+
     def _call(self, method: grpc.UnaryUnaryMultiCallable[Any, _Response], request: Any) -> _Response:  # noqa: ANN401
         try:
             return method(request, timeout=self._timeout, metadata=self._target.metadata)
@@ -304,10 +392,21 @@ class AsyncClient:
         claims: Mapping[str, Any] | None = None,
         client: ClientInfo | None = None,
         request_id: str | None = None,
+        refresh_lifetime: timedelta | None = None,
+        max_lifetime: timedelta | None = None,
+        persistent: bool = True,
     ) -> Tokens:
         """As `Client.issue_tokens`."""
         request = _Calls.issue(
-            user_id, audience=audience, scopes=scopes, claims=claims, client=client, request_id=request_id
+            user_id,
+            audience=audience,
+            scopes=scopes,
+            claims=claims,
+            client=client,
+            request_id=request_id,
+            refresh_lifetime=refresh_lifetime,
+            max_lifetime=max_lifetime,
+            persistent=persistent,
         )
         response = await self._call(self._tokens().IssueTokens, request)
         return _Calls.tokens(response, user_id)
@@ -365,6 +464,27 @@ class AsyncClient:
         request = session_service_pb2.RevokeUserSessionsRequest(user_id=user_id, except_session_id=except_session_id)
         response = await self._call(self._sessions().RevokeUserSessions, request)
         return response.revoked_count
+
+    async def update_sessions(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        audience: Iterable[str] | None = None,
+        scopes: Iterable[str] | None = None,
+        claims: Mapping[str, Any] | None = None,
+        refresh_now: bool = False,
+    ) -> int:
+        """As `Client.update_sessions`."""
+        request = _Calls.update(
+            session_id, user_id, audience=audience, scopes=scopes, claims=claims, refresh_now=refresh_now
+        )
+        return (await self._call(self._sessions().UpdateSessions, request)).updated_count
+
+    async def erase_user(self, user_id: str) -> int:
+        """As `Client.erase_user`."""
+        request = session_service_pb2.EraseUserRequest(user_id=user_id)
+        return (await self._call(self._sessions().EraseUser, request)).erased_count
 
     def _channel(self) -> grpc.aio.Channel:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use token_authority_client::{ClientError, Issue, Method, Target, Verifier};
+use token_authority_client::{ClientError, Issue, Method, Target, Update, Verifier};
 
 use crate::service::{Service, refusal, until};
 
@@ -54,6 +54,71 @@ async fn a_session_from_login_to_logout() {
         client.issue_tokens(Issue::for_user("bob")).await.unwrap();
     }
     assert_eq!(client.revoke_user_sessions("bob", None).await.unwrap(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_taken_away_is_refused_within_a_second_and_the_session_lives() {
+    let service = Service::start(&[]).await;
+    let (client, verifier) = (service.client(), service.verifier().build().unwrap());
+    let role = |name: &str| json!({ "role": name }).as_object().unwrap().clone();
+    let login = async || {
+        let issue = Issue { claims: role("admin"), ..Issue::for_user("alice") };
+        client.issue_tokens(issue).await.unwrap()
+    };
+    let (mut held, other) = (login().await, login().await);
+    assert_eq!(refusal(&verifier, &held.access_token).await, "");
+    // Twice, because the second change replaces the entry of the first.
+    for name in ["user", "guest"] {
+        let update = Update { claims: Some(role(name)), refresh_now: true, ..Update::default() };
+        assert!(client.update_session(&held.session_id, update).await.unwrap());
+        let changed = Instant::now();
+        // The new token is minted in the same second, and is good before and after the news arrives.
+        let renewed = client.refresh(&held.refresh_token).await.unwrap();
+        assert_eq!(refusal(&verifier, &renewed.access_token).await, "");
+        let is_stale = async || refusal(&verifier, &held.access_token).await == "stale";
+        until("it is stale", is_stale).await;
+        assert!(changed.elapsed() < Duration::from_secs(1), "{:?}", changed.elapsed());
+        let identity = verifier.verify(&renewed.access_token).await.unwrap();
+        assert_eq!(identity.claims, role(name));
+        held = renewed;
+    }
+    assert_eq!(refusal(&verifier, &other.access_token).await, "");
+    // One that begins later learns of it from the snapshot.
+    let late = service.verifier().build().unwrap();
+    assert_eq!(refusal(&late, &held.access_token).await, "");
+    let changed = Update { claims: Some(role("x")), refresh_now: true, ..Update::default() };
+    assert_eq!(client.update_user_sessions("alice", changed).await.unwrap(), 2);
+    for token in [&held.access_token, &other.access_token] {
+        until("it is stale", async || refusal(&late, token).await == "stale").await;
+    }
+    assert_eq!(client.erase_user("alice").await.unwrap(), 2);
+    for token in [&held.access_token, &other.access_token] {
+        until("it is over", async || refusal(&late, token).await == "revoked").await;
+    }
+    assert_eq!(client.erase_user("alice").await.unwrap(), 0);
+    let unknown = Update { refresh_now: true, ..Update::default() };
+    assert!(!client.update_session(&held.session_id, unknown).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_may_ask_for_a_shorter_life() {
+    let service = Service::start(&[]).await;
+    let client = service.client();
+    let issue = Issue {
+        refresh_lifetime: Some(Duration::from_hours(1)),
+        max_lifetime: Some(Duration::from_hours(2)),
+        persistent: Some(false),
+        ..Issue::for_user("alice")
+    };
+    let issued = client.issue_tokens(issue).await.unwrap();
+    assert_eq!((issued.refresh_expires_in, issued.persistent), (Duration::from_hours(1), false));
+    assert!(!client.refresh(&issued.refresh_token).await.unwrap().persistent);
+    assert!(client.issue_tokens(Issue::for_user("alice")).await.unwrap().persistent);
+    let issue = Issue { max_lifetime: Some(Duration::MAX), ..Issue::for_user("alice") };
+    match client.issue_tokens(issue).await {
+        Err(ClientError::Refused { fields, .. }) => assert_eq!(fields, ["max_lifetime"]),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,11 +36,17 @@ export class AuthorityClient {
   }
 
   /** Opens a session for a user. A second call with the same id returns the first one's. */
-  async issue(session: Session, user: User, requestId: string): Promise<IssueTokensResponse> {
+  async issue(
+    session: Session,
+    user: User,
+    requestId: string,
+    persistent: boolean,
+  ): Promise<IssueTokensResponse> {
     const { audience, scopes, claims } = this.#options;
     const meantFor = (await valueFor(audience, user)) ?? [];
     const request = {
       requestId,
+      persistent,
       userId: user.id,
       audience: typeof meantFor === "string" ? [meantFor] : [...meantFor],
       scopes: [...((await valueFor(scopes, user)) ?? [])],

@@ -91,7 +91,7 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
     { session, user }: SignedIn,
     requestId: string,
   ): Promise<IssueTokensResponse> => {
-    const issued = await started().authority.issue(session, user, requestId);
+    const issued = await started().authority.issue(session, user, requestId, isPersistent(ctx));
     const isNoted = await note(ctx.context, session, issued.sessionId).catch(() => false);
     if (isNoted) return issued;
     // Nobody could end it later.
@@ -116,7 +116,8 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
       }
       // It was given tokens. Only a retry, or another tab, gets the same ones. Otherwise a session
       // that was ended at the authority would come back.
-      const again = await started().authority.issue(signedIn.session, signedIn.user, requestId);
+      const { session, user } = signedIn;
+      const again = await started().authority.issue(session, user, requestId, isPersistent(ctx));
       if (before.includes(again.sessionId)) return again;
       await end(again.sessionId);
     } catch (failure) {

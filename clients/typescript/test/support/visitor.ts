@@ -23,6 +23,8 @@ export class Visitor {
   readonly #authority: Authority;
   /** The access token that the page holds. */
   accessToken = "";
+  /** The cookies that the last renewal set. */
+  renewed: string[] = [];
 
   constructor(auth: AuthServer, authority: Authority) {
     this.#auth = auth;
@@ -55,7 +57,7 @@ export class Visitor {
     const url = `${this.#authority.http}/api/auth/refresh`;
     const cookie = `refreshToken=${this.jar.get("refreshToken") ?? ""}`;
     const answer = await fetch(url, { method: "POST", headers: { cookie } });
-    this.#keep(answer);
+    this.renewed = this.#keep(answer);
     const body = (await answer.json()) as { accessToken?: string };
     this.accessToken = body.accessToken ?? "";
     return answer.status === 200;
