@@ -1,10 +1,14 @@
-//! The loop that follows revocations, in Python with the generated client.
+//! The snippets of `docs/revocation.md`: the loop that follows revocations, with the generated client,
+//! and the epoch of an access token.
 
 use serde_json::json;
 use test_support::replica::Setup;
 use test_support::script::Script;
 use test_support::tools::root;
-use token_authority::transport::proto::v1::{IssueTokensRequest, RevokeSessionRequest};
+use token_authority::transport::proto::v1::update_sessions_request::Target;
+use token_authority::transport::proto::v1::{
+    IssueTokensRequest, RefreshAccessTokenRequest, RevokeSessionRequest, UpdateSessionsRequest,
+};
 
 use crate::page::snippet;
 
@@ -44,4 +48,27 @@ async fn the_loop_of_the_page_learns_of_revocations() {
     let ask = RevokeSessionRequest { session_id: session_id.clone() };
     replica.sessions().revoke_session(ask).await.unwrap();
     knows(&session_id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_epoch_of_the_page_is_the_service_s() {
+    let replica = Setup::new().start().await;
+    replica.ready().await;
+    let program = format!(
+        "{}\nimport base64, json, sys\nfor line in sys.stdin:\n    part = line.split('.')[1]\n    \
+         claims = json.loads(base64.urlsafe_b64decode(part + '=='))\n    \
+         print(epoch(claims['jti']), epoch('of another service'), flush=True)\n",
+        snippet("docs/revocation.md", "import uuid\n\ndef epoch")
+    );
+    let mut script = Script::python(&["-c", &program]);
+    let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
+    let mut tokens = replica.tokens();
+    let issued = tokens.issue_tokens(ask).await.unwrap().into_inner();
+    assert_eq!(script.ask(&issued.access_token), "0 0\n");
+    let target = Some(Target::SessionId(issued.session_id));
+    let ask = UpdateSessionsRequest { target, refresh_now: true, ..Default::default() };
+    replica.sessions().update_sessions(ask).await.unwrap();
+    let ask = RefreshAccessTokenRequest { refresh_token: issued.refresh_token };
+    let refreshed = tokens.refresh_access_token(ask).await.unwrap().into_inner();
+    assert_eq!(script.ask(&refreshed.access_token), "1 0\n");
 }
