@@ -89,13 +89,21 @@ impl Scene {
     }
 
     async fn judge(&self, token: &str, audience: Option<&str>) -> Result<(), InactiveReason> {
-        match self.authority.validate(token, audience).await.unwrap() {
-            Validation::Active(active) => {
-                assert_eq!(active.claims().subject, "alice");
-                Ok(())
-            }
-            Validation::Inactive { reason, .. } => Err(reason),
+        verdict(self.authority.validate(token, audience).await.unwrap())
+    }
+
+    async fn judge_verified(&self, token: &str) -> Option<Result<(), InactiveReason>> {
+        self.authority.validate_verified(token, None).await.unwrap().map(verdict)
+    }
+}
+
+fn verdict(validation: Validation) -> Result<(), InactiveReason> {
+    match validation {
+        Validation::Active(active) => {
+            assert_eq!(active.claims().subject, "alice");
+            Ok(())
         }
+        Validation::Inactive { reason, .. } => Err(reason),
     }
 }
 
@@ -126,6 +134,19 @@ async fn a_revocation_ends_a_remembered_token_at_once() {
     assert_eq!(scene.judge(&tokens.access_token, None).await, Ok(()));
     scene.authority.revoke_refresh_token(&tokens.refresh_token).await.unwrap();
     assert_eq!(scene.judge(&tokens.access_token, None).await, Err(InactiveReason::Revoked));
+}
+
+#[tokio::test]
+async fn only_a_verified_token_is_judged_without_its_signature() {
+    let scene = Scene::new(MEMORY).await;
+    let tokens = scene.issue().await;
+    let token = &tokens.access_token;
+    assert_eq!(scene.judge_verified(token).await, None);
+    assert_eq!(scene.judge(token, None).await, Ok(()));
+    assert_eq!(scene.judge_verified(token).await, Some(Ok(())));
+    assert_eq!(scene.judge_verified(&format!("{token}A")).await, None);
+    scene.authority.revoke_refresh_token(&tokens.refresh_token).await.unwrap();
+    assert_eq!(scene.judge_verified(token).await, Some(Err(InactiveReason::Revoked)));
 }
 
 #[tokio::test]

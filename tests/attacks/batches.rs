@@ -46,6 +46,42 @@ async fn a_batch_of_wrong_signatures_lets_others_have_their_turn() {
     }
 }
 
+/// Batches take turns at verifying signatures. A batch without a signature to verify waits for none of
+/// them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_known_tokens_does_not_wait_for_batches_of_wrong_ones() {
+    const WRONG: usize = 12;
+    let setup = Setup::new()
+        .set("JWT_ALGORITHM", "ES256")
+        .set("AUTHORITY_SECRET", "kJ8xv1Qn3mZ0tYb7RfW5sLc2HdPg9uEa4iTo6NwXyVr=");
+    let target = Target::start_from(setup, &[]).await;
+    let mut tokens = target.tokens().await;
+    let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
+    let good = tokens.issue_tokens(ask).await.unwrap().into_inner().access_token;
+    let known = ValidateTokensRequest { tokens: vec![good.clone(); 100], ..Default::default() };
+    tokens.validate_tokens(known.clone()).await.unwrap();
+
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    let wrong = |n: usize| format!("{signed}.{n:A>6}{}A", "B".repeat(79));
+    let batch =
+        ValidateTokensRequest { tokens: (0..1000).map(wrong).collect(), ..Default::default() };
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..WRONG {
+        let (mut batches, batch) = (target.tokens().await, batch.clone());
+        running.spawn(async move { batches.validate_tokens(batch).await.unwrap() });
+    }
+    let mut answered = 0;
+    while running.try_join_next().is_none() {
+        let results = tokens.validate_tokens(known.clone()).await.unwrap().into_inner().results;
+        assert!(results.iter().all(|result| result.active));
+        answered += 1;
+    }
+    // If each of them waited for its turn, there would be about one for each batch of wrong tokens.
+    let before = "batches were answered before the first of wrong tokens";
+    assert!(answered > 5 * WRONG, "{answered} {before}");
+    running.join_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn results_are_in_the_order_of_the_tokens() {
     let target = Target::start(&[("JWT_ROLLOUT_PERCENTAGE", "50")]).await;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::try_join_all;
 use tokio::sync::Semaphore;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
@@ -38,7 +39,7 @@ const TOKENS_AT_ONCE: usize = 4;
 pub struct TokenAuthority {
     authority: Arc<Authority>,
     /// One permit for each batch that may verify signatures at one time. The other threads stay free
-    /// for other requests.
+    /// for other requests. Tokens whose signature was verified before need no permit.
     verifying: Arc<Semaphore>,
 }
 
@@ -46,6 +47,8 @@ pub struct TokenAuthority {
 pub(in crate::transport) fn too_many_tokens() -> Status {
     InvalidField::new("tokens", "must be 1 to 1,000 tokens").into()
 }
+
+type Verdict = Result<ValidateTokenResponse, Status>;
 
 impl TokenAuthority {
     /// Makes the service for this authority.
@@ -55,46 +58,65 @@ impl TokenAuthority {
         Self { authority, verifying: Arc::new(Semaphore::new((threads / 2).max(1))) }
     }
 
-    async fn validate(&self, token: &str, audience: &str) -> Result<ValidateTokenResponse, Status> {
-        let audience = (!audience.is_empty()).then_some(audience);
+    async fn validate(&self, token: &str, audience: Option<&str>) -> Verdict {
         Ok(convert::validation(&self.authority.validate(token, audience).await?))
     }
 
     /// Validates a batch. Tokens that need the database are looked up together. JWTs need time on a
-    /// thread instead: few batches verify signatures at one time, and other requests have their turns
-    /// in between.
+    /// thread instead.
     async fn validate_batch(
         &self,
         tokens: &[String],
         methods: &[AuthMethod],
-        audience: &str,
+        audience: Option<&str>,
     ) -> Result<Vec<ValidateTokenResponse>, Status> {
         let of = |wanted| {
             let kinds = tokens.iter().zip(methods);
-            kinds.filter(move |(_, method)| **method == wanted).map(|(token, _)| token)
+            kinds.filter(move |(_, method)| **method == wanted).map(|(token, _)| token.as_str())
         };
         let jwts: Vec<_> = of(AuthMethod::Jwt).collect();
         let looked_up = of(AuthMethod::Session).map(|token| self.validate(token, audience));
-        let mut looked_up = futures::future::try_join_all(looked_up).await?.into_iter();
-        let mut verified = Vec::with_capacity(jwts.len());
-        // The semaphore is never closed, so there is always a permit.
-        let permit = self.verifying.acquire().await;
+        let mut looked_up = try_join_all(looked_up).await?.into_iter();
+        let mut judged = self.validate_jwts(&jwts, audience).await?.into_iter();
+        let in_order = methods.iter().map(|method| match method {
+            AuthMethod::Jwt => judged.next(),
+            AuthMethod::Session => looked_up.next(),
+        });
+        Ok(in_order.flatten().collect())
+    }
+
+    /// Validates JWTs, in turns, so that other requests have theirs in between. Few batches verify
+    /// signatures at one time: a batch needs a permit for each turn in which it verifies one.
+    async fn validate_jwts(
+        &self,
+        jwts: &[&str],
+        audience: Option<&str>,
+    ) -> Result<Vec<ValidateTokenResponse>, Status> {
+        let mut judged = Vec::with_capacity(jwts.len());
         let mut turn = Instant::now();
+        let mut permit = None;
         for few in jwts.chunks(TOKENS_AT_ONCE) {
-            let answers = few.iter().map(|token| self.validate(token, audience));
-            verified.extend(futures::future::try_join_all(answers).await?);
+            let verified =
+                few.iter().map(|token| self.authority.validate_verified(token, audience));
+            let verified = try_join_all(verified).await?;
+            if permit.is_none() && verified.iter().any(Option::is_none) {
+                // The semaphore is never closed, so there is always a permit.
+                permit = self.verifying.acquire().await.ok();
+            }
+            let answers = few.iter().zip(verified).map(|(token, verified)| async move {
+                match verified {
+                    Some(validation) => Ok(convert::validation(&validation)),
+                    None => self.validate(token, audience).await,
+                }
+            });
+            judged.extend(try_join_all(answers).await?);
             if turn.elapsed() > TURN {
+                permit = None;
                 tokio::task::yield_now().await;
                 turn = Instant::now();
             }
         }
-        drop(permit);
-        let mut verified = verified.into_iter();
-        let in_order = methods.iter().map(|method| match method {
-            AuthMethod::Jwt => verified.next(),
-            AuthMethod::Session => looked_up.next(),
-        });
-        Ok(in_order.flatten().collect())
+        Ok(judged)
     }
 
     /// Returns the token of the other kind that a request carries beside its own, in shadow mode.
@@ -193,7 +215,8 @@ impl TokenAuthorityService for TokenAuthority {
         if !fits {
             answer_size::check(&tokens, &methods)?;
         }
-        let results = self.validate_batch(&tokens, &methods, &audience).await?;
+        let audience = (!audience.is_empty()).then_some(audience);
+        let results = self.validate_batch(&tokens, &methods, audience.as_deref()).await?;
         let answer = ValidateTokensResponse { results };
         if !fits {
             answer_size::check_made(&answer)?;
