@@ -17,12 +17,16 @@ use tonic::{Request, Status};
 
 use test_support::http::Http;
 use test_support::replica::{Replica as Service, Setup};
+use test_support::until::until;
 
 /// How long an honest client waits.
 const HONEST: Duration = Duration::from_secs(15);
 
 /// How many rounds of calls it makes before the attack.
-const QUIET_ROUNDS: usize = 100;
+const QUIET_ROUNDS: u32 = 5;
+
+/// How many rounds of calls it makes beside the attack at least.
+const ROUNDS: u32 = 100;
 
 /// A service with one caller.
 #[derive(Debug)]
@@ -103,36 +107,33 @@ impl Target {
         (u64::from(most.into_inner()).max(grown), done)
     }
 
-    /// Starts an honest client that makes calls on old and new connections. It has made its first
-    /// calls before the attack begins, so that its time in quiet is known.
+    /// Starts an honest client that makes calls on old and new connections, and another one of a
+    /// service that nobody attacks. Both suffer alike from an attacker who takes the machine's
+    /// processors. What the attacked service adds is the difference.
     pub(crate) async fn honest(&self) -> Honest {
+        let spared = Box::new(Self::start(&[]).await);
+        let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let beside = self.rounds().await.start(Arc::clone(&stop), Arc::clone(&calls));
+        let apart = spared.rounds().await.start(Arc::clone(&stop), Arc::default());
+        until("the honest client has begun", async || {
+            (calls.load(Ordering::Relaxed) >= QUIET_ROUNDS).then_some(())
+        })
+        .await;
+        Honest { stop, calls, beside, apart, _spared: spared }
+    }
+
+    async fn rounds(&self) -> Rounds {
         let mut tokens = self.tokens().await;
         let ask = IssueTokensRequest { user_id: "alice".into(), ..Default::default() };
         let issued = tokens.issue_tokens(ask).await.unwrap().into_inner();
         let endpoint = Endpoint::from_shared(format!("http://{}", self.service.grpc())).unwrap();
-        let mut rounds = Rounds {
+        Rounds {
             tokens,
             endpoint: endpoint.connect_timeout(HONEST).timeout(HONEST),
             http: self.service.http(),
             key: key(&self.key),
             validate: ValidateTokenRequest { token: issued.access_token, ..Default::default() },
-        };
-        let mut quiet = Vec::new();
-        for _ in 0..QUIET_ROUNDS {
-            quiet.push(rounds.one().await.unwrap());
         }
-        let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&calls));
-        let running = tokio::spawn(async move {
-            let mut took = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                took.push(rounds.one().await?);
-                counted.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Ok(took)
-        });
-        Honest { stop, calls, quiet, running }
     }
 }
 
@@ -147,7 +148,22 @@ struct Rounds {
     validate: ValidateTokenRequest,
 }
 
+type Running = JoinHandle<Result<Vec<Duration>, String>>;
+
 impl Rounds {
+    /// Makes rounds of calls until it is stopped.
+    fn start(mut self, stop: Arc<AtomicBool>, calls: Arc<AtomicU32>) -> Running {
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                took.push(self.one().await?);
+                calls.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(took)
+        })
+    }
+
     /// Makes one call of each kind. Returns how long they took.
     async fn one(&mut self) -> Result<Duration, String> {
         let begun = Instant::now();
@@ -178,44 +194,51 @@ pub(crate) fn key(key: &str) -> Key {
     Key(format!("Bearer {key}").parse().unwrap())
 }
 
-/// A running honest client.
+/// A running honest client, and the one of the service that nobody attacks.
 #[derive(Debug)]
 pub(crate) struct Honest {
     stop: Arc<AtomicBool>,
     calls: Arc<AtomicU32>,
-    /// How long its calls took before the attack.
-    quiet: Vec<Duration>,
-    running: JoinHandle<Result<Vec<Duration>, String>>,
+    beside: Running,
+    apart: Running,
+    /// The service that nobody attacks.
+    _spared: Box<Target>,
 }
 
 impl Honest {
     /// Ends it at once.
     pub(crate) fn abort(self) {
-        self.running.abort();
+        self.beside.abort();
+        self.apart.abort();
     }
 
-    /// Ends it after a few more calls, each of which must have been answered.
+    /// Ends it once it has made enough calls. Each call must have been answered, and most of them
+    /// at most three times as late as those of the service that nobody attacks.
     #[expect(clippy::print_stdout, reason = "for reading the times: cargo test -- --nocapture")]
     pub(crate) async fn end(self) {
         let before = self.calls.load(Ordering::Relaxed);
         let deadline = Instant::now() + Duration::from_mins(1);
-        while self.calls.load(Ordering::Relaxed) < before + 3 && !self.running.is_finished() {
+        let enough = (before + 3).max(QUIET_ROUNDS + ROUNDS);
+        while self.calls.load(Ordering::Relaxed) < enough && !self.beside.is_finished() {
             assert!(Instant::now() < deadline, "the honest client is not answered");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.stop.store(true, Ordering::Relaxed);
-        let took = self.running.await.unwrap().unwrap();
-        println!("the honest client in quiet: {}", Times::of(self.quiet));
-        println!("the honest client under attack: {}", Times::of(took));
+        let beside = Times::of(self.beside.await.unwrap().unwrap());
+        let apart = Times::of(self.apart.await.unwrap().unwrap());
+        println!("honest client of the attacked service: {beside}");
+        println!("honest client of the other service: {apart}");
+        assert!(beside.at(50) <= 3 * apart.at(50), "attacked: {beside}; otherwise: {apart}");
     }
 }
 
-/// How long calls took. No test depends on it, because it depends on the machine.
+/// How long rounds took once the attack had begun.
 #[derive(Debug)]
 struct Times(Vec<Duration>);
 
 impl Times {
-    fn of(mut took: Vec<Duration>) -> Self {
+    fn of(took: Vec<Duration>) -> Self {
+        let mut took: Vec<_> = took.into_iter().skip(QUIET_ROUNDS as usize).collect();
         took.sort_unstable();
         Self(took)
     }
@@ -228,6 +251,7 @@ impl Times {
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(took) = self;
-        write!(f, "{} rounds, median {:?}, p99 {:?}", took.len(), self.at(50), self.at(99))
+        write!(f, "{} rounds, median {:?}, ", took.len(), self.at(50))?;
+        write!(f, "p90 {:?}, p99 {:?}", self.at(90), self.at(99))
     }
 }
