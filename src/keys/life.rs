@@ -27,6 +27,9 @@ pub enum State {
     Active,
     /// Verifying the tokens that it signed earlier.
     Retiring,
+    /// Verifying while the settings sign with another key. Only the operator knows whether it is to sign
+    /// later or has signed before, so it has no end.
+    Verifying,
     /// Neither signing nor verifying.
     Gone,
 }
@@ -39,6 +42,7 @@ impl State {
             Self::Prepared => "prepared",
             Self::Active => "active",
             Self::Retiring => "retiring",
+            Self::Verifying => "verifying",
             Self::Gone => "gone",
         }
     }

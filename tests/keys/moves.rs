@@ -145,6 +145,13 @@ async fn setup() -> Setup {
     Setup::on(&database).set("JWT_SECRET", SECRET)
 }
 
+/// Returns the states in `keys list`.
+fn states(setup: &Setup) -> Vec<String> {
+    let list = setup.succeed(&["keys", "list"]);
+    let state = |line: &str| line.split_whitespace().nth(2).unwrap().to_owned();
+    list.lines().skip(1).map(state).collect()
+}
+
 fn algorithms(signed: &[(String, String)]) -> Vec<&str> {
     let mut names: Vec<&str> = signed.iter().map(|(algorithm, _)| &**algorithm).collect();
     names.sort_unstable();
@@ -158,12 +165,14 @@ async fn a_secret_is_swapped_in_two_rounds() {
     let mut world = World::begin(&old).await;
     // First every replica learns the new secret, then every replica signs with it, then the old one
     // is removed.
-    world.roll(&old.clone().set("JWT_SECRET_PREVIOUS", OTHER)).await;
+    let coming = old.clone().set("JWT_SECRET_PREVIOUS", OTHER);
+    world.roll(&coming).await;
     let swapped = old.clone().set("JWT_SECRET", OTHER).set("JWT_SECRET_PREVIOUS", SECRET);
     world.roll(&swapped).await;
-    let list = swapped.succeed(&["keys", "list"]);
-    let states: Vec<_> = list.lines().skip(1).map(|line| line.split_whitespace().nth(2)).collect();
-    assert_eq!(states, [Some("active"), Some("retiring")], "{list}");
+    // The settings do not say whether the second secret is to sign later or has signed before.
+    for setup in [coming, swapped] {
+        assert_eq!(states(&setup), ["active", "verifying"]);
+    }
     let signed = world.end().await;
     let kids: std::collections::BTreeSet<_> = signed.iter().map(|(_, kid)| kid).collect();
     assert_eq!((kids.len(), algorithms(&signed)), (2, vec!["HS256"]));
@@ -178,6 +187,7 @@ async fn from_a_secret_to_key_pairs_and_back() {
     world.roll(&moved).await;
     let fresh = world.replicas[0].client().issue("fresh").await.unwrap();
     assert_eq!(header(&fresh.access_token, "alg"), "EdDSA");
+    assert_eq!(states(&moved), ["verifying", "active"]);
     world.roll(&old).await;
     let fresh = world.replicas[0].client().issue("fresh").await.unwrap();
     assert_eq!(header(&fresh.access_token, "alg"), "HS256");
@@ -186,7 +196,9 @@ async fn from_a_secret_to_key_pairs_and_back() {
         1,
         "it still verifies the tokens that it signed"
     );
+    assert_eq!(states(&old), ["active", "verifying"]);
     old.succeed(&["keys", "retire"]);
+    assert_eq!(states(&old), ["active", "retiring"]);
     let signed = world.end().await;
     assert_eq!(algorithms(&signed), ["EdDSA", "HS256"]);
 }
@@ -207,6 +219,7 @@ async fn a_move_may_be_prepared() {
     assert_eq!(world.replicas[1].published().len(), 1, "it is published although HS256 signs");
     let fresh = world.replicas[1].client().issue("fresh").await.unwrap();
     assert_eq!(header(&fresh.access_token, "alg"), "HS256");
+    assert_eq!(states(&old), ["active", "verifying"], "the pair is ready, not at its end");
     world.roll(&moved).await;
     let signed = world.end().await;
     assert_eq!(algorithms(&signed), ["EdDSA", "HS256"]);

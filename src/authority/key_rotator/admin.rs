@@ -57,7 +57,7 @@ impl KeyRotator {
             Listed {
                 kid: kid.to_owned(),
                 algorithm: Algorithm::Hs256.as_str().to_owned(),
-                state: if signs { State::Active } else { State::Retiring },
+                state: if signs { State::Active } else { State::Verifying },
                 created_at: None,
                 signs_from: None,
                 signs_until: None,
@@ -70,6 +70,9 @@ impl KeyRotator {
             let span = life::span(&keys, position);
             let state = match span.state(now) {
                 // The settings do not sign with stored keys.
+                State::Active if !self.signs_with_pairs() && span.ends.is_none() => {
+                    State::Verifying
+                }
                 State::Active if !self.signs_with_pairs() => State::Retiring,
                 state => state,
             };
