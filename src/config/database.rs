@@ -27,17 +27,12 @@ pub(super) fn schema(reader: &mut Reader<'_>) -> Option<Identifier> {
         );
         return None;
     }
-    match text.parse::<Identifier>() {
-        Ok(schema) if !schema.has_schema() => Some(schema),
-        Ok(_) => {
-            reader.problem("DATABASE_SCHEMA", "DATABASE_SCHEMA must be one name, without a dot");
-            None
-        }
-        Err(invalid) => {
-            reader.problem("DATABASE_SCHEMA", format!("DATABASE_SCHEMA {invalid}"));
-            None
-        }
+    let schema: Identifier = reader.parsed("DATABASE_SCHEMA", text)?;
+    if schema.has_schema() {
+        reader.problem("DATABASE_SCHEMA", "DATABASE_SCHEMA must be one name, without a dot");
+        return None;
     }
+    Some(schema)
 }
 
 /// Reads the Redis that carries notifications, if there is one.

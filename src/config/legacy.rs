@@ -59,14 +59,12 @@ fn identifier(
         reader.problem(setting, format!("{setting} is required with LEGACY_SESSIONS=table"));
         return None;
     };
-    match text.parse::<Identifier>() {
-        Err(invalid) => reader.problem(setting, format!("{setting} {invalid}")),
-        Ok(name) if name.has_schema() && setting != DEPENDENT[0] => {
-            reader.problem(setting, format!("{setting} is a column, which has no schema"));
-        }
-        Ok(name) => return Some(name),
+    let name: Identifier = reader.parsed(setting, text)?;
+    if name.has_schema() && setting != DEPENDENT[0] {
+        reader.problem(setting, format!("{setting} is a column, which has no schema"));
+        return None;
     }
-    None
+    Some(name)
 }
 
 #[cfg(test)]
@@ -115,7 +113,7 @@ mod tests {
         .unwrap_err();
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         for part in [
-            "LEGACY_SESSIONS_TABLE must be letters",
+            "LEGACY_SESSIONS_TABLE: `x; DROP TABLE user_sessions` must be letters",
             "LEGACY_SESSIONS_TOKEN_COLUMN is a column",
             "LEGACY_SESSIONS_USER_COLUMN is required",
             "LEGACY_SESSIONS_EXPIRES_COLUMN is required",

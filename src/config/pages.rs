@@ -1,8 +1,5 @@
 //! Settings of the pages for people.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use super::reader::Reader;
 use crate::transport::http::PagesSettings;
 
@@ -11,10 +8,14 @@ use crate::transport::http::PagesSettings;
 const MAX_NAME: usize = 60;
 
 pub(super) fn read(reader: &mut Reader<'_>) -> PagesSettings {
+    let back = reader.text("PAGES_BACK_URL");
+    let accent = reader.text("PAGES_ACCENT_COLOR");
     PagesSettings {
         name: name(reader),
-        back: parsed(reader, "PAGES_BACK_URL"),
-        accent: parsed(reader, "PAGES_ACCENT_COLOR").unwrap_or_default(),
+        back: back.and_then(|text| reader.parsed("PAGES_BACK_URL", text)),
+        accent: accent
+            .and_then(|text| reader.parsed("PAGES_ACCENT_COLOR", text))
+            .unwrap_or_default(),
     }
 }
 
@@ -28,15 +29,4 @@ fn name(reader: &mut Reader<'_>) -> Option<String> {
         reader.problem("PAGES_NAME", problem);
     }
     Some(name.to_owned())
-}
-
-fn parsed<T: FromStr<Err: Display>>(reader: &mut Reader<'_>, name: &'static str) -> Option<T> {
-    let text = reader.text(name)?;
-    match text.parse() {
-        Ok(value) => Some(value),
-        Err(wrong) => {
-            reader.problem(name, format!("{name}: `{text}` {wrong}"));
-            None
-        }
-    }
 }

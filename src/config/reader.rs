@@ -103,6 +103,19 @@ impl<'a> Reader<'a> {
         chosen.map(|(_, value)| *value)
     }
 
+    /// Reads a text that is no secret by the rules of its type, whose error is a phrase such as "is not a
+    /// colour".
+    pub(super) fn parsed<T>(&mut self, name: &'static str, text: &str) -> Option<T>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let parsed = text.parse();
+        if let Err(invalid) = &parsed {
+            self.problem(name, format!("{name}: `{text}` {invalid}"));
+        }
+        parsed.ok()
+    }
+
     /// Reads a rate, such as `20/100`. `0` is no limit.
     pub(super) fn rate(&mut self, name: &'static str) -> Option<Rate> {
         let text = self.text(name).filter(|text| *text != "0")?;
