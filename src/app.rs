@@ -197,10 +197,9 @@ impl App {
             installation: installation.unwrap_or_default(),
         };
         let metrics = meters::make(&store, &rows, &rollout, &clock, trust, process)?;
-        let well_known = http::WellKnownSettings {
-            issuer: config.tokens.issuer.clone(),
-            publish: config.keys.publish,
-        };
+        let (issuer, publish) = (config.tokens.issuer.clone(), config.keys.publish);
+        let well_known = http::WellKnownSettings { issuer, publish };
+        let start = config.start_page();
         let authority = Authority::new(
             Arc::clone(&store),
             Arc::clone(&keys),
@@ -233,7 +232,7 @@ impl App {
         let grpc_routes = (observe, reloader.gate.before_rpcs()).layer(grpc_routes);
         let http_routes = http::routes(
             grpc_routes.clone(),
-            http::HttpSettings { browser: config.browser, pages: config.pages, well_known },
+            http::HttpSettings { browser: config.browser, pages: config.pages, start, well_known },
             &authority,
             readiness.clone(),
             Arc::clone(&reloader.gate),

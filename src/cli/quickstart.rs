@@ -1,16 +1,18 @@
-//! The commands that a developer pastes in the first minute: the whole life of a token.
+//! What a developer sees in the first minute: where the start page is, and commands to paste for the whole
+//! life of a token.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Prints the commands. A closed standard output does not stop the service.
-pub(super) fn print(grpc: SocketAddr, http: SocketAddr, cookie: &str) {
+pub(super) fn print(grpc: SocketAddr, http: SocketAddr, cookie: &str, has_start_page: bool) {
     let program = std::env::current_exe()
         .map_or_else(|_| "token-authority".to_owned(), |path| format!("'{}'", path.display()));
+    let start_page = if has_start_page { start_page(http) } else { String::new() };
     let text = format!(
         r#"
 token-authority serves gRPC on {grpc} and HTTP on http://{http}.
-Paste these lines into another shell.
+{start_page}Paste these lines into another shell.
 
   # Run the whole life of a token and see what happens at each step.
   authority() {{ {program} --grpc-addr {grpc} --http-addr {http} "$@"; }}
@@ -46,4 +48,16 @@ Paste these lines into another shell.
 "#
     );
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Returns the line about the start page. Browsers store `Secure` cookies of plain HTTP for the name
+/// `localhost`.
+fn start_page(http: SocketAddr) -> String {
+    let name = match http.ip() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => "localhost".to_owned(),
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let port = http.port();
+    format!("\nStart page: http://{name}:{port}/ shows the life of a token in your browser.\n\n")
 }

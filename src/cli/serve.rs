@@ -20,6 +20,7 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
     // With callers or TLS, the printed commands would need a key or a certificate.
     let open = config.network.callers_file.is_none() && config.network.tls.is_none();
     let prints_commands = config.environment == Environment::Development && open;
+    let has_start_page = config.start_page().is_some();
     let cookie = config.browser.cookie.clone();
     let app = App::build(config, telemetry.dropped()).await;
     let app = app.map_err(|error| error.to_string())?;
@@ -28,7 +29,7 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
         let metrics = app.metrics_addr().map(|address| address.to_string()).unwrap_or_default();
         tracing::info!(%grpc, %http, metrics, version = env!("CARGO_PKG_VERSION"), "serving");
         if prints_commands {
-            quickstart::print(grpc, http, &cookie.name);
+            quickstart::print(grpc, http, &cookie.name, has_start_page);
         }
     }
     let ended = app.run(signals).await;

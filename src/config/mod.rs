@@ -30,7 +30,7 @@ use crate::store::url::DatabaseUrl;
 use crate::token::rollout::{Percentage, Rollout};
 use crate::token::rotation::Policy;
 pub use crate::transport::http::SameSite;
-use crate::transport::http::{BrowserSettings, PagesSettings};
+use crate::transport::http::{BrowserSettings, PagesSettings, StartSettings};
 pub use kept::KeptSecretError;
 pub use legacy::LegacySettings;
 pub use network::NetworkSettings;
@@ -132,6 +132,15 @@ impl Config {
     /// Returns all problems.
     pub fn read_to_serve(given: &Given) -> Result<Self, Vec<Problem>> {
         Self::read_for(given, true)
+    }
+
+    /// Returns the settings of the start page. `None`: it is not served. It is only on a developer's own
+    /// machine, where every client may call everything.
+    #[must_use]
+    pub fn start_page(&self) -> Option<StartSettings> {
+        let is_open = self.network.callers_file.is_none() && self.http_addr.ip().is_loopback();
+        let has_one = self.environment == Environment::Development && is_open;
+        has_one.then_some(StartSettings { window: self.tokens.rotation.window })
     }
 
     fn read_for(given: &Given, to_serve: bool) -> Result<Self, Vec<Problem>> {
@@ -258,6 +267,20 @@ mod tests {
         assert_eq!(config.tokens.rotation.refresh_lifetime, Duration::from_hours(7 * 24));
         assert!(config.browser.cookie.secure);
         assert_eq!(config.rollout, Rollout::COMPLETE);
+    }
+
+    #[test]
+    fn only_a_developer_s_own_machine_has_a_start_page() {
+        let has_one = |pairs: &[(&'static str, &str)]| read(pairs).unwrap().start_page().is_some();
+        let found = [
+            has_one(&[]),
+            has_one(&[("HTTP_ADDR", "[::1]:8080"), ("GRPC_ADDR", "0.0.0.0:1")]),
+            has_one(&[("ENVIRONMENT", "production"), ("JWT_SECRET", GOOD)]),
+            has_one(&[("HTTP_ADDR", "0.0.0.0:8080")]),
+            has_one(&[("HTTP_ADDR", "192.0.2.1:8080")]),
+            has_one(&[("CALLERS_FILE", "callers.json")]),
+        ];
+        assert_eq!(found, [true, true, false, false, false, false]);
     }
 
     #[test]

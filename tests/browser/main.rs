@@ -26,4 +26,5 @@ mod many_tabs;
 mod neighbours;
 mod pages;
 mod refusals;
+mod start;
 mod stolen;

@@ -101,9 +101,14 @@ const engines = {
       submit: async () => {
         const before = await find('html')
         await press(['Enter'])
-        // The old page's elements become stale when the answer is shown.
+        // The old page's elements become stale when the answer is shown, which is whole a little later.
+        const loading = "return document.readyState !== 'complete'"
         await soon(async () => {
           if ((await find('html')) === before) throw new Error('the page has not changed')
+          // The sandbox's scripts run even if those of pages are off.
+          const parameters = { script: loading, args: [], sandbox: 'system' }
+          const { value } = await command('WebDriver:ExecuteScript', parameters)
+          if (value) throw new Error('the page is still loading')
         })
       },
       focused: async () => textOf(Object.values((await command('WebDriver:GetActiveElement', {})).value)[0]),

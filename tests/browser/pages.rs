@@ -3,8 +3,6 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test browser pages` writes the pictures in `docs/images`.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 use test_support::nginx::Nginx;
 use test_support::replica::{Replica, Setup};
@@ -14,7 +12,7 @@ use token_authority::transport::proto::v1::{
     ClientInfo, IssueTokensRequest, IssueTokensResponse, ListSessionsRequest,
 };
 
-const NARROW: u32 = 320;
+pub(crate) const NARROW: u32 = 320;
 const WIDE: u32 = 1000;
 
 /// A name that is neither HTML nor breaks the page.
@@ -99,6 +97,25 @@ impl Browser {
             assert!(found["passes"].as_u64().unwrap() > 10, "{found}");
         }
         assert_eq!(self.tell("refused", Value::Null), json!([]));
+    }
+
+    /// Takes a picture of the page. With `UPDATE_DOCS`, it becomes one of `docs/images`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `docs/images` has no picture of that name.
+    pub(crate) fn picture(&mut self, name: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = format!("{name}.png");
+        let path = folder.path().join(&file);
+        self.tell("picture", path.to_str().unwrap());
+        assert!(std::fs::metadata(&path).unwrap().len() > 5000, "{name}");
+        let images = tools::root().join("docs/images");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(&images).unwrap();
+            std::fs::copy(&path, images.join(&file)).unwrap();
+        }
+        assert!(images.join(&file).exists(), "UPDATE_DOCS=1 makes docs/images/{file}");
     }
 
     fn exchange(&mut self, ask: &Value) -> Value {
@@ -319,9 +336,6 @@ async fn a_front_end_can_do_the_same_with_json() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pictures_show_the_page() {
     let house = House::with_a_device_called("Office").await;
-    let folder = tempfile::tempdir().unwrap();
-    let update = std::env::var_os("UPDATE_DOCS").is_some();
-    let images = tools::root().join("docs/images");
     for (name, dark, width) in [
         ("sessions-light", false, 800),
         ("sessions-dark", true, 800),
@@ -331,14 +345,6 @@ async fn the_pictures_show_the_page() {
         let mut browser = Browser::start("chromium", true, dark);
         house.open(&mut browser);
         browser.tell("resize", width);
-        let file = format!("{name}.png");
-        let path: PathBuf = folder.path().join(&file);
-        browser.tell("picture", path.to_str().unwrap());
-        assert!(std::fs::metadata(&path).unwrap().len() > 5000, "{name}");
-        if update {
-            std::fs::create_dir_all(&images).unwrap();
-            std::fs::copy(&path, images.join(&file)).unwrap();
-        }
-        assert!(images.join(&file).exists(), "UPDATE_DOCS=1 makes docs/images/{file}");
+        browser.picture(name);
     }
 }

@@ -14,3 +14,4 @@ mod native_apps;
 mod next;
 mod origins;
 mod sessions;
+mod start;

@@ -213,9 +213,9 @@ impl Route {
     }
 
     /// Returns the same path with a slash at its end, under which the route is served too. `None`:
-    /// the path ends with a parameter.
+    /// the path ends with a parameter or a slash.
     pub(super) fn path_with_slash(&self) -> Option<String> {
-        (!self.path.ends_with('}')).then(|| format!("{}/", self.path))
+        (!self.path.ends_with(['}', '/'])).then(|| format!("{}/", self.path))
     }
 
     pub(super) fn filter(&self) -> MethodFilter {
@@ -233,6 +233,12 @@ pub const SESSIONS: Route = Route::get("/api/auth/sessions", Access::Browser);
 pub const REVOKE_SESSION: Route = Route::post("/api/auth/sessions/{id}/revoke", Access::Browser);
 /// Ends all sessions of a user except the one that asks.
 pub const REVOKE_OTHERS: Route = Route::post("/api/auth/sessions/revoke-others", Access::Browser);
+/// The start page in development; elsewhere, one line that says what the service is.
+pub const START: Route = Route::get("/", Access::Public);
+/// The life of a session, to try out in development.
+pub const LIFE: Route = Route::get("/api/auth/start", Access::Browser);
+/// A step in that life.
+pub const LIFE_STEP: Route = Route::post(LIFE.path, Access::Browser);
 /// The public keys (RFC 7517).
 pub const JWKS: Route = Route::get("/.well-known/jwks.json", Access::Public);
 /// The metadata (RFC 8414).
@@ -261,7 +267,7 @@ pub const METRICS: Route = Route::get("/metrics", Access::Probe);
 /// A route's path without the slash that a client may have put at its end.
 #[must_use]
 pub fn without_slash(path: &str) -> &str {
-    path.strip_suffix('/').unwrap_or(path)
+    path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path)
 }
 
 /// Every HTTP route.
@@ -271,6 +277,9 @@ pub const ROUTES: &[Route] = &[
     SESSIONS,
     REVOKE_SESSION,
     REVOKE_OTHERS,
+    START,
+    LIFE,
+    LIFE_STEP,
     JWKS,
     METADATA,
     METADATA_OF_PATH,

@@ -18,7 +18,10 @@ use crate::token::session::Session;
 use crate::transport::proto::v1;
 use crate::transport::proto::v1::update_sessions_request::Target;
 
-pub(super) fn issue(ask: v1::IssueTokensRequest, caller: String) -> Result<Issue, InvalidField> {
+pub(in crate::transport) fn issue(
+    ask: v1::IssueTokensRequest,
+    caller: String,
+) -> Result<Issue, InvalidField> {
     let claims = match ask.claims {
         Some(claims) => object(claims, Place::Claims)?,
         None => Map::new(),

@@ -25,7 +25,7 @@ use super::proto::v1::session_service_server::SessionServiceServer;
 use super::proto::v1::token_authority_service_server::TokenAuthorityServiceServer;
 use crate::authority::{Authority, RolloutControl};
 
-pub(in crate::transport) use convert::claims;
+pub(in crate::transport) use convert::{claims, issue};
 pub use dispatch::Rpcs;
 pub use rollout::Rollouts;
 pub use sessions::Sessions;

@@ -7,6 +7,7 @@
 //!   its parts
 //! * `sessions`: a user's own sessions, as a page or JSON; `viewer` decides whose, `accept` in which
 //!   form
+//! * `start`: the start page of development; `local` decides who sees it
 //! * `pages`: the pages for people
 //! * `token`, `oauth`: the token endpoint, introspection and revocation; `form` is what they share
 //! * `well_known`: the public keys and the metadata
@@ -21,10 +22,12 @@ mod form;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod health;
+mod local;
 mod oauth;
 mod origin;
 mod pages;
 mod sessions;
+mod start;
 mod token;
 mod viewer;
 mod well_known;
@@ -49,6 +52,7 @@ pub use allowed_origins::{AllowedOrigins, NoOrigin, OriginPattern};
 pub use cookie::{CookieSettings, SameSite};
 pub use health::{Readiness, Ready};
 pub use pages::{AccentColor, BackUrl, NoBackUrl, NoColor, PagesSettings};
+pub use start::StartSettings;
 pub use well_known::WellKnownSettings;
 
 /// The header in which a page names its session: the `sid` of its last access token. If a browser
@@ -62,6 +66,8 @@ pub struct HttpSettings {
     pub browser: BrowserSettings,
     /// The settings of the pages for users.
     pub pages: PagesSettings,
+    /// The start page. `None`: `GET /` says in one line what the service is.
+    pub start: Option<StartSettings>,
     /// The settings of the public documents.
     pub well_known: WellKnownSettings,
 }
@@ -84,15 +90,18 @@ pub fn routes(
     gate: Arc<AuthGate>,
     observers: Arc<RequestObservers>,
 ) -> Router {
-    let HttpSettings { browser, pages, well_known } = settings;
+    let HttpSettings { browser, pages, start, well_known } = settings;
     let cors = cors(&browser.origins);
     let client = TokensInProcess::new(InProcess(rpcs));
     let endpoints = oauth::Endpoints::new(client.clone(), Arc::clone(authority));
     let documents = well_known::Documents::new(Arc::clone(authority), well_known);
     let events = Arc::clone(&observers.meter);
     let adapter = auth::Adapter::new(client, Arc::clone(authority), browser, events);
+    let start = start.map(|start| start::Start::new(Arc::clone(&adapter), pages.clone(), start));
+    let pages = if start.is_some() { pages.or_start_page() } else { pages };
     let user_sessions = sessions::UserSessions::new(Arc::clone(&adapter), pages);
-    RouteBuilder::new(gate, cors)
+    let routes = with_start_page(RouteBuilder::new(gate, cors), start);
+    routes
         .route(&roles::REFRESH, auth::refresh, Arc::clone(&adapter))
         .route(&roles::LOGOUT, auth::logout, adapter)
         .route(&roles::SESSIONS, sessions::list, Arc::clone(&user_sessions))
@@ -110,6 +119,17 @@ pub fn routes(
         .route(&roles::READYZ, health::ready, readiness)
         .into_router()
         .layer(ObserveLayer(Kind::Http, observers))
+}
+
+/// Serves the start page, or says at its address what the service is.
+fn with_start_page(routes: RouteBuilder, start: Option<Arc<start::Start>>) -> RouteBuilder {
+    match start {
+        Some(start) => routes
+            .route(&roles::START, start::intro, Arc::clone(&start))
+            .route(&roles::LIFE, start::life, Arc::clone(&start))
+            .route(&roles::LIFE_STEP, start::step, start),
+        None => routes.route(&roles::START, start::about, ()),
+    }
 }
 
 /// Lets pages of the allowed origins call with credentials. All request headers are accepted,

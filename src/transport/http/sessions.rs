@@ -198,7 +198,8 @@ impl UserSessions {
 
     /// Shows a refusal as a page, with the status and the headers of the refusal.
     fn as_page(&self, refusal: &Response, message: Message) -> Response {
-        let mut page = self.frame.message(refusal.status(), message, SESSIONS.path());
+        let link = (SESSIONS.path(), pages::TO_SESSIONS);
+        let mut page = self.frame.message(refusal.status(), message, link);
         for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
             if let Some(value) = refusal.headers().get(&name) {
                 page.headers_mut().insert(name, value.clone());

@@ -3,12 +3,14 @@
 //! * `settings`: the product's name, the way back to it, and its colour
 //! * `texts`: every text
 //! * `sessions`: the view of a user's sessions
+//! * `start`: the start page, and the tokens taken apart
 //! * `device`, `when`: devices and times in words
 //! * `templates/` holds the HTML and the style. The templates escape every value.
 
 mod device;
 mod sessions;
 mod settings;
+mod start;
 mod texts;
 mod when;
 
@@ -21,7 +23,10 @@ use sha2::{Digest as _, Sha256};
 
 pub(super) use sessions::SessionsPage;
 pub use settings::{AccentColor, BackUrl, NoBackUrl, NoColor, PagesSettings};
-pub(super) use texts::{FOREIGN, Message, OTHER_USER, SIGNED_OUT, TRY_AGAIN, UNKNOWN_SESSION};
+pub(super) use start::{IntroPage, LifePage, Said, access_token, refresh_token, use_of_copy};
+pub(super) use texts::{
+    FOREIGN, Message, OTHER_USER, SIGNED_OUT, TO_LIFE, TO_SESSIONS, TRY_AGAIN, UNKNOWN_SESSION,
+};
 
 const STYLE: &str = include_str!("../../../../templates/style.css");
 
@@ -62,9 +67,14 @@ impl Frame {
         }
     }
 
-    /// Answers with a page that says only one thing. `sessions` is the path of the user's sessions.
-    pub(super) fn message(&self, status: StatusCode, message: Message, sessions: &str) -> Response {
-        self.answer(status, &MessagePage { frame: self, message, sessions })
+    /// Answers with a page that says only one thing. `link` leads on: a path and its text.
+    pub(super) fn message(
+        &self,
+        status: StatusCode,
+        message: Message,
+        link: (&str, &str),
+    ) -> Response {
+        self.answer(status, &MessagePage { frame: self, message, link })
     }
 
     fn headers(&self) -> [(HeaderName, HeaderValue); 6] {
@@ -100,7 +110,7 @@ impl Frame {
 struct MessagePage<'a> {
     frame: &'a Frame,
     message: Message,
-    sessions: &'a str,
+    link: (&'a str, &'a str),
 }
 
 #[cfg(test)]
@@ -118,7 +128,7 @@ mod tests {
 
     fn html(frame: &Frame) -> String {
         let message = SIGNED_OUT;
-        MessagePage { frame, message, sessions: "/sessions" }.render().unwrap()
+        MessagePage { frame, message, link: ("/sessions", TO_SESSIONS) }.render().unwrap()
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::transport::callers::roles::START;
+
 /// The settings of the pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PagesSettings {
@@ -14,6 +16,15 @@ pub struct PagesSettings {
     pub back: Option<BackUrl>,
     /// The colour of buttons and marks.
     pub accent: AccentColor,
+}
+
+impl PagesSettings {
+    /// Leads back to the start page, unless the settings lead elsewhere.
+    pub(in crate::transport::http) fn or_start_page(self) -> Self {
+        let back = self.back.or_else(|| Some(BackUrl(START.path().to_owned())));
+        let name = self.name.or_else(|| Some(env!("CARGO_PKG_NAME").to_owned()));
+        Self { name, back, ..self }
+    }
 }
 
 /// The address of a page of the product: an `https` or `http` URL, or a path of the same origin. Other
