@@ -80,6 +80,12 @@ fn pages(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
+/// Returns the anchor of a heading, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+}
+
 #[test]
 fn the_readme_leads_to_every_page() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -91,6 +97,17 @@ fn the_readme_leads_to_every_page() {
     assert!(missing.is_empty(), "README.md does not lead to {missing:?}");
     // And nothing that it leads to is missing.
     for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        assert!(link.contains("://") || root.join(link).exists(), "README.md leads to {link}");
+        if link.contains("://") {
+            continue;
+        }
+        let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+        let page = root.join(if file.is_empty() { "README.md" } else { file });
+        assert!(page.exists(), "README.md leads to {link}");
+        let has_heading = || {
+            let text = std::fs::read_to_string(&page).unwrap();
+            let mut headings = text.lines().filter(|line| line.starts_with('#'));
+            headings.any(|line| anchor(line) == heading)
+        };
+        assert!(heading.is_empty() || has_heading(), "README.md leads to {link}");
     }
 }

@@ -8,14 +8,20 @@ use test_support::tools;
 use crate::machine::{CARGO, Machine};
 use crate::page::snippet;
 
+const README: &str = include_str!("../../README.md");
+
 #[test]
 fn readme_leads_to_a_token() {
     let mut machine = Machine::start(&[CARGO]);
     machine.start_in_background(&snippet("README.md", "cargo run --release\n"));
     machine.until("token-authority health");
-    let life = machine.run(&snippet("README.md", "cargo run --release -- try"));
+    let page = machine.run("curl -s http://localhost:8080/");
+    assert!(page.contains("Log in") && README.contains("<http://localhost:8080/>"), "{page}");
+    let life = machine.run(&snippet("README.md", "cargo run --release -- try\n"));
     assert!(life.lines().count() > 5, "{life}");
 
+    let told = machine.run(&snippet("README.md", "cargo run --release -- try --login"));
+    assert!(told.contains("\"active\":true") && told.contains("\"sub\":\"alice\""), "{told}");
     let answer = machine.run(&snippet("README.md", "grpcurl -plaintext"));
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let secret = machine.run("cat data/jwt_secret");

@@ -21,7 +21,8 @@ use Fate::{Cannot, RunBy, Runs};
 /// Each snippet, by its page and the beginning of its first line.
 const SNIPPETS: &[(&str, &str, Fate)] = &[
     ("README.md", "cargo run --release\n", Runs),
-    ("README.md", "cargo run --release -- try", Runs),
+    ("README.md", "cargo run --release -- try\n", Runs),
+    ("README.md", "cargo run --release -- try --login", Runs),
     ("README.md", "grpcurl -plaintext", Runs),
     ("README.md", "import jwt", Runs),
     ("CONTRIBUTING.md", "rustup toolchain", Cannot("it installs a toolchain and clones")),
