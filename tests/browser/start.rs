@@ -94,10 +94,10 @@ async fn other_pages_and_names_have_no_part_in_it() {
     }
 }
 
-async fn everybody_can_use_it(engine: &str) {
+async fn everybody_can_use_it(engine: &str, modes: &[bool]) {
     let service = Setup::new().start().await;
     service.ready().await;
-    for dark in [false, true] {
+    for &dark in modes {
         let mut browser = Browser::start(engine, true, dark);
         browser.tell("open", start_page(&service));
         browser.check();
@@ -110,12 +110,12 @@ async fn everybody_can_use_it(engine: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_can_use_it_in_chromium() {
-    everybody_can_use_it("chromium").await;
+    everybody_can_use_it("chromium", &[false, true]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_can_use_it_in_firefox() {
-    everybody_can_use_it("firefox").await;
+    everybody_can_use_it("firefox", &[false]).await;
 }
 
 /// Takes the pictures of the documentation.

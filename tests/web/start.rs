@@ -63,6 +63,8 @@ async fn the_start_page_is_for_a_developer_s_own_machine() {
         assert!(policy.contains(part), "{policy}");
     }
     assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+    let printed = format!("Start page: http://localhost:{}/", service.http_addr().port());
+    assert!(service.out().contains(&printed), "{}", service.out());
 
     let callers = Setup::new().set("CALLERS_FILE", "callers.json");
     callers.succeed(&["callers", "add", "a", "--role", "issuer"]);

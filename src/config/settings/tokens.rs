@@ -8,7 +8,7 @@ pub(super) const TOKENS: &[Setting] = &[
         "ENVIRONMENT",
         "development",
         "`development` or `production`. Production refuses settings that are safe only on a \
-         developer's machine.",
+         developer's machine. Development has a start page at `GET /`.",
     ),
     secret(
         "DATABASE_URL",
