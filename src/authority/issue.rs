@@ -63,7 +63,7 @@ impl Authority {
             persistent: issue.persistent,
             epoch: Epoch::FIRST,
         };
-        let access = self.mint(&session, now)?;
+        let access = self.mint(&session, Generation::FIRST, now)?;
         let keys = self.first_token_keys.as_ref();
         let request =
             retryable.as_ref().map(|r| r.seal(keys, id, (&refresh, &access), draw(&*self.entropy)));
@@ -78,7 +78,7 @@ impl Authority {
         let tokens = if let (Opened::Before(before), Some(retryable)) = (opened, retryable) {
             retryable.replay(keys, *before, now)?
         } else {
-            let shadow = self.mint_shadow(&session, now);
+            let shadow = self.mint_shadow(&session, Generation::FIRST, now);
             Tokens { shadow, ..Self::hand_out(access, &refresh, &session, now) }
         };
         self.events.issued(tokens.auth_method);

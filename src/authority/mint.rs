@@ -6,7 +6,7 @@ use super::{AuthMethod, Authority, Hybrid, Storing, Tokens};
 use crate::clock::{Timestamp, draw};
 use crate::store::StoreError;
 use crate::token::access::NewClaims;
-use crate::token::id::AccessTokenId;
+use crate::token::id::{AccessTokenId, Generation};
 use crate::token::refresh::RefreshToken;
 use crate::token::session::Session;
 use crate::token::session_token::SessionClaims;
@@ -19,28 +19,43 @@ pub(super) struct Access {
 }
 
 impl Authority {
-    /// Mints an access token of the session's kind, to be issued with the current refresh token. It
-    /// never outlives its session or its key. Its `iat` is rounded down, so that no verifier finds it
-    /// in the future.
-    pub(super) fn mint(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
+    /// Mints an access token of the session's kind, to be issued with the refresh token of that
+    /// generation. It never outlives its session or its key. Its `iat` is rounded down, so that no
+    /// verifier finds it in the future.
+    pub(super) fn mint(
+        &self,
+        session: &Session,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Result<Access, StoreError> {
         match (session.auth_method, &self.hybrid) {
             (AuthMethod::Session, Some(hybrid)) => {
-                Ok(self.mint_session_token(hybrid, session, now))
+                Ok(self.mint_session_token(hybrid, session, generation, now))
             }
-            _ => self.mint_jwt(session, now),
+            _ => self.mint_jwt(session, generation, now),
         }
     }
 
     /// Draws a new token's id and computes its `iat` and its end by the access lifetime.
-    fn begin(&self, session: &Session, now: Timestamp) -> (AccessTokenId, i64, Timestamp) {
-        let id =
-            AccessTokenId::new(session.lineage.generation, session.epoch, draw(&*self.entropy));
+    fn begin(
+        &self,
+        session: &Session,
+        generation: Generation,
+        now: Timestamp,
+    ) -> (AccessTokenId, i64, Timestamp) {
+        let id = AccessTokenId::new(generation, session.epoch, draw(&*self.entropy));
         let issued_at = now.as_seconds();
         (id, issued_at, Timestamp::from_seconds(issued_at) + self.policy.access_lifetime)
     }
 
-    fn mint_session_token(&self, hybrid: &Hybrid, session: &Session, now: Timestamp) -> Access {
-        let (id, issued_at, wanted) = self.begin(session, now);
+    fn mint_session_token(
+        &self,
+        hybrid: &Hybrid,
+        session: &Session,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Access {
+        let (id, issued_at, wanted) = self.begin(session, generation, now);
         let expires_at = wanted.min(session.expires_at).as_seconds();
         let claims = SessionClaims { session_id: session.id, id, issued_at, expires_at };
         Access {
@@ -51,8 +66,13 @@ impl Authority {
     }
 
     /// Mints a JWT even if the session's kind is another one.
-    pub(super) fn mint_jwt(&self, session: &Session, now: Timestamp) -> Result<Access, StoreError> {
-        let (id, issued_at, wanted) = self.begin(session, now);
+    pub(super) fn mint_jwt(
+        &self,
+        session: &Session,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Result<Access, StoreError> {
+        let (id, issued_at, wanted) = self.begin(session, generation, now);
         let no_key = || StoreError::Unavailable("there is no key to sign with".into());
         let signer = self.keys.signer(now).ok_or_else(no_key)?;
         let latest = signer.latest_end(Timestamp::from_seconds(issued_at));

@@ -48,17 +48,32 @@ impl Authority {
         let Refreshed { verdict, session: Some(session), token: Some(token) } = refreshed else {
             return Err(StoreError::Inconsistent("a successor cannot be opened".into()).into());
         };
-        let access = self.mint(&session, now)?;
-        let shadow = self.mint_shadow(&session, now);
-        let storing = self.storing(verdict, &session, now);
+        // An access token is evidence of the refresh token beside it, which need not be the current one.
+        let generation = token.generation();
+        let access = self.mint(&session, generation, now)?;
+        let shadow = self.mint_shadow(&session, generation, now);
+        let storing = self.storing(verdict, &session, &token, now);
         Ok(Tokens { shadow, storing, ..Self::hand_out(access, &token, &session, now) })
     }
 
     /// Returns whether the browser should store the token of this answer.
-    fn storing(&self, verdict: Verdict, session: &Session, now: Timestamp) -> Storing {
+    fn storing(
+        &self,
+        verdict: Verdict,
+        session: &Session,
+        token: &RefreshToken,
+        now: Timestamp,
+    ) -> Storing {
         let Policy { window, .. } = self.policy.rotation;
+        if verdict != Verdict::Young {
+            return Storing::Due;
+        }
+        // The browser may hold a newer token than one that was set aside.
+        if session.lineage.set_aside == Some(token.hash()) {
+            return Storing::Unsafe;
+        }
         // Extending a young token's life moves the session's last use to this moment.
-        if verdict != Verdict::Young || session.last_used_at >= now {
+        if session.last_used_at >= now {
             return Storing::Due;
         }
         // The window is at least twice the slowest round trip, and the token is not rotated before

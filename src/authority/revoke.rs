@@ -39,7 +39,7 @@ impl Authority {
         }
     }
 
-    /// Finds the session of a refresh token if the token is the current one and the session is live
+    /// Finds the session of a refresh token if a client may hold the token and the session is live
     /// (RFC 7662). This changes nothing: an earlier token does not count as a theft here.
     ///
     /// # Errors
@@ -53,7 +53,8 @@ impl Authority {
         let now = self.clock.now();
         Ok(session.filter(|session| {
             let live = session.revoked.is_none() && now < session.expires_at;
-            live && session.lineage.current == token.hash()
+            let lineage = &session.lineage;
+            live && (lineage.current == token.hash() || lineage.is_beside(&token))
         }))
     }
 

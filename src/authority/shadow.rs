@@ -13,6 +13,7 @@ use super::question::Question;
 use super::validate::{Active, Validation};
 use super::{AuthMethod, Authority, AuthorityError};
 use crate::clock::Timestamp;
+use crate::token::id::Generation;
 use crate::token::session::Session;
 
 /// The most comparisons that run at the same time. Further requests are not compared, because a slow
@@ -66,11 +67,16 @@ impl Authority {
 
     /// Mints a JWT in addition to a session token, so that the kinds can be compared before users get
     /// JWTs. Returns `None` if JWTs are switched off.
-    pub(super) fn mint_shadow(&self, session: &Session, now: Timestamp) -> Option<String> {
+    pub(super) fn mint_shadow(
+        &self,
+        session: &Session,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Option<String> {
         let wanted = self.shadow.is_some()
             && session.auth_method == AuthMethod::Session
             && self.rollout().jwt_enabled;
-        let minted = wanted.then(|| self.mint_jwt(session, now))?;
+        let minted = wanted.then(|| self.mint_jwt(session, generation, now))?;
         Some(minted.ok()?.token)
     }
 }

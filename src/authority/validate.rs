@@ -257,11 +257,13 @@ impl Authority {
         Ok(())
     }
 
-    /// Records a receipt. A client that presents this access token also received the refresh token
-    /// from the same response, so the previous refresh token can no longer be replayed.
+    /// Records a receipt. A client that presents this access token some time after it was issued also
+    /// holds the refresh token from the same response, so the previous refresh token can no longer be
+    /// replayed.
     fn record_receipt(&self, validation: &Validation, now: Timestamp) {
         if let Validation::Active(active) = validation
-            && let Some((session_id, generation)) = active.verified.record_receipts()
+            && let Some((session_id, generation)) =
+                active.verified.record_receipt(now, &self.policy.rotation)
             && self.receipts.is_new(session_id, generation)
         {
             self.events.asked_database(active.auth_method);

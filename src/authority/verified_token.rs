@@ -21,6 +21,7 @@ use crate::token::access::{self, Claims, Window};
 use crate::token::id::{AccessTokenId, Epoch, Generation, SessionId};
 use crate::token::jws::{Header, Typ, Unverified};
 use crate::token::key::Algorithm;
+use crate::token::rotation::Policy;
 
 /// The longest token that is cached. Longer tokens are rare, and each would displace many others.
 const MAX_CACHED_TOKEN_BYTES: usize = 4096;
@@ -107,12 +108,20 @@ impl VerifiedToken {
         Ok(())
     }
 
-    /// Returns the receipt that the token's first use proves: the client received the refresh token
-    /// of that generation. Returns `None` if the token proves none, or was used before.
-    pub(super) fn record_receipts(&self) -> Option<(SessionId, Generation)> {
+    /// Returns the receipt that this use of the token proves: the client holds the refresh token of
+    /// that generation. Returns `None` if the token proves none, was issued too recently, or has proven
+    /// it before.
+    pub(super) fn record_receipt(
+        &self,
+        now: Timestamp,
+        policy: &Policy,
+    ) -> Option<(SessionId, Generation)> {
         let (session_id, generation) = (self.session_id?, self.generation?);
+        // `iat` was rounded down, which makes less difference than the rule allows for.
+        let issued_at = Timestamp::from_seconds(self.claims.issued_at?);
         let proves = generation != Generation::FIRST
             && !self.receipt_recorded.load(Ordering::Relaxed)
+            && policy.proves_receipt(issued_at, now)
             && !self.receipt_recorded.swap(true, Ordering::Relaxed);
         proves.then_some((session_id, generation))
     }
@@ -304,19 +313,35 @@ mod tests {
     }
 
     #[test]
-    fn a_token_proves_its_receipt_once() {
+    fn a_token_proves_its_receipt_once_and_not_too_early() {
+        let policy = Policy {
+            rotation: true,
+            window: Duration::from_secs(30),
+            refresh_lifetime: Duration::from_hours(1),
+            session_max_lifetime: Duration::from_hours(1),
+        };
+        let after = |millis| Timestamp::from_seconds(1000) + Duration::from_millis(millis);
         let of = |generation| {
             let session_id = SessionId::new(Timestamp::from_seconds(1), [7; 10]);
             let id = AccessTokenId::new(Generation::new(generation), Epoch::FIRST, [0; 12]);
             VerifiedToken::of(Claims {
                 session_id: Some(session_id.to_string()),
                 id: Some(id.to_string()),
+                issued_at: Some(1000),
                 ..Claims::default()
             })
         };
-        assert_eq!(of(0).record_receipts(), None, "the first access token proves nothing");
+        let proves = |token: &VerifiedToken, millis| {
+            let receipt = token.record_receipt(after(millis), &policy);
+            receipt.map(|(_, generation)| generation.number())
+        };
+        assert_eq!(proves(&of(0), 90_000), None, "the first access token proves nothing");
         let later = of(3);
-        assert_eq!(later.record_receipts().map(|(_, generation)| generation.number()), Some(3));
-        assert_eq!(later.record_receipts(), None);
+        assert_eq!(proves(&later, 2000), None);
+        assert_eq!(proves(&later, 60_000), None);
+        assert_eq!(proves(&later, 60_001), Some(3));
+        assert_eq!(proves(&later, 60_002), None);
+        let undated = VerifiedToken::of(Claims { issued_at: None, ..of(3).claims });
+        assert_eq!(proves(&undated, 90_000), None, "nobody knows when it was issued");
     }
 }

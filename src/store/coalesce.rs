@@ -160,13 +160,15 @@ async fn work<Q, A, F, R>(
         }
         alone = jobs.len() == 1;
         let count = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
-        tally.batches.fetch_add(1, Ordering::Relaxed);
-        tally.operations.fetch_add(count, Ordering::Relaxed);
         let (asks, answers): (Vec<_>, Vec<_>) =
             jobs.drain(..).map(|job| (job.ask, job.answer)).unzip();
         // A panic must not end the worker, because every later request of this shard would fail.
         // Dropping the answers reports the failure to this batch's callers.
-        if let Ok(results) = AssertUnwindSafe(run(asks)).catch_unwind().await {
+        let results = AssertUnwindSafe(run(asks)).catch_unwind().await;
+        // Counted when it is done, so that a hint that was counted has taken effect.
+        tally.batches.fetch_add(1, Ordering::Relaxed);
+        tally.operations.fetch_add(count, Ordering::Relaxed);
+        if let Ok(results) = results {
             for (answer, result) in answers.into_iter().zip(results) {
                 // The caller may have stopped waiting. Its neighbours still get their answers.
                 let _ = answer.send(result);

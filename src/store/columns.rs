@@ -25,7 +25,7 @@ macro_rules! session_columns {
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason, \
          granted, user_agent, ip_address, device_name, revision, auth_method, access_ends_at, \
          refresh_seconds, max_seconds, persistent, \
-         epoch, exact_reason"
+         epoch, exact_reason, set_aside"
     };
 }
 pub(super) use session_columns;
@@ -59,6 +59,7 @@ pub(super) struct Columns {
     pub(super) persistent: Option<bool>,
     pub(super) epoch: Option<i64>,
     pub(super) exact_reason: Option<String>,
+    pub(super) set_aside: Option<String>,
 }
 
 impl Columns {
@@ -131,12 +132,13 @@ impl Columns {
         let key: [u8; 32] =
             self.lineage_key.as_slice().try_into().map_err(|_| undecodable("lineage_key"))?;
         let generation = u32::try_from(self.generation).map_err(|_| undecodable("generation"))?;
-        let predecessor = self.predecessor.as_deref();
+        let (predecessor, set_aside) = (self.predecessor.as_deref(), self.set_aside.as_deref());
         Ok(Lineage {
             key: LineageKey::new(key),
             generation: Generation::new(generation),
             current: hash(&self.token, "token")?,
             predecessor: predecessor.map(|hex| hash(hex, "predecessor")).transpose()?,
+            set_aside: set_aside.map(|hex| hash(hex, "set_aside")).transpose()?,
             sealed: self.sealed.clone().map(Sealed::from_stored),
             handed_out_at: self.handed_out_at,
             proven_at: self.proven_at,

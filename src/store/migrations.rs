@@ -19,7 +19,7 @@ use super::rows::Schema;
 /// A migration in the sources: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 7] = [
+const POSTGRES: [Source; 8] = [
     (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
     (
         2,
@@ -43,9 +43,10 @@ const POSTGRES: [Source; 7] = [
         "expand_changed_sessions",
         include_str!("../../migrations/postgres/0007_expand_changed_sessions.sql"),
     ),
+    (8, "expand_set_aside", include_str!("../../migrations/postgres/0008_expand_set_aside.sql")),
 ];
 
-const SQLITE: [Source; 7] = [
+const SQLITE: [Source; 8] = [
     (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
     (
         2,
@@ -61,6 +62,7 @@ const SQLITE: [Source; 7] = [
         "expand_changed_sessions",
         include_str!("../../migrations/sqlite/0007_expand_changed_sessions.sql"),
     ),
+    (8, "expand_set_aside", include_str!("../../migrations/sqlite/0008_expand_set_aside.sql")),
 ];
 
 /// The prefix of migrations that leave the previous version working.

@@ -1,6 +1,8 @@
 //! The verdict on a presented refresh token, and its effect on the session: pure functions.
 //!
-//! `A` is the concurrency window, at least twice the slowest round trip.
+//! `A` is the concurrency window, at least twice the slowest round trip. Late copies of requests may
+//! arrive up to 2 A after a token was handed out. A receipt is proven by an access token that is used
+//! more than 2 A after it was issued.
 //!
 //! | presented | condition | verdict |
 //! |---|---|---|
@@ -10,6 +12,9 @@
 //! | | unproven, longer ago | [`Verdict::Remint`] |
 //! | | proven within A | [`Verdict::Replay`] |
 //! | | proven longer ago | [`Verdict::Theft`] |
+//! | the displaced successor, if it was handed out within 2 A of the re-mint | current token handed out more than A ago | [`Verdict::Rotate`] |
+//! | | within A | [`Verdict::Young`] |
+//! | the predecessor's predecessor | current token handed out within A | [`Verdict::Young`] |
 //! | any earlier one with a right MAC | an ancestor, or a displaced successor | [`Verdict::Theft`] |
 //! | anything else | | [`Verdict::Invalid`] |
 //!
@@ -39,6 +44,22 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Returns whether an access token that was issued at `issued_at` and is used at `seen_at` proves
+    /// that its client holds the refresh token from the same response for good. A browser stores a
+    /// cookie in memory first and writes it to disk up to half a minute later. If an earlier use counted,
+    /// a browser that dies in between would come back with the predecessor and pass for a thief.
+    #[must_use]
+    pub fn proves_receipt(&self, issued_at: Timestamp, seen_at: Timestamp) -> bool {
+        seen_at.since(issued_at) > self.settling_time()
+    }
+
+    /// How long after a token was handed out a message may arrive that was sent before its client had
+    /// stored it: a late copy of a request, or a slow response. With less, a successor that a client
+    /// still holds could be displaced for good.
+    fn settling_time(&self) -> Duration {
+        self.window * 2
+    }
+
     /// Returns when a session ends, if it was opened at `created_at` and is used at `now`. Its own
     /// lifetimes count as far as they are shorter.
     #[must_use]
@@ -105,6 +126,8 @@ pub fn judge(
         judge_current(session, now, policy)
     } else if lineage.predecessor == Some(hash) {
         judge_predecessor(lineage, now, policy)
+    } else if lineage.set_aside == Some(hash) {
+        judge_set_aside(lineage, presented, now, policy)
     } else if presented.generation() > lineage.generation {
         // The token is newer than the stored one. Either the database lost its last commits (a
         // restored backup, an unsynchronised failover), or its key leaked. Neither is a theft of
@@ -136,6 +159,25 @@ fn judge_predecessor(lineage: &Lineage, now: Timestamp, policy: &Policy) -> Verd
     }
 }
 
+/// Judges the token that the last change set aside. If it is the successor that a re-mint displaced,
+/// its client may hold it, and it counts like the current token until either of them is rotated. If it
+/// is the predecessor's predecessor, a late copy of the request that it was exchanged with may carry it,
+/// but no client that presents it later.
+fn judge_set_aside(
+    lineage: &Lineage,
+    presented: &RefreshToken,
+    now: Timestamp,
+    policy: &Policy,
+) -> Verdict {
+    let young = now.since(lineage.handed_out_at) <= policy.window;
+    match (lineage.is_beside(presented), young) {
+        (true, _) if !policy.rotation => Verdict::Keep,
+        (true, false) => Verdict::Rotate,
+        (_, true) => Verdict::Young,
+        (false, false) => Verdict::Theft,
+    }
+}
+
 /// The random bytes for a successor. They are drawn before the verdict is known.
 #[derive(Clone, zeroize::ZeroizeOnDrop)]
 pub struct SuccessorSeed {
@@ -162,7 +204,17 @@ pub fn take_effect(
     policy: &Policy,
 ) -> Option<RefreshToken> {
     match verdict {
-        Verdict::Rotate | Verdict::Remint => {
+        Verdict::Rotate => {
+            session.lineage.set_aside = session.lineage.predecessor;
+            let successor = rotate(session, presented, seed, now);
+            touch(session, now, policy);
+            Some(successor)
+        }
+        Verdict::Remint => {
+            let lineage = &mut session.lineage;
+            // The presented token may come from a late copy, while the client holds the successor.
+            let may_be_held = now.since(lineage.handed_out_at) <= policy.settling_time();
+            lineage.set_aside = may_be_held.then_some(lineage.current);
             let successor = rotate(session, presented, seed, now);
             touch(session, now, policy);
             Some(successor)
@@ -175,17 +227,16 @@ pub fn take_effect(
             Some(successor)
         }
         Verdict::Young => {
-            session.lineage.proven_at.get_or_insert(now);
             // A token that is replayed again and again stays young while its session's end draws
             // near. Then its life is extended here, or its user would be logged out.
+            let is_current = presented.hash() == session.lineage.current;
             let extended = policy.expiry(&session.lifetimes, session.created_at, now);
-            if extended > session.expires_at + policy.slack(&session.lifetimes) {
+            if is_current && extended > session.expires_at + policy.slack(&session.lifetimes) {
                 extend(session, now, policy);
             }
             Some(presented.clone())
         }
         Verdict::Keep => {
-            session.lineage.proven_at.get_or_insert(now);
             extend(session, now, policy);
             Some(presented.clone())
         }

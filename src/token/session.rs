@@ -77,12 +77,18 @@ pub struct Lineage {
     /// The hash of the token that was exchanged for the current one. `None`: the current token is
     /// the session's first.
     pub predecessor: Option<TokenHash>,
+    /// The hash of the token that the last change set aside: the successor that a re-mint displaced, or
+    /// the predecessor of the predecessor after a rotation. It is not yet stolen goods, because a late
+    /// message may still carry it. `None`: there is none, or an earlier version wrote the row.
+    pub set_aside: Option<TokenHash>,
     /// The current token's random bytes, sealed under its predecessor.
     pub sealed: Option<Sealed>,
     /// When the current token was last sent to a client.
     pub handed_out_at: Timestamp,
-    /// When a client was first seen to have received the current token: it presented the token, or
-    /// an access token from the same response. `None`: the response may have been lost.
+    /// When a client was first seen to hold the current token for good: it presented an access token
+    /// from the same response so late that its refresh token is on disk
+    /// ([`Policy::proves_receipt`](super::rotation::Policy::proves_receipt)). `None`: the response may
+    /// have been lost.
     pub proven_at: Option<Timestamp>,
 }
 
@@ -95,10 +101,19 @@ impl Lineage {
             generation: first.generation(),
             current: first.hash(),
             predecessor: None,
+            set_aside: None,
             sealed: None,
             handed_out_at: now,
             proven_at: None,
         }
+    }
+
+    /// Returns whether a token is the successor that the last re-mint displaced and that is acceptable
+    /// beside the current token. Its generation tells it from a predecessor's predecessor, also if a
+    /// version that does not know tokens set aside has minted another one since.
+    #[must_use]
+    pub fn is_beside(&self, token: &RefreshToken) -> bool {
+        self.set_aside == Some(token.hash()) && token.generation().next() == self.generation
     }
 }
 

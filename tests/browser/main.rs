@@ -19,6 +19,7 @@ mod product;
 mod asleep;
 mod engines;
 mod foreign_pages;
+mod late;
 mod login;
 mod logout;
 mod lost_replies;

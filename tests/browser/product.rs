@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use test_support::replica::{Replica, Setup};
+use test_support::until::until;
 use token_authority::transport::proto::v1::{
     ListSessionsRequest, Session, ValidateTokenRequest, ValidateTokenResponse,
 };
@@ -15,6 +16,9 @@ use crate::line::Line;
 
 /// Longer than the concurrency window.
 pub(crate) const LATER: Duration = Duration::from_secs(31);
+
+/// Longer than an access token has to be in use before it proves that the browser holds the cookie.
+pub(crate) const PROVEN: Duration = Duration::from_secs(62);
 
 /// A running product, and a browser with an empty jar.
 #[derive(Debug)]
@@ -114,6 +118,14 @@ impl Product {
     pub(crate) async fn validate(&self, token: &str) -> ValidateTokenResponse {
         let ask = ValidateTokenRequest { token: token.to_owned(), ..Default::default() };
         self.service.tokens().validate_token(ask).await.unwrap().into_inner()
+    }
+
+    /// Validates an access token, and waits until the receipt that it proves is stored.
+    pub(crate) async fn prove(&self, token: &str) {
+        let receipts = || self.service.metric("store_operations_total{lane=\"prove\"}");
+        let before = receipts();
+        assert!(self.validate(token).await.active);
+        until("a receipt is stored", async || (receipts() > before).then_some(())).await;
     }
 
     /// Returns a user's live sessions.

@@ -1,10 +1,14 @@
 //! A thief copies the cookie from the jar and uses it elsewhere.
 
+use std::time::Duration;
+
 use test_support::http::Answer;
 use token_authority::transport::proto::v1::InactiveReason;
 
 use crate::chromium::Tab;
-use crate::product::{LATER, Product};
+use crate::product::{LATER, PROVEN, Product};
+
+const HALF_AN_HOUR: Duration = Duration::from_mins(30);
 
 /// Logs a user in and copies the cookie.
 async fn robbed() -> (Product, Tab, String) {
@@ -25,7 +29,8 @@ fn is_caught(answer: &Answer, reason: &str) {
 async fn a_thief_who_comes_after_the_browser_is_found_out() {
     let (mut product, tab, copy) = robbed().await;
     let access = product.refresh(tab);
-    assert!(product.validate(&access).await.active);
+    product.clock.forward(PROVEN);
+    product.prove(&access).await;
     product.clock.forward(LATER);
     is_caught(&product.service.http().refresh(&copy).await, "reused");
     // The session is revoked for both, at once, and the user learns why.
@@ -41,7 +46,8 @@ async fn a_thief_who_comes_first_is_found_out_when_the_browser_comes() {
     let thief = product.service.http();
     let stolen = thief.refresh(&copy).await;
     let (token, access) = (stolen.new_token().unwrap(), stolen.json());
-    assert!(product.validate(access["accessToken"].as_str().unwrap()).await.active);
+    product.clock.forward(PROVEN);
+    product.prove(access["accessToken"].as_str().unwrap()).await;
     product.clock.forward(LATER);
     product.is_logged_out(tab, "reused");
     is_caught(&thief.refresh(&token).await, "revoked");
@@ -54,9 +60,9 @@ async fn a_thief_who_lies_low_is_found_out_when_coming_back() {
     let (mut product, tab, copy) = robbed().await;
     let thief = product.service.http();
     let token = thief.refresh(&copy).await.new_token().unwrap();
-    product.clock.forward(LATER);
+    product.clock.forward(HALF_AN_HOUR);
     product.refresh(tab);
-    product.clock.forward(LATER);
+    product.clock.forward(HALF_AN_HOUR);
     is_caught(&thief.refresh(&token).await, "reused");
     product.is_logged_out(tab, "revoked");
 }

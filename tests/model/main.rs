@@ -6,8 +6,11 @@
 //! **No innocent client is ever refused** ([`innocent`]). Two or three tabs share one cookie jar.
 //! At any time, a tab may present the token in the jar, for the first time or again. A request or a
 //! reply may be lost at any point. A request may arrive twice, and replies may overtake each other:
-//! the last reply that arrives stays in the jar. A reply takes at most A/2 from its request. A
-//! server that dies before its commit has lost a request. A server that dies after its commit has
+//! the last reply that arrives stays in the jar. A reply takes less than A from its request. A copy
+//! of a request may arrive up to 2 A after the original was decided on, and so may a request that its
+//! page gave up (2 A less a round trip after it was sent). The browser may die before its jar is on
+//! disk, and come back with an earlier state of it; then A is at least what the jar is behind plus two
+//! round trips. A server that dies before its commit has lost a request. A server that dies after its commit has
 //! lost a reply. In both cases it may also have lost receipts that were not stored yet, so crashes
 //! need no step of their own. Requests are not decided in the order of their arrival. Between
 //! requests, the client may sleep for a day. The claim: every request is answered with a token.
@@ -18,10 +21,10 @@
 //! current generation. After the theft, a refresh *succeeds* for a party if it returned a token and
 //! the reply arrived. The claim has two parts:
 //!
-//! 1. In runs of any length, success changes between the parties at most three times. After that,
-//!    the other party can do nothing that succeeds and leaves the session alive. (Three changes do
-//!    happen: the victim's reply that was under way during the theft, the thief, the victim, and
-//!    the thief again.)
+//! 1. In runs of any length, success changes between the parties at most four times. After that,
+//!    the other party can do nothing that succeeds and leaves the session alive. (Four changes do
+//!    happen: the victim's reply that was under way during the theft, the thief, the victim, the
+//!    thief within 2 A, and the victim with the token that stayed acceptable beside the thief's.)
 //! 2. If either party is refused, the session is revoked. So it never happens that one party is
 //!    refused while the other stays logged in.
 //!
@@ -53,6 +56,7 @@
 
 mod innocent;
 mod limits;
+mod prices;
 mod rules;
 mod scenario;
 mod search;
@@ -75,12 +79,14 @@ const TWO_TABS: Scenario = Scenario {
     round_trip: 1,
     clocks_differ: 0,
     tabs: 2,
+    late: None,
+    jar_lag: None,
     second_login_reply: false,
     rotation_differs: false,
     commit_lost: false,
     thief: None,
     thief_validates: false,
-    most_switches: 3,
+    most_switches: 4,
 };
 
 /// One tab, and a thief who keeps its distance.
@@ -121,6 +127,8 @@ fn states_with_one_view_have_the_same_futures() {
         Scenario { clocks_differ: 1, window: 3, ..TWO_TABS },
         Scenario { rotation_differs: true, ..TWO_TABS },
         Scenario { tabs: 1, commit_lost: true, ..TWO_TABS },
+        Scenario { tabs: 1, late: Some(4), ..TWO_TABS },
+        Scenario { tabs: 1, jar_lag: Some(2), window: 4, ..TWO_TABS },
         Scenario { second_login_reply: true, rules: Rules::FirstIsYoung, ..TWO_TABS },
         Scenario { thief_validates: true, ..THIEF },
     ];

@@ -4,7 +4,7 @@
 use token_authority::clock::Timestamp;
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::{Policy, SuccessorSeed, Verdict, judge, take_effect};
-use token_authority::token::session::Session;
+use token_authority::token::session::{Lineage, Session};
 
 /// The rules that a check uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub(crate) enum Rules {
     ReplayUnproven,
     /// A predecessor is never accepted: rotation without any grace.
     NoGrace,
-    /// A predecessor gets another successor even if the first was handed out a moment ago.
+    /// A predecessor gets another successor even if the first was handed out a moment ago, and the
+    /// first one is dead.
     RemintAtOnce,
     /// A predecessor is accepted as long as it is the predecessor, with or without a receipt.
     PredecessorForEver,
@@ -29,9 +30,23 @@ pub(crate) enum Rules {
     FutureIsTheft,
     /// A displaced or earlier token is refused, but the session is not revoked.
     NoRevocation,
-    /// Presenting a young token records no receipt. The claims of the real rules hold, but thefts
-    /// are found later.
-    YoungProvesNothing,
+    /// An access token proves its receipt as soon as it is used.
+    EarlyReceipts,
+    /// Presenting a young token proves its receipt.
+    YoungProves,
+    /// The successor that a re-mint displaces is dead at once.
+    RemintDisplaces,
+    /// The successor that a re-mint displaces stays acceptable beside the new one however long ago it
+    /// was handed out.
+    BesideForEver,
+    /// The predecessor's predecessor is dead at once.
+    RotationForgets,
+    /// The first four of these together, without [`Self::BesideForEver`]: the rules before.
+    Former,
+    /// The former rules with the real rule for receipts.
+    OnlyLateReceipts,
+    /// After a receipt the predecessor is accepted for a quarter of A, not for A.
+    ShortAfterProof,
     /// The first token may be young too. The claims of the real rules hold, with slightly more
     /// grace.
     FirstIsYoung,
@@ -52,15 +67,42 @@ impl Rules {
     ) -> (Verdict, Option<RefreshToken>) {
         let verdict = judge(session, presented, now, policy);
         let verdict = self.amend(verdict, session, presented, now, policy);
-        let (handed_out_at, proven_at) = (session.lineage.handed_out_at, session.lineage.proven_at);
+        let Lineage { handed_out_at, current, .. } = session.lineage;
         let token = take_effect(verdict, session, presented, candidate, now, policy);
         if self == Self::WindowFromRotation && verdict == Verdict::Replay {
             session.lineage.handed_out_at = handed_out_at;
         }
-        if self == Self::YoungProvesNothing && verdict == Verdict::Young {
-            session.lineage.proven_at = proven_at;
+        let lineage = &mut session.lineage;
+        match verdict {
+            Verdict::Young if matches!(self, Self::YoungProves | Self::Former) => {
+                lineage.proven_at.get_or_insert(now);
+            }
+            Verdict::Remint if self == Self::BesideForEver => lineage.set_aside = Some(current),
+            Verdict::Remint if self.displaces() => lineage.set_aside = None,
+            Verdict::Rotate if self.forgets() => lineage.set_aside = None,
+            _ => {}
         }
         (verdict, token)
+    }
+
+    fn displaces(self) -> bool {
+        let former = matches!(self, Self::Former | Self::OnlyLateReceipts);
+        former || matches!(self, Self::RemintDisplaces | Self::RemintAtOnce)
+    }
+
+    fn forgets(self) -> bool {
+        matches!(self, Self::RotationForgets | Self::Former | Self::OnlyLateReceipts)
+    }
+
+    /// Returns whether the use of an access token proves its receipt.
+    pub(crate) fn proves_receipt(
+        self,
+        policy: &Policy,
+        issued_at: Timestamp,
+        seen_at: Timestamp,
+    ) -> bool {
+        let at_once = matches!(self, Self::EarlyReceipts | Self::Former);
+        at_once || policy.proves_receipt(issued_at, seen_at)
     }
 
     fn amend(
@@ -88,6 +130,11 @@ impl Rules {
             }
             (Self::FirstIsYoung, Verdict::Rotate) if young => Verdict::Young,
             (Self::BothWindows, Verdict::Replay) if lineage.proven_at.is_some() && !young => {
+                Verdict::Theft
+            }
+            (Self::ShortAfterProof, Verdict::Replay)
+                if lineage.proven_at.is_some_and(|at| now.since(at) > policy.window / 4) =>
+            {
                 Verdict::Theft
             }
             (_, verdict) => verdict,

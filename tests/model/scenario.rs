@@ -35,6 +35,12 @@ pub(crate) struct Scenario {
     /// The largest difference between the clocks of two replicas.
     pub(crate) clocks_differ: u8,
     pub(crate) tabs: usize,
+    /// How long after its original was decided on a copy of a request may still arrive, if a network
+    /// makes copies. One copy is under way at a time. A request that its page gave up arrives earlier
+    /// by a round trip.
+    pub(crate) late: Option<u8>,
+    /// How long after a change the jar is on disk, if the browser may die before.
+    pub(crate) jar_lag: Option<u8>,
     /// Whether a second reply to the login, with the same first token, is still under way.
     pub(crate) second_login_reply: bool,
     /// Whether some replicas rotate refresh tokens and others do not.
@@ -81,6 +87,15 @@ pub(crate) enum Action {
     /// A request or a reply is lost: in the network, in a server that dies before or after its
     /// commit, or because the user leaves the page.
     Lose(usize),
+    /// A tab gives up, but its request remains under way.
+    Abandon(usize),
+    /// A request arrives whose answer nobody awaits: a late copy, an abandoned one, or that of a browser
+    /// that died.
+    Arrive(usize),
+    /// Such a request is lost.
+    LoseStray(usize),
+    /// The browser dies. It starts again with this earlier state of its jar.
+    Die(usize),
     /// `ValidateToken` sees the newest access token that has arrived.
     Validate,
     /// The receipt of that validation is stored.
@@ -108,6 +123,8 @@ pub(crate) struct Decision {
     /// Whether the request arrives a second time because it was repeated, and its first answer was
     /// lost.
     pub(crate) again: bool,
+    /// Whether a copy of the request remains under way.
+    pub(crate) copied: bool,
 }
 
 /// A violation of a claim.

@@ -19,7 +19,7 @@ use token_authority::token::session::{Lineage, Session};
 
 use crate::scenario::{Action, DAY, Decision, Distance, Scenario, TICK, Violation};
 use crate::view::standing;
-use crate::world::{Client, Held, Reply, Tab};
+use crate::world::{Access, Client, Held, Reply, Stray, Tab};
 
 /// When the user logs in.
 pub(crate) const LOGIN: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -104,9 +104,9 @@ impl System {
         let first = Held::new(first);
         let mut client = Client::new(first.clone(), scenario.tabs);
         if scenario.second_login_reply {
-            let generation = first.token().generation();
+            let access = Access { generation: first.token().generation(), issued_at: LOGIN };
             client.send(0, LOGIN);
-            client.answer(0, Reply { cookie: Some(first), generation });
+            client.answer(0, Reply { cookie: Some(first), access });
         }
         Self {
             now: LOGIN,
@@ -137,9 +137,22 @@ impl System {
                 Tab::Asked { sent_at, .. } => {
                     self.add_decisions(scenario, tab, *sent_at, &mut actions);
                     actions.push(Action::Lose(tab));
+                    if scenario.late.is_some() && self.client.strays.is_empty() {
+                        actions.push(Action::Abandon(tab));
+                    }
                 }
                 Tab::Answered { .. } => actions.extend([Action::Land(tab), Action::Lose(tab)]),
             }
+        }
+        for stray in 0..self.client.strays.len() {
+            if scenario.is_apart(self.now, self.thief.acted_at) {
+                actions.push(Action::Arrive(stray));
+            }
+            actions.push(Action::LoseStray(stray));
+        }
+        // Requests of a browser that died arrive or are lost before it dies again.
+        if self.client.strays.is_empty() {
+            actions.extend((0..self.client.on_disk.len()).map(Action::Die));
         }
         self.add_proofs(scenario, &mut actions);
         self.add_thief(scenario, &mut actions);
@@ -152,10 +165,12 @@ impl System {
     fn add_time(&self, scenario: &Scenario, actions: &mut Vec<Action>) {
         let longest = TICK * u32::from(scenario.round_trip);
         let mut sent = self.client.tabs.iter().filter_map(Tab::sent_at).peekable();
-        if sent.peek().is_none() {
+        let strays = &self.client.strays;
+        if sent.peek().is_none() && strays.is_empty() {
             actions.push(Action::Sleep);
         }
-        if sent.all(|sent_at| self.now.since(sent_at) < longest) {
+        let in_time = strays.iter().all(|stray| self.now < stray.until);
+        if in_time && sent.all(|sent_at| self.now.since(sent_at) < longest) {
             actions.push(Action::Tick);
         }
     }
@@ -174,11 +189,13 @@ impl System {
                 continue;
             }
             for again in [false, true] {
-                let rotation = true;
-                actions.push(Action::Decide(tab, Decision { before, rotation, again }));
+                let decision = Decision { before, rotation: true, again, copied: false };
+                actions.push(Action::Decide(tab, decision));
                 if scenario.rotation_differs {
-                    let rotation = false;
-                    actions.push(Action::Decide(tab, Decision { before, rotation, again }));
+                    actions.push(Action::Decide(tab, Decision { rotation: false, ..decision }));
+                }
+                if scenario.late.is_some() && self.client.strays.is_empty() && !again {
+                    actions.push(Action::Decide(tab, Decision { copied: true, ..decision }));
                 }
             }
         }
@@ -186,7 +203,12 @@ impl System {
 
     fn add_proofs(&self, scenario: &Scenario, actions: &mut Vec<Action>) {
         let lineage = &self.session.lineage;
-        let useful = self.client.heard == lineage.generation && lineage.proven_at.is_none();
+        let policy = scenario.policy(true);
+        let proves = |heard: Access| {
+            heard.generation == lineage.generation
+                && scenario.rules.proves_receipt(&policy, heard.issued_at, self.now)
+        };
+        let useful = self.client.heard.is_some_and(proves) && lineage.proven_at.is_none();
         let apart = scenario.thief != Some(Distance::FromRefreshesAndProofs)
             || scenario.is_apart(self.now, self.thief.acted_at);
         if useful && apart && self.proof.is_none() {
@@ -233,10 +255,21 @@ impl System {
             Action::Send(tab) => self.client.send(tab, self.now),
             Action::Decide(tab, decision) => self.decide(scenario, tab, decision)?,
             Action::Land(tab) => {
-                self.client.land(tab);
+                self.client.land(tab, self.now);
                 self.succeed(scenario, Party::Victim)?;
             }
             Action::Lose(tab) => self.client.lose(tab),
+            Action::Abandon(tab) => {
+                let sent_at = self.client.tabs[tab].sent_at().expect("the step was possible");
+                let late = scenario.late.expect("the step was possible");
+                let late = late.saturating_sub(scenario.round_trip).max(scenario.round_trip);
+                self.client.abandon(tab, sent_at + TICK * u32::from(late));
+            }
+            Action::Arrive(stray) => self.arrive(scenario, stray)?,
+            Action::LoseStray(stray) => drop(self.client.strays.remove(stray)),
+            Action::Die(state) => {
+                self.client.die(state, TICK * u32::from(scenario.round_trip));
+            }
             Action::Validate => self.validate(scenario),
             Action::StoreProof => self.store_proof(),
             Action::LoseProof => self.proof = None,
@@ -251,7 +284,7 @@ impl System {
                 self.commit_lost = true;
             }
         }
-        self.tidy();
+        self.tidy(scenario);
         Ok(())
     }
 
@@ -263,6 +296,11 @@ impl System {
     ) -> Result<(), Violation> {
         let (presented, _) = self.client.asked(tab).expect("the step was possible");
         let stamp = self.stamp(decision.before);
+        if decision.copied {
+            let late = TICK * u32::from(scenario.late.expect("the step was possible"));
+            let until = (stamp + late).max(self.now);
+            self.client.strays.push(Stray { token: presented.clone(), until });
+        }
         let (verdict, successor) = self.refresh(scenario, &presented, stamp, decision.rotation);
         if scenario.thief.is_some() {
             self.victim_acted_at = self.victim_acted_at.max(Some(stamp));
@@ -272,11 +310,22 @@ impl System {
             return self.refused(scenario, verdict);
         };
         if !decision.again {
-            let generation = self.session.lineage.generation;
+            let generation = successor.token().generation();
+            let access = Access { generation, issued_at: stamp };
             let set = scenario.rules.sets_cookie(verdict, presented.token(), successor.token());
-            self.client.answer(tab, Reply { cookie: set.then_some(successor), generation });
+            self.client.answer(tab, Reply { cookie: set.then_some(successor), access });
         }
         Ok(())
+    }
+
+    /// Decides on a request whose answer nobody awaits.
+    fn arrive(&mut self, scenario: &Scenario, stray: usize) -> Result<(), Violation> {
+        let Stray { token, .. } = self.client.strays.remove(stray);
+        let (verdict, successor) = self.refresh(scenario, &token, self.now, true);
+        if scenario.thief.is_some() {
+            self.victim_acted_at = self.victim_acted_at.max(Some(self.now));
+        }
+        if successor.is_none() { self.refused(scenario, verdict) } else { Ok(()) }
     }
 
     fn present(&mut self, scenario: &Scenario, token: usize, heard: bool) -> Result<(), Violation> {
@@ -342,7 +391,8 @@ impl System {
     }
 
     fn validate(&mut self, scenario: &Scenario) {
-        self.proof = Some(Receipt { generation: self.client.heard, seen_at: self.now });
+        let heard = self.client.heard.expect("the step was possible");
+        self.proof = Some(Receipt { generation: heard.generation, seen_at: self.now });
         if scenario.thief == Some(Distance::FromRefreshesAndProofs) {
             self.victim_acted_at = self.victim_acted_at.max(Some(self.now));
         }
@@ -359,7 +409,11 @@ impl System {
     }
 
     /// Drops everything that can no longer make a difference.
-    fn tidy(&mut self) {
+    fn tidy(&mut self, scenario: &Scenario) {
+        let now = self.now;
+        self.client.on_disk.retain(|(_, replaced_at)| {
+            scenario.jar_lag.is_some_and(|lag| now.since(*replaced_at) <= TICK * u32::from(lag))
+        });
         let lineage = &self.session.lineage;
         if self.proof.as_ref().is_some_and(|proof| proof.generation != lineage.generation) {
             self.proof = None;

@@ -38,11 +38,15 @@ fn time(moment: Timestamp) -> String {
 fn line(system: &System, action: Action) -> Option<String> {
     let client = &system.client;
     Some(match action {
-        Action::Tick | Action::Sleep => return None,
+        Action::Tick | Action::Sleep | Action::LoseStray(_) => return None,
         Action::Send(tab) => format!("tab {tab} sends {}", client.jar),
         Action::Decide(tab, decision) => {
             let (token, _) = client.asked(tab)?;
-            let again = if decision.again { ", its first copy" } else { "" };
+            let again = match (decision.again, decision.copied) {
+                (true, _) => ", its first copy",
+                (false, true) => ", and a copy remains under way",
+                (false, false) => "",
+            };
             let stamp = match decision.before {
                 0 => String::new(),
                 before => format!(", stamped {}", time(system.stamp(before))),
@@ -61,6 +65,13 @@ fn line(system: &System, action: Action) -> Option<String> {
             Tab::Answered { .. } => format!("tab {tab}'s reply is lost"),
             Tab::Idle => return None,
         },
+        Action::Abandon(tab) => format!("tab {tab} gives up, its request remains under way"),
+        Action::Arrive(stray) => {
+            format!("the server takes {}, which nobody awaits", client.strays[stray].token)
+        }
+        Action::Die(state) => {
+            format!("the browser dies, and its jar on disk holds {}", client.on_disk[state].0)
+        }
         Action::Validate => "the client's newest access token is validated".into(),
         Action::StoreProof => "that is stored: the current token is proven".into(),
         Action::LoseProof => "that is lost".into(),

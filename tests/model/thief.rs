@@ -30,6 +30,6 @@ fn a_thief_whose_access_tokens_are_validated_does_not_go_on_either() {
 
 /// The bound is as tight as possible.
 #[test]
-fn success_passes_from_one_to_the_other_three_times_at_most() {
-    fails(Scenario { most_switches: 2, ..THIEF }, Violation::BothGoOn);
+fn success_passes_from_one_to_the_other_four_times_at_most() {
+    fails(Scenario { most_switches: 3, ..THIEF }, Violation::BothGoOn);
 }

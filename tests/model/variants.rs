@@ -6,7 +6,7 @@ use crate::rules::Rules;
 use crate::scenario::{Scenario, Violation};
 use crate::{THIEF, TWO_TABS, fails};
 
-/// Far more than three.
+/// Far more than four.
 const MANY: u8 = 8;
 const DECISION: &str = include_str!("../../docs/adr/0001-rotation.md");
 
@@ -36,6 +36,34 @@ fn rotating_a_young_token_refuses_an_innocent_client() {
 #[test]
 fn setting_an_unchanged_cookie_refuses_an_innocent_client() {
     is_quoted(&innocent(Rules::CookieAlways));
+}
+
+/// The first of the three failures of the rules before: a browser that dies.
+#[test]
+fn receipts_that_count_at_once_refuse_an_innocent_client() {
+    let dies = Scenario { tabs: 1, round_trip: 0, jar_lag: Some(1), ..TWO_TABS };
+    let run = |rules| fails(Scenario { rules, ..dies }, Violation::Refused(Verdict::Theft));
+    is_quoted(&run(Rules::EarlyReceipts));
+    // Nor is it a receipt that the token was presented.
+    run(Rules::YoungProves);
+}
+
+/// The second failure: a late copy of a request.
+#[test]
+fn displacing_for_good_refuses_an_innocent_client() {
+    let copied = Scenario { tabs: 1, late: Some(4), ..TWO_TABS };
+    let run = |rules| fails(Scenario { rules, ..copied }, Violation::Refused(Verdict::Theft));
+    is_quoted(&run(Rules::RemintDisplaces));
+    is_quoted(&run(Rules::RotationForgets));
+}
+
+/// The third failure: a slow reply, and another tab that refreshes meanwhile.
+#[test]
+fn displacing_for_good_refuses_an_innocent_client_whose_reply_is_slow() {
+    let slow = Scenario { window: 3, round_trip: 2, ..TWO_TABS };
+    let displaces = Scenario { rules: Rules::RemintDisplaces, ..slow };
+    is_quoted(&fails(displaces, Violation::Refused(Verdict::Theft)));
+    fails(Scenario { rules: Rules::Former, ..slow }, Violation::Refused(Verdict::Theft));
 }
 
 #[test]

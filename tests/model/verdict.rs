@@ -21,6 +21,10 @@ const DAY: i64 = 86_400;
 enum Kind {
     Current,
     Predecessor,
+    /// The successor that the last re-mint displaced soon after its hand-out.
+    Beside,
+    /// The predecessor's predecessor, after a rotation.
+    Former,
     /// An ancestor, or a displaced successor.
     Dead,
     /// A token of a generation that the row has not reached.
@@ -36,6 +40,8 @@ struct Case {
     session: Session,
     kind: Kind,
     presented: RefreshToken,
+    /// All tokens that the session ever had.
+    tokens: Vec<(Kind, RefreshToken)>,
     now: Timestamp,
     policy: Policy,
 }
@@ -72,7 +78,7 @@ impl Case {
             Kind::Forged | Kind::Foreign => Verdict::Invalid,
             _ if self.session.revoked.is_some() => Verdict::Revoked,
             _ if self.now >= self.session.expires_at => Verdict::Expired,
-            Kind::Current if !self.policy.rotation => Verdict::Keep,
+            Kind::Current | Kind::Beside if !self.policy.rotation => Verdict::Keep,
             Kind::Current if self.is_first() => Verdict::Rotate,
             Kind::Current if within(lineage.handed_out_at) => Verdict::Young,
             Kind::Current => Verdict::Rotate,
@@ -82,6 +88,9 @@ impl Case {
                 Some(proven_at) if within(proven_at) => Verdict::Replay,
                 Some(_) => Verdict::Theft,
             },
+            Kind::Beside if !within(lineage.handed_out_at) => Verdict::Rotate,
+            Kind::Former if !within(lineage.handed_out_at) => Verdict::Theft,
+            Kind::Beside | Kind::Former => Verdict::Young,
             Kind::Dead => Verdict::Theft,
             Kind::Future => Verdict::Invalid,
         }
@@ -98,14 +107,14 @@ fn policy(rotation: bool) -> Policy {
 }
 
 /// Creates a session with a past, and returns every token that it ever had, each with its present
-/// kind.
-fn lived(past: &[bool]) -> (Session, Vec<(Kind, RefreshToken)>) {
+/// kind. The past tells for each refresh whether the reply before was lost, and whether it comes late.
+fn lived(past: &[(bool, bool)]) -> (Session, Vec<(Kind, RefreshToken)>) {
     let policy = policy(true);
     let (mut session, first) = log_in(&policy);
     let (mut tokens, mut current, mut predecessor) = (vec![first], 0, None);
-    let mut now = LOGIN;
-    for (number, lost) in past.iter().enumerate() {
-        now = now + policy.window * 2;
+    let (mut now, mut aside) = (LOGIN, None);
+    for (number, (lost, late)) in past.iter().enumerate() {
+        now = now + policy.window * 2 + Duration::from_micros((*late).into());
         // If the reply was lost, the client presents the predecessor again.
         let from = if *lost { predecessor.unwrap_or(current) } else { current };
         let presented = tokens[from].clone();
@@ -113,6 +122,10 @@ fn lived(past: &[bool]) -> (Session, Vec<(Kind, RefreshToken)>) {
         assert!(matches!(verdict, Verdict::Rotate | Verdict::Remint));
         let drawn = candidate(number.try_into().unwrap());
         let token = take_effect(verdict, &mut session, &presented, &drawn, now, &policy);
+        aside = match verdict {
+            Verdict::Rotate => predecessor.map(|index| (Kind::Former, index)),
+            _ => (!late).then_some((Kind::Beside, current)),
+        };
         predecessor = Some(from);
         current = tokens.len();
         tokens.push(token.unwrap());
@@ -120,7 +133,7 @@ fn lived(past: &[bool]) -> (Session, Vec<(Kind, RefreshToken)>) {
     let kind = |index| match index {
         _ if index == current => Kind::Current,
         _ if Some(index) == predecessor => Kind::Predecessor,
-        _ => Kind::Dead,
+        _ => aside.filter(|(_, at)| *at == index).map_or(Kind::Dead, |(kind, _)| kind),
     };
     let tokens = tokens.into_iter().enumerate().map(|(index, token)| (kind(index), token));
     (session, tokens.collect())
@@ -163,8 +176,10 @@ fn reason() -> impl Strategy<Value = RevocationReason> {
 
 prop_compose! {
     fn case()(
-        past in prop::collection::vec(any::<bool>(), 0..8),
-        kind in proptest::sample::select(vec![Kind::Current, Kind::Predecessor, Kind::Dead]),
+        past in prop::collection::vec(any::<(bool, bool)>(), 0..8),
+        kind in proptest::sample::select(vec![
+            Kind::Current, Kind::Predecessor, Kind::Beside, Kind::Former, Kind::Dead,
+        ]),
         stranger in prop::option::weighted(0.2, proptest::sample::select(vec![
             Kind::Future, Kind::Forged, Kind::Foreign,
         ])),
@@ -190,7 +205,7 @@ prop_compose! {
             None => (kind, token),
             Some(kind) => (kind, strange(kind, &session, &token)),
         };
-        Case { session, kind, presented, now, policy: policy(rotation) }
+        Case { session, kind, presented, tokens, now, policy: policy(rotation) }
     }
 }
 
@@ -219,7 +234,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_not_refused_gets_the_current_token(case in case()) {
+    fn whatever_is_not_refused_gets_the_current_token_or_its_own(case in case()) {
         let verdict = case.judge();
         let (after, token) = case.settle(verdict);
         let refused = matches!(
@@ -230,11 +245,13 @@ proptest! {
         if let Some(token) = token {
             prop_assert!(!matches!(case.kind, Kind::Forged | Kind::Foreign));
             prop_assert!(token.is_authentic(&after.lineage.key));
-            prop_assert_eq!(token.hash(), after.lineage.current);
-            prop_assert_eq!(token.generation(), after.lineage.generation);
             prop_assert_eq!(token.session_id(), after.id);
             let unchanged = matches!(verdict, Verdict::Young | Verdict::Keep);
             prop_assert_eq!(token == case.presented, unchanged);
+            if !(unchanged && matches!(case.kind, Kind::Beside | Kind::Former)) {
+                prop_assert_eq!(token.hash(), after.lineage.current);
+                prop_assert_eq!(token.generation(), after.lineage.generation);
+            }
         }
     }
 
@@ -272,6 +289,38 @@ proptest! {
         prop_assert_eq!(next.presents(displaced).judge(), Verdict::Theft);
     }
 
+    /// Each token that a change sets aside is acceptable in the window after it.
+    #[test]
+    fn what_a_change_sets_aside_is_no_theft_at_once(case in case()) {
+        let verdict = case.judge();
+        let (after, _) = case.settle(verdict);
+        let lineage = &case.session.lineage;
+        let aside = match verdict {
+            Verdict::Rotate => Kind::Predecessor,
+            Verdict::Remint => Kind::Current,
+            _ => return Ok(()),
+        };
+        if !case.policy.rotation {
+            return Ok(());
+        }
+        let late = case.now.since(lineage.handed_out_at) > Duration::from_mins(1);
+        let is_dead = verdict == Verdict::Remint && late;
+        let Some((_, token)) = case.tokens.iter().find(|(kind, _)| *kind == aside) else {
+            return Ok(());
+        };
+        if after.expires_at <= case.now + Duration::from_secs(31) {
+            return Ok(());
+        }
+        let next = Case { session: after, ..case.clone() }.presents(token.clone());
+        prop_assert_eq!(next.judge(), if is_dead { Verdict::Theft } else { Verdict::Young });
+        let later = Case { now: case.now + Duration::from_secs(31), ..next };
+        let expected = match verdict {
+            Verdict::Remint if !is_dead => Verdict::Rotate,
+            _ => Verdict::Theft,
+        };
+        prop_assert_eq!(later.judge(), expected);
+    }
+
     #[test]
     fn a_replay_changes_nothing_but_the_hand_out(case in case()) {
         let verdict = case.judge();
@@ -286,20 +335,20 @@ proptest! {
     }
 
     #[test]
-    fn a_presented_current_token_is_proven_once(case in case()) {
+    fn a_token_that_stays_proves_nothing(case in case()) {
         let verdict = case.judge();
         if !(matches!(verdict, Verdict::Young | Verdict::Keep)) {
             return Ok(());
         }
         let (after, _) = case.settle(verdict);
         let mut expected = case.session.clone();
-        expected.lineage.proven_at.get_or_insert(case.now);
         // If the session's end has moved on, a young token is extended like one that is kept.
         let end = case.policy.expiry(&expected.lifetimes, expected.created_at, case.now);
         let slack = expected.lifetimes.refresh.map_or(case.policy.window, |own| {
             case.policy.window.min(own / 4)
         });
-        if verdict == Verdict::Keep || end > expected.expires_at + slack {
+        let extends = case.kind == Kind::Current && end > expected.expires_at + slack;
+        if verdict == Verdict::Keep || extends {
             expected.last_used_at = expected.last_used_at.max(case.now);
             let after_login = expected.created_at + Duration::from_micros(1);
             let handed_out_at = expected.lineage.handed_out_at.max(case.now).max(after_login);

@@ -5,10 +5,10 @@ use token_authority::token::session::{Lineage, Session};
 
 use crate::scenario::{Scenario, TICK};
 use crate::system::{Party, System};
-use crate::world::{Held, Tab};
+use crate::world::{Held, Stray, Tab};
 
-/// Returns the relation of a token to a row. A token that is neither current nor predecessor is
-/// dead for good. The exception is a token that the database lost: it may have a generation that is
+/// Returns the relation of a token to a row. A token that is neither current nor predecessor nor set
+/// aside is dead for good. The exception is a token that the database lost: it may have a generation that is
 /// still to come.
 pub(crate) fn standing(lineage: &Lineage, token: &Held) -> u8 {
     let generation = token.token().generation();
@@ -16,9 +16,13 @@ pub(crate) fn standing(lineage: &Lineage, token: &Held) -> u8 {
         0
     } else if generation < lineage.generation && lineage.predecessor == Some(token.hash()) {
         1
+    } else if lineage.is_beside(token.token()) {
+        2
+    } else if lineage.set_aside == Some(token.hash()) {
+        3
     } else {
         let ahead = generation.number().saturating_sub(lineage.generation.number());
-        2 + u8::try_from(ahead).unwrap()
+        4 + u8::try_from(ahead).unwrap()
     }
 }
 
@@ -32,6 +36,15 @@ impl System {
             bytes.extend(view.of_row(row));
         }
         bytes.extend(view.of_token(&self.client.jar));
+        for (token, replaced_at) in &self.client.on_disk {
+            bytes.push(view.age(Some(*replaced_at)));
+            bytes.extend(view.of_token(token));
+        }
+        bytes.push(u8::MAX);
+        let mut strays: Vec<_> = self.client.strays.iter().map(|s| view.of_stray(s)).collect();
+        strays.sort_unstable();
+        bytes.extend(strays.concat());
+        bytes.push(u8::MAX);
         // The tabs are interchangeable.
         let mut tabs: Vec<_> = self.client.tabs.iter().map(|tab| view.of_tab(tab)).collect();
         tabs.sort_unstable();
@@ -74,6 +87,7 @@ impl View<'_> {
     fn of_row(&self, row: &Session) -> [u8; 6] {
         let Lineage { generation, predecessor, handed_out_at, proven_at, .. } = &row.lineage;
         let is_first = predecessor.is_none() && *handed_out_at <= row.created_at;
+        let heard = self.system.client.heard.filter(|heard| heard.generation == *generation);
         let minted_since = self.system.session.lineage.generation.number() - generation.number();
         let proof = self.system.proof.as_ref();
         [
@@ -81,7 +95,7 @@ impl View<'_> {
             u8::from(is_first),
             self.age(Some(*handed_out_at)),
             self.age(*proven_at),
-            u8::from(*generation == self.system.client.heard),
+            self.age(heard.map(|heard| heard.issued_at)),
             u8::from(proof.is_some_and(|proof| proof.generation == *generation)),
         ]
     }
@@ -94,11 +108,20 @@ impl View<'_> {
             Tab::Answered { reply, .. } => {
                 bytes.push(u8::MAX);
                 let rows = self.rows.iter();
-                bytes.extend(rows.map(|row| u8::from(row.lineage.generation == reply.generation)));
+                bytes.extend(rows.map(|row| {
+                    let access = Some(reply.access);
+                    let access = access.filter(|a| a.generation == row.lineage.generation);
+                    self.age(access.map(|access| access.issued_at))
+                }));
                 bytes.extend(reply.cookie.iter().flat_map(|cookie| self.of_token(cookie)));
             }
         }
         bytes
+    }
+
+    fn of_stray(&self, stray: &Stray) -> Vec<u8> {
+        let left = stray.until.since(self.system.now).as_secs() / TICK.as_secs();
+        std::iter::once(u8::try_from(left).unwrap()).chain(self.of_token(&stray.token)).collect()
     }
 
     fn of_token(&self, token: &Held) -> impl Iterator<Item = u8> {
@@ -106,7 +129,7 @@ impl View<'_> {
     }
 
     /// Returns how long ago a moment was, up to the age beyond which age makes no difference. The
-    /// oldest time of a request is one round trip ago, and from then on, all moments more than A
+    /// oldest time of a request is one round trip ago, and from then on, all moments more than 2 A
     /// earlier are equivalent.
     ///
     /// The rules compare ages with whole ticks and by "more than", so a part of a tick counts as a
@@ -115,7 +138,7 @@ impl View<'_> {
     fn age(&self, moment: Option<Timestamp>) -> u8 {
         let Some(moment) = moment else { return u8::MAX };
         let Scenario { window, round_trip, clocks_differ, .. } = *self.scenario;
-        let oldest = window + 1 + round_trip;
+        let oldest = 2 * window + 1 + round_trip;
         let ago = self.system.now.since(moment).as_micros().div_ceil(TICK.as_micros());
         let ahead = moment.since(self.system.now).as_secs() / TICK.as_secs();
         let ago = u8::try_from(ago.min(oldest.into())).unwrap();

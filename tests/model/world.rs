@@ -4,6 +4,7 @@
 //! reply.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use token_authority::clock::Timestamp;
 use token_authority::token::id::Generation;
@@ -40,8 +41,23 @@ impl std::fmt::Display for Held {
 pub(crate) struct Reply {
     /// The token that its `Set-Cookie` puts into the jar. `None`: it sets no cookie.
     pub(crate) cookie: Option<Held>,
-    /// The generation that its access token names.
+    /// Its access token.
+    pub(crate) access: Access,
+}
+
+/// What an access token says about the refresh token from the same response.
+#[derive(Clone, Copy)]
+pub(crate) struct Access {
     pub(crate) generation: Generation,
+    pub(crate) issued_at: Timestamp,
+}
+
+/// A request under way whose answer nobody awaits.
+#[derive(Clone)]
+pub(crate) struct Stray {
+    pub(crate) token: Held,
+    /// The latest time of its arrival.
+    pub(crate) until: Timestamp,
 }
 
 /// The state of a tab's only request.
@@ -74,16 +90,19 @@ impl Tab {
 pub(crate) struct Client {
     /// The refresh cookie.
     pub(crate) jar: Held,
+    /// Earlier refresh cookies that may be those on disk, and when they were replaced.
+    pub(crate) on_disk: Vec<(Held, Timestamp)>,
     pub(crate) tabs: Vec<Tab>,
-    /// The generation in the newest access token that has arrived.
-    pub(crate) heard: Generation,
+    pub(crate) strays: Vec<Stray>,
+    /// The newest access token that has arrived. Of those of one generation, the first.
+    pub(crate) heard: Option<Access>,
 }
 
 impl Client {
     /// Creates a browser that has just logged in.
     pub(crate) fn new(first: Held, tabs: usize) -> Self {
-        let heard = first.token().generation();
-        Self { jar: first, tabs: vec![Tab::Idle; tabs], heard }
+        let tabs = vec![Tab::Idle; tabs];
+        Self { jar: first, on_disk: Vec::new(), tabs, strays: Vec::new(), heard: None }
     }
 
     /// Lets a tab send the token in the jar.
@@ -107,14 +126,50 @@ impl Client {
     }
 
     /// Lets a tab's reply arrive, in any order.
-    pub(crate) fn land(&mut self, tab: usize) {
+    pub(crate) fn land(&mut self, tab: usize, now: Timestamp) {
         let landed = std::mem::replace(&mut self.tabs[tab], Tab::Idle);
         if let Tab::Answered { reply, .. } = landed {
-            self.heard = self.heard.max(reply.generation);
+            self.hear(reply.access);
             if let Some(cookie) = reply.cookie {
-                self.jar = cookie;
+                let before = std::mem::replace(&mut self.jar, cookie);
+                if before.hash() != self.jar.hash() {
+                    self.on_disk.push((before, now));
+                }
             }
         }
+    }
+
+    fn hear(&mut self, access: Access) {
+        let Some(heard) = &mut self.heard else {
+            self.heard = Some(access);
+            return;
+        };
+        if access.generation == heard.generation {
+            heard.issued_at = heard.issued_at.min(access.issued_at);
+        } else if access.generation > heard.generation {
+            *heard = access;
+        }
+    }
+
+    /// Lets a tab give up. Its request remains under way.
+    pub(crate) fn abandon(&mut self, tab: usize, until: Timestamp) {
+        if let Some((token, _)) = self.asked(tab) {
+            self.strays.push(Stray { token, until });
+        }
+        self.lose(tab);
+    }
+
+    /// Lets the browser die and start again with an earlier state of its jar. Its requests remain under
+    /// way for at most `round_trip` after they were sent.
+    pub(crate) fn die(&mut self, state: usize, round_trip: Duration) {
+        for tab in 0..self.tabs.len() {
+            if let Some(sent_at) = self.tabs[tab].sent_at() {
+                self.abandon(tab, sent_at + round_trip);
+            }
+        }
+        self.jar = self.on_disk[state].0.clone();
+        self.on_disk.clear();
+        self.heard = None;
     }
 
     /// Loses a tab's request or reply. The tab stops waiting for it.

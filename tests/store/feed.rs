@@ -56,11 +56,12 @@ pub(crate) async fn every_path_tells_once(database: Database) {
     let (other, _) = log_in(&store, &logins, "v").await;
     let (kept, _) = log_in(&store, &logins, "v").await;
 
-    // Two rotations make the first token an ancestor. A refresh that revokes nothing adds nothing.
-    let mut now = START + WINDOW * 2;
-    let second = store.refresh(logins.refresh(&first, now)).await.unwrap().token.unwrap();
-    now = now + WINDOW * 2;
-    store.refresh(logins.refresh(&second, now)).await.unwrap();
+    // Three rotations make the first token an ancestor. A refresh that revokes nothing adds nothing.
+    let (mut now, mut latest) = (START, first.clone());
+    for _ in 0..3 {
+        now = now + WINDOW * 2;
+        latest = store.refresh(logins.refresh(&latest, now)).await.unwrap().token.unwrap();
+    }
     assert_eq!(feed(&database, now).await, []);
 
     for _ in 0..2 {
@@ -111,6 +112,7 @@ pub(crate) async fn what_cannot_be_told_is_not_done(database: Database) {
     let (session, token) = log_in(&store, &logins, "u").await;
     let second = store.refresh(logins.refresh(&token, START)).await.unwrap().token.unwrap();
     let later = START + WINDOW * 2;
+    let theft_at = later + WINDOW * 2;
     store.refresh(logins.refresh(&second, later)).await.unwrap();
     let before = database.session(session.id).await;
 
@@ -120,13 +122,13 @@ pub(crate) async fn what_cannot_be_told_is_not_done(database: Database) {
     for way in ways {
         store.revoke(way, later).await.unwrap_err();
     }
-    store.refresh(logins.refresh(&token, later)).await.unwrap_err();
+    store.refresh(logins.refresh(&token, theft_at)).await.unwrap_err();
     assert_eq!(database.session(session.id).await, before);
 
     database.execute("ALTER TABLE hidden RENAME TO revocations").await;
-    let theft = store.refresh(logins.refresh(&token, later)).await.unwrap();
+    let theft = store.refresh(logins.refresh(&token, theft_at)).await.unwrap();
     assert_eq!(theft.verdict, Verdict::Theft);
-    assert_eq!(feed(&database, later).await.len(), 1);
+    assert_eq!(feed(&database, theft_at).await.len(), 1);
 }
 
 pub(crate) async fn it_is_read_in_order_page_by_page(database: Database) {

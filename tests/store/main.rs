@@ -68,6 +68,9 @@ conformance! {
         an_unproven_predecessor_gets_the_same_successor_again
         a_predecessor_is_good_within_the_window_after_the_proof
         a_lost_reply_is_made_good_a_day_later
+        a_displaced_token_is_good_beside_the_new_one_until_one_is_rotated
+        a_late_copy_after_a_rotation_changes_nothing
+        a_row_that_the_version_before_changed_holds_no_token_set_aside
         an_ancestor_fifty_generations_old_is_a_theft
         a_forgery_changes_nothing
         rotation_can_be_switched_off

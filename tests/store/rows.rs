@@ -90,6 +90,7 @@ pub(crate) async fn a_swap_is_guarded_by_its_revision(database: Database) {
         let mut session = of.clone();
         (session.lineage, session.revoked) = (from.lineage, from.revoked);
         session.lineage.key = key;
+        session.lineage.set_aside = session.lineage.predecessor;
         session.last_used_at = START + Duration::from_secs(5);
         session.expires_at = START + Duration::from_secs(6);
         session

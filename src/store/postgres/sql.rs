@@ -88,7 +88,8 @@ pub(super) static SWAP: Batch = Batch::of(
             generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
             proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
             revocation_reason = n.revocation_reason, auth_method = n.auth_method,
-            access_ends_at = n.access_ends_at, epoch = n.epoch, revision = s.revision + 1,
+            access_ends_at = n.access_ends_at, epoch = n.epoch, set_aside = n.set_aside,
+            revision = s.revision + 1,
             granted = CASE WHEN n.revoked_at IS NULL THEN COALESCE(n.granted, s.granted)
                            ELSE '{}' END,
             user_agent = CASE WHEN n.revoked_at IS NULL THEN s.user_agent ELSE '' END,
@@ -105,7 +106,8 @@ pub(super) static SWAP: Batch = Batch::of(
                      unnest($14::timestamptz[]) AS revocation_expires_at,
                      unnest($15::timestamptz[]) AS access_ends_at,
                      unnest($16::bigint[]) AS epoch, unnest($17::text[]) AS granted,
-                     unnest($18::timestamptz[]) AS stale_until) AS n
+                     unnest($18::timestamptz[]) AS stale_until,
+                     unnest($19::text[]) AS set_aside) AS n
         WHERE s.id = n.id AND s.revision = n.revision
         RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.revocation_expires_at,
                   n.epoch, n.stale_until),
@@ -127,7 +129,8 @@ pub(super) static SWAP: Batch = Batch::of(
 /// A session without lifetimes of its own has nulls there, which `LEAST` ignores.
 pub(super) static ROTATE: Batch = Batch::of(concat!(
     "UPDATE user_sessions AS s
-     SET token = n.successor, predecessor = s.token, generation = s.generation + 1,
+     SET token = n.successor, predecessor = s.token, set_aside = s.predecessor,
+         generation = s.generation + 1,
          sealed = n.opened_by_it, handed_out_at = n.presented_at, proven_at = NULL,
          last_used_at = GREATEST(s.last_used_at, n.presented_at),
          expires_at = LEAST(n.prolonged_to, n.presented_at + s.refresh_seconds * interval '1 s',
@@ -346,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_row_by_itself_needs_no_array() {
-        for (batch, arguments) in [(&INSERT, 25), (&SWAP, 18), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
+        for (batch, arguments) in [(&INSERT, 25), (&SWAP, 19), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
         {
             assert_eq!(batch.text(2).matches("unnest($").count(), arguments);
             assert_eq!(batch.text(0), batch.text(2));

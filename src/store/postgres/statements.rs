@@ -74,6 +74,7 @@ pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
         .bind(moments_if(swaps, |swap| {
             revocation_end(swap, |refused| matches!(refused, Refused::Before(_)))
         })?)
+        .bind(each(&sessions, set_aside))
         .0)
 }
 
@@ -160,6 +161,10 @@ pub(super) fn moment(at: Timestamp) -> Result<OffsetDateTime, StoreError> {
 
 fn predecessor(session: &Session) -> Option<String> {
     session.lineage.predecessor.map(crate::token::refresh::TokenHash::to_hex)
+}
+
+fn set_aside(session: &Session) -> Option<String> {
+    session.lineage.set_aside.map(crate::token::refresh::TokenHash::to_hex)
 }
 
 fn sealed(session: &Session) -> Option<&[u8]> {

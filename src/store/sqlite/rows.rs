@@ -388,5 +388,6 @@ fn read(row: &SqliteRow) -> Result<Columns, sqlx::Error> {
         persistent: row.try_get(23)?,
         epoch: row.try_get(24)?,
         exact_reason: row.try_get(25)?,
+        set_aside: row.try_get(26)?,
     })
 }

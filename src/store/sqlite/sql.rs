@@ -35,14 +35,15 @@ pub(super) const LOAD: &str = concat!(
 pub(super) const NEW_STATES: &str = "
     WITH n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
             proven_at, last_used_at, revoked_at, revocation_reason, auth_method,
-            access_ends_at, epoch, granted) AS (";
+            access_ends_at, epoch, granted, set_aside) AS (";
 pub(super) const SWAP: &str = ")
     UPDATE user_sessions AS s
     SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
         generation = n.generation, sealed = n.sealed, handed_out_at = n.handed_out_at,
         proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
         revocation_reason = n.revocation_reason, auth_method = n.auth_method,
-        access_ends_at = n.access_ends_at, epoch = n.epoch, revision = s.revision + 1,
+        access_ends_at = n.access_ends_at, epoch = n.epoch, set_aside = n.set_aside,
+        revision = s.revision + 1,
         granted = iif(n.revoked_at IS NULL, coalesce(n.granted, s.granted), '{}'),
         user_agent = iif(n.revoked_at IS NULL, s.user_agent, ''),
         ip_address = iif(n.revoked_at IS NULL, s.ip_address, ''),
@@ -57,7 +58,8 @@ pub(super) const ASSUMED_STATES: &str = "
 pub(super) const ROTATE: &str = concat!(
     ")
     UPDATE user_sessions AS s
-    SET token = n.successor, predecessor = s.token, generation = s.generation + 1,
+    SET token = n.successor, predecessor = s.token, set_aside = s.predecessor,
+        generation = s.generation + 1,
         sealed = n.sealed, handed_out_at = n.now, proven_at = NULL,
         last_used_at = max(s.last_used_at, n.now),
         expires_at = min(n.expires_at, coalesce(n.now + s.refresh_seconds * 1000000, n.expires_at),

@@ -122,7 +122,8 @@ fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap, granted: Option<&str>) {
         .push_bind(session.auth_method.as_str())
         .push_bind(session.access_ends_at.as_micros())
         .push_bind(i64::from(session.epoch.number()))
-        .push_bind(granted.map(str::to_owned));
+        .push_bind(granted.map(str::to_owned))
+        .push_bind(lineage.set_aside.map(TokenHash::to_hex));
 }
 
 /// Rotates tokens, and returns the rows of the sessions that matched the assumption.
