@@ -1,5 +1,6 @@
 //! The composition root: the only place that names concrete types and connects them.
 
+mod database;
 mod feed;
 mod file_reloader;
 pub mod inspect;
@@ -17,6 +18,7 @@ pub mod sessions;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -32,8 +34,8 @@ use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, KeptSecretError, ShutdownSettings};
 use crate::metrics::{Metrics, process, trust};
 use crate::shutdown::Signals;
-use crate::store::url::{DatabaseUrl, InvalidUrl};
-use crate::store::{LegacyRows, Notifier, Rows, Store, StoreError, postgres, sqlite};
+use crate::store::url::InvalidUrl;
+use crate::store::{Notifier, Rows, Store, StoreError, sqlite};
 use crate::telemetry::Dropped;
 use crate::transport::callers::file_error::CallersFileError;
 use crate::transport::observe::refusal_log::RefusalLog;
@@ -41,6 +43,9 @@ use crate::transport::observe::span::Spans;
 use crate::transport::observe::{Kind, ObserveLayer, RequestObservers};
 use crate::transport::serve::tls::TlsError;
 use crate::transport::{grpc, http};
+use database::{Database, claim, open_database};
+
+pub use database::open_rows;
 
 /// Why the service could not start or continue.
 #[derive(Debug, thiserror::Error)]
@@ -97,62 +102,8 @@ pub struct App {
     metrics_listener: Option<TcpListener>,
     clock: Arc<dyn Clock>,
     environment: Environment,
+    session_events: Duration,
     shutdown: ShutdownSettings,
-}
-
-/// An open database.
-struct Database {
-    rows: Arc<dyn Rows>,
-    /// The database's own notifications to other replicas, if it has any.
-    signal: Option<Arc<dyn Notifier>>,
-    /// The same database, in which legacy sessions may be kept.
-    legacy: Arc<dyn LegacyRows>,
-}
-
-/// Opens the database that the settings name. Does not wait until it is reachable.
-///
-/// # Errors
-/// Returns [`AppError::Store`] if the file cannot be opened and [`AppError::Url`] if the URL is
-/// invalid.
-pub async fn open_rows(config: &Config) -> Result<Arc<dyn Rows>, AppError> {
-    Ok(open_database(config).await?.rows)
-}
-
-async fn open_database(config: &Config) -> Result<Database, AppError> {
-    Ok(match &config.database {
-        DatabaseUrl::Sqlite(path) => {
-            let legacy = Arc::new(sqlite::SqliteLegacy::new(path));
-            Database { rows: sqlite::open(path).await?, signal: None, legacy }
-        }
-        DatabaseUrl::Postgres(url) => {
-            let rows = connect(config, url)?;
-            // A legacy table is in the role's own schema, unless its name says otherwise.
-            let legacy = match config.database_schema {
-                Some(_) if config.legacy.is_some() => legacy::connect(config, url)?,
-                _ => rows.clone(),
-            };
-            tokio::spawn({
-                let rows = Arc::clone(&rows);
-                async move { rows.follow_url_file().await }
-            });
-            Database { rows: rows.clone(), signal: Some(rows), legacy }
-        }
-    })
-}
-
-fn connect(config: &Config, url: &str) -> Result<Arc<postgres::PgRows>, AppError> {
-    let options = postgres::Options {
-        url_file: config.database_url_file.clone(),
-        schema: config.database_schema.clone(),
-        ..postgres::Options::new(url)
-    };
-    postgres::connect(options).map_err(|error| AppError::Url("DATABASE_URL", error.into()))
-}
-
-/// Claims an SQLite file, so that no second service uses it.
-fn claim(config: &Config) -> Result<Option<sqlite::FileClaim>, AppError> {
-    let DatabaseUrl::Sqlite(path) = &config.database else { return Ok(None) };
-    Ok(Some(sqlite::claim(path)?))
 }
 
 impl App {
@@ -256,6 +207,7 @@ impl App {
             metrics,
             clock,
             environment: config.environment,
+            session_events: config.session_events,
             shutdown: config.shutdown,
         })
     }
@@ -345,7 +297,8 @@ impl App {
     fn start_background(&mut self) -> Background {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let observer = self.metrics.tokens.clone();
-        let sweeper = tokio::spawn(sweeper::run(store, clock, sweeper::Pace::default(), observer));
+        let pace = sweeper::Pace { events: self.session_events, ..sweeper::Pace::default() };
+        let sweeper = tokio::spawn(sweeper::run(store, clock, pace, observer));
         let metrics = meters::start(self.metrics_listener.take(), &self.metrics);
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
         let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());

@@ -132,7 +132,7 @@ async fn a_revocation_ends_a_remembered_token_at_once() {
     let scene = Scene::new(MEMORY).await;
     let tokens = scene.issue().await;
     assert_eq!(scene.judge(&tokens.access_token, None).await, Ok(()));
-    scene.authority.revoke_refresh_token(&tokens.refresh_token).await.unwrap();
+    scene.authority.revoke_refresh_token(&tokens.refresh_token, "test").await.unwrap();
     assert_eq!(scene.judge(&tokens.access_token, None).await, Err(InactiveReason::Revoked));
 }
 
@@ -145,7 +145,7 @@ async fn only_a_verified_token_is_judged_without_its_signature() {
     assert_eq!(scene.judge(token, None).await, Ok(()));
     assert_eq!(scene.judge_verified(token).await, Some(Ok(())));
     assert_eq!(scene.judge_verified(&format!("{token}A")).await, None);
-    scene.authority.revoke_refresh_token(&tokens.refresh_token).await.unwrap();
+    scene.authority.revoke_refresh_token(&tokens.refresh_token, "test").await.unwrap();
     assert_eq!(scene.judge_verified(token).await, Some(Err(InactiveReason::Revoked)));
 }
 
@@ -192,7 +192,7 @@ async fn without_memory_the_verdicts_are_the_same() {
     for _ in 0..2 {
         assert_eq!(scene.judge(&tokens.access_token, None).await, Ok(()));
     }
-    scene.authority.revoke_refresh_token(&tokens.refresh_token).await.unwrap();
+    scene.authority.revoke_refresh_token(&tokens.refresh_token, "test").await.unwrap();
     assert_eq!(scene.judge(&tokens.access_token, None).await, Err(InactiveReason::Revoked));
 }
 

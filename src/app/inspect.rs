@@ -11,7 +11,8 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{AppError, connect, legacy};
+use super::database::connect;
+use super::{AppError, legacy};
 use crate::config::Config;
 use crate::doctor::{CallerSeen, CallersSeen, CertificateSeen};
 use crate::store::inspect::Place;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{AppError, Database, feed, open_database};
+use super::database::{Database, open_database};
+use super::{AppError, feed};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::store::{Notifier, Revoke, Rows, Store, StoreError};
+use crate::store::{Audit, EventPosition, EventsOf, Notifier, Revoke, Rows, Store, StoreError};
+use crate::token::event::SessionEvent;
 use crate::token::id::{SessionId, UserId};
 use crate::token::session::Session;
 
@@ -55,15 +57,32 @@ impl Sessions {
         }
     }
 
-    /// Revokes sessions as the RPCs do: through the feed that all replicas follow, and with a
+    /// Revokes sessions in an operator's name as the RPCs do: through the feed that all replicas follow, and with a
     /// notification to read it at once. Returns the ids of the sessions that were live.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database fails.
-    pub async fn revoke(&self, revoke: Revoke) -> Result<Vec<SessionId>, StoreError> {
-        let ended = self.store.revoke(revoke, SystemClock.now()).await?;
+    pub async fn revoke(&self, revoke: Revoke, actor: &str) -> Result<Vec<SessionId>, StoreError> {
+        let ended = self.store.revoke(revoke, Audit { actor, at: SystemClock.now() }).await?;
         self.notify(&ended).await;
         Ok(ended.into_iter().map(|session| session.id).collect())
+    }
+
+    /// Returns the history of sessions, newest first.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database fails.
+    pub async fn events(&self, of: &EventsOf) -> Result<Vec<SessionEvent>, StoreError> {
+        let mut all: Vec<SessionEvent> = Vec::new();
+        loop {
+            let before = all.last().map(EventPosition::of);
+            let page = self.store.events(of, before, PAGE_SIZE).await?;
+            let is_last = page.len() < PAGE_SIZE as usize;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// Revokes a user's sessions and removes everything about the user from the database. Returns how
@@ -71,8 +90,9 @@ impl Sessions {
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database fails.
-    pub async fn erase(&self, user_id: &UserId) -> Result<usize, StoreError> {
-        let erased = self.store.erase_user(user_id, SystemClock.now()).await?;
+    pub async fn erase(&self, user_id: &UserId, actor: &str) -> Result<usize, StoreError> {
+        let audit = Audit { actor, at: SystemClock.now() };
+        let erased = self.store.erase_user(user_id, audit).await?;
         self.notify(&erased).await;
         Ok(erased.len())
     }

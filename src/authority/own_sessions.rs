@@ -38,7 +38,7 @@ impl Authority {
         Ok(OwnSessions { sessions, has_more, now })
     }
 
-    /// Ends a session of this user. Returns `false`, and changes nothing, if the user has no such
+    /// Ends a session of this user for the caller `actor`. Returns `false`, and changes nothing, if the user has no such
     /// session. A session of the user that has ended is not an error: a form may be sent twice.
     ///
     /// # Errors
@@ -47,13 +47,14 @@ impl Authority {
         &self,
         user_id: &UserId,
         id: SessionId,
+        actor: &str,
     ) -> Result<bool, AuthorityError> {
         // A session never changes its user, so it cannot become another's before it is ended.
         let session = self.store.find(id).await?;
         if session.is_none_or(|session| session.user_id != *user_id) {
             return Ok(false);
         }
-        self.end(Revoke::OfToken(id)).await?;
+        self.end(Revoke::OfToken(id), actor).await?;
         Ok(true)
     }
 }

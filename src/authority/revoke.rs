@@ -1,7 +1,8 @@
 //! Revoke: end sessions, and list them.
 
 use super::{AuthMethod, Authority, AuthorityError, Validation};
-use crate::store::Revoke;
+use crate::store::{Audit, EventPosition, EventsOf, Revoke};
+use crate::token::event::SessionEvent;
 use crate::token::field::InvalidField;
 use crate::token::id::{SessionId, UserId};
 use crate::token::refresh::RefreshToken;
@@ -9,16 +10,20 @@ use crate::token::session::Session;
 
 impl Authority {
     /// Ends the session of its current or any earlier refresh token (RFC 7009). An unknown token is
-    /// not an error.
+    /// not an error. `actor` is the caller's name, here and below.
     ///
     /// # Errors
     /// Returns [`AuthorityError`] if the text is empty, or the store fails.
-    pub async fn revoke_refresh_token(&self, token: &str) -> Result<(), AuthorityError> {
+    pub async fn revoke_refresh_token(
+        &self,
+        token: &str,
+        actor: &str,
+    ) -> Result<(), AuthorityError> {
         if token.is_empty() {
             return Err(InvalidField::new("refresh_token", "is required").into());
         }
         if let Some(token) = RefreshToken::parse(token) {
-            self.end(Revoke::ByToken(token)).await?;
+            self.end(Revoke::ByToken(token), actor).await?;
         }
         Ok(())
     }
@@ -27,10 +32,14 @@ impl Authority {
     ///
     /// # Errors
     /// Returns [`AuthorityError`] if only the auth-server can end the session, or the store fails.
-    pub async fn revoke_access_token(&self, token: &str) -> Result<(), AuthorityError> {
+    pub async fn revoke_access_token(
+        &self,
+        token: &str,
+        actor: &str,
+    ) -> Result<(), AuthorityError> {
         let Validation::Active(active) = self.validate(token, None).await? else { return Ok(()) };
         match active.session_id() {
-            Some(id) => self.end(Revoke::OfToken(id)).await.map(drop),
+            Some(id) => self.end(Revoke::OfToken(id), actor).await.map(drop),
             None if active.auth_method == AuthMethod::Session => {
                 let rule = "is of a session that only the auth-server can end";
                 Err(InvalidField::new("token", rule).into())
@@ -62,8 +71,8 @@ impl Authority {
     ///
     /// # Errors
     /// Returns [`AuthorityError::Store`] if the store fails.
-    pub async fn revoke_session(&self, id: SessionId) -> Result<(), AuthorityError> {
-        self.end(Revoke::Session(id)).await.map(drop)
+    pub async fn revoke_session(&self, id: SessionId, actor: &str) -> Result<(), AuthorityError> {
+        self.end(Revoke::Session(id), actor).await.map(drop)
     }
 
     /// Ends all live sessions of a user except one. Returns how many it ended.
@@ -74,8 +83,9 @@ impl Authority {
         &self,
         user_id: UserId,
         except: Option<SessionId>,
+        actor: &str,
     ) -> Result<usize, AuthorityError> {
-        let ended = self.end(Revoke::User { user_id, except }).await?;
+        let ended = self.end(Revoke::User { user_id, except }, actor).await?;
         // Sessions that expired a short time ago were revoked too, because they may be live by
         // another clock.
         let now = self.clock.now();
@@ -95,15 +105,32 @@ impl Authority {
         Ok(self.store.list(user_id, before, most, self.clock.now()).await?)
     }
 
+    /// Returns what happened to sessions before a place in the list, newest first, at most `most`.
+    ///
+    /// # Errors
+    /// Returns [`AuthorityError::Store`] if the store fails.
+    pub async fn session_events(
+        &self,
+        of: &EventsOf,
+        before: Option<EventPosition>,
+        most: u32,
+    ) -> Result<Vec<SessionEvent>, AuthorityError> {
+        Ok(self.store.events(of, before, most).await?)
+    }
+
     /// Ends sessions durably and applies the revocations on this replica before the caller gets its
     /// answer.
-    pub(super) async fn end(&self, revoke: Revoke) -> Result<Vec<Session>, AuthorityError> {
+    pub(super) async fn end(
+        &self,
+        revoke: Revoke,
+        actor: &str,
+    ) -> Result<Vec<Session>, AuthorityError> {
         let one = match &revoke {
             Revoke::ByToken(token) => Some(token.session_id()),
             Revoke::Session(id) | Revoke::OfToken(id) => Some(*id),
             Revoke::User { .. } => None,
         };
-        let ended = self.store.revoke(revoke, self.clock.now()).await?;
+        let ended = self.store.revoke(revoke, Audit { actor, at: self.clock.now() }).await?;
         for session in &ended {
             self.apply_revocation(session);
         }

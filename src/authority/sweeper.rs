@@ -1,5 +1,5 @@
-//! The sweeper: deletes sessions that have ended and revocations that no longer matter, in small
-//! batches.
+//! The sweeper: deletes sessions that have ended, revocations that no longer matter and old events, in
+//! small batches.
 //!
 //! Every replica runs a sweeper. They skip rows that another one has locked, so no leader is needed.
 
@@ -25,11 +25,18 @@ pub struct Pace {
     /// How long a session is kept after its end. During that time, its refresh token is refused as
     /// expired, not as unknown.
     pub retention: Duration,
+    /// How long the history of sessions is kept.
+    pub events: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { rest: Duration::from_mins(1), batch: 500, retention: Duration::from_hours(24) }
+        Self {
+            rest: Duration::from_mins(1),
+            batch: 500,
+            retention: Duration::from_hours(24),
+            events: Duration::from_hours(30 * 24),
+        }
     }
 }
 
@@ -66,6 +73,7 @@ pub async fn sweep(store: &Store, clock: &dyn Clock, pace: Pace) -> Result<u64, 
     while store.purge_revocations(now - FEED_RETENTION, pace.batch).await? >= u64::from(pace.batch)
     {
     }
+    while store.purge_events(now - pace.events, pace.batch).await? >= u64::from(pace.batch) {}
     let mut deleted = 0;
     loop {
         let purged = store.purge(now - pace.retention, pace.batch).await?;

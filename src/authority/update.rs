@@ -3,7 +3,7 @@
 use futures::future::try_join_all;
 
 use super::{Authority, AuthorityError};
-use crate::store::Update;
+use crate::store::{Audit, Update};
 use crate::token::field::InvalidField;
 use crate::token::grant::GrantChange;
 use crate::token::id::{SessionId, UserId};
@@ -22,7 +22,7 @@ pub enum UpdateTarget {
 
 impl Authority {
     /// Changes what the access tokens of sessions carry. With `refresh_now`, their earlier access tokens
-    /// are refused from now on. Returns how many live sessions were changed.
+    /// are refused from now on. `actor` is the caller's name. Returns how many live sessions were changed.
     ///
     /// A user's sessions are changed one by one. If that fails, some of them may have been changed; the
     /// caller repeats the call.
@@ -35,6 +35,7 @@ impl Authority {
         target: UpdateTarget,
         change: GrantChange,
         refresh_now: bool,
+        actor: &str,
     ) -> Result<usize, AuthorityError> {
         let change = change.checked()?;
         if change.is_empty() && !refresh_now {
@@ -42,14 +43,16 @@ impl Authority {
             return Err(InvalidField::new("claims", rule).into());
         }
         let user_id = match target {
-            UpdateTarget::Session(id) => return self.update(&[id], &change, refresh_now).await,
+            UpdateTarget::Session(id) => {
+                return self.update(&[id], &change, refresh_now, actor).await;
+            }
             UpdateTarget::User(user_id) => user_id,
         };
         let (mut updated, mut before) = (0, None);
         loop {
             let page = self.list_sessions(&user_id, before, PAGE_SIZE).await?;
             let ids: Vec<SessionId> = page.iter().map(|session| session.id).collect();
-            updated += self.update(&ids, &change, refresh_now).await?;
+            updated += self.update(&ids, &change, refresh_now, actor).await?;
             before = ids.last().copied();
             if ids.len() < PAGE_SIZE as usize {
                 return Ok(updated);
@@ -62,11 +65,12 @@ impl Authority {
         ids: &[SessionId],
         change: &GrantChange,
         refresh_now: bool,
+        actor: &str,
     ) -> Result<usize, AuthorityError> {
         let now = self.clock.now();
         let updates = ids.iter().map(|&session_id| {
-            let change = change.clone();
-            self.store.update(Update { session_id, change, refresh_now, now })
+            let (change, actor) = (change.clone(), actor.to_owned());
+            self.store.update(Update { session_id, change, refresh_now, now, actor })
         });
         let changed = try_join_all(updates).await?;
         let mut count = 0;
@@ -86,8 +90,9 @@ impl Authority {
     ///
     /// # Errors
     /// Returns [`AuthorityError::Store`] if the store fails.
-    pub async fn erase_user(&self, user_id: &UserId) -> Result<usize, AuthorityError> {
-        let erased = self.store.erase_user(user_id, self.clock.now()).await?;
+    pub async fn erase_user(&self, user_id: &UserId, actor: &str) -> Result<usize, AuthorityError> {
+        let audit = Audit { actor, at: self.clock.now() };
+        let erased = self.store.erase_user(user_id, audit).await?;
         for session in &erased {
             self.apply_revocation(session);
         }

@@ -8,6 +8,7 @@ mod health;
 mod help;
 mod keys;
 mod migrate;
+mod operator;
 mod quickstart;
 mod rollout;
 mod serve;

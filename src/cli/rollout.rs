@@ -2,11 +2,11 @@
 //! replica follows within a second.
 
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 
+use super::operator::operator;
 use crate::app;
 use crate::authority::rollout::{RolloutControl, RolloutOrder, deviation};
 use crate::clock::{Clock, SystemClock};
@@ -76,15 +76,6 @@ pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), Stri
     rows.close().await;
     let _ = writeln!(io::stdout(), "{}", lines.join("\n"));
     Ok(())
-}
-
-/// Returns the operator's name, if the environment contains it.
-fn operator() -> String {
-    let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-    let printable = |user: String| user.chars().filter(|c| !c.is_control()).take(60).collect();
-    let user = named.map(printable).find(|user: &String| !user.is_empty());
-    let number = || std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
-    format!("cli:{}", user.unwrap_or_else(|| format!("uid {}", number())))
 }
 
 fn describe(rollout: Rollout) -> String {

@@ -65,6 +65,8 @@ pub struct Config {
     pub tokens: TokenPolicy,
     /// How many live sessions a user may have. 0: any number.
     pub max_sessions_per_user: u32,
+    /// How long the history of sessions is kept.
+    pub session_events: Duration,
     /// The memory limit of verified tokens, in bytes.
     pub validation_cache: u64,
     /// The limits of revocations in memory.
@@ -162,6 +164,9 @@ impl Config {
             keys: keys::read(&mut reader),
             tokens: tokens(&mut reader),
             max_sessions_per_user: reader.number("MAX_SESSIONS_PER_USER", 0..=10_000_u32),
+            session_events: Duration::from_hours(
+                24 * reader.number("SESSION_EVENTS_DAYS", 1..=3650_u64),
+            ),
             validation_cache: reader.number("VALIDATION_CACHE_MIB", 0..=65_536_u64) << 20,
             revocations: revocations(&mut reader),
             redis: database::redis(&mut reader),

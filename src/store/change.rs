@@ -16,6 +16,7 @@ use super::lineages::Lineages;
 use super::rows::{CompareAndSwap, OptimisticRotation, Row, Rows};
 use super::{Refresh, Refreshed, StoreError, Update};
 use crate::clock::Timestamp;
+use crate::token::event::{Happened, SessionEvent};
 use crate::token::id::SessionId;
 use crate::token::refresh::RefreshToken;
 use crate::token::rotation::{self, Policy, Verdict};
@@ -76,6 +77,8 @@ pub(super) struct Ending {
     pub(super) token: Option<RefreshToken>,
     pub(super) now: Timestamp,
     pub(super) reason: RevocationReason,
+    /// The caller's name.
+    pub(super) actor: String,
 }
 
 /// The result of a change.
@@ -122,6 +125,27 @@ impl SessionChange {
         let optimistic = rotation::try_optimistic(&key, presented, seed, *now, &rules.policy)?;
         let access_ends_at = rules.access_ends_at(*now);
         Some(OptimisticRotation { optimistic, auth_method, access_ends_at })
+    }
+
+    /// Returns what the history tells of this change. A refresh is told from the session's row.
+    fn event(&self, changed: &Changed) -> Option<SessionEvent> {
+        let (session, at, what, actor) = match (self, changed) {
+            (Self::Refresh(refresh), Changed::Refreshed(Refreshed { verdict, session, .. })) => {
+                let session = session.as_ref().filter(|_| *verdict == Verdict::Theft)?;
+                (session, refresh.now, Happened::Revoked(RevocationReason::Reuse), "")
+            }
+            (Self::Revoke(ending), Changed::Revoked(Some(session))) => {
+                (session, ending.now, Happened::Revoked(ending.reason), ending.actor.as_str())
+            }
+            (Self::Update(update), Changed::Updated(Some(session))) => {
+                let (fields, refresh_now) = (update.change.fields(), update.refresh_now);
+                let what = Happened::Updated { fields, refresh_now };
+                (session, update.now, what, update.actor.as_str())
+            }
+            _ => return None,
+        };
+        let user_id = session.owner().cloned();
+        Some(SessionEvent { session_id: session.id, user_id, at, what, actor: actor.to_owned() })
     }
 
     fn apply(&self, session: Option<&mut Session>, rules: &Rules) -> Changed {
@@ -308,11 +332,12 @@ fn fold_session(
     };
     let before = session.clone();
     let apply = |i: usize| (i, changes[i].apply(Some(&mut session), rules));
-    let applied = indexes.into_iter().map(apply).collect();
+    let applied: Folded = indexes.into_iter().map(apply).collect();
     let swap = (session != before).then(|| {
         let revocation = new_revocation(&before, &session, rules);
         let grant_changed = session.grant != before.grant;
-        CompareAndSwap { session, revision, grant_changed, revocation }
+        let events = applied.iter().filter_map(|(i, changed)| changes[*i].event(changed)).collect();
+        CompareAndSwap { session, revision, grant_changed, revocation, events }
     });
     (applied, swap)
 }

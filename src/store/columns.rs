@@ -8,6 +8,7 @@ use super::rollouts::LiveSessions;
 use super::rows::{Position, Recorded, Row};
 use crate::clock::Timestamp;
 use crate::token::client::ClientInfo;
+use crate::token::event::{EventKind, Happened, SessionEvent};
 use crate::token::id::{Epoch, Generation, SessionId, UserId};
 use crate::token::lifetimes::Lifetimes;
 use crate::token::method::AuthMethod;
@@ -204,6 +205,20 @@ pub(super) fn exact_reason(reason: RevocationReason) -> Option<&'static str> {
     (reason.known_to_all() != reason.as_str()).then_some(reason.as_str())
 }
 
+/// Returns a change's events as JSON, for a statement that writes them. `None`: there are none.
+pub(super) fn events(events: &[SessionEvent]) -> Option<String> {
+    let row = |event: &SessionEvent| {
+        serde_json::json!({
+            "at": event.at.as_micros(),
+            "kind": event.what.kind().as_str(),
+            "actor": event.actor,
+            "detail": event.what.detail(),
+        })
+    };
+    let rows: Vec<_> = events.iter().map(row).collect();
+    (!rows.is_empty()).then(|| serde_json::Value::from(rows).to_string())
+}
+
 /// The columns of a revocation.
 #[derive(Debug)]
 pub(super) struct RevocationColumns {
@@ -242,6 +257,36 @@ impl RevocationColumns {
         let position =
             Position { recorded_at: self.recorded_at, session_id: revocation.session_id };
         Ok(Recorded { revocation, position })
+    }
+}
+
+/// The columns of an event.
+#[derive(Debug)]
+pub(super) struct EventColumns {
+    pub(super) session_id: SessionId,
+    pub(super) user_id: String,
+    pub(super) happened_at: Timestamp,
+    pub(super) kind: String,
+    pub(super) actor: String,
+    pub(super) detail: String,
+}
+
+impl EventColumns {
+    /// Assembles the event.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Inconsistent`] if a column holds a value that this version never writes.
+    pub(super) fn into_event(self) -> Result<SessionEvent, StoreError> {
+        let kind = EventKind::from_stored(&self.kind).ok_or_else(|| undecodable("kind"))?;
+        let what = Happened::from_stored(kind, &self.detail);
+        let user_id = UserId::new(self.user_id).map_err(|_| undecodable("user_id"))?;
+        Ok(SessionEvent {
+            session_id: self.session_id,
+            user_id: Some(user_id).filter(|id| *id != UserId::erased(self.session_id)),
+            at: self.happened_at,
+            what: what.ok_or_else(|| undecodable("detail"))?,
+            actor: self.actor,
+        })
     }
 }
 

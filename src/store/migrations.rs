@@ -19,7 +19,7 @@ use super::rows::Schema;
 /// A migration in the sources: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 8] = [
+const POSTGRES: [Source; 9] = [
     (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
     (
         2,
@@ -44,9 +44,14 @@ const POSTGRES: [Source; 8] = [
         include_str!("../../migrations/postgres/0007_expand_changed_sessions.sql"),
     ),
     (8, "expand_set_aside", include_str!("../../migrations/postgres/0008_expand_set_aside.sql")),
+    (
+        9,
+        "expand_session_events",
+        include_str!("../../migrations/postgres/0009_expand_session_events.sql"),
+    ),
 ];
 
-const SQLITE: [Source; 8] = [
+const SQLITE: [Source; 9] = [
     (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
     (
         2,
@@ -63,6 +68,11 @@ const SQLITE: [Source; 8] = [
         include_str!("../../migrations/sqlite/0007_expand_changed_sessions.sql"),
     ),
     (8, "expand_set_aside", include_str!("../../migrations/sqlite/0008_expand_set_aside.sql")),
+    (
+        9,
+        "expand_session_events",
+        include_str!("../../migrations/sqlite/0009_expand_session_events.sql"),
+    ),
 ];
 
 /// The prefix of migrations that leave the previous version working.

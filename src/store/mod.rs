@@ -17,6 +17,7 @@ pub mod coalesce;
 mod columns;
 mod connections;
 mod error;
+pub mod events;
 pub mod figures;
 pub mod inspect;
 pub mod keys;
@@ -38,6 +39,7 @@ pub mod url;
 mod write_health;
 
 pub use error::StoreError;
+pub use events::{Audit, EventPosition, EventRows, EventsOf};
 pub use figures::Figures;
 pub use inspect::Inspect;
 pub use keys::KeyRows;

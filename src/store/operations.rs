@@ -59,6 +59,8 @@ pub struct Update {
     pub refresh_now: bool,
     /// When the change was asked for.
     pub now: Timestamp,
+    /// The caller that asked for it. Empty: unknown.
+    pub actor: String,
 }
 
 /// A presented refresh token.

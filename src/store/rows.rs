@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::events::{Audit, EventRows};
 use super::figures::Figures;
 use super::rollouts::Rollouts;
 use super::span::System;
 use super::{KeyRows, Open, OpenedBefore, Receipt, StoreError};
 use crate::clock::Timestamp;
+use crate::token::event::SessionEvent;
 use crate::token::id::{SessionId, UserId};
 use crate::token::method::AuthMethod;
 use crate::token::rotation::Optimistic;
@@ -36,6 +38,8 @@ pub struct CompareAndSwap {
     /// The row to add to the revocation feed, if this change revokes the session or declares its
     /// access tokens stale.
     pub revocation: Option<Revocation>,
+    /// What happened to the session, for its history.
+    pub events: Vec<SessionEvent>,
 }
 
 /// How many live sessions a user may have.
@@ -118,7 +122,9 @@ pub const OVERLAP: Duration = Duration::from_secs(10);
 /// Rows of sessions in a database. Every method is one atomic, durable step. It takes effect
 /// completely or not at all, and its results are in the order of its inputs.
 #[async_trait]
-pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'static {
+pub trait Rows:
+    KeyRows + Rollouts + Figures + EventRows + fmt::Debug + Send + Sync + 'static
+{
     /// Returns the kind of database.
     fn system(&self) -> System;
 
@@ -146,7 +152,8 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
     /// `last_used_at`, `expires_at`, `revoked`, `auth_method`, `epoch` and a changed `grant`. The row
     /// of a revoked session loses its grant and its client's description. Returns `false` for a
     /// session whose row has another revision or is gone; that row is left unchanged. No id may occur
-    /// twice in one call. Revocations are added to the feed in the same step.
+    /// twice in one call. Revocations are added to the feed, and events to the history, in the same
+    /// step.
     async fn swap(&self, swaps: &[CompareAndSwap]) -> Result<Vec<bool>, StoreError>;
 
     /// Rotates the refresh tokens of sessions that match the optimistic assumption, and returns
@@ -164,24 +171,25 @@ pub trait Rows: KeyRows + Rollouts + Figures + fmt::Debug + Send + Sync + 'stati
     async fn record_receipts(&self, receipts: &[Receipt]) -> Result<u64, StoreError>;
 
     /// Revokes all live sessions of a user except `except`, and returns them in their new state.
-    /// Their revocations, which are kept until `expires_at`, are added to the feed in the same
-    /// step.
+    /// Their revocations, which are kept until `expires_at`, are added to the feed, and events to the
+    /// history, in the same step.
     async fn revoke_user(
         &self,
         user_id: &UserId,
         except: Option<SessionId>,
-        now: Timestamp,
+        audit: Audit<'_>,
         reason: RevocationReason,
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Revokes all live sessions of a user, and removes everything about the user from all rows,
-    /// those of ended sessions and of the feed included. What remains is the sessions' ids, and what
-    /// refuses their tokens and retries of their logins. Returns the sessions in their new state.
+    /// those of ended sessions and of the feed included. What remains is the sessions' ids, what
+    /// refuses their tokens and retries of their logins, and the events of these revocations without
+    /// the user. Returns the sessions in their new state.
     async fn erase_user(
         &self,
         user_id: &UserId,
-        now: Timestamp,
+        audit: Audit<'_>,
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError>;
 

@@ -11,8 +11,12 @@ use super::logins;
 use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::span::{on_sessions, spanned};
 use super::write_health::WriteHealth;
-use super::{Open, Opened, Receipt, Refresh, Refreshed, Revoke, StoreError, Update};
+use super::{
+    Audit, EventPosition, EventsOf, Open, Opened, Receipt, Refresh, Refreshed, Revoke, StoreError,
+    Update,
+};
 use crate::clock::Timestamp;
+use crate::token::event::SessionEvent;
 use crate::token::id::{SessionId, UserId};
 use crate::token::rotation::Policy;
 use crate::token::session::Session;
@@ -124,18 +128,23 @@ impl Store {
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database fails.
-    pub async fn revoke(&self, revoke: Revoke, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    pub async fn revoke<'a>(
+        &self,
+        revoke: Revoke,
+        audit: impl Into<Audit<'a>>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let audit @ Audit { actor, at: now } = audit.into();
         let reason = revoke.reason();
         let (session_id, token) = match revoke {
             Revoke::User { user_id, except } => {
                 let until = now + self.revocation_retention;
-                let revoked = self.rows.revoke_user(&user_id, except, now, reason, until);
+                let revoked = self.rows.revoke_user(&user_id, except, audit, reason, until);
                 return self.spanned("revoke_user", self.within(revoked)).await;
             }
             Revoke::Session(session_id) | Revoke::OfToken(session_id) => (session_id, None),
             Revoke::ByToken(token) => (token.session_id(), Some(token)),
         };
-        let ending = Ending { session_id, token, now, reason };
+        let ending = Ending { session_id, token, now, reason, actor: actor.to_owned() };
         let ask = self.changes.ask(shard_of(session_id), SessionChange::Revoke(ending));
         match self.spanned("revoke", ask).await? {
             Changed::Revoked(session) => Ok(session.into_iter().collect()),
@@ -161,12 +170,14 @@ impl Store {
     ///
     /// # Errors
     /// Returns an error if the database fails.
-    pub async fn erase_user(
+    pub async fn erase_user<'a>(
         &self,
         user_id: &UserId,
-        now: Timestamp,
+        audit: impl Into<Audit<'a>>,
     ) -> Result<Vec<Session>, StoreError> {
-        let erased = self.rows.erase_user(user_id, now, now + self.revocation_retention);
+        let audit = audit.into();
+        let until = audit.at + self.revocation_retention;
+        let erased = self.rows.erase_user(user_id, audit, until);
         self.spanned("erase_user", self.within(erased)).await
     }
 
@@ -191,6 +202,20 @@ impl Store {
     ) -> Result<Vec<Session>, StoreError> {
         let list = self.rows.list(user_id, before, limit, now);
         self.spanned("list", self.within(list)).await
+    }
+
+    /// Returns what happened to sessions before a place in the list, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database fails.
+    pub async fn events(
+        &self,
+        of: &EventsOf,
+        before: Option<EventPosition>,
+        limit: u32,
+    ) -> Result<Vec<SessionEvent>, StoreError> {
+        let events = self.rows.events(of, before, limit);
+        self.spanned("events", self.within(events)).await
     }
 
     /// Records a receipt in the background, unless the database is behind. A lost receipt delays
@@ -251,6 +276,18 @@ impl Store {
         limit: u32,
     ) -> Result<u64, StoreError> {
         self.rows.purge_revocations(ended_before, limit).await
+    }
+
+    /// Deletes up to `limit` events that happened before `happened_before`. Returns how many.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database fails.
+    pub async fn purge_events(
+        &self,
+        happened_before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        self.rows.purge_events(happened_before, limit).await
     }
 
     /// Checks that the database answers, and compares its schema with this version's.

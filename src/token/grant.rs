@@ -79,6 +79,32 @@ impl Grant {
     }
 }
 
+/// A part of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantField {
+    /// Whom the tokens are meant for.
+    Audience,
+    /// What they may be used for.
+    Scopes,
+    /// The further claims.
+    Claims,
+}
+
+impl GrantField {
+    /// All parts.
+    pub const ALL: [Self; 3] = [Self::Audience, Self::Scopes, Self::Claims];
+
+    /// Its name in the contract and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Audience => "audience",
+            Self::Scopes => "scopes",
+            Self::Claims => "claims",
+        }
+    }
+}
+
 /// A change of a grant. `None` leaves a part as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GrantChange {
@@ -99,6 +125,17 @@ impl GrantChange {
         let new = self.clone();
         let (audience, scopes) = (new.audience.unwrap_or_default(), new.scopes.unwrap_or_default());
         Grant::new(audience, scopes, new.claims.unwrap_or_default()).map(|_| self)
+    }
+
+    /// Returns the parts that change.
+    #[must_use]
+    pub fn fields(&self) -> Vec<GrantField> {
+        let is_changed = |field: &GrantField| match field {
+            GrantField::Audience => self.audience.is_some(),
+            GrantField::Scopes => self.scopes.is_some(),
+            GrantField::Claims => self.claims.is_some(),
+        };
+        GrantField::ALL.into_iter().filter(is_changed).collect()
     }
 
     /// Returns whether nothing changes.

@@ -16,11 +16,13 @@
 //! * [`seal`]: encryption of a stored token under a secret that is not stored
 //! * [`lifetimes`]: the lifetimes that a login asked for its own session
 //! * [`session`]: one login as it is stored
+//! * [`event`]: what happened to a session
 //! * [`rotation`]: the verdict on a presented refresh token
 //! * [`field`]: the error for an invalid request field
 
 pub mod access;
 pub mod client;
+pub mod event;
 pub mod field;
 pub mod grant;
 pub mod id;

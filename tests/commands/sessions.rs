@@ -1,4 +1,4 @@
-//! `token-authority sessions list|revoke|erase`.
+//! `token-authority sessions list|events|revoke|erase`.
 
 use std::time::{Duration, Instant};
 
@@ -134,6 +134,29 @@ async fn all_of_a_user_s_sessions_but_one_are_ended_while_nobody_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_history_tells_what_happened_and_who_asked_for_it() {
+    let deployment = Setup::new();
+    let replica = deployment.start().await;
+    let ended = log_in(&replica, "alice", "").await;
+    let other = log_in(&replica, "alice", "").await;
+    deployment.succeed(&["sessions", "revoke", &ended.session_id]);
+
+    let told = deployment.succeed(&["sessions", "events", "--session", &ended.session_id]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with("WHEN"), "{told}");
+    assert!(lines[1].contains("alice") && lines[1].contains("revoked (admin)"), "{told}");
+    assert!(lines[1].contains("cli:"), "{told}");
+    assert!(lines[2].contains("issued"), "{told}");
+    assert_eq!(lines.len(), 3);
+
+    let told = json(&deployment.succeed(&["sessions", "events", "alice", "--json"]));
+    let told = told["events"].as_array().unwrap();
+    assert_eq!(told.len(), 3);
+    assert_eq!((&told[0]["type"], &told[0]["reason"]), (&"revoked".into(), &"admin".into()));
+    assert!(told.iter().any(|event| event["session_id"] == other.session_id.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_erased_while_the_service_runs() {
     let deployment = Setup::new();
     let replica = deployment.start().await;
@@ -157,6 +180,9 @@ fn what_cannot_be_meant_is_refused() {
         vec!["sessions", "list"],
         vec!["sessions", "revoke"],
         vec!["sessions", "erase"],
+        vec!["sessions", "events"],
+        vec!["sessions", "events", "alice", "--session", ID],
+        vec!["sessions", "events", "--session", "x"],
         vec!["sessions", "revoke", "alice"],
         vec!["sessions", "revoke", ID, "--user", "alice"],
         vec!["sessions", "revoke", ID, "--except", ID],
@@ -167,7 +193,7 @@ fn what_cannot_be_meant_is_refused() {
     }
     for (help, expected) in [
         (vec!["--help"], vec!["sessions"]),
-        (vec!["sessions", "--help"], vec!["list", "revoke", "erase"]),
+        (vec!["sessions", "--help"], vec!["list", "events", "revoke", "erase"]),
         (vec!["sessions", "list", "--help"], vec!["<USER>", "--json", "live sessions"]),
         (
             vec!["sessions", "revoke", "--help"],

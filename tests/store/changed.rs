@@ -47,7 +47,13 @@ pub(crate) async fn a_change_is_in_force_with_the_next_refresh(database: Databas
     store.open(open).await.unwrap();
 
     let now = START + SECOND;
-    let update = |change, refresh_now| Update { session_id: id, change, refresh_now, now };
+    let update = |change, refresh_now| Update {
+        session_id: id,
+        change,
+        refresh_now,
+        now,
+        actor: String::new(),
+    };
     let changed = store.update(update(role("user"), false)).await.unwrap().unwrap();
     assert_eq!((&changed.grant, changed.epoch), (&grant("user"), Epoch::FIRST));
     assert_eq!(database.session(id).await.unwrap(), changed);
@@ -88,6 +94,7 @@ pub(crate) async fn stale_tokens_are_told_through_the_feed(database: Database) {
         change: GrantChange::default(),
         refresh_now: true,
         now,
+        actor: String::new(),
     };
     assert_eq!(store.update(update(id, now)).await.unwrap().unwrap().epoch, Epoch::new(1));
     store.update(update(other.session.id, now)).await.unwrap();
@@ -166,7 +173,13 @@ pub(crate) async fn nothing_of_an_erased_user_is_left(database: Database) {
     store.open(kept).await.unwrap();
     let now = START + SECOND * 2;
     store.revoke(Revoke::Session(ids[1]), now).await.unwrap();
-    let stale = Update { session_id: ids[2], change: role("needle-role"), refresh_now: true, now };
+    let stale = Update {
+        session_id: ids[2],
+        change: role("needle-role"),
+        refresh_now: true,
+        now,
+        actor: "needle-actor".into(),
+    };
     store.update(stale).await.unwrap();
 
     let erased = store.erase_user(&user, now + SECOND).await.unwrap();

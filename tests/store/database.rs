@@ -118,6 +118,14 @@ impl Database {
         }
     }
 
+    /// Opens a connection to Postgres, independent of the store.
+    pub(crate) async fn direct(&self) -> PgConnection {
+        match &self.place {
+            Place::Sqlite { .. } => panic!("it is no Postgres"),
+            Place::Postgres { direct, .. } => PgConnection::connect(direct).await.unwrap(),
+        }
+    }
+
     /// Runs statements of any kind.
     pub(crate) async fn execute(&self, sql: &str) {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
@@ -125,8 +133,8 @@ impl Database {
             Place::Sqlite { path, .. } => {
                 look(path).await.execute(sql).await.unwrap();
             }
-            Place::Postgres { direct, .. } => {
-                PgConnection::connect(direct).await.unwrap().execute(sql).await.unwrap();
+            Place::Postgres { .. } => {
+                self.direct().await.execute(sql).await.unwrap();
             }
         }
     }
@@ -140,8 +148,8 @@ impl Database {
                 let text = |row: &sqlx::sqlite::SqliteRow, i| row.get_unchecked(i);
                 rows.iter().map(|row| (0..row.len()).map(|i| text(row, i)).collect()).collect()
             }
-            Place::Postgres { direct, .. } => {
-                let mut connection = PgConnection::connect(direct).await.unwrap();
+            Place::Postgres { .. } => {
+                let mut connection = self.direct().await;
                 let rows = connection.fetch_all(sql).await.unwrap();
                 let text = |row: &sqlx::postgres::PgRow, i| row.get_unchecked(i);
                 rows.iter().map(|row| (0..row.len()).map(|i| text(row, i)).collect()).collect()

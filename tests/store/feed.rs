@@ -98,7 +98,7 @@ pub(crate) async fn what_is_not_written_is_not_told(database: Database) {
         let mut session = opens[i].session.clone();
         session.revoked = Some(Revoked { at: START, reason: RevocationReason::Logout });
         let revocation = session.revocation(REACH);
-        CompareAndSwap { session, revision, grant_changed: false, revocation }
+        CompareAndSwap { session, revision, grant_changed: false, revocation, events: Vec::new() }
     };
     let swaps = [revoked(0, 7), revoked(1, 0)];
     assert_eq!(database.rows.swap(&swaps).await.unwrap(), [false, true]);

@@ -8,6 +8,7 @@
 
 mod changed;
 mod database;
+mod events;
 mod feed;
 mod feed_on_postgres;
 mod keys;
@@ -93,6 +94,11 @@ conformance! {
         nothing_of_an_erased_user_is_left
         a_login_over_the_bound_ends_the_least_recently_used_session
         concurrent_logins_keep_to_the_bound;
+    events:
+        every_change_is_told_once_with_its_actor
+        logins_and_refreshes_add_no_row
+        a_history_has_pages_and_ends
+        an_erased_user_has_no_history;
     feed:
         every_path_tells_once
         what_is_not_written_is_not_told

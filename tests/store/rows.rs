@@ -101,18 +101,21 @@ pub(crate) async fn a_swap_is_guarded_by_its_revision(database: Database) {
             revision: revisions[1],
             grant_changed: false,
             revocation: None,
+            events: Vec::new(),
         },
         CompareAndSwap {
             session: changed(&opens[0].session),
             revision: revisions[0] + 1,
             grant_changed: false,
             revocation: None,
+            events: Vec::new(),
         },
         CompareAndSwap {
             session: logins.login("u", START).0.session,
             revision: 0,
             grant_changed: false,
             revocation: None,
+            events: Vec::new(),
         },
     ];
     assert_eq!(database.rows.swap(&swaps).await.unwrap(), [true, false, false]);
@@ -165,7 +168,7 @@ pub(crate) async fn all_of_a_users_live_sessions_but_one_are_revoked(database: D
     let ids: Vec<SessionId> = opens.iter().map(|open| open.session.id).collect();
     let user = UserId::new("u").unwrap();
     let reason = RevocationReason::User;
-    let revoke = |except| database.rows.revoke_user(&user, except, now, reason, now + REACH);
+    let revoke = |except| database.rows.revoke_user(&user, except, now.into(), reason, now + REACH);
     let revoked = revoke(Some(ids[0])).await.unwrap();
     let [revoked] = &revoked[..] else { panic!("{revoked:?}") };
     let expected =
@@ -220,7 +223,8 @@ pub(crate) async fn ended_sessions_are_purged_and_refreshed_ones_put_off(databas
                 session,
                 revision: 0,
                 grant_changed: false,
-                revocation: None
+                revocation: None,
+                events: Vec::new(),
             }])
             .await
             .unwrap(),
@@ -294,6 +298,7 @@ pub(crate) async fn only_the_first_proof_of_a_live_generation_counts(database: D
         revision: 0,
         grant_changed: false,
         revocation: None,
+        events: Vec::new(),
     };
     assert_eq!(database.rows.swap(&[swap]).await.unwrap(), [false]);
 }

@@ -90,6 +90,27 @@ impl Database {
         }
     }
 
+    /// Moves a session's events 25 hours into the past.
+    pub(crate) async fn age_events(&self, session_id: &str) {
+        let age = |earlier: &str| {
+            let set = format!("UPDATE session_events SET happened_at = happened_at - {earlier}");
+            AssertSqlSafe(format!("{set} WHERE session_id = '{session_id}'"))
+        };
+        let aged = match self {
+            Self::Sqlite(file) => {
+                let mut connection = open(file).await;
+                let aged = sqlx::query(age("25 * 3600 * 1000000")).execute(&mut connection);
+                aged.await.unwrap().rows_affected()
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                let aged = sqlx::query(age("interval '25 hours'")).execute(&mut connection);
+                aged.await.unwrap().rows_affected()
+            }
+        };
+        assert!(aged > 0);
+    }
+
     /// Returns how many refresh tokens were minted after a session's first.
     pub(crate) async fn generation(&self, session_id: &str) -> i64 {
         let rows = self.dump().await;

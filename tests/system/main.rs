@@ -42,6 +42,7 @@ mod bad_fields;
 mod bad_input;
 mod crash;
 mod erased;
+mod history;
 mod kits;
 mod life;
 mod outage;

@@ -97,12 +97,26 @@ def test_a_role_taken_away_is_refused_within_a_second_and_the_session_lives(shar
             assert client.update_sessions(user_id="judy", scopes=[], refresh_now=True) == 2
             for token in (held.access_token, other.access_token):
                 until_refused(late, token, "stale")
+            told = list(client.list_session_events(session_id=held.session_id))
+            # A token that is young is not rotated, so the last rotation may be the first or the second one.
+            types = [event.type for event in told]
+            assert types.index("refreshed") in {1, 2}
+            types.remove("refreshed")
+            assert types == ["updated", "updated", "updated", "issued"]
+            assert (told[0].updated_fields, told[0].refresh_now, told[0].reason) == (("scopes",), True, None)
+            assert {(event.session_id, event.user_id) for event in told} == {(held.session_id, "judy")}
+            assert len(list(client.list_session_events(user_id="judy"))) == 7
             assert client.erase_user("judy") == 2
+            assert list(client.list_session_events(user_id="judy")) == []
+            ended = next(client.list_session_events(session_id=held.session_id))
+            assert (ended.type, ended.reason, ended.user_id) == ("revoked", "user", "")
             for token in (held.access_token, other.access_token):
                 until_refused(late, token, "revoked")
         assert client.erase_user("judy") == 0
         with pytest.raises(ValueError, match="session_id"):
             client.update_sessions(refresh_now=True)
+        with pytest.raises(ValueError, match="session_id"):
+            next(client.list_session_events())
 
 
 def test_a_login_may_ask_for_a_shorter_life(shared_service: Service) -> None:
@@ -188,6 +202,8 @@ async def test_the_asynchronous_client_does_the_same(shared_service: Service) ->
         await client.revoke_session(several[0].session_id)
         assert await client.update_sessions(user_id="frank", scopes=["write"]) == 9
         assert await client.revoke_user_sessions("frank") == 9
+        told = [event async for event in client.list_session_events(session_id=several[0].session_id)]
+        assert [(event.type, event.reason) for event in told] == [("revoked", "admin"), ("issued", None)]
         assert await client.erase_user("frank") == 11
         with pytest.raises(AuthorityError):
             await client.issue_tokens("")

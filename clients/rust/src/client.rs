@@ -21,7 +21,7 @@ use crate::v1::token_authority_service_client::TokenAuthorityServiceClient;
 pub use crate::v1::ClientInfo;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const PAGE: i32 = 100;
+pub(crate) const PAGE: i32 = 100;
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 

@@ -3,12 +3,14 @@
 //! * [`Verifier`] says whether an access token is good, without a call where it can.
 //! * [`VerifierLayer`] is the same for tower: axum, tonic and hyper services find the [`Identity`] in
 //!   the request's extensions.
-//! * [`Client`] calls the service: issue, refresh, revoke, list, change, end and erase sessions.
+//! * [`Client`] calls the service: issue, refresh, revoke, list, change, end and erase sessions, and tell their
+//!   history.
 
 mod builder;
 mod cache;
 mod client;
 mod error;
+mod history;
 mod identity;
 mod jws;
 mod key_set;
@@ -24,6 +26,7 @@ mod verifier;
 pub use builder::{BuildError, VerifierBuilder};
 pub use client::{Client, ClientInfo, Issue, Session, Tokens};
 pub use error::{ClientError, Reason, TokenError};
+pub use history::{Happened, SessionEvent};
 pub use identity::{Identity, Method};
 pub use layer::{VerifierLayer, VerifierService};
 pub use target::{Target, TargetError};

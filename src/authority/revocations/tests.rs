@@ -213,7 +213,7 @@ impl World {
     async fn revoke(&mut self, at: usize, login: usize) {
         let index = login % self.logins.len().max(1);
         let Some(login) = self.logins.get_mut(index) else { return };
-        self.replicas[at].authority.revoke_session(login.session_id).await.unwrap();
+        self.replicas[at].authority.revoke_session(login.session_id, "test").await.unwrap();
         login.revoked = true;
     }
 
@@ -221,7 +221,7 @@ impl World {
         let index = login % self.logins.len().max(1);
         let Some(user) = self.logins.get(index).map(|login| login.user.clone()) else { return };
         let user_id = UserId::new(user.clone()).unwrap();
-        self.replicas[at].authority.revoke_user_sessions(user_id, None).await.unwrap();
+        self.replicas[at].authority.revoke_user_sessions(user_id, None, "test").await.unwrap();
         for login in self.logins.iter_mut().filter(|login| login.user == user) {
             login.revoked = true;
         }

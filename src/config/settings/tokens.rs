@@ -84,6 +84,11 @@ pub(super) const TOKENS: &[Setting] = &[
          recently used session. 0: any number.",
     ),
     plain(
+        "SESSION_EVENTS_DAYS",
+        "30",
+        "How many days the history of sessions is kept (`ListSessionEvents`): 1 to 3650.",
+    ),
+    plain(
         "REFRESH_TOKEN_ROTATION",
         "true",
         "Whether a refresh returns a new refresh token. `false`: a session keeps its first \

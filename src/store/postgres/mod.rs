@@ -12,7 +12,9 @@
 //! * `sql`, `user_sql`, `statements`: the statements
 //! * `rows`: [`Rows`](super::Rows)
 //! * `bounded`: logins of users who may have a limited number of sessions
+//! * `erasure`: the erasure of a user
 //! * `feed`: reading the revocation feed
+//! * `events`: [`EventRows`](super::EventRows)
 //! * `notifier`: notifying other replicas, if the database supports it
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
@@ -23,7 +25,9 @@
 
 mod bounded;
 mod client;
+mod erasure;
 mod error;
+mod events;
 mod feed;
 mod inspect;
 mod invalid_url;

@@ -11,14 +11,14 @@ use uuid::Uuid;
 use super::client::{Client, RetryMode, settle};
 use super::error::{Failure, Kind};
 use super::statements::{self, moment};
-use super::{PgRows, bounded, migrate, sql, user_sql};
+use super::{PgRows, bounded, erasure, migrate, sql, user_sql};
 use crate::clock::Timestamp;
 use crate::store::columns::Columns;
 use crate::store::migrations::{self, Applied};
 use crate::store::rows::{
     CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema, SessionBound,
 };
-use crate::store::{Open, OpenedBefore, Receipt, StoreError, System};
+use crate::store::{Audit, Open, OpenedBefore, Receipt, StoreError, System};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
 use crate::token::session::{REVOCABLE_AFTER_END, RevocationReason, Session};
@@ -123,10 +123,11 @@ impl Rows for PgRows {
         &self,
         user_id: &UserId,
         except: Option<SessionId>,
-        now: Timestamp,
+        audit: Audit<'_>,
         reason: RevocationReason,
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
+        let Audit { actor, at: now } = audit;
         let build = || {
             Ok(sqlx::query(user_sql::REVOKE_USER)
                 .bind(user_id.as_str())
@@ -134,7 +135,8 @@ impl Rows for PgRows {
                 .bind(reason.as_str())
                 .bind(except.map(SessionId::as_uuid))
                 .bind(moment(expires_at)?)
-                .bind(moment(now - REVOCABLE_AFTER_END)?))
+                .bind(moment(now - REVOCABLE_AFTER_END)?)
+                .bind(actor.to_owned()))
         };
         let rows = self.client.fetch(RetryMode::Writing, build).await?;
         rows.iter().map(session).collect()
@@ -143,16 +145,11 @@ impl Rows for PgRows {
     async fn erase_user(
         &self,
         user_id: &UserId,
-        now: Timestamp,
+        audit: Audit<'_>,
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
-        let build = || {
-            Ok(sqlx::query(user_sql::ERASE_USER)
-                .bind(user_id.as_str())
-                .bind(moment(now)?)
-                .bind(moment(expires_at)?))
-        };
-        let rows = self.client.fetch(RetryMode::Writing, build).await?;
+        let once = || erasure::erase(&self.client, user_id, audit, expires_at);
+        let rows = self.client.attempt(RetryMode::Writing, once).await?;
         rows.iter().map(session).collect()
     }
 

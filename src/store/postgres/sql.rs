@@ -107,10 +107,10 @@ pub(super) static SWAP: Batch = Batch::of(
                      unnest($15::timestamptz[]) AS access_ends_at,
                      unnest($16::bigint[]) AS epoch, unnest($17::text[]) AS granted,
                      unnest($18::timestamptz[]) AS stale_until,
-                     unnest($19::text[]) AS set_aside) AS n
+                     unnest($19::text[]) AS set_aside, unnest($20::text[]) AS events) AS n
         WHERE s.id = n.id AND s.revision = n.revision
         RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.revocation_expires_at,
-                  n.epoch, n.stale_until),
+                  n.epoch, n.stale_until, n.events),
     recorded AS (
         INSERT INTO revocations
             (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
@@ -122,7 +122,15 @@ pub(super) static SWAP: Batch = Batch::of(
         SELECT id, epoch, stale_until, clock_timestamp() FROM swapped WHERE stale_until IS NOT NULL
         ON CONFLICT (session_id) DO UPDATE
         SET epoch = excluded.epoch, expires_at = GREATEST(t.expires_at, excluded.expires_at),
-            recorded_at = excluded.recorded_at)
+            recorded_at = excluded.recorded_at),
+    noted AS (
+        INSERT INTO session_events (session_id, happened_at, kind, user_id, actor, detail)
+        SELECT s.id, 'epoch'::timestamptz + e.at * interval '1 microsecond', e.kind, s.user_id,
+               e.actor, e.detail
+        FROM swapped AS s CROSS JOIN LATERAL jsonb_to_recordset(s.events::jsonb)
+             AS e(at bigint, kind text, actor text, detail text)
+        WHERE s.events IS NOT NULL
+        ON CONFLICT (session_id, happened_at, kind) DO NOTHING)
     SELECT id FROM swapped",
 );
 
@@ -349,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_row_by_itself_needs_no_array() {
-        for (batch, arguments) in [(&INSERT, 25), (&SWAP, 19), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
+        for (batch, arguments) in [(&INSERT, 25), (&SWAP, 20), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
         {
             assert_eq!(batch.text(2).matches("unnest($").count(), arguments);
             assert_eq!(batch.text(0), batch.text(2));

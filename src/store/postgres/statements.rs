@@ -6,7 +6,7 @@ use sqlx::{Encode, Postgres, Type};
 use super::client::Statement;
 use super::sql::{self, Batch};
 use crate::clock::{Timestamp, micros};
-use crate::store::columns::{granted, lifetimes, reason};
+use crate::store::columns::{events, granted, lifetimes, reason};
 use crate::store::rows::{CompareAndSwap, OVERLAP, OptimisticRotation, Position};
 use crate::store::{Open, Receipt, StoreError};
 use crate::token::rotation::Optimistic;
@@ -75,6 +75,7 @@ pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
             revocation_end(swap, |refused| matches!(refused, Refused::Before(_)))
         })?)
         .bind(each(&sessions, set_aside))
+        .bind(each(swaps, |swap| events(&swap.events)))
         .0)
 }
 

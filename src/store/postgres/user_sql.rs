@@ -21,7 +21,11 @@ pub(super) const REVOKE_USER: &str = concat!(
     "),
                 revocation_reason, clock_timestamp()
          FROM revoked
-         ON CONFLICT (session_id) DO NOTHING)
+         ON CONFLICT (session_id) DO NOTHING),
+     noted AS (
+         INSERT INTO session_events (session_id, happened_at, kind, user_id, actor, detail)
+         SELECT id, revoked_at, 'revoked', user_id, $7, revocation_reason FROM revoked
+         ON CONFLICT (session_id, happened_at, kind) DO NOTHING)
      SELECT ",
     session_columns!(),
     " FROM revoked"
@@ -55,7 +59,11 @@ pub(super) const EVICT: &str = concat!(
     "),
                 revocation_reason, exact_reason, clock_timestamp()
          FROM evicted
-         ON CONFLICT (session_id) DO NOTHING)
+         ON CONFLICT (session_id) DO NOTHING),
+     noted AS (
+         INSERT INTO session_events (session_id, happened_at, kind, user_id, actor, detail)
+         SELECT id, revoked_at, 'revoked', user_id, '', exact_reason FROM evicted
+         ON CONFLICT (session_id, happened_at, kind) DO NOTHING)
      SELECT ",
     session_columns!(),
     " FROM evicted"
@@ -68,7 +76,7 @@ pub(super) const LOCK_LOGINS: &str = "
 
 pub(super) const UNLOCK_LOGINS: &str = "DELETE FROM login_locks WHERE user_id = ANY($1)";
 
-/// Removes a user from all tables. The session's own id takes the place of the user's.
+/// Removes a user from the sessions. The session's own id takes the place of the user's.
 pub(super) const ERASE_USER: &str = concat!(
     "WITH erased AS (
          UPDATE user_sessions
@@ -80,8 +88,11 @@ pub(super) const ERASE_USER: &str = concat!(
          RETURNING ",
     session_columns!(),
     "),
-     forgotten AS (
-         UPDATE revocations SET user_id = session_id::text WHERE user_id = $1),
+     noted AS (
+         INSERT INTO session_events (session_id, happened_at, kind, user_id, actor, detail)
+         SELECT id, revoked_at, 'revoked', user_id, $4, revocation_reason FROM erased
+         WHERE revoked_at = $2
+         ON CONFLICT (session_id, happened_at, kind) DO NOTHING),
      recorded AS (
          INSERT INTO revocations
              (session_id, user_id, revoked_at, expires_at, reason, recorded_at)
@@ -95,3 +106,8 @@ pub(super) const ERASE_USER: &str = concat!(
     session_columns!(),
     " FROM erased"
 );
+
+/// Removes a user from the revocation feed and from the history.
+pub(super) const FORGET_USER: &str = "
+    WITH history AS (DELETE FROM session_events WHERE user_id = $1)
+    UPDATE revocations SET user_id = session_id::text WHERE user_id = $1";

@@ -3,6 +3,9 @@
 //! * `file`: the file and its connections
 //! * `sql`, `write`: the statements
 //! * `rows`: [`Rows`](super::Rows)
+//! * `decode`: reading sessions from rows
+//! * `events`: [`EventRows`](super::EventRows)
+//! * `feed`: the revocation feed
 //! * `rollouts`: [`Rollouts`](super::Rollouts) and [`Figures`](super::Figures)
 //! * `inspect`: [`Inspect`](super::Inspect)
 //! * `keys`: [`KeyRows`](super::KeyRows)
@@ -13,7 +16,10 @@
 //! * `error`: the meaning of failures
 
 mod backup;
+mod decode;
 mod error;
+mod events;
+mod feed;
 mod file;
 mod inspect;
 mod keys;

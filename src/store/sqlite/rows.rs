@@ -1,22 +1,22 @@
 //! [`Rows`] on SQLite.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
+use super::decode::{session, stored};
 use super::error::store_error;
-use super::file::Statement;
+use super::feed::{self, revoke_and_record};
 use super::write::array;
 use super::{SqliteRows, migrate, sql, write};
 use crate::clock::Timestamp;
-use crate::store::columns::{self, Columns, RevocationColumns};
+use crate::store::columns;
 use crate::store::rows::{
     CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema, SessionBound,
 };
-use crate::store::{Open, OpenedBefore, Receipt, StoreError, System, migrations};
+use crate::store::{Audit, Open, OpenedBefore, Receipt, StoreError, System, migrations};
 use crate::token::id::{SessionId, UserId};
 use crate::token::seal::Sealed;
 use crate::token::session::{REVOCABLE_AFTER_END, RevocationReason, Session};
@@ -57,7 +57,9 @@ impl Rows for SqliteRows {
         let revocation_retention = bound.revoked_until.since(bound.now);
         let both = async |connection: &mut SqliteConnection| {
             let inserted = write::insert(connection, opens, granted).await?;
-            let evicted = revoke_and_record(connection, evict, revocation_retention).await?;
+            let evicted =
+                revoke_and_record(connection, evict, bound.now.into(), revocation_retention)
+                    .await?;
             Ok((inserted, evicted))
         };
         self.file
@@ -144,10 +146,11 @@ impl Rows for SqliteRows {
         &self,
         user_id: &UserId,
         except: Option<SessionId>,
-        now: Timestamp,
+        audit: Audit<'_>,
         reason: RevocationReason,
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
+        let now = audit.at;
         let statement = sqlx::query(sql::REVOKE_USER)
             .bind(user_id.as_str().to_owned())
             .bind(now.as_micros())
@@ -158,8 +161,9 @@ impl Rows for SqliteRows {
         self.file
             .in_time(async {
                 let mut writing = self.file.begin().await?;
+                let connection = writing.connection();
                 let revoked =
-                    revoke_and_record(writing.connection(), statement, revocation_retention).await;
+                    revoke_and_record(connection, statement, audit, revocation_retention).await;
                 writing.end(revoked).await
             })
             .await
@@ -168,16 +172,18 @@ impl Rows for SqliteRows {
     async fn erase_user(
         &self,
         user_id: &UserId,
-        now: Timestamp,
+        audit: Audit<'_>,
         expires_at: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
-        let user_id = user_id.as_str();
+        let (user_id, now) = (user_id.as_str(), audit.at);
         let erase = sqlx::query(sql::ERASE_USER).bind(user_id.to_owned()).bind(now.as_micros());
         let forget = sqlx::query(sql::FORGET_USER).bind(user_id.to_owned());
+        let history = sqlx::query(sql::FORGET_HISTORY).bind(user_id.to_owned());
         let revocation_retention = expires_at.since(now);
         let both = async |connection: &mut SqliteConnection| {
             forget.execute(&mut *connection).await?;
-            revoke_and_record(connection, erase, revocation_retention).await
+            history.execute(&mut *connection).await?;
+            revoke_and_record(connection, erase, audit, revocation_retention).await
         };
         let erased = self.file.in_time(async {
             let mut writing = self.file.begin().await?;
@@ -204,7 +210,7 @@ impl Rows for SqliteRows {
             .bind(now.as_micros())
             .bind(limit);
         let rows = self.file.fetch(statement).await?;
-        feed_page(&rows)
+        feed::page(&rows)
     }
 
     async fn purge_revocations(
@@ -302,92 +308,7 @@ impl Rows for SqliteRows {
     }
 }
 
-async fn revoke_and_record(
-    connection: &mut SqliteConnection,
-    statement: Statement,
-    revocation_retention: Duration,
-) -> Result<Vec<Session>, sqlx::Error> {
-    let rows = statement.fetch_all(&mut *connection).await?;
-    let revoked: Result<Vec<Session>, StoreError> = rows.iter().map(session).collect();
-    let revoked = revoked.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    for revocation in revoked.iter().filter_map(|session| session.revocation(revocation_retention))
-    {
-        write::append_revocation(connection, &revocation).await?;
-    }
-    Ok(revoked)
-}
-
-fn feed_page(rows: &[SqliteRow]) -> Result<FeedPage, StoreError> {
-    let decoding = |error| store_error(&error);
-    let first = rows.first().ok_or_else(|| columns::undecodable("the feed's clock"))?;
-    let as_of = Timestamp::from_micros(first.try_get(0).map_err(decoding)?);
-    let horizon = Timestamp::from_micros(first.try_get(1).map_err(decoding)?);
-    let mut recorded = Vec::with_capacity(rows.len());
-    for row in rows {
-        // An empty page is one row without a session.
-        if let Some(id) = row.try_get::<Option<String>, _>(2).map_err(decoding)? {
-            recorded.push(read_revocation(row, &id).map_err(decoding)?.into_recorded()?);
-        }
-    }
-    Ok(FeedPage { recorded, as_of, horizon })
-}
-
-fn read_revocation(row: &SqliteRow, id: &str) -> Result<RevocationColumns, sqlx::Error> {
-    let timestamp = Timestamp::from_micros;
-    Ok(RevocationColumns {
-        session_id: id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-        user_id: row.try_get(3)?,
-        revoked_at: timestamp(row.try_get(4)?),
-        expires_at: timestamp(row.try_get(5)?),
-        reason: row.try_get(6)?,
-        recorded_at: timestamp(row.try_get(7)?),
-        epoch: row.try_get(8)?,
-    })
-}
-
-fn stored(row: &SqliteRow) -> Result<Row, StoreError> {
-    read(row).map_err(|error| store_error(&error))?.into_row()
-}
-
-fn session(row: &SqliteRow) -> Result<Session, StoreError> {
-    Ok(stored(row)?.session)
-}
-
 fn request(row: &SqliteRow) -> Result<(String, Option<Sealed>), sqlx::Error> {
     let sealed: Option<Vec<u8>> = row.try_get("first_tokens")?;
     Ok((row.try_get("request_key")?, sealed.map(Sealed::from_stored)))
-}
-
-fn read(row: &SqliteRow) -> Result<Columns, sqlx::Error> {
-    let timestamp = Timestamp::from_micros;
-    let id: String = row.try_get(0)?;
-    Ok(Columns {
-        id: id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-        user_id: row.try_get(1)?,
-        token: row.try_get(2)?,
-        expires_at: timestamp(row.try_get(3)?),
-        predecessor: row.try_get(4)?,
-        generation: row.try_get(5)?,
-        sealed: row.try_get(6)?,
-        lineage_key: row.try_get(7)?,
-        handed_out_at: timestamp(row.try_get(8)?),
-        proven_at: row.try_get::<Option<_>, _>(9)?.map(timestamp),
-        created_at: timestamp(row.try_get(10)?),
-        last_used_at: timestamp(row.try_get(11)?),
-        revoked_at: row.try_get::<Option<_>, _>(12)?.map(timestamp),
-        revocation_reason: row.try_get(13)?,
-        granted: row.try_get(14)?,
-        user_agent: row.try_get(15)?,
-        ip_address: row.try_get(16)?,
-        device_name: row.try_get(17)?,
-        revision: row.try_get(18)?,
-        auth_method: row.try_get(19)?,
-        access_ends_at: row.try_get::<Option<_>, _>(20)?.map(timestamp),
-        refresh_seconds: row.try_get(21)?,
-        max_seconds: row.try_get(22)?,
-        persistent: row.try_get(23)?,
-        epoch: row.try_get(24)?,
-        exact_reason: row.try_get(25)?,
-        set_aside: row.try_get(26)?,
-    })
 }

@@ -170,6 +170,9 @@ pub(super) const ERASE_USER: &str = concat!(
 pub(super) const FORGET_USER: &str =
     "UPDATE revocations SET user_id = session_id WHERE user_id = ?1";
 
+/// Removes a user's history.
+pub(super) const FORGET_HISTORY: &str = "DELETE FROM session_events WHERE user_id = ?1";
+
 /// Writes the log's pages into the file and empties the log, which holds earlier states of pages.
 pub(super) const EMPTY_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 

@@ -7,7 +7,7 @@ use sqlx::query_builder::Separated;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::sql;
+use super::{events, sql};
 use crate::clock::{Timestamp, micros};
 use crate::store::columns::{exact_reason, lifetimes, reason};
 use crate::store::rows::{CompareAndSwap, OptimisticRotation, Purged};
@@ -96,8 +96,13 @@ pub(super) async fn swap(
     let mut done = Vec::with_capacity(swaps.len());
     for swap in swaps {
         let written = swapped.contains(&swap.session.id.to_string());
-        if let Some(revocation) = swap.revocation.as_ref().filter(|_| written) {
-            append_revocation(connection, revocation).await?;
+        if written {
+            if let Some(revocation) = &swap.revocation {
+                append_revocation(connection, revocation).await?;
+            }
+            for event in &swap.events {
+                events::append(connection, event).await?;
+            }
         }
         done.push(written);
     }

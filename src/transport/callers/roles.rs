@@ -143,6 +143,7 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/token_authority.v1.TokenAuthorityService/RefreshAccessToken", Access::Role(Role::Adapter)),
     ("/token_authority.v1.TokenAuthorityService/RevokeRefreshToken", Access::Role(Role::Adapter)),
     ("/token_authority.v1.SessionService/ListSessions", Access::SessionsOrAdmin),
+    ("/token_authority.v1.SessionService/ListSessionEvents", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/RevokeSession", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/RevokeUserSessions", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/UpdateSessions", Access::SessionsOrAdmin),

@@ -5,6 +5,7 @@ mod convert;
 mod dispatch;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod history;
 mod rollout;
 mod sessions;
 mod stack;

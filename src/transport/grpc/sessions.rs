@@ -1,4 +1,4 @@
-//! `SessionService`: list, change, end and erase sessions, and watch revocations.
+//! `SessionService`: list, change, end and erase sessions, tell their history, and watch revocations.
 
 use std::sync::Arc;
 
@@ -6,16 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tonic::{Request, Response, Status};
 
-use super::{convert, watch};
+use super::{convert, history, watch};
 use crate::authority::Authority;
 use crate::token::field::InvalidField;
 use crate::token::id::{SessionId, UserId};
+use crate::transport::callers::Caller;
 use crate::transport::proto::v1::session_service_server::SessionService;
 use crate::transport::proto::v1::{
-    EraseUserRequest, EraseUserResponse, ListSessionsRequest, ListSessionsResponse,
-    RevokeSessionRequest, RevokeSessionResponse, RevokeUserSessionsRequest,
-    RevokeUserSessionsResponse, UpdateSessionsRequest, UpdateSessionsResponse,
-    WatchRevocationsRequest,
+    EraseUserRequest, EraseUserResponse, ListSessionEventsRequest, ListSessionEventsResponse,
+    ListSessionsRequest, ListSessionsResponse, RevokeSessionRequest, RevokeSessionResponse,
+    RevokeUserSessionsRequest, RevokeUserSessionsResponse, UpdateSessionsRequest,
+    UpdateSessionsResponse, WatchRevocationsRequest,
 };
 
 const DEFAULT_PAGE: u32 = 50;
@@ -86,8 +87,9 @@ impl SessionService for Sessions {
         &self,
         request: Request<RevokeSessionRequest>,
     ) -> Result<Response<RevokeSessionResponse>, Status> {
+        let actor = Caller::name_of(request.extensions());
         let id = request.into_inner().session_id.parse::<SessionId>()?;
-        self.authority.revoke_session(id).await?;
+        self.authority.revoke_session(id, &actor).await?;
         Ok(Response::new(RevokeSessionResponse {}))
     }
 
@@ -95,12 +97,14 @@ impl SessionService for Sessions {
         &self,
         request: Request<RevokeUserSessionsRequest>,
     ) -> Result<Response<RevokeUserSessionsResponse>, Status> {
+        let actor = Caller::name_of(request.extensions());
         let RevokeUserSessionsRequest { user_id, except_session_id } = request.into_inner();
         let user_id = UserId::new(user_id)?;
         let except = except_session_id.filter(|id| !id.is_empty()).map(|id| {
             id.parse().map_err(|_| InvalidField::new("except_session_id", "must be a UUID"))
         });
-        let revoked = self.authority.revoke_user_sessions(user_id, except.transpose()?).await?;
+        let except = except.transpose()?;
+        let revoked = self.authority.revoke_user_sessions(user_id, except, &actor).await?;
         let revoked_count = i32::try_from(revoked).unwrap_or(i32::MAX);
         Ok(Response::new(RevokeUserSessionsResponse { revoked_count }))
     }
@@ -109,8 +113,9 @@ impl SessionService for Sessions {
         &self,
         request: Request<UpdateSessionsRequest>,
     ) -> Result<Response<UpdateSessionsResponse>, Status> {
+        let actor = Caller::name_of(request.extensions());
         let (target, change, refresh_now) = convert::update(request.into_inner())?;
-        let updated = self.authority.update_sessions(target, change, refresh_now).await?;
+        let updated = self.authority.update_sessions(target, change, refresh_now, &actor).await?;
         let updated_count = i32::try_from(updated).unwrap_or(i32::MAX);
         Ok(Response::new(UpdateSessionsResponse { updated_count }))
     }
@@ -119,10 +124,31 @@ impl SessionService for Sessions {
         &self,
         request: Request<EraseUserRequest>,
     ) -> Result<Response<EraseUserResponse>, Status> {
+        let actor = Caller::name_of(request.extensions());
         let user_id = UserId::new(request.into_inner().user_id)?;
-        let erased = self.authority.erase_user(&user_id).await?;
+        let erased = self.authority.erase_user(&user_id, &actor).await?;
         let erased_count = i32::try_from(erased).unwrap_or(i32::MAX);
         Ok(Response::new(EraseUserResponse { erased_count }))
+    }
+
+    async fn list_session_events(
+        &self,
+        request: Request<ListSessionEventsRequest>,
+    ) -> Result<Response<ListSessionEventsResponse>, Status> {
+        let ListSessionEventsRequest { target, page_size: asked, page_token: token } =
+            request.into_inner();
+        let of = history::target(target)?;
+        let size = page_size(asked)?;
+        let before = history::read_page_token(&token)?;
+        // One event more than the page holds tells whether there is a next page.
+        let mut found = self.authority.session_events(&of, before, size + 1).await?;
+        let more = found.len() > size as usize;
+        found.truncate(size as usize);
+        let last = found.last().filter(|_| more);
+        Ok(Response::new(ListSessionEventsResponse {
+            next_page_token: last.map_or_else(String::new, history::page_token),
+            events: found.into_iter().map(history::event).collect(),
+        }))
     }
 
     type WatchRevocationsStream = watch::Stream;

@@ -183,7 +183,9 @@ impl TokenAuthorityService for TokenAuthority {
         &self,
         request: Request<RevokeRefreshTokenRequest>,
     ) -> Result<Response<RevokeRefreshTokenResponse>, Status> {
-        self.authority.revoke_refresh_token(&request.into_inner().refresh_token).await?;
+        let actor = Caller::name_of(request.extensions());
+        let token = request.into_inner().refresh_token;
+        self.authority.revoke_refresh_token(&token, &actor).await?;
         Ok(Response::new(RevokeRefreshTokenResponse {}))
     }
 

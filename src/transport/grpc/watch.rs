@@ -73,13 +73,19 @@ fn revocation(one: &Revocation) -> v1::Revocation {
         revoked_at: Some(timestamp(one.revoked_at)),
         expires_at: Some(timestamp(one.expires_at)),
         reason: match one.refused {
-            Refused::All(RevocationReason::Logout) => v1::RevocationReason::Logout,
-            Refused::All(RevocationReason::Admin) => v1::RevocationReason::Admin,
-            Refused::All(RevocationReason::User) => v1::RevocationReason::User,
-            Refused::All(RevocationReason::Reuse) => v1::RevocationReason::Reuse,
-            Refused::All(RevocationReason::Evicted) => v1::RevocationReason::Evicted,
+            Refused::All(why) => reason(why),
             Refused::Before(_) => v1::RevocationReason::Unspecified,
         }
         .into(),
+    }
+}
+
+pub(super) const fn reason(reason: RevocationReason) -> v1::RevocationReason {
+    match reason {
+        RevocationReason::Logout => v1::RevocationReason::Logout,
+        RevocationReason::Admin => v1::RevocationReason::Admin,
+        RevocationReason::User => v1::RevocationReason::User,
+        RevocationReason::Reuse => v1::RevocationReason::Reuse,
+        RevocationReason::Evicted => v1::RevocationReason::Evicted,
     }
 }

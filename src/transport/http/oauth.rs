@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 use tonic::{Code, Status};
 
@@ -20,10 +20,9 @@ use super::form::{self, Form, NO_STORE};
 use crate::authority::Authority;
 use crate::token::refresh;
 use crate::token::session::Session;
+use crate::transport::callers::Caller;
 use crate::transport::grpc::{TokensInProcess, claims};
-use crate::transport::proto::v1::{
-    RevokeRefreshTokenRequest, ValidateTokenRequest, ValidateTokenResponse,
-};
+use crate::transport::proto::v1::{ValidateTokenRequest, ValidateTokenResponse};
 
 /// The parts that the OAuth 2 endpoints share.
 #[derive(Debug)]
@@ -64,17 +63,19 @@ pub(super) async fn introspect(
 /// `POST /oauth2/revoke`.
 pub(super) async fn revoke(
     State(endpoints): State<Arc<Endpoints>>,
+    extensions: Extensions,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let Some(token) = token(&headers, &body) else { return invalid_request() };
+    // Not through the in-process client, which would record the browser's adapter as the actor.
+    let (authority, actor) = (&endpoints.authority, Caller::name_of(&extensions));
     let done = if is_refresh_token(&token) {
-        let ask = RevokeRefreshTokenRequest { refresh_token: token };
-        endpoints.client.clone().revoke_refresh_token(ask).await.map(drop)
+        authority.revoke_refresh_token(&token, &actor).await
     } else {
-        endpoints.authority.revoke_access_token(&token).await.map_err(Status::from)
+        authority.revoke_access_token(&token, &actor).await
     };
-    match done {
+    match done.map_err(Status::from) {
         // RFC 7009 section 2.2: a token that this service did not mint counts as revoked.
         Ok(()) => (StatusCode::OK, NO_STORE).into_response(),
         // RFC 7009 section 2.2.1: the token is valid, but this service cannot revoke it.

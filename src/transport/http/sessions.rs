@@ -28,6 +28,7 @@ use super::viewer::{NoViewer, Viewer};
 use crate::authority::{AuthorityError, OwnSessions};
 use crate::token::id::SessionId;
 use crate::token::session::Session;
+use crate::transport::callers::BROWSER_ADAPTER;
 use crate::transport::callers::roles::SESSIONS;
 
 /// The parts that the routes of a user's sessions share.
@@ -132,7 +133,7 @@ impl UserSessions {
         self.check_origin(headers)?;
         let viewer = self.adapter.viewer(headers, auth::wanted(headers)).await?;
         let id: SessionId = id.parse().map_err(|_| Problem::UnknownSession)?;
-        if !self.adapter.authority.revoke_own_session(&viewer.user_id, id).await? {
+        if !self.adapter.authority.revoke_own_session(&viewer.user_id, id, BROWSER_ADAPTER).await? {
             return Err(Problem::UnknownSession);
         }
         Ok(Revoked { own_cookie: viewer.by_cookie && viewer.session_id == Some(id) })
@@ -152,7 +153,8 @@ impl UserSessions {
             return Err(Problem::OtherUser);
         }
         let Viewer { user_id, session_id, .. } = viewer;
-        self.adapter.authority.revoke_user_sessions(user_id, session_id).await?;
+        let authority = &self.adapter.authority;
+        authority.revoke_user_sessions(user_id, session_id, BROWSER_ADAPTER).await?;
         Ok(Revoked { own_cookie: false })
     }
 

@@ -6,7 +6,7 @@
 * `token_authority.testing.TokenFactory` mints tokens in tests that have no server.
 """
 
-from token_authority.client import AsyncClient, Client, ClientInfo, Session, Tokens
+from token_authority.client import AsyncClient, Client, ClientInfo, Session, SessionEvent, Tokens
 from token_authority.errors import AuthorityError, RefreshTokenError, TokenError
 from token_authority.identity import Identity
 from token_authority.verifier import State, Verifier
@@ -19,6 +19,7 @@ __all__ = [
     "Identity",
     "RefreshTokenError",
     "Session",
+    "SessionEvent",
     "State",
     "TokenError",
     "Tokens",

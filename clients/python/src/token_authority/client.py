@@ -85,6 +85,35 @@ class Session:
     method: Method | None
 
 
+@dataclasses.dataclass(frozen=True)
+class SessionEvent:
+    """Something that happened to a session."""
+
+    session_id: str
+    """The session's id."""
+
+    user_id: str
+    """The user's id. Empty: the user was erased."""
+
+    occurred_at: datetime
+    """When it happened."""
+
+    type: str
+    """What happened: `issued`, `refreshed` (only the last time is told), `updated`, `reuse_found` or `revoked`."""
+
+    actor: str
+    """Who asked for it: the name of a caller, `browser-adapter`, or `cli:` and an operator. Empty: nobody."""
+
+    reason: str | None = None
+    """Why the session was revoked: `logout`, `admin`, `user`, `reuse` or `evicted`. Unset: it was not."""
+
+    updated_fields: tuple[str, ...] = ()
+    """What an update changed: `audience`, `scopes`, `claims`."""
+
+    refresh_now: bool = False
+    """Whether an update refused the access tokens that were issued before."""
+
+
 class _Calls:
     """Requests and answers, which both clients share."""
 
@@ -171,6 +200,32 @@ class _Calls:
                 device_name=session.client.device_name,
             ),
             method=_method(session.auth_method),
+        )
+
+    @staticmethod
+    def events(
+        session_id: str | None, user_id: str | None, page_token: str
+    ) -> session_service_pb2.ListSessionEventsRequest:
+        if (session_id is None) == (user_id is None):
+            raise ValueError("give session_id= or user_id=")
+        request = session_service_pb2.ListSessionEventsRequest(page_size=_PAGE, page_token=page_token)
+        if session_id is not None:
+            request.session_id = session_id
+        if user_id is not None:
+            request.user_id = user_id
+        return request
+
+    @staticmethod
+    def event(event: session_service_pb2.SessionEvent) -> SessionEvent:
+        return SessionEvent(
+            session_id=event.session_id,
+            user_id=event.user_id,
+            occurred_at=_moment(event.occurred_at),
+            type=_name(session_service_pb2.SessionEventType, event.type, "SESSION_EVENT_TYPE_") or "unknown",
+            actor=event.actor,
+            reason=_name(session_service_pb2.RevocationReason, event.reason, "REVOCATION_REASON_"),
+            updated_fields=tuple(event.updated_fields),
+            refresh_now=event.refresh_now,
         )
 
     @staticmethod
@@ -298,6 +353,19 @@ class Client:
             request = session_service_pb2.ListSessionsRequest(user_id=user_id, page_size=_PAGE, page_token=page_token)
             page = self._call(self._sessions.ListSessions, request)
             yield from map(_Calls.session, page.sessions)
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    def list_session_events(
+        self, *, session_id: str | None = None, user_id: str | None = None
+    ) -> Iterator[SessionEvent]:
+        """Lists what happened to a session, or to all sessions of a user, ended ones included: newest first."""
+        page_token = ""
+        while True:
+            request = _Calls.events(session_id, user_id, page_token)
+            page = self._call(self._sessions.ListSessionEvents, request)
+            yield from map(_Calls.event, page.events)
             page_token = page.next_page_token
             if not page_token:
                 return
@@ -454,6 +522,20 @@ class AsyncClient:
             if not page_token:
                 return
 
+    async def list_session_events(
+        self, *, session_id: str | None = None, user_id: str | None = None
+    ) -> AsyncIterator[SessionEvent]:
+        """As `Client.list_session_events`."""
+        page_token = ""
+        while True:
+            request = _Calls.events(session_id, user_id, page_token)
+            page = await self._call(self._sessions().ListSessionEvents, request)
+            for event in page.events:
+                yield _Calls.event(event)
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
     async def revoke_session(self, session_id: str) -> None:
         """As `Client.revoke_session`."""
         request = session_service_pb2.RevokeSessionRequest(session_id=session_id)
@@ -523,6 +605,17 @@ def _method(number: int) -> Method | None:
     if number == auth_pb2.AUTH_METHOD_JWT:
         return "jwt"
     return "session" if number == auth_pb2.AUTH_METHOD_SESSION else None
+
+
+def _name(names: Any, number: int, prefix: str) -> str | None:  # noqa: ANN401
+    """Spells an enumeration's value. `None`: it is not set. One that only a newer service knows is `unknown`."""
+    if not number:
+        return None
+    try:
+        name: str = names.Name(number)
+    except ValueError:
+        return "unknown"
+    return name.removeprefix(prefix).lower()
 
 
 def _moment(timestamp: Any) -> datetime:  # noqa: ANN401

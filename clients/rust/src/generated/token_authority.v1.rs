@@ -517,6 +517,71 @@ pub struct EraseUserResponse {
     #[prost(int32, tag = "1")]
     pub erased_count: i32,
 }
+/// ListSessionEventsRequest names sessions, and a page of their history.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSessionEventsRequest {
+    /// How many events to return at most. 0 (the default): 50. More than 1,000 count as 1,000.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before. Empty (the default): the first page.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+    /// The sessions. One is required.
+    #[prost(oneof = "list_session_events_request::Target", tags = "1, 2")]
+    pub target: ::core::option::Option<list_session_events_request::Target>,
+}
+/// Nested message and enum types in `ListSessionEventsRequest`.
+pub mod list_session_events_request {
+    /// The sessions. One is required.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        /// The id of one session, a UUID.
+        #[prost(string, tag = "1")]
+        SessionId(::prost::alloc::string::String),
+        /// A user's id, 1 to 255 bytes: all sessions of the user.
+        #[prost(string, tag = "2")]
+        UserId(::prost::alloc::string::String),
+    }
+}
+/// ListSessionEventsResponse is a page of a history.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSessionEventsResponse {
+    /// The events, newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<SessionEvent>,
+    /// The token of the next page. Empty: this is the last one.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// SessionEvent is something that happened to a session.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionEvent {
+    /// The session's id.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// The user's id. Empty: the user was erased.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// When it happened, by the clock of the replica that did it.
+    #[prost(message, optional, tag = "3")]
+    pub occurred_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What happened.
+    #[prost(enumeration = "SessionEventType", tag = "4")]
+    pub r#type: i32,
+    /// Who asked for it: the name of a caller, `browser-adapter` for a request of a user's browser, or
+    /// `cli:` and a user of the operating system. Empty: nobody, or unknown.
+    #[prost(string, tag = "5")]
+    pub actor: ::prost::alloc::string::String,
+    /// Why the session was revoked. Unspecified: it was not.
+    #[prost(enumeration = "RevocationReason", tag = "6")]
+    pub reason: i32,
+    /// The fields that an update changed: `audience`, `scopes`, `claims`. Empty: none.
+    #[prost(string, repeated, tag = "7")]
+    pub updated_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether an update refused the access tokens that were issued before. False: it did not.
+    #[prost(bool, tag = "8")]
+    pub refresh_now: bool,
+}
 /// WatchRevocationsRequest says where to begin.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRevocationsRequest {
@@ -615,6 +680,51 @@ pub struct Heartbeat {
     /// heartbeat because earlier watchers ignore them there. Empty: there are none.
     #[prost(message, repeated, tag = "2")]
     pub stale_tokens: ::prost::alloc::vec::Vec<StaleTokens>,
+}
+/// SessionEventType is a kind of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SessionEventType {
+    /// Not set.
+    Unspecified = 0,
+    /// The session began. Told as long as the session is kept: until one day after its end.
+    Issued = 1,
+    /// Its refresh token was rotated. Only the last time is told, as long as the session is kept.
+    Refreshed = 2,
+    /// UpdateSessions changed it.
+    Updated = 3,
+    /// A refresh token was used again by someone who should not have it, and the session was revoked.
+    ReuseFound = 4,
+    /// It was revoked for another reason.
+    Revoked = 5,
+}
+impl SessionEventType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SESSION_EVENT_TYPE_UNSPECIFIED",
+            Self::Issued => "SESSION_EVENT_TYPE_ISSUED",
+            Self::Refreshed => "SESSION_EVENT_TYPE_REFRESHED",
+            Self::Updated => "SESSION_EVENT_TYPE_UPDATED",
+            Self::ReuseFound => "SESSION_EVENT_TYPE_REUSE_FOUND",
+            Self::Revoked => "SESSION_EVENT_TYPE_REVOKED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SESSION_EVENT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SESSION_EVENT_TYPE_ISSUED" => Some(Self::Issued),
+            "SESSION_EVENT_TYPE_REFRESHED" => Some(Self::Refreshed),
+            "SESSION_EVENT_TYPE_UPDATED" => Some(Self::Updated),
+            "SESSION_EVENT_TYPE_REUSE_FOUND" => Some(Self::ReuseFound),
+            "SESSION_EVENT_TYPE_REVOKED" => Some(Self::Revoked),
+            _ => None,
+        }
+    }
 }
 /// RevocationReason says why a session was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -903,6 +1013,37 @@ pub mod session_service_client {
             req.extensions_mut()
                 .insert(
                     GrpcMethod::new("token_authority.v1.SessionService", "EraseUser"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// ListSessionEvents tells what happened to one session, or to all sessions of a user, ended ones
+        /// included: newest first, in pages. Events are kept for SESSION_EVENTS_DAYS.
+        pub async fn list_session_events(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSessionEventsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionEventsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/token_authority.v1.SessionService/ListSessionEvents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "token_authority.v1.SessionService",
+                        "ListSessionEvents",
+                    ),
                 );
             self.inner.unary(req, path, codec).await
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use token_authority_client::{ClientError, Issue, Method, Target, Update, Verifier};
+use token_authority_client::{ClientError, Happened, Issue, Method, Target, Update, Verifier};
 
 use crate::service::{Service, refusal, until};
 
@@ -91,7 +91,24 @@ async fn a_role_taken_away_is_refused_within_a_second_and_the_session_lives() {
     for token in [&held.access_token, &other.access_token] {
         until("it is stale", async || refusal(&late, token).await == "stale").await;
     }
+    let told = client.session_events(&held.session_id).await.unwrap();
+    let happened: Vec<&Happened> = told.iter().map(|event| &event.happened).collect();
+    let updated = Happened::Updated { fields: vec!["claims".into()], refresh_now: true };
+    // A token that is young is not rotated, so the last rotation may be the first or the second one.
+    let rotation = happened.iter().position(|one| **one == Happened::Refreshed).unwrap();
+    assert!(rotation == 1 || rotation == 2, "{happened:?}");
+    let (others, first) = (happened.iter().filter(|one| ***one == updated), happened.last());
+    assert_eq!((others.count(), first, told.len()), (3, Some(&&Happened::Issued), 5));
+    assert!(
+        told.iter().all(|event| event.user_id == "alice" && event.session_id == held.session_id)
+    );
+    assert!(told.is_sorted_by(|one, next| one.occurred_at >= next.occurred_at));
+    assert_eq!(client.user_session_events("alice").await.unwrap().len(), 7);
     assert_eq!(client.erase_user("alice").await.unwrap(), 2);
+    assert_eq!(client.user_session_events("alice").await.unwrap(), []);
+    let told = client.session_events(&held.session_id).await.unwrap();
+    assert_eq!(told[0].happened, Happened::Revoked("user".into()));
+    assert!(told.iter().all(|event| event.user_id.is_empty()));
     for token in [&held.access_token, &other.access_token] {
         until("it is over", async || refusal(&late, token).await == "revoked").await;
     }

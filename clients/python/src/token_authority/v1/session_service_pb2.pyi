@@ -23,6 +23,42 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _SessionEventType:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SessionEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SessionEventType.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SESSION_EVENT_TYPE_UNSPECIFIED: _SessionEventType.ValueType  # 0
+    """Not set."""
+    SESSION_EVENT_TYPE_ISSUED: _SessionEventType.ValueType  # 1
+    """The session began. Told as long as the session is kept: until one day after its end."""
+    SESSION_EVENT_TYPE_REFRESHED: _SessionEventType.ValueType  # 2
+    """Its refresh token was rotated. Only the last time is told, as long as the session is kept."""
+    SESSION_EVENT_TYPE_UPDATED: _SessionEventType.ValueType  # 3
+    """UpdateSessions changed it."""
+    SESSION_EVENT_TYPE_REUSE_FOUND: _SessionEventType.ValueType  # 4
+    """A refresh token was used again by someone who should not have it, and the session was revoked."""
+    SESSION_EVENT_TYPE_REVOKED: _SessionEventType.ValueType  # 5
+    """It was revoked for another reason."""
+
+class SessionEventType(_SessionEventType, metaclass=_SessionEventTypeEnumTypeWrapper):
+    """SessionEventType is a kind of event."""
+
+SESSION_EVENT_TYPE_UNSPECIFIED: SessionEventType.ValueType  # 0
+"""Not set."""
+SESSION_EVENT_TYPE_ISSUED: SessionEventType.ValueType  # 1
+"""The session began. Told as long as the session is kept: until one day after its end."""
+SESSION_EVENT_TYPE_REFRESHED: SessionEventType.ValueType  # 2
+"""Its refresh token was rotated. Only the last time is told, as long as the session is kept."""
+SESSION_EVENT_TYPE_UPDATED: SessionEventType.ValueType  # 3
+"""UpdateSessions changed it."""
+SESSION_EVENT_TYPE_REUSE_FOUND: SessionEventType.ValueType  # 4
+"""A refresh token was used again by someone who should not have it, and the session was revoked."""
+SESSION_EVENT_TYPE_REVOKED: SessionEventType.ValueType  # 5
+"""It was revoked for another reason."""
+global___SessionEventType = SessionEventType
+
 class _RevocationReason:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -352,6 +388,115 @@ class EraseUserResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["erased_count", b"erased_count"]) -> None: ...
 
 global___EraseUserResponse = EraseUserResponse
+
+@typing.final
+class ListSessionEventsRequest(google.protobuf.message.Message):
+    """ListSessionEventsRequest names sessions, and a page of their history."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    USER_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    session_id: builtins.str
+    """The id of one session, a UUID."""
+    user_id: builtins.str
+    """A user's id, 1 to 255 bytes: all sessions of the user."""
+    page_size: builtins.int
+    """How many events to return at most. 0 (the default): 50. More than 1,000 count as 1,000."""
+    page_token: builtins.str
+    """The `next_page_token` of the page before. Empty (the default): the first page."""
+    def __init__(
+        self,
+        *,
+        session_id: builtins.str = ...,
+        user_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["session_id", b"session_id", "target", b"target", "user_id", b"user_id"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id", "target", b"target", "user_id", b"user_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["target", b"target"]) -> typing.Literal["session_id", "user_id"] | None: ...
+
+global___ListSessionEventsRequest = ListSessionEventsRequest
+
+@typing.final
+class ListSessionEventsResponse(google.protobuf.message.Message):
+    """ListSessionEventsResponse is a page of a history."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """The token of the next page. Empty: this is the last one."""
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SessionEvent]:
+        """The events, newest first."""
+
+    def __init__(
+        self,
+        *,
+        events: collections.abc.Iterable[global___SessionEvent] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["events", b"events", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListSessionEventsResponse = ListSessionEventsResponse
+
+@typing.final
+class SessionEvent(google.protobuf.message.Message):
+    """SessionEvent is something that happened to a session."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    USER_ID_FIELD_NUMBER: builtins.int
+    OCCURRED_AT_FIELD_NUMBER: builtins.int
+    TYPE_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    UPDATED_FIELDS_FIELD_NUMBER: builtins.int
+    REFRESH_NOW_FIELD_NUMBER: builtins.int
+    session_id: builtins.str
+    """The session's id."""
+    user_id: builtins.str
+    """The user's id. Empty: the user was erased."""
+    type: global___SessionEventType.ValueType
+    """What happened."""
+    actor: builtins.str
+    """Who asked for it: the name of a caller, `browser-adapter` for a request of a user's browser, or
+    `cli:` and a user of the operating system. Empty: nobody, or unknown.
+    """
+    reason: global___RevocationReason.ValueType
+    """Why the session was revoked. Unspecified: it was not."""
+    refresh_now: builtins.bool
+    """Whether an update refused the access tokens that were issued before. False: it did not."""
+    @property
+    def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it happened, by the clock of the replica that did it."""
+
+    @property
+    def updated_fields(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The fields that an update changed: `audience`, `scopes`, `claims`. Empty: none."""
+
+    def __init__(
+        self,
+        *,
+        session_id: builtins.str = ...,
+        user_id: builtins.str = ...,
+        occurred_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        type: global___SessionEventType.ValueType = ...,
+        actor: builtins.str = ...,
+        reason: global___RevocationReason.ValueType = ...,
+        updated_fields: collections.abc.Iterable[builtins.str] | None = ...,
+        refresh_now: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["occurred_at", b"occurred_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["actor", b"actor", "occurred_at", b"occurred_at", "reason", b"reason", "refresh_now", b"refresh_now", "session_id", b"session_id", "type", b"type", "updated_fields", b"updated_fields", "user_id", b"user_id"]) -> None: ...
+
+global___SessionEvent = SessionEvent
 
 @typing.final
 class WatchRevocationsRequest(google.protobuf.message.Message):

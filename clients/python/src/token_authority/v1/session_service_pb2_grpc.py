@@ -61,6 +61,11 @@ class SessionServiceStub(object):
                 request_serializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserRequest.SerializeToString,
                 response_deserializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserResponse.FromString,
                 _registered_method=True)
+        self.ListSessionEvents = channel.unary_unary(
+                '/token_authority.v1.SessionService/ListSessionEvents',
+                request_serializer=token__authority_dot_v1_dot_session__service__pb2.ListSessionEventsRequest.SerializeToString,
+                response_deserializer=token__authority_dot_v1_dot_session__service__pb2.ListSessionEventsResponse.FromString,
+                _registered_method=True)
         self.WatchRevocations = channel.unary_stream(
                 '/token_authority.v1.SessionService/WatchRevocations',
                 request_serializer=token__authority_dot_v1_dot_session__service__pb2.WatchRevocationsRequest.SerializeToString,
@@ -118,6 +123,14 @@ class SessionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSessionEvents(self, request, context):
+        """ListSessionEvents tells what happened to one session, or to all sessions of a user, ended ones
+        included: newest first, in pages. Events are kept for SESSION_EVENTS_DAYS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchRevocations(self, request, context):
         """WatchRevocations streams revocations to verifiers that check tokens by themselves: first
         every revocation that still matters, then each new one within a second, with a heartbeat every
@@ -159,6 +172,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.EraseUser,
                     request_deserializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserRequest.FromString,
                     response_serializer=token__authority_dot_v1_dot_session__service__pb2.EraseUserResponse.SerializeToString,
+            ),
+            'ListSessionEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessionEvents,
+                    request_deserializer=token__authority_dot_v1_dot_session__service__pb2.ListSessionEventsRequest.FromString,
+                    response_serializer=token__authority_dot_v1_dot_session__service__pb2.ListSessionEventsResponse.SerializeToString,
             ),
             'WatchRevocations': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRevocations,
@@ -303,6 +321,33 @@ class SessionService(object):
             '/token_authority.v1.SessionService/EraseUser',
             token__authority_dot_v1_dot_session__service__pb2.EraseUserRequest.SerializeToString,
             token__authority_dot_v1_dot_session__service__pb2.EraseUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessionEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/token_authority.v1.SessionService/ListSessionEvents',
+            token__authority_dot_v1_dot_session__service__pb2.ListSessionEventsRequest.SerializeToString,
+            token__authority_dot_v1_dot_session__service__pb2.ListSessionEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

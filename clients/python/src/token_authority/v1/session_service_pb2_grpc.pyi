@@ -65,6 +65,14 @@ class SessionServiceStub:
     the same time is not erased.
     """
 
+    ListSessionEvents: grpc.UnaryUnaryMultiCallable[
+        token_authority.v1.session_service_pb2.ListSessionEventsRequest,
+        token_authority.v1.session_service_pb2.ListSessionEventsResponse,
+    ]
+    """ListSessionEvents tells what happened to one session, or to all sessions of a user, ended ones
+    included: newest first, in pages. Events are kept for SESSION_EVENTS_DAYS.
+    """
+
     WatchRevocations: grpc.UnaryStreamMultiCallable[
         token_authority.v1.session_service_pb2.WatchRevocationsRequest,
         token_authority.v1.session_service_pb2.WatchRevocationsResponse,
@@ -124,6 +132,14 @@ class SessionServiceAsyncStub:
 
     Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
     the same time is not erased.
+    """
+
+    ListSessionEvents: grpc.aio.UnaryUnaryMultiCallable[
+        token_authority.v1.session_service_pb2.ListSessionEventsRequest,
+        token_authority.v1.session_service_pb2.ListSessionEventsResponse,
+    ]
+    """ListSessionEvents tells what happened to one session, or to all sessions of a user, ended ones
+    included: newest first, in pages. Events are kept for SESSION_EVENTS_DAYS.
     """
 
     WatchRevocations: grpc.aio.UnaryStreamMultiCallable[
@@ -195,6 +211,16 @@ class SessionServiceServicer(metaclass=abc.ABCMeta):
 
         Idempotent. A retry of an earlier IssueTokens opens no new session. A login that is under way at
         the same time is not erased.
+        """
+
+    @abc.abstractmethod
+    def ListSessionEvents(
+        self,
+        request: token_authority.v1.session_service_pb2.ListSessionEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[token_authority.v1.session_service_pb2.ListSessionEventsResponse, collections.abc.Awaitable[token_authority.v1.session_service_pb2.ListSessionEventsResponse]]:
+        """ListSessionEvents tells what happened to one session, or to all sessions of a user, ended ones
+        included: newest first, in pages. Events are kept for SESSION_EVENTS_DAYS.
         """
 
     @abc.abstractmethod

@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file token_authority/v1/session_service.proto.
  */
 export const file_token_authority_v1_session_service: GenFile = /*@__PURE__*/
-  fileDesc("Cih0b2tlbl9hdXRob3JpdHkvdjEvc2Vzc2lvbl9zZXJ2aWNlLnByb3RvEhJ0b2tlbl9hdXRob3JpdHkudjEiTQoTTGlzdFNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIl4KFExpc3RTZXNzaW9uc1Jlc3BvbnNlEi0KCHNlc3Npb25zGAEgAygLMhsudG9rZW5fYXV0aG9yaXR5LnYxLlNlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqUCCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KBmNsaWVudBgGIAEoCzIeLnRva2VuX2F1dGhvcml0eS52MS5DbGllbnRJbmZvEjMKC2F1dGhfbWV0aG9kGAcgASgOMh4udG9rZW5fYXV0aG9yaXR5LnYxLkF1dGhNZXRob2QiKgoUUmV2b2tlU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIXChVSZXZva2VTZXNzaW9uUmVzcG9uc2UiYgoZUmV2b2tlVXNlclNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEh4KEWV4Y2VwdF9zZXNzaW9uX2lkGAIgASgJSACIAQFCFAoSX2V4Y2VwdF9zZXNzaW9uX2lkIjMKGlJldm9rZVVzZXJTZXNzaW9uc1Jlc3BvbnNlEhUKDXJldm9rZWRfY291bnQYASABKAUi2wEKFVVwZGF0ZVNlc3Npb25zUmVxdWVzdBIUCgpzZXNzaW9uX2lkGAEgASgJSAASEQoHdXNlcl9pZBgCIAEoCUgAEicKBmNsYWltcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGc2NvcGVzGAQgAygJEhAKCGF1ZGllbmNlGAUgAygJEhMKC3JlZnJlc2hfbm93GAYgASgIEi8KC3VwZGF0ZV9tYXNrGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IICgZ0YXJnZXQiLwoWVXBkYXRlU2Vzc2lvbnNSZXNwb25zZRIVCg11cGRhdGVkX2NvdW50GAEgASgFIiMKEEVyYXNlVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIpChFFcmFzZVVzZXJSZXNwb25zZRIUCgxlcmFzZWRfY291bnQYASABKAUiKQoXV2F0Y2hSZXZvY2F0aW9uc1JlcXVlc3QSDgoGY3Vyc29yGAEgASgJItkBChhXYXRjaFJldm9jYXRpb25zUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEjoKCHNuYXBzaG90GAIgASgLMiYudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9jYXRpb25TbmFwc2hvdEgAEjQKCnJldm9jYXRpb24YAyABKAsyHi50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvbkgAEjIKCWhlYXJ0YmVhdBgEIAEoCzIdLnRva2VuX2F1dGhvcml0eS52MS5IZWFydGJlYXRIAEIHCgVldmVudCKTAQoSUmV2b2NhdGlvblNuYXBzaG90EjMKC3Jldm9jYXRpb25zGAEgAygLMh4udG9rZW5fYXV0aG9yaXR5LnYxLlJldm9jYXRpb24SEQoJY29udGludWVkGAIgASgIEjUKDHN0YWxlX3Rva2VucxgDIAMoCzIfLnRva2VuX2F1dGhvcml0eS52MS5TdGFsZVRva2VucyJgCgtTdGFsZVRva2VucxISCgpzZXNzaW9uX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIscBCgpSZXZvY2F0aW9uEhIKCnNlc3Npb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIuCgpyZXZva2VkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgZyZWFzb24YBSABKA4yJC50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvblJlYXNvbiJtCglIZWFydGJlYXQSKQoFYXNfb2YYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjUKDHN0YWxlX3Rva2VucxgCIAMoCzIfLnRva2VuX2F1dGhvcml0eS52MS5TdGFsZVRva2VucyrIAQoQUmV2b2NhdGlvblJlYXNvbhIhCh1SRVZPQ0FUSU9OX1JFQVNPTl9VTlNQRUNJRklFRBAAEhwKGFJFVk9DQVRJT05fUkVBU09OX0xPR09VVBABEhsKF1JFVk9DQVRJT05fUkVBU09OX0FETUlOEAISGgoWUkVWT0NBVElPTl9SRUFTT05fVVNFUhADEhsKF1JFVk9DQVRJT05fUkVBU09OX1JFVVNFEAQSHQoZUkVWT0NBVElPTl9SRUFTT05fRVZJQ1RFRBAFMoIFCg5TZXNzaW9uU2VydmljZRJhCgxMaXN0U2Vzc2lvbnMSJy50b2tlbl9hdXRob3JpdHkudjEuTGlzdFNlc3Npb25zUmVxdWVzdBooLnRva2VuX2F1dGhvcml0eS52MS5MaXN0U2Vzc2lvbnNSZXNwb25zZRJkCg1SZXZva2VTZXNzaW9uEigudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVNlc3Npb25SZXF1ZXN0GikudG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVNlc3Npb25SZXNwb25zZRJzChJSZXZva2VVc2VyU2Vzc2lvbnMSLS50b2tlbl9hdXRob3JpdHkudjEuUmV2b2tlVXNlclNlc3Npb25zUmVxdWVzdBouLnRva2VuX2F1dGhvcml0eS52MS5SZXZva2VVc2VyU2Vzc2lvbnNSZXNwb25zZRJnCg5VcGRhdGVTZXNzaW9ucxIpLnRva2VuX2F1dGhvcml0eS52MS5VcGRhdGVTZXNzaW9uc1JlcXVlc3QaKi50b2tlbl9hdXRob3JpdHkudjEuVXBkYXRlU2Vzc2lvbnNSZXNwb25zZRJYCglFcmFzZVVzZXISJC50b2tlbl9hdXRob3JpdHkudjEuRXJhc2VVc2VyUmVxdWVzdBolLnRva2VuX2F1dGhvcml0eS52MS5FcmFzZVVzZXJSZXNwb25zZRJvChBXYXRjaFJldm9jYXRpb25zEisudG9rZW5fYXV0aG9yaXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXF1ZXN0GiwudG9rZW5fYXV0aG9yaXR5LnYxLldhdGNoUmV2b2NhdGlvbnNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_token_authority_v1_auth]);
+  fileDesc("Cih0b2tlbl9hdXRob3JpdHkvdjEvc2Vzc2lvbl9zZXJ2aWNlLnByb3RvEhJ0b2tlbl9hdXRob3JpdHkudjEiTQoTTGlzdFNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIl4KFExpc3RTZXNzaW9uc1Jlc3BvbnNlEi0KCHNlc3Npb25zGAEgAygLMhsudG9rZW5fYXV0aG9yaXR5LnYxLlNlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqUCCgdTZXNzaW9uEhIKCnNlc3Npb25faWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIuCgpjcmVhdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KBmNsaWVudBgGIAEoCzIeLnRva2VuX2F1dGhvcml0eS52MS5DbGllbnRJbmZvEjMKC2F1dGhfbWV0aG9kGAcgASgOMh4udG9rZW5fYXV0aG9yaXR5LnYxLkF1dGhNZXRob2QiKgoUUmV2b2tlU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIXChVSZXZva2VTZXNzaW9uUmVzcG9uc2UiYgoZUmV2b2tlVXNlclNlc3Npb25zUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEh4KEWV4Y2VwdF9zZXNzaW9uX2lkGAIgASgJSACIAQFCFAoSX2V4Y2VwdF9zZXNzaW9uX2lkIjMKGlJldm9rZVVzZXJTZXNzaW9uc1Jlc3BvbnNlEhUKDXJldm9rZWRfY291bnQYASABKAUi2wEKFVVwZGF0ZVNlc3Npb25zUmVxdWVzdBIUCgpzZXNzaW9uX2lkGAEgASgJSAASEQoHdXNlcl9pZBgCIAEoCUgAEicKBmNsYWltcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGc2NvcGVzGAQgAygJEhAKCGF1ZGllbmNlGAUgAygJEhMKC3JlZnJlc2hfbm93GAYgASgIEi8KC3VwZGF0ZV9tYXNrGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IICgZ0YXJnZXQiLwoWVXBkYXRlU2Vzc2lvbnNSZXNwb25zZRIVCg11cGRhdGVkX2NvdW50GAEgASgFIiMKEEVyYXNlVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIpChFFcmFzZVVzZXJSZXNwb25zZRIUCgxlcmFzZWRfY291bnQYASABKAUidAoYTGlzdFNlc3Npb25FdmVudHNSZXF1ZXN0EhQKCnNlc3Npb25faWQYASABKAlIABIRCgd1c2VyX2lkGAIgASgJSAASEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAlCCAoGdGFyZ2V0ImYKGUxpc3RTZXNzaW9uRXZlbnRzUmVzcG9uc2USMAoGZXZlbnRzGAEgAygLMiAudG9rZW5fYXV0aG9yaXR5LnYxLlNlc3Npb25FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiigIKDFNlc3Npb25FdmVudBISCgpzZXNzaW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSLwoLb2NjdXJyZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKBHR5cGUYBCABKA4yJC50b2tlbl9hdXRob3JpdHkudjEuU2Vzc2lvbkV2ZW50VHlwZRINCgVhY3RvchgFIAEoCRI0CgZyZWFzb24YBiABKA4yJC50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvblJlYXNvbhIWCg51cGRhdGVkX2ZpZWxkcxgHIAMoCRITCgtyZWZyZXNoX25vdxgIIAEoCCIpChdXYXRjaFJldm9jYXRpb25zUmVxdWVzdBIOCgZjdXJzb3IYASABKAki2QEKGFdhdGNoUmV2b2NhdGlvbnNSZXNwb25zZRIOCgZjdXJzb3IYASABKAkSOgoIc25hcHNob3QYAiABKAsyJi50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvblNuYXBzaG90SAASNAoKcmV2b2NhdGlvbhgDIAEoCzIeLnRva2VuX2F1dGhvcml0eS52MS5SZXZvY2F0aW9uSAASMgoJaGVhcnRiZWF0GAQgASgLMh0udG9rZW5fYXV0aG9yaXR5LnYxLkhlYXJ0YmVhdEgAQgcKBWV2ZW50IpMBChJSZXZvY2F0aW9uU25hcHNob3QSMwoLcmV2b2NhdGlvbnMYASADKAsyHi50b2tlbl9hdXRob3JpdHkudjEuUmV2b2NhdGlvbhIRCgljb250aW51ZWQYAiABKAgSNQoMc3RhbGVfdG9rZW5zGAMgAygLMh8udG9rZW5fYXV0aG9yaXR5LnYxLlN0YWxlVG9rZW5zImAKC1N0YWxlVG9rZW5zEhIKCnNlc3Npb25faWQYASABKAkSDQoFZXBvY2gYAiABKA0SLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAixwEKClJldm9jYXRpb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEi4KCnJldm9rZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKBnJlYXNvbhgFIAEoDjIkLnRva2VuX2F1dGhvcml0eS52MS5SZXZvY2F0aW9uUmVhc29uIm0KCUhlYXJ0YmVhdBIpCgVhc19vZhgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoMc3RhbGVfdG9rZW5zGAIgAygLMh8udG9rZW5fYXV0aG9yaXR5LnYxLlN0YWxlVG9rZW5zKtsBChBTZXNzaW9uRXZlbnRUeXBlEiIKHlNFU1NJT05fRVZFTlRfVFlQRV9VTlNQRUNJRklFRBAAEh0KGVNFU1NJT05fRVZFTlRfVFlQRV9JU1NVRUQQARIgChxTRVNTSU9OX0VWRU5UX1RZUEVfUkVGUkVTSEVEEAISHgoaU0VTU0lPTl9FVkVOVF9UWVBFX1VQREFURUQQAxIiCh5TRVNTSU9OX0VWRU5UX1RZUEVfUkVVU0VfRk9VTkQQBBIeChpTRVNTSU9OX0VWRU5UX1RZUEVfUkVWT0tFRBAFKsgBChBSZXZvY2F0aW9uUmVhc29uEiEKHVJFVk9DQVRJT05fUkVBU09OX1VOU1BFQ0lGSUVEEAASHAoYUkVWT0NBVElPTl9SRUFTT05fTE9HT1VUEAESGwoXUkVWT0NBVElPTl9SRUFTT05fQURNSU4QAhIaChZSRVZPQ0FUSU9OX1JFQVNPTl9VU0VSEAMSGwoXUkVWT0NBVElPTl9SRUFTT05fUkVVU0UQBBIdChlSRVZPQ0FUSU9OX1JFQVNPTl9FVklDVEVEEAUy9AUKDlNlc3Npb25TZXJ2aWNlEmEKDExpc3RTZXNzaW9ucxInLnRva2VuX2F1dGhvcml0eS52MS5MaXN0U2Vzc2lvbnNSZXF1ZXN0GigudG9rZW5fYXV0aG9yaXR5LnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlEmQKDVJldm9rZVNlc3Npb24SKC50b2tlbl9hdXRob3JpdHkudjEuUmV2b2tlU2Vzc2lvblJlcXVlc3QaKS50b2tlbl9hdXRob3JpdHkudjEuUmV2b2tlU2Vzc2lvblJlc3BvbnNlEnMKElJldm9rZVVzZXJTZXNzaW9ucxItLnRva2VuX2F1dGhvcml0eS52MS5SZXZva2VVc2VyU2Vzc2lvbnNSZXF1ZXN0Gi4udG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVVzZXJTZXNzaW9uc1Jlc3BvbnNlEmcKDlVwZGF0ZVNlc3Npb25zEikudG9rZW5fYXV0aG9yaXR5LnYxLlVwZGF0ZVNlc3Npb25zUmVxdWVzdBoqLnRva2VuX2F1dGhvcml0eS52MS5VcGRhdGVTZXNzaW9uc1Jlc3BvbnNlElgKCUVyYXNlVXNlchIkLnRva2VuX2F1dGhvcml0eS52MS5FcmFzZVVzZXJSZXF1ZXN0GiUudG9rZW5fYXV0aG9yaXR5LnYxLkVyYXNlVXNlclJlc3BvbnNlEnAKEUxpc3RTZXNzaW9uRXZlbnRzEiwudG9rZW5fYXV0aG9yaXR5LnYxLkxpc3RTZXNzaW9uRXZlbnRzUmVxdWVzdBotLnRva2VuX2F1dGhvcml0eS52MS5MaXN0U2Vzc2lvbkV2ZW50c1Jlc3BvbnNlEm8KEFdhdGNoUmV2b2NhdGlvbnMSKy50b2tlbl9hdXRob3JpdHkudjEuV2F0Y2hSZXZvY2F0aW9uc1JlcXVlc3QaLC50b2tlbl9hdXRob3JpdHkudjEuV2F0Y2hSZXZvY2F0aW9uc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_token_authority_v1_auth]);
 
 /**
  * ListSessionsRequest names a user.
@@ -371,6 +371,156 @@ export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE_
   messageDesc(file_token_authority_v1_session_service, 10);
 
 /**
+ * ListSessionEventsRequest names sessions, and a page of their history.
+ *
+ * @generated from message token_authority.v1.ListSessionEventsRequest
+ */
+export type ListSessionEventsRequest = Message<"token_authority.v1.ListSessionEventsRequest"> & {
+  /**
+   * The sessions. One is required.
+   *
+   * @generated from oneof token_authority.v1.ListSessionEventsRequest.target
+   */
+  target: {
+    /**
+     * The id of one session, a UUID.
+     *
+     * @generated from field: string session_id = 1;
+     */
+    value: string;
+    case: "sessionId";
+  } | {
+    /**
+     * A user's id, 1 to 255 bytes: all sessions of the user.
+     *
+     * @generated from field: string user_id = 2;
+     */
+    value: string;
+    case: "userId";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * How many events to return at most. 0 (the default): 50. More than 1,000 count as 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the page before. Empty (the default): the first page.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message token_authority.v1.ListSessionEventsRequest.
+ * Use `create(ListSessionEventsRequestSchema)` to create a new message.
+ */
+export const ListSessionEventsRequestSchema: GenMessage<ListSessionEventsRequest> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 11);
+
+/**
+ * ListSessionEventsResponse is a page of a history.
+ *
+ * @generated from message token_authority.v1.ListSessionEventsResponse
+ */
+export type ListSessionEventsResponse = Message<"token_authority.v1.ListSessionEventsResponse"> & {
+  /**
+   * The events, newest first.
+   *
+   * @generated from field: repeated token_authority.v1.SessionEvent events = 1;
+   */
+  events: SessionEvent[];
+
+  /**
+   * The token of the next page. Empty: this is the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message token_authority.v1.ListSessionEventsResponse.
+ * Use `create(ListSessionEventsResponseSchema)` to create a new message.
+ */
+export const ListSessionEventsResponseSchema: GenMessage<ListSessionEventsResponse> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 12);
+
+/**
+ * SessionEvent is something that happened to a session.
+ *
+ * @generated from message token_authority.v1.SessionEvent
+ */
+export type SessionEvent = Message<"token_authority.v1.SessionEvent"> & {
+  /**
+   * The session's id.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * The user's id. Empty: the user was erased.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * When it happened, by the clock of the replica that did it.
+   *
+   * @generated from field: google.protobuf.Timestamp occurred_at = 3;
+   */
+  occurredAt?: Timestamp | undefined;
+
+  /**
+   * What happened.
+   *
+   * @generated from field: token_authority.v1.SessionEventType type = 4;
+   */
+  type: SessionEventType;
+
+  /**
+   * Who asked for it: the name of a caller, `browser-adapter` for a request of a user's browser, or
+   * `cli:` and a user of the operating system. Empty: nobody, or unknown.
+   *
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * Why the session was revoked. Unspecified: it was not.
+   *
+   * @generated from field: token_authority.v1.RevocationReason reason = 6;
+   */
+  reason: RevocationReason;
+
+  /**
+   * The fields that an update changed: `audience`, `scopes`, `claims`. Empty: none.
+   *
+   * @generated from field: repeated string updated_fields = 7;
+   */
+  updatedFields: string[];
+
+  /**
+   * Whether an update refused the access tokens that were issued before. False: it did not.
+   *
+   * @generated from field: bool refresh_now = 8;
+   */
+  refreshNow: boolean;
+};
+
+/**
+ * Describes the message token_authority.v1.SessionEvent.
+ * Use `create(SessionEventSchema)` to create a new message.
+ */
+export const SessionEventSchema: GenMessage<SessionEvent> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_session_service, 13);
+
+/**
  * WatchRevocationsRequest says where to begin.
  *
  * @generated from message token_authority.v1.WatchRevocationsRequest
@@ -390,7 +540,7 @@ export type WatchRevocationsRequest = Message<"token_authority.v1.WatchRevocatio
  * Use `create(WatchRevocationsRequestSchema)` to create a new message.
  */
 export const WatchRevocationsRequestSchema: GenMessage<WatchRevocationsRequest> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 11);
+  messageDesc(file_token_authority_v1_session_service, 14);
 
 /**
  * WatchRevocationsResponse is one message of the stream.
@@ -442,7 +592,7 @@ export type WatchRevocationsResponse = Message<"token_authority.v1.WatchRevocati
  * Use `create(WatchRevocationsResponseSchema)` to create a new message.
  */
 export const WatchRevocationsResponseSchema: GenMessage<WatchRevocationsResponse> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 12);
+  messageDesc(file_token_authority_v1_session_service, 15);
 
 /**
  * RevocationSnapshot is every revocation that can still concern a live access token. A large
@@ -480,7 +630,7 @@ export type RevocationSnapshot = Message<"token_authority.v1.RevocationSnapshot"
  * Use `create(RevocationSnapshotSchema)` to create a new message.
  */
 export const RevocationSnapshotSchema: GenMessage<RevocationSnapshot> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 13);
+  messageDesc(file_token_authority_v1_session_service, 16);
 
 /**
  * StaleTokens says that a session's access tokens of an earlier epoch are refused. The session lives
@@ -520,7 +670,7 @@ export type StaleTokens = Message<"token_authority.v1.StaleTokens"> & {
  * Use `create(StaleTokensSchema)` to create a new message.
  */
 export const StaleTokensSchema: GenMessage<StaleTokens> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 14);
+  messageDesc(file_token_authority_v1_session_service, 17);
 
 /**
  * Revocation says that a session is over: refuse every access token whose `sid` it is.
@@ -569,7 +719,7 @@ export type Revocation = Message<"token_authority.v1.Revocation"> & {
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema: GenMessage<Revocation> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 15);
+  messageDesc(file_token_authority_v1_session_service, 18);
 
 /**
  * Heartbeat says that the stream is alive.
@@ -599,7 +749,62 @@ export type Heartbeat = Message<"token_authority.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_token_authority_v1_session_service, 16);
+  messageDesc(file_token_authority_v1_session_service, 19);
+
+/**
+ * SessionEventType is a kind of event.
+ *
+ * @generated from enum token_authority.v1.SessionEventType
+ */
+export enum SessionEventType {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: SESSION_EVENT_TYPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The session began. Told as long as the session is kept: until one day after its end.
+   *
+   * @generated from enum value: SESSION_EVENT_TYPE_ISSUED = 1;
+   */
+  ISSUED = 1,
+
+  /**
+   * Its refresh token was rotated. Only the last time is told, as long as the session is kept.
+   *
+   * @generated from enum value: SESSION_EVENT_TYPE_REFRESHED = 2;
+   */
+  REFRESHED = 2,
+
+  /**
+   * UpdateSessions changed it.
+   *
+   * @generated from enum value: SESSION_EVENT_TYPE_UPDATED = 3;
+   */
+  UPDATED = 3,
+
+  /**
+   * A refresh token was used again by someone who should not have it, and the session was revoked.
+   *
+   * @generated from enum value: SESSION_EVENT_TYPE_REUSE_FOUND = 4;
+   */
+  REUSE_FOUND = 4,
+
+  /**
+   * It was revoked for another reason.
+   *
+   * @generated from enum value: SESSION_EVENT_TYPE_REVOKED = 5;
+   */
+  REVOKED = 5,
+}
+
+/**
+ * Describes the enum token_authority.v1.SessionEventType.
+ */
+export const SessionEventTypeSchema: GenEnum<SessionEventType> = /*@__PURE__*/
+  enumDesc(file_token_authority_v1_session_service, 0);
 
 /**
  * RevocationReason says why a session was revoked.
@@ -655,7 +860,7 @@ export enum RevocationReason {
  * Describes the enum token_authority.v1.RevocationReason.
  */
 export const RevocationReasonSchema: GenEnum<RevocationReason> = /*@__PURE__*/
-  enumDesc(file_token_authority_v1_session_service, 0);
+  enumDesc(file_token_authority_v1_session_service, 1);
 
 /**
  * SessionService lets an administrator, or a product on its user's behalf, see and end sessions,
@@ -723,6 +928,17 @@ export const SessionService: GenService<{
     methodKind: "unary";
     input: typeof EraseUserRequestSchema;
     output: typeof EraseUserResponseSchema;
+  },
+  /**
+   * ListSessionEvents tells what happened to one session, or to all sessions of a user, ended ones
+   * included: newest first, in pages. Events are kept for SESSION_EVENTS_DAYS.
+   *
+   * @generated from rpc token_authority.v1.SessionService.ListSessionEvents
+   */
+  listSessionEvents: {
+    methodKind: "unary";
+    input: typeof ListSessionEventsRequestSchema;
+    output: typeof ListSessionEventsResponseSchema;
   },
   /**
    * WatchRevocations streams revocations to verifiers that check tokens by themselves: first
