@@ -9,6 +9,7 @@ import {
   type WatchRevocationsResponse,
 } from "../gen/token_authority/v1/session_service_pb.ts";
 import type { Connection } from "../transport.ts";
+import { RefusedSessions } from "./refused.ts";
 
 /** A token waits this long for the first heartbeat, unless an attempt fails before. */
 const FIRST_HEARTBEAT_MS = 5_000;
@@ -32,25 +33,14 @@ export interface State {
   readonly revocations: number;
 }
 
-/** What is refused of a session. */
-interface Entry {
-  /** When the last access token that is refused expires (ms). */
-  readonly until: number;
-  /** Access tokens of an earlier epoch are refused. Infinite: all, since the session is over. */
-  readonly epoch: number;
-}
-
-/** The sessions of which access tokens are refused, by their ids. */
-type Sessions = Map<string, Entry>;
-
 /** The revocations that the stream has brought. */
 export class Revocations {
   readonly #connect: () => Connection;
   readonly #leewayMs: number;
   readonly #stop = new AbortController();
-  #sessions: Sessions = new Map();
+  #sessions = new RefusedSessions();
   /** A snapshot that is still arriving. It takes the place of `#sessions` once it is whole. */
-  #arriving: Sessions | undefined;
+  #arriving: RefusedSessions | undefined;
   #cursor = "";
   #connected = false;
   #asOf: number | undefined;
@@ -97,9 +87,7 @@ export class Revocations {
 
   /** Why a session's access tokens of an epoch are refused. Undefined: they are not. */
   refusal(session: string, epoch: number): "revoked" | "stale" | undefined {
-    const entry = this.#sessions.get(session);
-    if (entry === undefined || epoch >= entry.epoch) return undefined;
-    return entry.epoch === Number.POSITIVE_INFINITY ? "revoked" : "stale";
+    return this.#sessions.refusal(session, epoch);
   }
 
   /** How long ago the last news came, in seconds. Infinite: never. */
@@ -159,7 +147,7 @@ export class Revocations {
   #take({ event, cursor }: WatchRevocationsResponse): void {
     this.#connected = true;
     if (event.case === "snapshot") {
-      if (!event.value.continued || !this.#arriving) this.#arriving = new Map();
+      if (!event.value.continued || !this.#arriving) this.#arriving = new RefusedSessions();
       for (const one of event.value.revocations) add(this.#arriving, one);
       for (const one of event.value.staleTokens) add(this.#arriving, one);
       // The cursor follows once the snapshot is whole, so that half of one is never resumed.
@@ -192,19 +180,15 @@ export class Revocations {
   #sweep(): void {
     if (this.#asOf === undefined || this.#asOf - this.#sweptAt < SWEEP_MS) return;
     this.#sweptAt = this.#asOf;
-    for (const [session, { until }] of this.#sessions) {
-      if (until + this.#leewayMs < this.#asOf) this.#sessions.delete(session);
-    }
+    this.#sessions.dropBefore(this.#asOf - this.#leewayMs);
   }
 }
 
-/** Adds an entry, unless one is known that refuses more. */
-function add(sessions: Sessions, one: Revocation | StaleTokens): void {
-  const session = one.sessionId.toLowerCase();
-  const until = one.expiresAt ? timestampMs(one.expiresAt) : Number.POSITIVE_INFINITY;
-  const epoch = "epoch" in one ? one.epoch : Number.POSITIVE_INFINITY;
-  const known = sessions.get(session);
-  if (known === undefined || epoch >= known.epoch) sessions.set(session, { until, epoch });
+function add(sessions: RefusedSessions, one: Revocation | StaleTokens): void {
+  sessions.add(one.sessionId.toLowerCase(), {
+    until: one.expiresAt ? timestampMs(one.expiresAt) : Number.POSITIVE_INFINITY,
+    epoch: "epoch" in one ? one.epoch : Number.POSITIVE_INFINITY,
+  });
 }
 
 /** At once after a stream that was alive, then longer and longer, and never all at the same time. */
