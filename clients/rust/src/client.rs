@@ -266,7 +266,8 @@ fn new_id() -> Uuid {
 }
 
 /// Calls, and again if the replica that was asked went away. Every call here is safe to repeat. A call
-/// that was never sent is repeated at once.
+/// that was never sent is repeated at once, but only the first time: the channel may not have noticed yet
+/// that its connection has ended, and would fail every call that comes before.
 pub(crate) async fn retrying<Q: Clone, A>(
     request: Q,
     call: impl AsyncFn(Request<Q>) -> Result<Response<A>, Status>,
@@ -277,14 +278,18 @@ pub(crate) async fn retrying<Q: Clone, A>(
         asked.set_timeout(TIMEOUT);
         match call(asked).await {
             Ok(answer) => return Ok(answer.into_inner()),
-            Err(status) if was_never_sent(&status) && tried < TRIES => tried += 1,
-            Err(status) if status.code() == Code::Unavailable && tried < TRIES => {
+            Err(status) if tried == 1 && was_never_sent(&status) => tried += 1,
+            Err(status) if tried < TRIES && may_be_repeated(&status) => {
                 tokio::time::sleep(PAUSE * tried * tried).await;
                 tried += 1;
             }
             Err(status) => return Err(status.into()),
         }
     }
+}
+
+fn may_be_repeated(status: &Status) -> bool {
+    status.code() == Code::Unavailable || was_never_sent(status)
 }
 
 fn session(session: v1::Session) -> Session {
