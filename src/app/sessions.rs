@@ -6,7 +6,9 @@ use super::database::{Database, open_database};
 use super::{AppError, feed};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
-use crate::store::{Audit, EventPosition, EventsOf, Notifier, Revoke, Rows, Store, StoreError};
+use crate::store::{
+    Audit, Ended, EventPosition, EventsOf, Notifier, Revoke, Rows, Store, StoreError,
+};
 use crate::token::event::SessionEvent;
 use crate::token::id::{SessionId, UserId};
 use crate::token::session::Session;
@@ -65,7 +67,7 @@ impl Sessions {
     pub async fn revoke(&self, revoke: Revoke, actor: &str) -> Result<Vec<SessionId>, StoreError> {
         let ended = self.store.revoke(revoke, Audit { actor, at: SystemClock.now() }).await?;
         self.notify(&ended).await;
-        Ok(ended.into_iter().map(|session| session.id).collect())
+        Ok(ended.into_iter().map(|ended| ended.session.id).collect())
     }
 
     /// Returns the history of sessions, newest first.
@@ -97,7 +99,7 @@ impl Sessions {
         Ok(erased.len())
     }
 
-    async fn notify(&self, ended: &[Session]) {
+    async fn notify(&self, ended: &[Ended]) {
         if ended.is_empty() {
             return;
         }

@@ -3,7 +3,7 @@
 use super::first_tokens::Retryable;
 use super::{Authority, AuthorityError, Tokens};
 use crate::clock::draw;
-use crate::store::{Open, Opened};
+use crate::store::{Ended, Open, Opened};
 use crate::token::client::ClientInfo;
 use crate::token::grant::Grant;
 use crate::token::id::{Epoch, Generation, RequestId, SessionId, UserId};
@@ -69,10 +69,10 @@ impl Authority {
             retryable.as_ref().map(|r| r.seal(keys, id, (&refresh, &access), draw(&*self.entropy)));
         let opened = self.store.open(Open { session: session.clone(), request }).await?;
         if let Opened::Evicting(evicted) = &opened {
-            for session in evicted {
+            for Ended { session, revocation } in evicted {
                 let session_id = session.id;
                 tracing::info!(%session_id, "a login ended the user's least recently used session");
-                self.apply_revocation(session);
+                self.apply(revocation.clone());
             }
         }
         let tokens = if let (Opened::Before(before), Some(retryable)) = (opened, retryable) {

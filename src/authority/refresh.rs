@@ -45,7 +45,8 @@ impl Authority {
     ) -> Result<Tokens, AuthorityError> {
         let refreshed = refreshed.ok_or(RefreshRefusal::Invalid)?;
         RefreshRefusal::of(refreshed.verdict).map_or(Ok(()), Err)?;
-        let Refreshed { verdict, session: Some(session), token: Some(token) } = refreshed else {
+        let Refreshed { verdict, session: Some(session), token: Some(token), .. } = refreshed
+        else {
             return Err(StoreError::Inconsistent("a successor cannot be opened".into()).into());
         };
         // An access token is evidence of the refresh token beside it, which need not be the current one.
@@ -104,12 +105,12 @@ impl Authority {
             refreshed.verdict = Verdict::Expired;
         }
         // The theft was found just now, or another replica revoked the session.
-        if let Some(session) = &refreshed.session {
+        if let Some(revocation) = refreshed.revocation.take() {
             if refreshed.verdict == Verdict::Theft {
-                let session_id = session.id;
+                let session_id = revocation.session_id;
                 tracing::warn!(%session_id, "a refresh token was reused: its session is revoked");
             }
-            self.apply_revocation(session);
+            self.apply(revocation);
         }
         Ok(Some(refreshed))
     }

@@ -1,12 +1,12 @@
 //! Revoke: end sessions, and list them.
 
 use super::{AuthMethod, Authority, AuthorityError, Validation};
-use crate::store::{Audit, EventPosition, EventsOf, Revoke};
+use crate::store::{Audit, Ended, EventPosition, EventsOf, Revoke};
 use crate::token::event::SessionEvent;
 use crate::token::field::InvalidField;
 use crate::token::id::{SessionId, UserId};
 use crate::token::refresh::RefreshToken;
-use crate::token::session::Session;
+use crate::token::session::{Revocation, Session};
 
 impl Authority {
     /// Ends the session of its current or any earlier refresh token (RFC 7009). An unknown token is
@@ -89,7 +89,7 @@ impl Authority {
         // Sessions that expired a short time ago were revoked too, because they may be live by
         // another clock.
         let now = self.clock.now();
-        Ok(ended.iter().filter(|session| now < session.expires_at).count())
+        Ok(ended.iter().filter(|ended| now < ended.session.expires_at).count())
     }
 
     /// Lists a user's live sessions, newest first: at most `most`, all of them older than `before`.
@@ -124,31 +124,29 @@ impl Authority {
         &self,
         revoke: Revoke,
         actor: &str,
-    ) -> Result<Vec<Session>, AuthorityError> {
+    ) -> Result<Vec<Ended>, AuthorityError> {
         let one = match &revoke {
             Revoke::ByToken(token) => Some(token.session_id()),
             Revoke::Session(id) | Revoke::OfToken(id) => Some(*id),
             Revoke::User { .. } => None,
         };
         let ended = self.store.revoke(revoke, Audit { actor, at: self.clock.now() }).await?;
-        for session in &ended {
-            self.apply_revocation(session);
+        for ended in &ended {
+            self.apply(ended.revocation.clone());
         }
         if let (Some(id), true) = (one, ended.is_empty()) {
             // Another call may have ended it, perhaps on another replica. This caller relies on the
             // answer too, so the revocation has to be applied here.
-            if let Some(session) = self.store.find(id).await? {
-                self.apply_revocation(&session);
+            if let Some(ended) = self.store.find_ended(id).await? {
+                self.apply(ended.revocation);
             }
         }
         Ok(ended)
     }
 
-    /// Applies the session's revocation on this replica, if it is revoked.
-    pub(super) fn apply_revocation(&self, session: &Session) {
-        if let Some(revocation) = session.revocation(self.store.revocation_retention())
-            && self.revocations.matters(&revocation)
-        {
+    /// Applies a revocation on this replica.
+    pub(super) fn apply(&self, revocation: Revocation) {
+        if self.revocations.matters(&revocation) {
             self.revocations.apply(revocation);
         }
     }

@@ -74,12 +74,11 @@ impl Authority {
         });
         let changed = try_join_all(updates).await?;
         let mut count = 0;
-        for session in changed.into_iter().flatten() {
+        for updated in changed.into_iter().flatten() {
             count += 1;
             // The caller relies on the answer, so it takes effect here before.
-            let stale = session.stale_tokens(now, self.store.revocation_retention());
-            if refresh_now && self.revocations.matters(&stale) {
-                self.revocations.apply(stale);
+            if let Some(stale) = updated.stale {
+                self.apply(stale);
             }
         }
         Ok(count)
@@ -93,9 +92,10 @@ impl Authority {
     pub async fn erase_user(&self, user_id: &UserId, actor: &str) -> Result<usize, AuthorityError> {
         let audit = Audit { actor, at: self.clock.now() };
         let erased = self.store.erase_user(user_id, audit).await?;
-        for session in &erased {
-            self.apply_revocation(session);
+        let count = erased.len();
+        for ended in erased {
+            self.apply(ended.revocation);
         }
-        Ok(erased.len())
+        Ok(count)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::lineages::Lineages;
 use super::rows::{CompareAndSwap, OptimisticRotation, Row, Rows};
-use super::{Refresh, Refreshed, StoreError, Update};
+use super::{Ended, Refresh, Refreshed, StoreError, Update, Updated};
 use crate::clock::Timestamp;
 use crate::token::event::{Happened, SessionEvent};
 use crate::token::id::SessionId;
@@ -56,6 +56,12 @@ impl Rules {
             session.access_ends_at = session.access_ends_at.max(self.access_ends_at(now));
         }
     }
+
+    /// Returns what refuses the tokens of a session's earlier epochs. The tokens of the new epoch need no
+    /// entry, so it ends with the last earlier one.
+    fn stale_tokens(&self, session: &Session) -> Revocation {
+        session.stale_tokens(session.last_used_at, self.revocation_retention)
+    }
 }
 
 /// A change to one session.
@@ -86,9 +92,9 @@ pub(super) struct Ending {
 pub(super) enum Changed {
     Refreshed(Refreshed),
     /// The session, if this change ended it. `None` if it had ended before or does not exist.
-    Revoked(Option<Session>),
+    Revoked(Option<Ended>),
     /// The session after the change. `None` if it is not live.
-    Updated(Option<Session>),
+    Updated(Option<Updated>),
 }
 
 impl Changed {
@@ -96,13 +102,15 @@ impl Changed {
     pub(super) fn is_written(&self) -> bool {
         match self {
             Self::Refreshed(refreshed) => refreshed.verdict == Verdict::Rotate,
-            Self::Revoked(session) | Self::Updated(session) => session.is_some(),
+            Self::Revoked(ended) => ended.is_some(),
+            Self::Updated(updated) => updated.is_some(),
         }
     }
 
     fn rotated(session: Session, rotation: OptimisticRotation) -> Self {
         let token = Some(rotation.optimistic.successor);
-        Self::Refreshed(Refreshed { verdict: Verdict::Rotate, session: Some(session), token })
+        let (verdict, session) = (Verdict::Rotate, Some(session));
+        Self::Refreshed(Refreshed { verdict, session, token, revocation: None })
     }
 }
 
@@ -134,10 +142,10 @@ impl SessionChange {
                 let session = session.as_ref().filter(|_| *verdict == Verdict::Theft)?;
                 (session, refresh.now, Happened::Revoked(RevocationReason::Reuse), "")
             }
-            (Self::Revoke(ending), Changed::Revoked(Some(session))) => {
+            (Self::Revoke(ending), Changed::Revoked(Some(Ended { session, .. }))) => {
                 (session, ending.now, Happened::Revoked(ending.reason), ending.actor.as_str())
             }
-            (Self::Update(update), Changed::Updated(Some(session))) => {
+            (Self::Update(update), Changed::Updated(Some(Updated { session, .. }))) => {
                 let (fields, refresh_now) = (update.change.fields(), update.refresh_now);
                 let what = Happened::Updated { fields, refresh_now };
                 (session, update.now, what, update.actor.as_str())
@@ -151,15 +159,16 @@ impl SessionChange {
     fn apply(&self, session: Option<&mut Session>, rules: &Rules) -> Changed {
         match self {
             Self::Refresh(refresh) => Changed::Refreshed(apply_refresh(refresh, session, rules)),
-            Self::Revoke(ending) => Changed::Revoked(apply_ending(ending, session)),
-            Self::Update(update) => Changed::Updated(apply_update(update, session)),
+            Self::Revoke(ending) => Changed::Revoked(apply_ending(ending, session, rules)),
+            Self::Update(update) => Changed::Updated(apply_update(update, session, rules)),
         }
     }
 }
 
 fn apply_refresh(ask: &Refresh, session: Option<&mut Session>, rules: &Rules) -> Refreshed {
     let Some(session) = session else {
-        return Refreshed { verdict: Verdict::Invalid, session: None, token: None };
+        let verdict = Verdict::Invalid;
+        return Refreshed { verdict, session: None, token: None, revocation: None };
     };
     let policy = &rules.policy;
     let verdict = rotation::judge(session, &ask.presented, ask.now, policy);
@@ -168,20 +177,21 @@ fn apply_refresh(ask: &Refresh, session: Option<&mut Session>, rules: &Rules) ->
         session.auth_method = ask.rollout.method_for(&session.user_id);
         rules.record_access_token(verdict, session, ask.now);
     }
-    Refreshed { verdict, session: Some(session.clone()), token }
+    let revocation = session.revocation(rules.revocation_retention);
+    Refreshed { verdict, session: Some(session.clone()), token, revocation }
 }
 
-fn apply_ending(ending: &Ending, session: Option<&mut Session>) -> Option<Session> {
+fn apply_ending(ending: &Ending, session: Option<&mut Session>, rules: &Rules) -> Option<Ended> {
     let session = session.filter(|session| {
         let live = session.revoked.is_none() && session.is_revocable(ending.now);
         let named = ending.token.as_ref();
         live && named.is_none_or(|token| token.is_authentic(&session.lineage.key))
     })?;
     session.revoke(ending.now, ending.reason);
-    Some(session.clone())
+    Ended::of(session.clone(), rules.revocation_retention)
 }
 
-fn apply_update(update: &Update, session: Option<&mut Session>) -> Option<Session> {
+fn apply_update(update: &Update, session: Option<&mut Session>, rules: &Rules) -> Option<Updated> {
     let is_live =
         |session: &&mut Session| session.revoked.is_none() && update.now < session.expires_at;
     let session = session.filter(is_live)?;
@@ -189,7 +199,8 @@ fn apply_update(update: &Update, session: Option<&mut Session>) -> Option<Sessio
     if update.refresh_now {
         session.epoch = session.epoch.next();
     }
-    Some(session.clone())
+    let stale = update.refresh_now.then(|| rules.stale_tokens(session));
+    Some(Updated { session: session.clone(), stale })
 }
 
 /// Applies a batch of changes and returns one result for each, in order.
@@ -347,10 +358,7 @@ fn new_revocation(before: &Session, after: &Session, rules: &Rules) -> Option<Re
     match after.revoked {
         Some(_) if before.revoked.is_some() => None,
         Some(_) => after.revocation(rules.revocation_retention),
-        // The tokens of the new epoch need no entry, so the entry ends with the last earlier one.
-        None if after.epoch > before.epoch => {
-            Some(after.stale_tokens(after.last_used_at, rules.revocation_retention))
-        }
+        None if after.epoch > before.epoch => Some(rules.stale_tokens(after)),
         None => None,
     }
 }

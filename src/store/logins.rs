@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::lineages::Lineages;
 use super::rows::{Rows, SessionBound};
-use super::{Open, Opened, StoreError};
-use crate::token::session::Session;
+use super::{Ended, Open, Opened, StoreError};
 
 /// Stores a batch of logins. `bound` is how many live sessions a user may have, and how long their
 /// revocations are kept.
@@ -56,8 +55,8 @@ async fn open_together(
 ) -> Result<Vec<Opened>, StoreError> {
     let (inserted, mut evicted) = insert(rows, bound, batch).await?;
     let mut new = |open: &Open| {
-        let is_users = |session: &mut Session| session.user_id == open.session.user_id;
-        let users: Vec<Session> = evicted.extract_if(.., is_users).collect();
+        let is_users = |ended: &mut Ended| ended.session.user_id == open.session.user_id;
+        let users: Vec<Ended> = evicted.extract_if(.., is_users).collect();
         if users.is_empty() { Opened::New } else { Opened::Evicting(users) }
     };
     let taken = batch.iter().zip(&inserted).filter(|(_, inserted)| !**inserted);
@@ -88,12 +87,13 @@ async fn insert(
     rows: &dyn Rows,
     bound: Option<(u32, Duration)>,
     batch: &[Open],
-) -> Result<(Vec<bool>, Vec<Session>), StoreError> {
+) -> Result<(Vec<bool>, Vec<Ended>), StoreError> {
     let latest = batch.iter().map(|open| open.session.created_at).max();
     match (bound, latest) {
-        (Some((most, revocation_retention)), Some(now)) => {
-            let bound = SessionBound { most, now, revoked_until: now + revocation_retention };
-            rows.insert_bounded(batch, bound).await
+        (Some((most, retention)), Some(now)) => {
+            let bound = SessionBound { most, now, retention };
+            let (inserted, evicted) = rows.insert_bounded(batch, bound).await?;
+            Ok((inserted, Ended::all(evicted, retention)))
         }
         _ => Ok((rows.insert(batch).await?, Vec::new())),
     }

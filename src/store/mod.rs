@@ -46,7 +46,8 @@ pub use keys::KeyRows;
 pub use legacy::{LegacyRows, LegacySample, LegacySessions};
 pub use notifier::Notifier;
 pub use operations::{
-    Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed, Revoke, Update,
+    Ended, Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed, Revoke, Update,
+    Updated,
 };
 pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;

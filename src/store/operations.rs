@@ -1,5 +1,7 @@
 //! The operations of the store: their inputs and their results.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::token::grant::GrantChange;
 use crate::token::id::{Generation, SessionId, UserId};
@@ -7,7 +9,7 @@ use crate::token::refresh::RefreshToken;
 use crate::token::rollout::Rollout;
 use crate::token::rotation::{SuccessorSeed, Verdict};
 use crate::token::seal::Sealed;
-use crate::token::session::{RevocationReason, Session};
+use crate::token::session::{Revocation, RevocationReason, Session};
 
 /// A login to store.
 #[derive(Debug, Clone)]
@@ -34,9 +36,32 @@ pub enum Opened {
     /// The session is stored now.
     New,
     /// The session is stored now, and these sessions of its user were revoked for it.
-    Evicting(Vec<Session>),
+    Evicting(Vec<Ended>),
     /// The session was stored by an earlier attempt, and nothing was stored now.
     Before(Box<OpenedBefore>),
+}
+
+/// A session that has been ended, and the revocation that verifiers learn of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The session in its new state.
+    pub session: Session,
+    /// The revocation that the store added to the feed.
+    pub revocation: Revocation,
+}
+
+impl Ended {
+    /// Returns `None` if the session has not been ended. The revocation is kept for `retention` at
+    /// least.
+    pub(super) fn of(session: Session, retention: Duration) -> Option<Self> {
+        let revocation = session.revocation(retention)?;
+        Some(Self { session, revocation })
+    }
+
+    /// Returns those of the sessions that have been ended.
+    pub(super) fn all(sessions: Vec<Session>, retention: Duration) -> Vec<Self> {
+        sessions.into_iter().filter_map(|session| Self::of(session, retention)).collect()
+    }
 }
 
 /// An earlier attempt of the same login.
@@ -63,6 +88,15 @@ pub struct Update {
     pub actor: String,
 }
 
+/// The result of a change of a session's grant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Updated {
+    /// The session after the change.
+    pub session: Session,
+    /// What refuses the earlier access tokens, if they are stale now.
+    pub stale: Option<Revocation>,
+}
+
 /// A presented refresh token.
 #[derive(Debug, Clone)]
 pub struct Refresh {
@@ -85,6 +119,8 @@ pub struct Refreshed {
     pub session: Option<Session>,
     /// The refresh token that the client holds from now on. `None` if it gets none.
     pub token: Option<RefreshToken>,
+    /// The session's revocation, if it has been revoked, now or before.
+    pub revocation: Option<Revocation>,
 }
 
 /// An access token in use. It proves that the client received the response that carried it.

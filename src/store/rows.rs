@@ -49,8 +49,8 @@ pub struct SessionBound {
     pub most: u32,
     /// The time of the logins.
     pub now: Timestamp,
-    /// Until when the revocations of evicted sessions are kept at least.
-    pub revoked_until: Timestamp,
+    /// How long the revocations of evicted sessions are kept at least.
+    pub retention: Duration,
 }
 
 /// A rotation that is written only if its session matches the optimistic assumption.
@@ -171,15 +171,15 @@ pub trait Rows:
     async fn record_receipts(&self, receipts: &[Receipt]) -> Result<u64, StoreError>;
 
     /// Revokes all live sessions of a user except `except`, and returns them in their new state.
-    /// Their revocations, which are kept until `expires_at`, are added to the feed, and events to the
-    /// history, in the same step.
+    /// Their revocations, which are kept for `retention` at least, are added to the feed, and events to
+    /// the history, in the same step.
     async fn revoke_user(
         &self,
         user_id: &UserId,
         except: Option<SessionId>,
         audit: Audit<'_>,
         reason: RevocationReason,
-        expires_at: Timestamp,
+        retention: Duration,
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Revokes all live sessions of a user, and removes everything about the user from all rows,
@@ -190,7 +190,7 @@ pub trait Rows:
         &self,
         user_id: &UserId,
         audit: Audit<'_>,
-        expires_at: Timestamp,
+        retention: Duration,
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Returns the next `limit` rows of the revocation feed after a position that have not expired

@@ -12,8 +12,8 @@ use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
 use super::span::{on_sessions, spanned};
 use super::write_health::WriteHealth;
 use super::{
-    Audit, EventPosition, EventsOf, Open, Opened, Receipt, Refresh, Refreshed, Revoke, StoreError,
-    Update,
+    Audit, Ended, EventPosition, EventsOf, Open, Opened, Receipt, Refresh, Refreshed, Revoke,
+    StoreError, Update, Updated,
 };
 use crate::clock::Timestamp;
 use crate::token::event::SessionEvent;
@@ -132,14 +132,15 @@ impl Store {
         &self,
         revoke: Revoke,
         audit: impl Into<Audit<'a>>,
-    ) -> Result<Vec<Session>, StoreError> {
+    ) -> Result<Vec<Ended>, StoreError> {
         let audit @ Audit { actor, at: now } = audit.into();
         let reason = revoke.reason();
         let (session_id, token) = match revoke {
             Revoke::User { user_id, except } => {
-                let until = now + self.revocation_retention;
-                let revoked = self.rows.revoke_user(&user_id, except, audit, reason, until);
-                return self.spanned("revoke_user", self.within(revoked)).await;
+                let retention = self.revocation_retention;
+                let revoked = self.rows.revoke_user(&user_id, except, audit, reason, retention);
+                let revoked = self.spanned("revoke_user", self.within(revoked)).await?;
+                return Ok(Ended::all(revoked, retention));
             }
             Revoke::Session(session_id) | Revoke::OfToken(session_id) => (session_id, None),
             Revoke::ByToken(token) => (token.session_id(), Some(token)),
@@ -147,20 +148,19 @@ impl Store {
         let ending = Ending { session_id, token, now, reason, actor: actor.to_owned() };
         let ask = self.changes.ask(shard_of(session_id), SessionChange::Revoke(ending));
         match self.spanned("revoke", ask).await? {
-            Changed::Revoked(session) => Ok(session.into_iter().collect()),
+            Changed::Revoked(ended) => Ok(ended.into_iter().collect()),
             Changed::Refreshed(_) | Changed::Updated(_) => Err(StoreError::mixed_up()),
         }
     }
 
-    /// Changes what a session's access tokens carry. Returns the session in its new state, or `None` if
-    /// it is not live.
+    /// Changes what a session's access tokens carry. Returns `None` if the session is not live.
     ///
     /// # Errors
     /// Returns an error if the database fails.
-    pub async fn update(&self, update: Update) -> Result<Option<Session>, StoreError> {
+    pub async fn update(&self, update: Update) -> Result<Option<Updated>, StoreError> {
         let ask = self.changes.ask(shard_of(update.session_id), SessionChange::Update(update));
         match self.spanned("update", ask).await? {
-            Changed::Updated(session) => Ok(session),
+            Changed::Updated(updated) => Ok(updated),
             Changed::Refreshed(_) | Changed::Revoked(_) => Err(StoreError::mixed_up()),
         }
     }
@@ -174,11 +174,11 @@ impl Store {
         &self,
         user_id: &UserId,
         audit: impl Into<Audit<'a>>,
-    ) -> Result<Vec<Session>, StoreError> {
-        let audit = audit.into();
-        let until = audit.at + self.revocation_retention;
-        let erased = self.rows.erase_user(user_id, audit, until);
-        self.spanned("erase_user", self.within(erased)).await
+    ) -> Result<Vec<Ended>, StoreError> {
+        let retention = self.revocation_retention;
+        let erased = self.rows.erase_user(user_id, audit.into(), retention);
+        let erased = self.spanned("erase_user", self.within(erased)).await?;
+        Ok(Ended::all(erased, retention))
     }
 
     /// Returns the session with this id, whether live, revoked or expired.
@@ -187,6 +187,15 @@ impl Store {
     /// Returns [`StoreError`] if the database fails.
     pub async fn find(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         self.spanned("find", self.loads.ask(shard_of(id), id)).await
+    }
+
+    /// Returns the session with this id if it has been ended.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database fails.
+    pub async fn find_ended(&self, id: SessionId) -> Result<Option<Ended>, StoreError> {
+        let session = self.find(id).await?;
+        Ok(session.and_then(|session| Ended::of(session, self.revocation_retention)))
     }
 
     /// Returns a user's live sessions older than `before`, newest first, at most `limit`.
@@ -256,13 +265,6 @@ impl Store {
         limit: u32,
     ) -> Result<FeedPage, StoreError> {
         self.within(self.rows.feed(after, now, limit)).await
-    }
-
-    /// Returns the time after a session's revocation during which its access tokens can still be in
-    /// use.
-    #[must_use]
-    pub const fn revocation_retention(&self) -> Duration {
-        self.revocation_retention
     }
 
     /// Deletes up to `limit` revocations of each kind that expired before `ended_before`. Returns how

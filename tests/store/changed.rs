@@ -55,6 +55,8 @@ pub(crate) async fn a_change_is_in_force_with_the_next_refresh(database: Databas
         actor: String::new(),
     };
     let changed = store.update(update(role("user"), false)).await.unwrap().unwrap();
+    assert_eq!(changed.stale, None);
+    let changed = changed.session;
     assert_eq!((&changed.grant, changed.epoch), (&grant("user"), Epoch::FIRST));
     assert_eq!(database.session(id).await.unwrap(), changed);
     assert_eq!(feed(&database, now).await, []);
@@ -67,7 +69,7 @@ pub(crate) async fn a_change_is_in_force_with_the_next_refresh(database: Databas
 
     // What is not named stays; an empty value removes.
     let scopes = GrantChange { scopes: Some(Vec::new()), ..GrantChange::default() };
-    let changed = store.update(update(scopes, false)).await.unwrap().unwrap();
+    let changed = store.update(update(scopes, false)).await.unwrap().unwrap().session;
     assert_eq!((changed.grant.scopes().len(), changed.grant.audience().len()), (0, 1));
     assert_eq!(changed.grant.claims()["role"], "user");
 
@@ -96,11 +98,15 @@ pub(crate) async fn stale_tokens_are_told_through_the_feed(database: Database) {
         now,
         actor: String::new(),
     };
-    assert_eq!(store.update(update(id, now)).await.unwrap().unwrap().epoch, Epoch::new(1));
+    let updated = store.update(update(id, now)).await.unwrap().unwrap();
+    assert_eq!(updated.session.epoch, Epoch::new(1));
     store.update(update(other.session.id, now)).await.unwrap();
     let told = feed(&database, now).await;
     let told: Vec<_> = told.iter().map(|one| (one.session_id, one.refused)).collect();
     assert_eq!(told, [(id, before(1)), (other.session.id, before(1))]);
+    let stale = updated.stale.unwrap();
+    assert_eq!((stale.session_id, stale.refused), told[0]);
+    assert_eq!(stale.expires_at, feed(&database, now).await[0].expires_at);
 
     // The second change of a session takes the place of the first, at the end of the feed.
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -146,7 +152,8 @@ pub(crate) async fn a_revoked_session_loses_what_nobody_needs(database: Database
         let revoked = store.revoke(revoke, START + SECOND).await.unwrap();
         assert_eq!(revoked.len(), 1);
         let stored = database.session(id).await.unwrap();
-        assert_eq!(stored, revoked[0]);
+        assert_eq!(stored, revoked[0].session);
+        assert!(feed(&database, START).await.contains(&revoked[0].revocation));
         assert_eq!((stored.client, stored.grant), (ClientInfo::default(), Grant::default()));
     }
 }
@@ -184,7 +191,7 @@ pub(crate) async fn nothing_of_an_erased_user_is_left(database: Database) {
 
     let erased = store.erase_user(&user, now + SECOND).await.unwrap();
     assert_eq!(erased.len(), 4);
-    assert!(erased.iter().all(|session| session.revoked.is_some() && session.owner().is_none()));
+    assert!(erased.iter().all(|ended| ended.revocation.user_id.is_none()));
     let dump = database.dump().await;
     for needle in NEEDLES {
         let found = dump.windows(needle.len()).any(|bytes| bytes == needle.as_bytes());
@@ -236,10 +243,11 @@ pub(crate) async fn a_login_over_the_bound_ends_the_least_recently_used_session(
         panic!("nothing was evicted");
     };
     let [evicted] = &evicted[..] else { panic!("{evicted:?}") };
-    assert_eq!(evicted.id, held[1].0);
-    assert_eq!(evicted.revoked.unwrap().reason, RevocationReason::Evicted);
-    assert_eq!(database.session(held[1].0).await.unwrap(), *evicted);
+    assert_eq!(evicted.session.id, held[1].0);
+    assert_eq!(evicted.session.revoked.unwrap().reason, RevocationReason::Evicted);
+    assert_eq!(database.session(held[1].0).await.unwrap(), evicted.session);
     let told = feed(&database, at(11)).await;
+    assert_eq!(told, std::slice::from_ref(&evicted.revocation));
     assert_eq!((told.len(), told[0].session_id), (1, held[1].0));
     assert_eq!(told[0].refused, Refused::All(RevocationReason::Evicted));
     assert_eq!(live(&database, "u", at(11)).await.len(), 3);
@@ -275,7 +283,7 @@ pub(crate) async fn concurrent_logins_keep_to_the_bound(database: Database) {
     }
     // Of a single batch, too, and of several users at once.
     let opens: Vec<Open> = (0..9).map(|i| logins.login(["x", "y"][i % 2], START).0).collect();
-    let bound = SessionBound { most: 2, now: START, revoked_until: START + REACH };
+    let bound = SessionBound { most: 2, now: START, retention: REACH };
     let (inserted, evicted) = database.rows.insert_bounded(&opens, bound).await.unwrap();
     assert_eq!((inserted, evicted.len()), (vec![true; 9], 5));
     assert_eq!(live(&database, "x", START).await.len(), 2);

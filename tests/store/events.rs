@@ -101,7 +101,7 @@ pub(crate) async fn every_change_is_told_once_with_its_actor(database: Database)
 
     // The bound evicts the one that is left.
     let open = logins.login("u", at(10)).0;
-    let bound = SessionBound { most: 1, now: at(10), revoked_until: at(10) + REACH };
+    let bound = SessionBound { most: 1, now: at(10), retention: REACH };
     database.rows.insert_bounded(&[open], bound).await.unwrap();
     assert_eq!(told(&database, ids[4]).await[0], revoked(RevocationReason::Evicted, ""));
 }

@@ -61,8 +61,7 @@ async fn another_writer_is_waited_for_but_not_for_ever() {
     assert!(rows.load(&[old.session.id]).await.unwrap()[0].is_some());
     // A caller that leaves does not make the only writing connection unusable.
     let user = UserId::new("u").unwrap();
-    let revocation =
-        rows.revoke_user(&user, None, START.into(), RevocationReason::User, START + REACH);
+    let revocation = rows.revoke_user(&user, None, START.into(), RevocationReason::User, REACH);
     assert!(tokio::time::timeout(Duration::from_millis(50), revocation).await.is_err());
     other.execute("ROLLBACK").await.unwrap();
     assert_eq!(rows.insert(&[new]).await.unwrap(), [true]);
@@ -123,7 +122,7 @@ async fn a_revocation_follows_all_others_whatever_the_clocks_of_their_writers_sa
         let open = logins.login(user.as_str(), START).0;
         rows.insert(std::slice::from_ref(&open)).await.unwrap();
         let reason = RevocationReason::Admin;
-        rows.revoke_user(&user, None, START.into(), reason, START + REACH).await.unwrap();
+        rows.revoke_user(&user, None, START.into(), reason, REACH).await.unwrap();
         let page = rows.feed(Position::before(horizon), START, 10).await.unwrap();
         let newest = page.recorded.last().unwrap();
         assert_eq!(newest.revocation.session_id, open.session.id);

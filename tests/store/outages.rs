@@ -169,7 +169,7 @@ async fn a_caller_that_leaves_does_not_leave_its_connection_unusable() {
         for _ in 0..3 {
             let user = UserId::new("u").unwrap();
             let revocation =
-                rows.revoke_user(&user, None, START.into(), RevocationReason::User, START + REACH);
+                rows.revoke_user(&user, None, START.into(), RevocationReason::User, REACH);
             let left = tokio::time::timeout(Duration::from_millis(100), revocation).await;
             assert!(left.is_err());
             assert!(rows.load(&[open.session.id]).await.unwrap()[0].is_some());
@@ -195,8 +195,7 @@ async fn is_given_up(seed: u64, url: &str, direct: &str) {
     rows.insert(std::slice::from_ref(&open)).await.unwrap();
     let mut other = lock_all(direct).await;
     let user = UserId::new("u").unwrap();
-    let revoke =
-        || rows.revoke_user(&user, None, START.into(), RevocationReason::User, START + REACH);
+    let revoke = || rows.revoke_user(&user, None, START.into(), RevocationReason::User, REACH);
     let held = revoke().await;
     assert!(matches!(held, Err(StoreError::Locked)), "{held:?}");
     // The sweeper skips the locked rows.

@@ -168,7 +168,7 @@ pub(crate) async fn all_of_a_users_live_sessions_but_one_are_revoked(database: D
     let ids: Vec<SessionId> = opens.iter().map(|open| open.session.id).collect();
     let user = UserId::new("u").unwrap();
     let reason = RevocationReason::User;
-    let revoke = |except| database.rows.revoke_user(&user, except, now.into(), reason, now + REACH);
+    let revoke = |except| database.rows.revoke_user(&user, except, now.into(), reason, REACH);
     let revoked = revoke(Some(ids[0])).await.unwrap();
     let [revoked] = &revoked[..] else { panic!("{revoked:?}") };
     let expected =

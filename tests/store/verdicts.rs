@@ -387,11 +387,11 @@ pub(crate) async fn sessions_are_revoked_by_token_by_id_and_by_user(database: Da
     let revoke = async |revoke| -> Result<Vec<SessionId>, StoreError> {
         let reason = Revoke::reason(&revoke);
         let revoked = store.revoke(revoke, now).await?;
-        for session in &revoked {
+        for session in revoked.iter().map(|ended| &ended.session) {
             assert_eq!(session.revoked, Some(Revoked { at: now, reason }));
             assert_eq!(database.session(session.id).await.as_ref(), Some(session));
         }
-        Ok(revoked.iter().map(|session| session.id).collect())
+        Ok(revoked.iter().map(|ended| ended.session.id).collect())
     };
 
     let by_token = || Revoke::ByToken(logged_in[0].1.clone());

@@ -34,7 +34,7 @@ pub(super) async fn insert(
     let mut sorted: Vec<&Open> = opens.iter().collect();
     sorted.sort_by_key(|open| open.request.as_ref().map(|request| &request.key));
     let insert = statements::insert(&sorted)?;
-    let moments = (moment(bound.now)?, moment(bound.revoked_until)?);
+    let moments = (moment(bound.now)?, moment(bound.now + bound.retention)?);
     let mut connection = client.acquire().await?;
     let done = run(client, &mut connection, opens, insert, bound.most, moments).await;
     settle(connection, done)

@@ -6,6 +6,8 @@
 //!    others have committed, so it sees the rows that they added. In one statement with the first step,
 //!    it would not see them, and they would keep the user's id.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 use sqlx::types::time::OffsetDateTime;
@@ -14,7 +16,6 @@ use super::client::{Client, settle};
 use super::error::Failure;
 use super::statements::moment;
 use super::user_sql;
-use crate::clock::Timestamp;
 use crate::store::Audit;
 use crate::token::id::UserId;
 
@@ -25,9 +26,9 @@ pub(super) async fn erase(
     client: &Client,
     user_id: &UserId,
     audit: Audit<'_>,
-    expires_at: Timestamp,
+    retention: Duration,
 ) -> Result<Vec<PgRow>, Failure> {
-    let moments = (moment(audit.at)?, moment(expires_at)?);
+    let moments = (moment(audit.at)?, moment(audit.at + retention)?);
     let mut connection = client.acquire().await?;
     let erased = run(client, &mut connection, user_id.as_str(), audit.actor, moments).await;
     settle(connection, erased)

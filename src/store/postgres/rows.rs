@@ -1,6 +1,7 @@
 //! [`Rows`] on Postgres.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
@@ -125,7 +126,7 @@ impl Rows for PgRows {
         except: Option<SessionId>,
         audit: Audit<'_>,
         reason: RevocationReason,
-        expires_at: Timestamp,
+        retention: Duration,
     ) -> Result<Vec<Session>, StoreError> {
         let Audit { actor, at: now } = audit;
         let build = || {
@@ -134,7 +135,7 @@ impl Rows for PgRows {
                 .bind(moment(now)?)
                 .bind(reason.as_str())
                 .bind(except.map(SessionId::as_uuid))
-                .bind(moment(expires_at)?)
+                .bind(moment(now + retention)?)
                 .bind(moment(now - REVOCABLE_AFTER_END)?)
                 .bind(actor.to_owned()))
         };
@@ -146,9 +147,9 @@ impl Rows for PgRows {
         &self,
         user_id: &UserId,
         audit: Audit<'_>,
-        expires_at: Timestamp,
+        retention: Duration,
     ) -> Result<Vec<Session>, StoreError> {
-        let once = || erasure::erase(&self.client, user_id, audit, expires_at);
+        let once = || erasure::erase(&self.client, user_id, audit, retention);
         let rows = self.client.attempt(RetryMode::Writing, once).await?;
         rows.iter().map(session).collect()
     }

@@ -21,13 +21,12 @@ pub(super) async fn revoke_and_record(
     connection: &mut SqliteConnection,
     statement: Statement,
     audit: Audit<'_>,
-    revocation_retention: Duration,
+    retention: Duration,
 ) -> Result<Vec<Session>, sqlx::Error> {
     let rows = statement.fetch_all(&mut *connection).await?;
     let revoked: Result<Vec<Session>, StoreError> = rows.iter().map(session).collect();
     let revoked = revoked.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    for revocation in revoked.iter().filter_map(|session| session.revocation(revocation_retention))
-    {
+    for revocation in revoked.iter().filter_map(|session| session.revocation(retention)) {
         write::append_revocation(connection, &revocation).await?;
     }
     for session in &revoked {

@@ -1,6 +1,7 @@
 //! [`Rows`] on SQLite.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
@@ -54,12 +55,10 @@ impl Rows for SqliteRows {
             .bind(array(&ids))
             .bind(bound.now.as_micros())
             .bind(bound.most);
-        let revocation_retention = bound.revoked_until.since(bound.now);
         let both = async |connection: &mut SqliteConnection| {
             let inserted = write::insert(connection, opens, granted).await?;
             let evicted =
-                revoke_and_record(connection, evict, bound.now.into(), revocation_retention)
-                    .await?;
+                revoke_and_record(connection, evict, bound.now.into(), bound.retention).await?;
             Ok((inserted, evicted))
         };
         self.file
@@ -148,7 +147,7 @@ impl Rows for SqliteRows {
         except: Option<SessionId>,
         audit: Audit<'_>,
         reason: RevocationReason,
-        expires_at: Timestamp,
+        retention: Duration,
     ) -> Result<Vec<Session>, StoreError> {
         let now = audit.at;
         let statement = sqlx::query(sql::REVOKE_USER)
@@ -157,13 +156,11 @@ impl Rows for SqliteRows {
             .bind(reason.as_str())
             .bind(except.map(|id| id.to_string()))
             .bind((now - REVOCABLE_AFTER_END).as_micros());
-        let revocation_retention = expires_at.since(now);
         self.file
             .in_time(async {
                 let mut writing = self.file.begin().await?;
                 let connection = writing.connection();
-                let revoked =
-                    revoke_and_record(connection, statement, audit, revocation_retention).await;
+                let revoked = revoke_and_record(connection, statement, audit, retention).await;
                 writing.end(revoked).await
             })
             .await
@@ -173,17 +170,16 @@ impl Rows for SqliteRows {
         &self,
         user_id: &UserId,
         audit: Audit<'_>,
-        expires_at: Timestamp,
+        retention: Duration,
     ) -> Result<Vec<Session>, StoreError> {
         let (user_id, now) = (user_id.as_str(), audit.at);
         let erase = sqlx::query(sql::ERASE_USER).bind(user_id.to_owned()).bind(now.as_micros());
         let forget = sqlx::query(sql::FORGET_USER).bind(user_id.to_owned());
         let history = sqlx::query(sql::FORGET_HISTORY).bind(user_id.to_owned());
-        let revocation_retention = expires_at.since(now);
         let both = async |connection: &mut SqliteConnection| {
             forget.execute(&mut *connection).await?;
             history.execute(&mut *connection).await?;
-            revoke_and_record(connection, erase, audit, revocation_retention).await
+            revoke_and_record(connection, erase, audit, retention).await
         };
         let erased = self.file.in_time(async {
             let mut writing = self.file.begin().await?;
