@@ -36,7 +36,7 @@ async fn the_first_minute(engine: &str) {
     service.ready().await;
     let mut browser = Browser::start(engine, false, false);
     browser.tell("open", start_page(&service));
-    shows(&browser.text(), &["only there in development"]);
+    shows(&browser.text(), &["exists only in development"]);
     let text = press(&mut browser, "Log in");
     shows(&text, &["Logged in.", "\"sub\": \"alice\"", "\"typ\": \"at+jwt\"", "active", "live"]);
 

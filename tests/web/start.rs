@@ -1,5 +1,7 @@
 //! `GET /`: the start page for a browser on a developer's own machine, and one line for everybody else.
 
+use std::time::Duration;
+
 use http::Method;
 
 use test_support::http::Answer;
@@ -57,7 +59,7 @@ async fn is_one_line(service: &Replica, headers: &[(&str, &str)], status: u16) {
 async fn the_start_page_is_for_a_developer_s_own_machine() {
     let service = Setup::new().start().await;
     let answer = service.http().get("/").await;
-    assert!(answer.status == 200 && answer.body.contains("only there in development"));
+    assert!(answer.status == 200 && answer.body.contains("exists only in development"));
     let policy = answer.header("content-security-policy").unwrap();
     for part in ["default-src 'none'; style-src 'sha256-", "frame-ancestors 'none'"] {
         assert!(policy.contains(part), "{policy}");
@@ -121,7 +123,7 @@ async fn a_page_of_another_origin_reads_nothing_and_takes_no_step() {
         ("sec-fetch-dest", "document"),
     ];
     let answer = service.http().send(Method::GET, "/", &link).await;
-    assert!(answer.body.contains("only there in development"), "{answer:?}");
+    assert!(answer.body.contains("exists only in development"), "{answer:?}");
     assert_eq!(service.http().send(Method::GET, LIFE, &link).await.status, 403);
     assert_eq!(step(&service, LOG_IN, &link).await.status, 403);
 }
@@ -173,6 +175,33 @@ async fn a_thief_is_served_at_first_because_an_answer_may_have_been_lost() {
     let page = shown(&service, "?said=thief-served", &refreshed).await;
     assert!(page.contains("wait 30 seconds"), "{page}");
     assert_eq!(outcome(&service, "step=refresh", &refreshed).await.0, "unchanged");
+}
+
+/// The steps that the page tells, with its waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_theft_is_found_as_the_page_says() {
+    let service = Setup::new().set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "1").start().await;
+    let wait = || tokio::time::sleep(Duration::from_millis(1100));
+    for served_before in [false, true] {
+        let (_, first) = outcome(&service, LOG_IN, "").await;
+        let (_, copy) = outcome(&service, "step=copy", &first).await;
+        let page = shown(&service, "?said=copied", &[&*first, &*copy].join("; ")).await;
+        let told = "refresh, wait 1 seconds, refresh again, wait 1 seconds. Then use the copy";
+        assert!(page.contains(told), "{page}");
+        let (_, second) = outcome(&service, "step=refresh", &first).await;
+        let mut copy = copy;
+        if served_before {
+            let (said, kept) = outcome(&service, "step=thief", &copy).await;
+            assert_eq!(said, "thief-served");
+            copy = if kept.is_empty() { copy } else { kept };
+        }
+        wait().await;
+        let (said, third) = outcome(&service, "step=refresh", &second).await;
+        assert_eq!(said, "refreshed");
+        wait().await;
+        assert_eq!(outcome(&service, "step=thief", &copy).await.0, "thief-found");
+        assert_eq!(outcome(&service, "step=refresh", &third).await.0, "over");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

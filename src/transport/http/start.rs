@@ -29,7 +29,7 @@ use crate::transport::proto::v1::{
     ValidateTokenResponse,
 };
 
-/// What `GET /` says where there is no start page.
+/// The answer to `GET /` if there is no start page.
 const ABOUT: &str = "token-authority: mints, renews, revokes and checks the tokens of a product.\n";
 
 /// The name of the caller that the start page logs in as.

@@ -189,7 +189,7 @@ impl Said {
             Self::Unchanged => texts::unchanged(window),
             Self::Over => texts::OVER.to_owned(),
             Self::Reused => texts::REUSED.to_owned(),
-            Self::Copied => texts::COPIED.to_owned(),
+            Self::Copied => texts::copied(window),
             Self::ThiefServed => texts::thief_served(window),
             Self::ThiefFound => texts::THIEF_FOUND.to_owned(),
             Self::ThiefLate => texts::THIEF_LATE.to_owned(),

@@ -101,7 +101,7 @@ fn plural(count: u64, unit: &str) -> String {
 
 // The start page.
 pub(super) const START_TITLE: &str = "token-authority works";
-pub(super) const START_LEAD: &str = "This page is only there in development, on this machine. Log in as a \
+pub(super) const START_LEAD: &str = "This page exists only in development, on this machine. Log in as a \
      user who does not exist, and see what users never see: both tokens, a refresh, and a theft that \
      is found.";
 pub(super) const START_SHELL: &str = "The same in a shell: the lines that the service printed when it \
@@ -140,7 +140,7 @@ pub(super) const REFRESH: &str = "Refresh";
 pub(super) const REFRESH_WHY: &str =
     "Exchange the cookie for new tokens, as a product's page does.";
 pub(super) const COPY: &str = "Copy the cookie";
-pub(super) const COPY_WHY: &str = "A thief could, who has this device for a moment.";
+pub(super) const COPY_WHY: &str = "A thief with access to this device could do the same.";
 pub(super) const STEAL: &str = "Use the copy";
 pub(super) const SEE_SESSIONS: &str = "See your sessions";
 pub(super) const SEE_SESSIONS_WHY: &str =
@@ -156,8 +156,6 @@ pub(super) const REFRESHED: &str =
 pub(super) const OVER: &str = "Refused: this browser has no live session. Log in.";
 pub(super) const REUSED: &str = "The theft was found: the browser came with an older token than the \
      thief's. The session is over for both.";
-pub(super) const COPIED: &str =
-    "Copied. Now refresh, so that the browser moves on. Then use the copy.";
 pub(super) const THIEF_FOUND: &str = "The theft was found: somebody used a refresh token whose \
      successor is in use. The session is over for the thief and for the user, and its access token \
      is refused from now on.";
@@ -176,8 +174,17 @@ pub(super) fn inactive(reason: &str) -> String {
 /// Explains the use of the copy.
 pub(super) fn steal_why(generation: u32, window: u64) -> String {
     format!(
-        "The thief has generation {generation}. Refresh first, then wait {window} seconds: until \
-         then, an old token may come from the same browser, which has lost an answer."
+        "The thief has generation {generation}. Refresh, wait {window} seconds, refresh again, and wait \
+         {window} seconds: until then, an old token may come from the same browser, which has lost an \
+         answer."
+    )
+}
+
+/// Says what to do with the copy.
+pub(super) fn copied(window: u64) -> String {
+    format!(
+        "Copied. Now let the browser move on: refresh, wait {window} seconds, refresh again, wait \
+         {window} seconds. Then use the copy."
     )
 }
 
@@ -193,6 +200,6 @@ pub(super) fn unchanged(window: u64) -> String {
 pub(super) fn thief_served(window: u64) -> String {
     format!(
         "The thief was served: so soon, the service cannot tell a thief from the same browser. \
-         Refresh, wait {window} seconds, and use the copy again."
+         Refresh, wait {window} seconds, refresh again, wait {window} seconds, and use the copy again."
     )
 }
