@@ -39,7 +39,7 @@ impl Authority {
     ) -> Result<usize, AuthorityError> {
         let change = change.checked()?;
         if change.is_empty() && !refresh_now {
-            let rule = "must be set, or scopes, audience or refresh_now";
+            let rule = "must be set, unless scopes, audience, refresh_now or update_mask says what to change";
             return Err(InvalidField::new("claims", rule).into());
         }
         let user_id = match target {
@@ -76,7 +76,7 @@ impl Authority {
         let mut count = 0;
         for updated in changed.into_iter().flatten() {
             count += 1;
-            // The caller relies on the answer, so it takes effect here before.
+            // The caller relies on the answer, so apply the change on this replica before answering.
             if let Some(stale) = updated.stale {
                 self.apply(stale);
             }

@@ -143,8 +143,8 @@ impl Authority {
         self.conclude(asked, auth_method, judged).await
     }
 
-    /// Completes a verdict by what its text and its key do not tell: whether the keys are loaded, and
-    /// whether a JWT's session was revoked.
+    /// Completes a verdict with two checks that need more than the token and its key: whether the keys are
+    /// loaded, and whether a JWT's session was revoked or the JWT is stale.
     async fn conclude(
         &self,
         asked: Question<'_>,

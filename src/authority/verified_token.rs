@@ -117,7 +117,8 @@ impl VerifiedToken {
         policy: &Policy,
     ) -> Option<(SessionId, Generation)> {
         let (session_id, generation) = (self.session_id?, self.generation?);
-        // `iat` was rounded down, which makes less difference than the rule allows for.
+        // `iat` is rounded down, so a receipt may count up to one second early. Two windows leave room
+        // for that.
         let issued_at = Timestamp::from_seconds(self.claims.issued_at?);
         let proves = generation != Generation::FIRST
             && !self.receipt_recorded.load(Ordering::Relaxed)

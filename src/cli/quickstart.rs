@@ -1,5 +1,5 @@
-//! What a developer sees in the first minute: where the start page is, and commands to paste for the whole
-//! life of a token.
+//! The text that the service prints at the start in development: the address of the start page, and
+//! commands for the whole life of a token.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -61,7 +61,7 @@ fn identifier(
     };
     let name: Identifier = reader.parsed(setting, text)?;
     if name.has_schema() && setting != DEPENDENT[0] {
-        reader.problem(setting, format!("{setting} is a column, which has no schema"));
+        reader.problem(setting, format!("{setting}: a column's name must not contain a dot"));
         return None;
     }
     Some(name)

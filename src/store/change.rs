@@ -57,8 +57,8 @@ impl Rules {
         }
     }
 
-    /// Returns what refuses the tokens of a session's earlier epochs. The tokens of the new epoch need no
-    /// entry, so it ends with the last earlier one.
+    /// Returns the feed entry that refuses the session's access tokens of earlier epochs. It expires with
+    /// the last of them.
     fn stale_tokens(&self, session: &Session) -> Revocation {
         session.stale_tokens(session.last_used_at, self.revocation_retention)
     }
@@ -135,7 +135,8 @@ impl SessionChange {
         Some(OptimisticRotation { optimistic, auth_method, access_ends_at })
     }
 
-    /// Returns what the history tells of this change. A refresh is told from the session's row.
+    /// Returns the event that this change adds to the history. A refresh adds none: the history reads it
+    /// from the session's row.
     fn event(&self, changed: &Changed) -> Option<SessionEvent> {
         let (session, at, what, actor) = match (self, changed) {
             (Self::Refresh(refresh), Changed::Refreshed(Refreshed { verdict, session, .. })) => {

@@ -165,7 +165,7 @@ async fn work<Q, A, F, R>(
         // A panic must not end the worker, because every later request of this shard would fail.
         // Dropping the answers reports the failure to this batch's callers.
         let results = AssertUnwindSafe(run(asks)).catch_unwind().await;
-        // Counted when it is done, so that a hint that was counted has taken effect.
+        // Count the batch after it ran, so that a counted hint has taken effect.
         tally.batches.fetch_add(1, Ordering::Relaxed);
         tally.operations.fetch_add(count, Ordering::Relaxed);
         if let Ok(results) = results {

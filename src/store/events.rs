@@ -69,8 +69,8 @@ pub trait EventRows: fmt::Debug + Send + Sync + 'static {
     -> Result<u64, StoreError>;
 }
 
-/// The statement that reads events. `$sessions` and `$events` name the column by which both tables are
-/// asked; the rest is the same on both databases. Kinds that this version does not know are left out.
+/// The statement that reads events. `$sessions` and `$events` are the conditions that select rows of the
+/// two tables; the rest is the same on both databases. Kinds that this version does not know are left out.
 macro_rules! events_of {
     ($sessions:literal, $events:literal, $page:literal) => {
         concat!(

@@ -78,7 +78,7 @@ pub struct OpenedBefore {
 pub struct Update {
     /// The session.
     pub session_id: SessionId,
-    /// What changes.
+    /// The new audience, scopes and claims.
     pub change: GrantChange,
     /// Whether the access tokens that were issued before are refused from now on.
     pub refresh_now: bool,
@@ -93,7 +93,7 @@ pub struct Update {
 pub struct Updated {
     /// The session after the change.
     pub session: Session,
-    /// What refuses the earlier access tokens, if they are stale now.
+    /// The feed entry that refuses the earlier access tokens. `None`: they stay valid.
     pub stale: Option<Revocation>,
 }
 

@@ -183,9 +183,9 @@ pub trait Rows:
     ) -> Result<Vec<Session>, StoreError>;
 
     /// Revokes all live sessions of a user, and removes everything about the user from all rows,
-    /// those of ended sessions and of the feed included. What remains is the sessions' ids, what
-    /// refuses their tokens and retries of their logins, and the events of these revocations without
-    /// the user. Returns the sessions in their new state.
+    /// those of ended sessions and of the feed included. The rows keep the sessions' ids, the hashes and
+    /// keys that refuse their tokens and retried logins, and the events of these revocations without the
+    /// user. Returns the sessions in their new state.
     async fn erase_user(
         &self,
         user_id: &UserId,

@@ -1,4 +1,4 @@
-//! What happened to a session, for people who ask later.
+//! The events in a session's history.
 
 use super::grant::GrantField;
 use super::id::{SessionId, UserId};
@@ -88,7 +88,7 @@ impl Happened {
         }
     }
 
-    /// What the database stores beside the kind.
+    /// Returns the text that the database stores with the kind.
     #[must_use]
     pub fn detail(&self) -> String {
         match self {

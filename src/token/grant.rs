@@ -82,9 +82,9 @@ impl Grant {
 /// A part of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantField {
-    /// Whom the tokens are meant for.
+    /// The audience (`aud`).
     Audience,
-    /// What they may be used for.
+    /// The scopes (`scope`).
     Scopes,
     /// The further claims.
     Claims,

@@ -154,15 +154,13 @@ impl Epoch {
 }
 
 /// An access token's `jti`: a UUID whose last 32 bits are the generation of the refresh token that
-/// was issued with it.
+/// was issued with it. A later use of the access token is a receipt for that response.
 ///
 /// * In the first epoch of its session it is a version 8 UUID (RFC 9562 section 5.8) with 90 random
 ///   bits. Earlier versions of this service minted no other.
 /// * In a later epoch it is one of version 4 with 66 random bits, and the 24 bits before the
 ///   generation are the epoch. The version tells the two apart, so that random bits of the first form
 ///   are never taken for an epoch.
-///
-/// A client that presents it has therefore received the response with that refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessTokenId(Uuid);
 
@@ -192,7 +190,7 @@ impl AccessTokenId {
         }
     }
 
-    /// Reads the epoch from a `jti`. Any text that is not one of this service is of the first epoch.
+    /// Reads the epoch from a `jti`. A text that is not a UUID is of the first epoch.
     #[must_use]
     pub fn epoch_of(jti: &str) -> Epoch {
         Uuid::try_parse(jti).map_or(Epoch::FIRST, |uuid| Self(uuid).epoch())

@@ -60,8 +60,8 @@ impl Policy {
         self.window * 2
     }
 
-    /// Returns when a session ends, if it was opened at `created_at` and is used at `now`. Its own
-    /// lifetimes count as far as they are shorter.
+    /// Returns when a session ends, if it was opened at `created_at` and is used at `now`. The
+    /// session's own lifetimes apply if they are shorter.
     #[must_use]
     pub fn expiry(
         &self,
@@ -73,8 +73,8 @@ impl Policy {
         lifetimes.end(created_at, now).map_or(by_policy, |own| own.min(by_policy))
     }
 
-    /// Computes how much nearer its end an unchanged token may come before its life is extended. More
-    /// than a quarter of a short life, and its user would be logged out in the middle of its use.
+    /// Returns how much nearer its end an unchanged token may come before its life is extended. It is at
+    /// most a quarter of a short life. If it were more, the user would be logged out while active.
     fn slack(&self, lifetimes: &Lifetimes) -> Duration {
         lifetimes.refresh.map_or(self.window, |own| self.window.min(own / 4))
     }
@@ -87,7 +87,8 @@ pub enum Verdict {
     Rotate,
     /// Return the token unchanged and extend its life: rotation is off.
     Keep,
-    /// Return the token unchanged: it was handed out within the concurrency window.
+    /// Return the token unchanged: the current token was handed out within the concurrency window. The
+    /// presented token is the current one, or one that was set aside.
     Young,
     /// Return the same successor again: the response that carried it may have been lost.
     Replay,

@@ -78,8 +78,8 @@ pub struct Lineage {
     /// the session's first.
     pub predecessor: Option<TokenHash>,
     /// The hash of the token that the last change set aside: the successor that a re-mint displaced, or
-    /// the predecessor of the predecessor after a rotation. It is not yet stolen goods, because a late
-    /// message may still carry it. `None`: there is none, or an earlier version wrote the row.
+    /// the predecessor of the predecessor after a rotation. Presenting it is not a theft
+    /// yet, because a late message may still carry it. `None`: there is none, or an earlier version wrote the row.
     pub set_aside: Option<TokenHash>,
     /// The current token's random bytes, sealed under its predecessor.
     pub sealed: Option<Sealed>,
@@ -172,7 +172,7 @@ pub struct Revocation {
     pub user_id: Option<UserId>,
     /// When it was revoked.
     pub revoked_at: Timestamp,
-    /// When the last access token that it refuses has certainly expired, and it may be forgotten.
+    /// The moment after which no refused access token can be accepted. The revocation may be dropped then.
     pub expires_at: Timestamp,
     /// The access tokens that it refuses.
     pub refused: Refused,
@@ -194,8 +194,8 @@ impl Session {
         })
     }
 
-    /// Returns the revocation of the access tokens that were minted before the session's epoch began at
-    /// `now`.
+    /// Returns the revocation of the access tokens that were minted in earlier epochs of the session. `now`
+    /// is the moment of the revocation.
     #[must_use]
     pub fn stale_tokens(&self, now: Timestamp, min_retention: Duration) -> Revocation {
         Revocation {
@@ -207,7 +207,7 @@ impl Session {
         }
     }
 
-    /// Ends the session. Its client's description and its grant serve nobody any more, so they go.
+    /// Ends the session, and removes its client's description and its grant: no later answer needs them.
     pub fn revoke(&mut self, at: Timestamp, reason: RevocationReason) {
         self.revoked = Some(Revoked { at, reason });
         self.client = ClientInfo::default();

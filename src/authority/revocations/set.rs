@@ -72,7 +72,7 @@ impl Set {
         self.read(shard_of(id)).get(&id).map(|entry| entry.revocation.refused)
     }
 
-    /// Returns whether a row of the feed tells nothing new: it is held with its position.
+    /// Returns whether the set already holds this row of the feed, with its position.
     pub(super) fn knows(&self, row: &Revocation) -> bool {
         self.read(shard_of(row.session_id)).get(&row.session_id).is_some_and(|entry| {
             entry.recorded_at.is_some()

@@ -53,9 +53,9 @@ pub enum Update {
     Revocation(Arc<Revocation>),
     /// A session lives on, but its earlier access tokens are refused.
     StaleTokens {
-        /// Which ones.
+        /// The session, and the first epoch whose tokens are accepted.
         stale: Arc<Revocation>,
-        /// As in a heartbeat.
+        /// Every revocation before this moment, by the database's clock, was sent.
         as_of: Timestamp,
     },
     /// Every revocation before `as_of`, by the database's clock, was sent.

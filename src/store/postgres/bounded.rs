@@ -2,9 +2,10 @@
 //!
 //! 1. Lock the users, so that no other login of theirs runs until this transaction ends.
 //! 2. Insert the sessions.
-//! 3. Revoke the sessions that exceed the bound. The statement begins after the lock was granted, so
+//! 3. Read which of them were stored: a request key may have been taken.
+//! 4. Revoke the sessions that exceed the bound. The statement begins after the lock was granted, so
 //!    it sees the sessions of the logins that held the lock before.
-//! 4. Unlock the users.
+//! 5. Unlock the users.
 //!
 //! A login without a bound is one statement ([`super::statements::insert`]), and faster.
 

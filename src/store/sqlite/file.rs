@@ -56,7 +56,8 @@ impl File {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             .foreign_keys(true)
-            // What is deleted or overwritten leaves no trace in the file.
+            // SQLite overwrites deleted content with zeros. Otherwise an erased user's data would stay
+            // in the file.
             .pragma("secure_delete", "ON")
             .disable_statement_logging();
         let file = Self {

@@ -52,11 +52,11 @@ pub(super) fn update(
     let target = match target {
         Some(Target::SessionId(id)) => UpdateTarget::Session(id.parse()?),
         Some(Target::UserId(id)) => UpdateTarget::User(UserId::new(id)?),
-        None => return Err(InvalidField::new("session_id", "or user_id is required")),
+        None => return Err(InvalidField::new("session_id", "is required, unless user_id is set")),
     };
     let mask = update_mask.unwrap_or_default().paths;
     if mask.iter().any(|path| !["claims", "scopes", "audience"].contains(&path.as_str())) {
-        let rule = "may name claims, scopes and audience";
+        let rule = "may name only claims, scopes and audience";
         return Err(InvalidField::new("update_mask", rule));
     }
     let changes = |field: &str, is_set: bool| {

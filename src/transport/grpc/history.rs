@@ -22,7 +22,7 @@ pub(super) fn target(target: Option<Target>) -> Result<EventsOf, InvalidField> {
     match target {
         Some(Target::SessionId(id)) => Ok(EventsOf::Session(id.parse()?)),
         Some(Target::UserId(id)) => Ok(EventsOf::User(UserId::new(id)?)),
-        None => Err(InvalidField::new("session_id", "or user_id is required")),
+        None => Err(InvalidField::new("session_id", "is required, unless user_id is set")),
     }
 }
 

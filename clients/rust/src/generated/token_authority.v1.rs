@@ -569,10 +569,11 @@ pub struct SessionEvent {
     #[prost(enumeration = "SessionEventType", tag = "4")]
     pub r#type: i32,
     /// Who asked for it: the name of a caller, `browser-adapter` for a request of a user's browser, or
-    /// `cli:` and a user of the operating system. Empty: nobody, or unknown.
+    /// `cli:` and a user of the operating system. Empty: unknown, or an event that nobody asks for by name
+    /// (a login, a refresh, a reuse, an eviction).
     #[prost(string, tag = "5")]
     pub actor: ::prost::alloc::string::String,
-    /// Why the session was revoked. Unspecified: it was not.
+    /// Why the session was revoked. Unspecified: the event is not a revocation.
     #[prost(enumeration = "RevocationReason", tag = "6")]
     pub reason: i32,
     /// The fields that an update changed: `audience`, `scopes`, `claims`. Empty: none.
@@ -687,9 +688,10 @@ pub struct Heartbeat {
 pub enum SessionEventType {
     /// Not set.
     Unspecified = 0,
-    /// The session began. Told as long as the session is kept: until one day after its end.
+    /// The session began. Listed as long as the session is kept: until one day after its end.
     Issued = 1,
-    /// Its refresh token was rotated. Only the last time is told, as long as the session is kept.
+    /// Its tokens were refreshed, and its row was written. Only the last time is listed, as long as the
+    /// session is kept.
     Refreshed = 2,
     /// UpdateSessions changed it.
     Updated = 3,

@@ -32,9 +32,11 @@ class _SessionEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrappe
     SESSION_EVENT_TYPE_UNSPECIFIED: _SessionEventType.ValueType  # 0
     """Not set."""
     SESSION_EVENT_TYPE_ISSUED: _SessionEventType.ValueType  # 1
-    """The session began. Told as long as the session is kept: until one day after its end."""
+    """The session began. Listed as long as the session is kept: until one day after its end."""
     SESSION_EVENT_TYPE_REFRESHED: _SessionEventType.ValueType  # 2
-    """Its refresh token was rotated. Only the last time is told, as long as the session is kept."""
+    """Its tokens were refreshed, and its row was written. Only the last time is listed, as long as the
+    session is kept.
+    """
     SESSION_EVENT_TYPE_UPDATED: _SessionEventType.ValueType  # 3
     """UpdateSessions changed it."""
     SESSION_EVENT_TYPE_REUSE_FOUND: _SessionEventType.ValueType  # 4
@@ -48,9 +50,11 @@ class SessionEventType(_SessionEventType, metaclass=_SessionEventTypeEnumTypeWra
 SESSION_EVENT_TYPE_UNSPECIFIED: SessionEventType.ValueType  # 0
 """Not set."""
 SESSION_EVENT_TYPE_ISSUED: SessionEventType.ValueType  # 1
-"""The session began. Told as long as the session is kept: until one day after its end."""
+"""The session began. Listed as long as the session is kept: until one day after its end."""
 SESSION_EVENT_TYPE_REFRESHED: SessionEventType.ValueType  # 2
-"""Its refresh token was rotated. Only the last time is told, as long as the session is kept."""
+"""Its tokens were refreshed, and its row was written. Only the last time is listed, as long as the
+session is kept.
+"""
 SESSION_EVENT_TYPE_UPDATED: SessionEventType.ValueType  # 3
 """UpdateSessions changed it."""
 SESSION_EVENT_TYPE_REUSE_FOUND: SessionEventType.ValueType  # 4
@@ -467,10 +471,11 @@ class SessionEvent(google.protobuf.message.Message):
     """What happened."""
     actor: builtins.str
     """Who asked for it: the name of a caller, `browser-adapter` for a request of a user's browser, or
-    `cli:` and a user of the operating system. Empty: nobody, or unknown.
+    `cli:` and a user of the operating system. Empty: unknown, or an event that nobody asks for by name
+    (a login, a refresh, a reuse, an eviction).
     """
     reason: global___RevocationReason.ValueType
-    """Why the session was revoked. Unspecified: it was not."""
+    """Why the session was revoked. Unspecified: the event is not a revocation."""
     refresh_now: builtins.bool
     """Whether an update refused the access tokens that were issued before. False: it did not."""
     @property

@@ -485,14 +485,15 @@ export type SessionEvent = Message<"token_authority.v1.SessionEvent"> & {
 
   /**
    * Who asked for it: the name of a caller, `browser-adapter` for a request of a user's browser, or
-   * `cli:` and a user of the operating system. Empty: nobody, or unknown.
+   * `cli:` and a user of the operating system. Empty: unknown, or an event that nobody asks for by name
+   * (a login, a refresh, a reuse, an eviction).
    *
    * @generated from field: string actor = 5;
    */
   actor: string;
 
   /**
-   * Why the session was revoked. Unspecified: it was not.
+   * Why the session was revoked. Unspecified: the event is not a revocation.
    *
    * @generated from field: token_authority.v1.RevocationReason reason = 6;
    */
@@ -765,14 +766,15 @@ export enum SessionEventType {
   UNSPECIFIED = 0,
 
   /**
-   * The session began. Told as long as the session is kept: until one day after its end.
+   * The session began. Listed as long as the session is kept: until one day after its end.
    *
    * @generated from enum value: SESSION_EVENT_TYPE_ISSUED = 1;
    */
   ISSUED = 1,
 
   /**
-   * Its refresh token was rotated. Only the last time is told, as long as the session is kept.
+   * Its tokens were refreshed, and its row was written. Only the last time is listed, as long as the
+   * session is kept.
    *
    * @generated from enum value: SESSION_EVENT_TYPE_REFRESHED = 2;
    */
