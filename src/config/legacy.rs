@@ -114,7 +114,7 @@ mod tests {
         let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         for part in [
             "LEGACY_SESSIONS_TABLE: `x; DROP TABLE user_sessions` must be letters",
-            "LEGACY_SESSIONS_TOKEN_COLUMN is a column",
+            "LEGACY_SESSIONS_TOKEN_COLUMN: a column's name must not contain a dot",
             "LEGACY_SESSIONS_USER_COLUMN is required",
             "LEGACY_SESSIONS_EXPIRES_COLUMN is required",
             "LEGACY_DATABASE_URL must begin",
