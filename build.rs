@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "token_authority/v1/error_reason.proto",
+    "token_authority/v1/operator_service.proto",
     "token_authority/v1/rollout_service.proto",
     "token_authority/v1/session_service.proto",
     "token_authority/v1/token_authority_service.proto",

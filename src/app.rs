@@ -29,6 +29,7 @@ use tonic_health::server::HealthReporter;
 use tower::Layer as _;
 
 use crate::authority::key_rotator::{KeyError, KeyRotator};
+use crate::authority::status::StatusReader;
 use crate::authority::{Authority, Hybrid, Revocations, RolloutControl, sweeper};
 use crate::clock::{Clock, OsEntropy, SystemClock};
 use crate::config::{Config, Environment, KeptSecretError, ShutdownSettings};
@@ -98,6 +99,7 @@ pub struct App {
     signals: Vec<Arc<dyn Notifier>>,
     key_rotator: KeyRotator,
     rollout: Arc<RolloutControl>,
+    last_sweep: Arc<sweeper::LastSweep>,
     metrics: Arc<Metrics>,
     metrics_listener: Option<TcpListener>,
     clock: Arc<dyn Clock>,
@@ -178,7 +180,16 @@ impl App {
         });
         let observe = ObserveLayer(Kind::Grpc, Arc::clone(&observers));
         let reflection = config.network.reflection;
-        let grpc_routes = grpc::routes(&authority, &rollout, health_service, reflection)
+        let last_sweep = Arc::new(sweeper::LastSweep::default());
+        let status = StatusReader::new(
+            Arc::clone(&rows),
+            key_rotator.key_list(),
+            Arc::clone(&revocations),
+            Arc::clone(&last_sweep),
+            Arc::clone(&clock),
+        );
+        let operator = grpc::Operator::new(Arc::new(status), readiness.clone());
+        let grpc_routes = grpc::routes(&authority, &rollout, operator, health_service, reflection)
             .map_err(|error| AppError::Server(error.to_string()))?;
         let grpc_routes = (observe, reloader.gate.before_rpcs()).layer(grpc_routes);
         let http_routes = http::routes(
@@ -204,6 +215,7 @@ impl App {
             key_rotator,
             rollout,
             metrics_listener: ports.metrics.map(listen::BoundPort::listen).transpose()?,
+            last_sweep,
             metrics,
             clock,
             environment: config.environment,
@@ -297,8 +309,9 @@ impl App {
     fn start_background(&mut self) -> Background {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let observer = self.metrics.tokens.clone();
+        let last_sweep = Arc::clone(&self.last_sweep);
         let pace = sweeper::Pace { events: self.session_events, ..sweeper::Pace::default() };
-        let sweeper = tokio::spawn(sweeper::run(store, clock, pace, observer));
+        let sweeper = tokio::spawn(sweeper::run(store, clock, pace, observer, last_sweep));
         let metrics = meters::start(self.metrics_listener.take(), &self.metrics);
         let schema = tokio::spawn(schema::keep_trying(Arc::clone(&self.rows), self.environment));
         let rollout = tokio::spawn(Arc::clone(&self.rollout).follow());

@@ -28,6 +28,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::TelemetrySettings;
 use crate::transport::observe::span;
+pub(crate) use http_client::trusting;
 
 /// How long the shutdown waits for the collector at most. Without a limit, a collector that does
 /// not answer would use up the whole grace period.

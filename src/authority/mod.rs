@@ -21,6 +21,7 @@ mod revoke;
 pub mod rollout;
 mod session_tokens;
 mod shadow;
+pub mod status;
 pub mod sweeper;
 mod update;
 mod validate;

@@ -3,11 +3,11 @@
 //!
 //! Every replica runs a sweeper. They skip rows that another one has locked, so no leader is needed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{TokenEvents, first_tokens};
-use crate::clock::{Clock, MAX_CLOCK_SKEW};
+use crate::clock::{Clock, MAX_CLOCK_SKEW, Timestamp};
 use crate::store::{Store, StoreError};
 
 /// How long a revocation stays in the feed after its end. The clocks of this replica and of another
@@ -40,17 +40,45 @@ impl Default for Pace {
     }
 }
 
+/// A completed pass over the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// When it was completed.
+    pub at: Timestamp,
+    /// How many sessions it deleted.
+    pub deleted: u64,
+}
+
+/// The last completed pass of this replica. The sweeper writes it, and operators read it.
+#[derive(Debug, Default)]
+pub struct LastSweep(Mutex<Option<Sweep>>);
+
+impl LastSweep {
+    /// Returns the last pass. `None`: there was none yet.
+    #[must_use]
+    pub fn get(&self) -> Option<Sweep> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, pass: Sweep) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(pass);
+    }
+}
+
 /// Sweeps until it is dropped.
 pub async fn run(
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     pace: Pace,
     events: Arc<dyn TokenEvents>,
+    last: Arc<LastSweep>,
 ) {
     loop {
         match sweep(&store, &*clock, pace).await {
             Ok(deleted) => {
-                events.swept(deleted, clock.now());
+                let at = clock.now();
+                events.swept(deleted, at);
+                last.set(Sweep { at, deleted });
                 if deleted > 0 {
                     tracing::info!(deleted, "deleted sessions that have ended");
                 }

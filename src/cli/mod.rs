@@ -1,5 +1,7 @@
 //! The command line: one binary, one subcommand a file.
 
+mod api_key;
+mod authority;
 mod backup;
 mod callers;
 mod channel;
@@ -8,11 +10,14 @@ mod health;
 mod help;
 mod keys;
 mod migrate;
+mod moment;
 mod operator;
+mod problem;
 mod quickstart;
 mod rollout;
 mod serve;
 mod sessions;
+mod status;
 mod table;
 mod try_life;
 
@@ -59,6 +64,7 @@ fn command(shown: Shown) -> Command {
         .subcommand(
             Command::new("health").about("Check whether the service on this machine serves"),
         )
+        .subcommand(status::command())
         .subcommand(rollout::command())
         .subcommand(keys::command())
         .subcommand(sessions::command())
@@ -128,6 +134,7 @@ async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
         Some(("keys", matches)) => keys::run(config, matches).await,
         Some(("sessions", matches)) => sessions::run(config, matches).await,
         Some(("rollout", _)) => rollout::run(config, matches).await,
+        Some(("status", matches)) => status::run(config, matches).await,
         Some(("try", matches)) => try_life::run(config, matches).await,
         _ => serve::run(config).await,
     }

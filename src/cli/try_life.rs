@@ -9,24 +9,22 @@
 //! 7. `RefreshAccessToken`: the refresh token is revoked now.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::channel;
+use super::{api_key, channel};
 use crate::app::inspect::reachable;
 use crate::config::Config;
+use crate::transport::callers::api_key::ApiKey;
 use crate::transport::callers::roles::REFRESH;
 use crate::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use crate::transport::proto::v1::{
@@ -34,8 +32,6 @@ use crate::transport::proto::v1::{
     ValidateTokenRequest, ValidateTokenResponse,
 };
 
-/// The variable with the API key, as in the clients.
-const API_KEY: &str = "TOKEN_AUTHORITY_API_KEY";
 /// The maximum size of an HTTP response.
 const MAX_RESPONSE: usize = 64 * 1024;
 
@@ -45,11 +41,6 @@ pub(super) fn command() -> Command {
         .value_name("USER")
         .default_value("try")
         .help("The id of the user who logs in");
-    let key = Arg::new("api-key-file")
-        .long("api-key-file")
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
-        .help(format!("The file with the API key of a caller; or set {API_KEY}"));
     let login = Arg::new("login")
         .long("login")
         .action(ArgAction::SetTrue)
@@ -60,12 +51,12 @@ pub(super) fn command() -> Command {
             "The service is found by GRPC_ADDR and HTTP_ADDR. If it has a callers file, the caller \
              needs the roles issuer, adapter and verifier.",
         )
-        .args([user, key, login])
+        .args([user, api_key::argument(), login])
 }
 
 pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
     let user = matches.get_one::<String>("user").cloned().unwrap_or_default();
-    let key = api_key(matches.get_one::<PathBuf>("api-key-file"))?;
+    let key = api_key::read(matches)?;
     let address = reachable(config.grpc_addr);
     let encrypted = config.network.tls.is_some();
     let channel = channel::grpc(address, encrypted).await.map_err(|error| {
@@ -73,40 +64,11 @@ pub(super) async fn run(config: Config, matches: &ArgMatches) -> Result<(), Stri
             "{error}: start the service with `token-authority`, or set GRPC_ADDR to its address"
         )
     })?;
-    let client = TokenAuthorityServiceClient::with_interceptor(channel, ApiKey(key));
+    let client = TokenAuthorityServiceClient::with_interceptor(channel, key);
     if matches.get_flag("login") {
         return login(client, &user).await;
     }
     Life { client, config, encrypted, step: 0 }.run(&user).await
-}
-
-fn api_key(path: Option<&PathBuf>) -> Result<Option<MetadataValue<Ascii>>, String> {
-    let text = match path {
-        Some(path) => {
-            let text = std::fs::read_to_string(path);
-            Some(text.map_err(|error| format!("--api-key-file: {}: {error}", path.display()))?)
-        }
-        None => std::env::var(API_KEY).ok().filter(|text| !text.is_empty()),
-    };
-    let Some(text) = text else { return Ok(None) };
-    let mut value: MetadataValue<Ascii> = format!("Bearer {}", text.trim())
-        .parse()
-        .map_err(|_| "the API key contains characters that no API key has".to_owned())?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-/// Adds the API key to each call.
-#[derive(Debug, Clone)]
-struct ApiKey(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for ApiKey {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
-        if let Some(key) = &self.0 {
-            request.metadata_mut().insert("authorization", key.clone());
-        }
-        Ok(request)
-    }
 }
 
 type Client = TokenAuthorityServiceClient<InterceptedService<Channel, ApiKey>>;

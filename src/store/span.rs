@@ -18,7 +18,8 @@ pub enum System {
 
 impl System {
     /// Returns the name by the conventions (`db.system.name`).
-    const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgresql",
             Self::Sqlite => "sqlite",

@@ -35,7 +35,7 @@ impl HttpClient {
     pub(super) fn new(roots: Option<&[u8]>) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(roots)?)
+            .with_tls_config(trusting(roots)?)
             .https_or_http()
             .enable_http1()
             .build();
@@ -43,7 +43,8 @@ impl HttpClient {
     }
 }
 
-fn tls(roots: Option<&[u8]>) -> io::Result<ClientConfig> {
+/// Returns a TLS configuration that trusts the given root certificates, or else the system's.
+pub(crate) fn trusting(roots: Option<&[u8]>) -> io::Result<ClientConfig> {
     let mut store = RootCertStore::empty();
     match roots {
         Some(pem) => {

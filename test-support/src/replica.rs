@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use token_authority::transport::proto::v1::operator_service_client::OperatorServiceClient;
 use token_authority::transport::proto::v1::rollout_service_client::RolloutServiceClient;
 use token_authority::transport::proto::v1::session_service_client::SessionServiceClient;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
@@ -294,6 +295,11 @@ impl Replica {
     /// Returns a client of its roll-out.
     pub fn rollout(&self) -> RolloutServiceClient<Channel> {
         RolloutServiceClient::new(self.channel())
+    }
+
+    /// Returns a client of its state.
+    pub fn operator(&self) -> OperatorServiceClient<Channel> {
+        OperatorServiceClient::new(self.channel())
     }
 
     /// Returns its metrics as text.

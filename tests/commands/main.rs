@@ -1,6 +1,6 @@
-//! Subcommands that work on the database while the service runs, with the real binary and real
-//! replicas.
+//! Subcommands for operators, on the database and on real replicas, with the real binary.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 
 mod sessions;
+mod status;

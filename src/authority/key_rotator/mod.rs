@@ -5,6 +5,7 @@
 //! rotators create the next key at the same time, one succeeds and the other loads that key.
 
 mod admin;
+mod list;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use crate::keys::{KeyRing, Secret};
 use crate::store::{KeyRows, StoreError};
 use crate::token::key::StoredKey;
 
-pub use admin::{Listed, Rotation};
+pub use admin::Rotation;
+pub use list::{KeyList, Listed};
 
 /// The pause between two reads of the database.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -170,6 +170,13 @@ impl Revocations {
         }
     }
 
+    /// Returns when the feed was last read to its end. `None`: it was not read yet.
+    #[must_use]
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        let at = Timestamp::from_micros(self.confirmed_at.load(Ordering::Relaxed));
+        self.is_loaded().then_some(at)
+    }
+
     /// Returns how long ago the feed was last read to its end.
     #[must_use]
     pub fn staleness(&self) -> Duration {

@@ -2,12 +2,14 @@
 //!
 //! * [`roles`]: the one table of the access that each RPC and route requires
 //! * [`credential`]: API keys, which `client_secret` also takes out of a form; [`certificate_name`]: names in client certificates
+//! * [`api_key`]: the key that a client sends
 //! * [`mod@file`]: the callers' file
 //! * [`gate`]: admits or rejects a request
 //! * [`open_ended`]: ends streams that may not go on
 //! * [`route_builder`]: the only way to serve an HTTP route
 //! * [`denied`]: why a request is rejected
 
+pub mod api_key;
 pub mod certificate_name;
 mod client_secret;
 pub mod credential;

@@ -19,7 +19,7 @@ pub enum Role {
     Verifier,
     /// Lists, changes, ends and erases any user's sessions: a support tool, or the page of a user's account.
     Sessions,
-    /// Everything that `Sessions` may do, and changes of the roll-out: an operator.
+    /// Everything that `Sessions` may do, changes of the roll-out, and the state of the service: an operator.
     Admin,
 }
 
@@ -151,6 +151,7 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/token_authority.v1.SessionService/WatchRevocations", Access::Role(Role::Verifier)),
     ("/token_authority.v1.RolloutService/GetRollout", Access::Role(Role::Admin)),
     ("/token_authority.v1.RolloutService/SetRollout", Access::Role(Role::Admin)),
+    ("/token_authority.v1.OperatorService/GetStatus", Access::Role(Role::Admin)),
     ("/grpc.health.v1.Health/Check", Access::Probe),
     ("/grpc.health.v1.Health/Watch", Access::Probe),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Public),

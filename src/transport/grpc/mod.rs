@@ -6,6 +6,7 @@ mod dispatch;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod history;
+mod operator;
 mod rollout;
 mod sessions;
 mod stack;
@@ -21,6 +22,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::limits::{BATCH_BYTES, MESSAGE_BYTES};
 use super::proto;
+use super::proto::v1::operator_service_server::OperatorServiceServer;
 use super::proto::v1::rollout_service_server::RolloutServiceServer;
 use super::proto::v1::session_service_server::SessionServiceServer;
 use super::proto::v1::token_authority_service_server::TokenAuthorityServiceServer;
@@ -28,6 +30,7 @@ use crate::authority::{Authority, RolloutControl};
 
 pub(in crate::transport) use convert::{claims, issue};
 pub use dispatch::Rpcs;
+pub use operator::Operator;
 pub use rollout::Rollouts;
 pub use sessions::Sessions;
 pub use stack::{GrpcStack, TokensInProcess};
@@ -36,10 +39,11 @@ pub(in crate::transport) use tokens::{MAX_TOKENS, SHADOW, too_many_tokens};
 pub use web::GrpcPort;
 
 /// The service names that health checks may ask for, beside the empty name for the whole process.
-pub const SERVICES: [&str; 3] = [
+pub const SERVICES: [&str; 4] = [
     "token_authority.v1.TokenAuthorityService",
     "token_authority.v1.SessionService",
     "token_authority.v1.RolloutService",
+    "token_authority.v1.OperatorService",
 ];
 
 /// Builds all services of the gRPC port: the contract's, health, and, if `REFLECTION` is on, reflection
@@ -50,6 +54,7 @@ pub const SERVICES: [&str; 3] = [
 pub fn routes<H: Health>(
     authority: &Arc<Authority>,
     rollout: &Arc<RolloutControl>,
+    operator: Operator,
     health: HealthServer<H>,
     reflection: bool,
 ) -> Result<Rpcs, tonic_reflection::server::Error> {
@@ -72,10 +77,14 @@ pub fn routes<H: Health>(
     let rollouts = RolloutServiceServer::new(Rollouts::new(Arc::clone(rollout)))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MESSAGE_BYTES);
+    let operator = OperatorServiceServer::new(operator)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MESSAGE_BYTES);
     let health = health
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MESSAGE_BYTES);
-    let routes = Routes::new(sessions).add_service(rollouts).add_service(health);
+    let routes =
+        Routes::new(sessions).add_service(rollouts).add_service(operator).add_service(health);
     if !reflection {
         return Ok(Rpcs::new(tokens, batches, routes));
     }

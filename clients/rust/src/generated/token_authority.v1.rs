@@ -71,6 +71,419 @@ impl ErrorReason {
         }
     }
 }
+/// ClientInfo describes the device of a session, for people to read. It decides nothing, so no value
+/// is refused: control characters are dropped, and a longer text is cut at a character's boundary.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientInfo {
+    /// The User-Agent header at login. The first 512 bytes are kept. Empty: unknown.
+    #[prost(string, tag = "1")]
+    pub user_agent: ::prost::alloc::string::String,
+    /// The client's IP address at login. Of a chain, as in X-Forwarded-For, the first address is kept,
+    /// and of that the first 64 bytes. Empty: unknown.
+    #[prost(string, tag = "2")]
+    pub ip_address: ::prost::alloc::string::String,
+    /// The device's name as its user knows it. The first 128 bytes are kept. Empty: unknown.
+    #[prost(string, tag = "3")]
+    pub device_name: ::prost::alloc::string::String,
+}
+/// AuthMethod is a kind of access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AuthMethod {
+    /// Not known.
+    Unspecified = 0,
+    /// A signed JWT (RFC 9068), which a verifier can check by itself.
+    Jwt = 1,
+    /// An opaque token, which is looked up in the database.
+    Session = 2,
+}
+impl AuthMethod {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AUTH_METHOD_UNSPECIFIED",
+            Self::Jwt => "AUTH_METHOD_JWT",
+            Self::Session => "AUTH_METHOD_SESSION",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AUTH_METHOD_UNSPECIFIED" => Some(Self::Unspecified),
+            "AUTH_METHOD_JWT" => Some(Self::Jwt),
+            "AUTH_METHOD_SESSION" => Some(Self::Session),
+            _ => None,
+        }
+    }
+}
+/// InactiveReason says why a token is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum InactiveReason {
+    /// The token is good, or the reason is not known.
+    Unspecified = 0,
+    /// Not a token at all, or one that says nothing we can rely on.
+    Malformed = 1,
+    /// The signature does not fit, or its algorithm is not the key's own.
+    BadSignature = 2,
+    /// The token's time is over (`exp`).
+    Expired = 3,
+    /// The token's time has not come yet (`nbf`, or an `iat` in the future).
+    NotYetValid = 4,
+    /// The token's session was revoked.
+    Revoked = 5,
+    /// The token is sound but not an access token (`type`, `typ`).
+    WrongType = 6,
+    /// The token is not meant for the audience that was asked for.
+    WrongAudience = 7,
+    /// The token names a key (`kid`) that we do not have, or is an auth-server's signed cookie
+    /// whose secret was not given to us.
+    UnknownKey = 8,
+    /// An opaque token that belongs to no session.
+    NotFound = 9,
+    /// The session lives, but what its access tokens carry was changed after this one was issued:
+    /// refresh.
+    Stale = 10,
+}
+impl InactiveReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INACTIVE_REASON_UNSPECIFIED",
+            Self::Malformed => "INACTIVE_REASON_MALFORMED",
+            Self::BadSignature => "INACTIVE_REASON_BAD_SIGNATURE",
+            Self::Expired => "INACTIVE_REASON_EXPIRED",
+            Self::NotYetValid => "INACTIVE_REASON_NOT_YET_VALID",
+            Self::Revoked => "INACTIVE_REASON_REVOKED",
+            Self::WrongType => "INACTIVE_REASON_WRONG_TYPE",
+            Self::WrongAudience => "INACTIVE_REASON_WRONG_AUDIENCE",
+            Self::UnknownKey => "INACTIVE_REASON_UNKNOWN_KEY",
+            Self::NotFound => "INACTIVE_REASON_NOT_FOUND",
+            Self::Stale => "INACTIVE_REASON_STALE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INACTIVE_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "INACTIVE_REASON_MALFORMED" => Some(Self::Malformed),
+            "INACTIVE_REASON_BAD_SIGNATURE" => Some(Self::BadSignature),
+            "INACTIVE_REASON_EXPIRED" => Some(Self::Expired),
+            "INACTIVE_REASON_NOT_YET_VALID" => Some(Self::NotYetValid),
+            "INACTIVE_REASON_REVOKED" => Some(Self::Revoked),
+            "INACTIVE_REASON_WRONG_TYPE" => Some(Self::WrongType),
+            "INACTIVE_REASON_WRONG_AUDIENCE" => Some(Self::WrongAudience),
+            "INACTIVE_REASON_UNKNOWN_KEY" => Some(Self::UnknownKey),
+            "INACTIVE_REASON_NOT_FOUND" => Some(Self::NotFound),
+            "INACTIVE_REASON_STALE" => Some(Self::Stale),
+            _ => None,
+        }
+    }
+}
+/// GetStatusRequest asks for the state of the replica that answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetStatusRequest {
+    /// Whether to count the live sessions, which reads the whole table of sessions. False (the
+    /// default): they are not counted.
+    #[prost(bool, tag = "1")]
+    pub count_sessions: bool,
+}
+/// GetStatusResponse is the state of one replica.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetStatusResponse {
+    /// The replica's version, such as "0.1.0".
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// When the replica started.
+    #[prost(message, optional, tag = "2")]
+    pub started_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the replica answered, by its own clock.
+    #[prost(message, optional, tag = "3")]
+    pub answered_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why the replica takes no requests, as in `GET /readyz`. Empty: it is ready.
+    #[prost(string, tag = "4")]
+    pub not_ready_reason: ::prost::alloc::string::String,
+    /// The database.
+    #[prost(message, optional, tag = "5")]
+    pub database: ::core::option::Option<DatabaseStatus>,
+    /// What the replica knows of revocations.
+    #[prost(message, optional, tag = "6")]
+    pub revocations: ::core::option::Option<RevocationStatus>,
+    /// The replica's sweeper.
+    #[prost(message, optional, tag = "7")]
+    pub sweeper: ::core::option::Option<SweeperStatus>,
+    /// The keys that sign and verify access tokens. Empty: the database could not be read in time.
+    #[prost(message, repeated, tag = "8")]
+    pub keys: ::prost::alloc::vec::Vec<SigningKey>,
+    /// The live sessions, one entry for each kind of access token. Empty: they were not counted, because
+    /// the request does not ask for it, or because the database did not answer in time.
+    #[prost(message, repeated, tag = "9")]
+    pub live_sessions: ::prost::alloc::vec::Vec<LiveSessions>,
+}
+/// DatabaseStatus is the database as one replica sees it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DatabaseStatus {
+    /// The kind of database: "postgresql" or "sqlite".
+    #[prost(string, tag = "1")]
+    pub system: ::prost::alloc::string::String,
+    /// Whether the database answered in time.
+    #[prost(bool, tag = "2")]
+    pub reachable: bool,
+    /// The size of the table of sessions with its indexes, in bytes; on SQLite, of the file. 0: not
+    /// known.
+    #[prost(int64, tag = "3")]
+    pub size_bytes: i64,
+    /// How many connections this replica has open.
+    #[prost(int32, tag = "4")]
+    pub open_connections: i32,
+    /// How many of them are in use.
+    #[prost(int32, tag = "5")]
+    pub busy_connections: i32,
+}
+/// RevocationStatus is what one replica knows of revocations.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevocationStatus {
+    /// When the replica last confirmed that it knows every revocation. Unset: not yet.
+    #[prost(message, optional, tag = "1")]
+    pub confirmed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether that is longer ago than REVOCATION_MAX_STALENESS_SECONDS.
+    #[prost(bool, tag = "2")]
+    pub stale: bool,
+    /// How many revocations the replica holds in memory.
+    #[prost(int64, tag = "3")]
+    pub held_count: i64,
+    /// How many streams of WatchRevocations are open.
+    #[prost(int32, tag = "4")]
+    pub watcher_count: i32,
+}
+/// SweeperStatus is the work of one replica's sweeper, which deletes what has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SweeperStatus {
+    /// When the sweeper last completed a pass. Unset: not since the replica started.
+    #[prost(message, optional, tag = "1")]
+    pub completed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many ended sessions that pass deleted.
+    #[prost(int64, tag = "2")]
+    pub deleted_count: i64,
+    /// How long the oldest session that should be deleted has been overdue. Unset: not known, because the
+    /// database did not answer in time.
+    #[prost(message, optional, tag = "3")]
+    pub overdue: ::core::option::Option<::prost_types::Duration>,
+}
+/// SigningKey is a key that signs or verifies access tokens. Its secret half is never told.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SigningKey {
+    /// The key's name, the `kid` of tokens.
+    #[prost(string, tag = "1")]
+    pub kid: ::prost::alloc::string::String,
+    /// The algorithm: "HS256", "EdDSA", "ES256" or "RS256".
+    #[prost(string, tag = "2")]
+    pub algorithm: ::prost::alloc::string::String,
+    /// What the key does now.
+    #[prost(enumeration = "SigningKeyState", tag = "3")]
+    pub state: i32,
+    /// When the key was created. Unset: it is a shared secret from the settings.
+    #[prost(message, optional, tag = "4")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the key begins to sign. Unset: it is a shared secret from the settings.
+    #[prost(message, optional, tag = "5")]
+    pub signs_from: ::core::option::Option<::prost_types::Timestamp>,
+    /// When a later key takes over. Unset: there is no later key.
+    #[prost(message, optional, tag = "6")]
+    pub signs_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the key stops verifying. Unset: not yet known.
+    #[prost(message, optional, tag = "7")]
+    pub verifies_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the key last verified a token, to within a minute. Unset: never.
+    #[prost(message, optional, tag = "8")]
+    pub last_used_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// LiveSessions counts the live sessions with one kind of access token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LiveSessions {
+    /// The kind of access token that these sessions were last given.
+    #[prost(enumeration = "AuthMethod", tag = "1")]
+    pub auth_method: i32,
+    /// How many users have such a session.
+    #[prost(int64, tag = "2")]
+    pub user_count: i64,
+    /// How many sessions there are.
+    #[prost(int64, tag = "3")]
+    pub session_count: i64,
+}
+/// SigningKeyState is what a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SigningKeyState {
+    /// Not known.
+    Unspecified = 0,
+    /// Published, and not signing yet.
+    Prepared = 1,
+    /// Signing new tokens.
+    Active = 2,
+    /// Verifying the tokens that it signed earlier.
+    Retiring = 3,
+    /// Verifying, while the settings sign with another key.
+    Verifying = 4,
+    /// Neither signing nor verifying.
+    Gone = 5,
+}
+impl SigningKeyState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SIGNING_KEY_STATE_UNSPECIFIED",
+            Self::Prepared => "SIGNING_KEY_STATE_PREPARED",
+            Self::Active => "SIGNING_KEY_STATE_ACTIVE",
+            Self::Retiring => "SIGNING_KEY_STATE_RETIRING",
+            Self::Verifying => "SIGNING_KEY_STATE_VERIFYING",
+            Self::Gone => "SIGNING_KEY_STATE_GONE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SIGNING_KEY_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIGNING_KEY_STATE_PREPARED" => Some(Self::Prepared),
+            "SIGNING_KEY_STATE_ACTIVE" => Some(Self::Active),
+            "SIGNING_KEY_STATE_RETIRING" => Some(Self::Retiring),
+            "SIGNING_KEY_STATE_VERIFYING" => Some(Self::Verifying),
+            "SIGNING_KEY_STATE_GONE" => Some(Self::Gone),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod operator_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// OperatorService shows an operator how the service is.
+    #[derive(Debug, Clone)]
+    pub struct OperatorServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl OperatorServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> OperatorServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> OperatorServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            OperatorServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// GetStatus tells the state of the replica that answers, and what it sees of the database. It
+        /// answers while the database is down, too.
+        pub async fn get_status(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/token_authority.v1.OperatorService/GetStatus",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("token_authority.v1.OperatorService", "GetStatus"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
 /// GetRolloutRequest asks for the roll-out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRolloutRequest {}
@@ -262,121 +675,6 @@ pub mod rollout_service_client {
                     GrpcMethod::new("token_authority.v1.RolloutService", "SetRollout"),
                 );
             self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// ClientInfo describes the device of a session, for people to read. It decides nothing, so no value
-/// is refused: control characters are dropped, and a longer text is cut at a character's boundary.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ClientInfo {
-    /// The User-Agent header at login. The first 512 bytes are kept. Empty: unknown.
-    #[prost(string, tag = "1")]
-    pub user_agent: ::prost::alloc::string::String,
-    /// The client's IP address at login. Of a chain, as in X-Forwarded-For, the first address is kept,
-    /// and of that the first 64 bytes. Empty: unknown.
-    #[prost(string, tag = "2")]
-    pub ip_address: ::prost::alloc::string::String,
-    /// The device's name as its user knows it. The first 128 bytes are kept. Empty: unknown.
-    #[prost(string, tag = "3")]
-    pub device_name: ::prost::alloc::string::String,
-}
-/// AuthMethod is a kind of access token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum AuthMethod {
-    /// Not known.
-    Unspecified = 0,
-    /// A signed JWT (RFC 9068), which a verifier can check by itself.
-    Jwt = 1,
-    /// An opaque token, which is looked up in the database.
-    Session = 2,
-}
-impl AuthMethod {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "AUTH_METHOD_UNSPECIFIED",
-            Self::Jwt => "AUTH_METHOD_JWT",
-            Self::Session => "AUTH_METHOD_SESSION",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "AUTH_METHOD_UNSPECIFIED" => Some(Self::Unspecified),
-            "AUTH_METHOD_JWT" => Some(Self::Jwt),
-            "AUTH_METHOD_SESSION" => Some(Self::Session),
-            _ => None,
-        }
-    }
-}
-/// InactiveReason says why a token is not good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum InactiveReason {
-    /// The token is good, or the reason is not known.
-    Unspecified = 0,
-    /// Not a token at all, or one that says nothing we can rely on.
-    Malformed = 1,
-    /// The signature does not fit, or its algorithm is not the key's own.
-    BadSignature = 2,
-    /// The token's time is over (`exp`).
-    Expired = 3,
-    /// The token's time has not come yet (`nbf`, or an `iat` in the future).
-    NotYetValid = 4,
-    /// The token's session was revoked.
-    Revoked = 5,
-    /// The token is sound but not an access token (`type`, `typ`).
-    WrongType = 6,
-    /// The token is not meant for the audience that was asked for.
-    WrongAudience = 7,
-    /// The token names a key (`kid`) that we do not have, or is an auth-server's signed cookie
-    /// whose secret was not given to us.
-    UnknownKey = 8,
-    /// An opaque token that belongs to no session.
-    NotFound = 9,
-    /// The session lives, but what its access tokens carry was changed after this one was issued:
-    /// refresh.
-    Stale = 10,
-}
-impl InactiveReason {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "INACTIVE_REASON_UNSPECIFIED",
-            Self::Malformed => "INACTIVE_REASON_MALFORMED",
-            Self::BadSignature => "INACTIVE_REASON_BAD_SIGNATURE",
-            Self::Expired => "INACTIVE_REASON_EXPIRED",
-            Self::NotYetValid => "INACTIVE_REASON_NOT_YET_VALID",
-            Self::Revoked => "INACTIVE_REASON_REVOKED",
-            Self::WrongType => "INACTIVE_REASON_WRONG_TYPE",
-            Self::WrongAudience => "INACTIVE_REASON_WRONG_AUDIENCE",
-            Self::UnknownKey => "INACTIVE_REASON_UNKNOWN_KEY",
-            Self::NotFound => "INACTIVE_REASON_NOT_FOUND",
-            Self::Stale => "INACTIVE_REASON_STALE",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "INACTIVE_REASON_UNSPECIFIED" => Some(Self::Unspecified),
-            "INACTIVE_REASON_MALFORMED" => Some(Self::Malformed),
-            "INACTIVE_REASON_BAD_SIGNATURE" => Some(Self::BadSignature),
-            "INACTIVE_REASON_EXPIRED" => Some(Self::Expired),
-            "INACTIVE_REASON_NOT_YET_VALID" => Some(Self::NotYetValid),
-            "INACTIVE_REASON_REVOKED" => Some(Self::Revoked),
-            "INACTIVE_REASON_WRONG_TYPE" => Some(Self::WrongType),
-            "INACTIVE_REASON_WRONG_AUDIENCE" => Some(Self::WrongAudience),
-            "INACTIVE_REASON_UNKNOWN_KEY" => Some(Self::UnknownKey),
-            "INACTIVE_REASON_NOT_FOUND" => Some(Self::NotFound),
-            "INACTIVE_REASON_STALE" => Some(Self::Stale),
-            _ => None,
         }
     }
 }
