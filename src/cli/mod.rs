@@ -5,6 +5,7 @@ mod authority;
 mod backup;
 mod callers;
 mod channel;
+mod console;
 mod doctor;
 mod health;
 mod help;
@@ -65,6 +66,7 @@ fn command(shown: Shown) -> Command {
             Command::new("health").about("Check whether the service on this machine serves"),
         )
         .subcommand(status::command())
+        .subcommand(console::command())
         .subcommand(rollout::command())
         .subcommand(keys::command())
         .subcommand(sessions::command())
@@ -134,6 +136,7 @@ async fn run(config: Config, matches: &ArgMatches) -> Result<(), String> {
         Some(("keys", matches)) => keys::run(config, matches).await,
         Some(("sessions", matches)) => sessions::run(config, matches).await,
         Some(("rollout", _)) => rollout::run(config, matches).await,
+        Some(("console", matches)) => console::run(config, matches).await,
         Some(("status", matches)) => status::run(config, matches).await,
         Some(("try", matches)) => try_life::run(config, matches).await,
         _ => serve::run(config).await,

@@ -17,6 +17,7 @@ mod line;
 mod product;
 
 mod asleep;
+mod console;
 mod engines;
 mod foreign_pages;
 mod late;

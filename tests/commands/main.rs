@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 
+mod console;
 mod sessions;
 mod status;

@@ -31,6 +31,11 @@ const SNIPPETS: &[(&str, &str, Fate)] = &[
     ("docs/browsers.md", "const answer = await fetch", RunBy("tests/browser/main.rs")),
     ("docs/callers.md", "export CALLERS_FILE", Runs),
     ("docs/capacity.md", "scripts/bench", Cannot("it measures for an hour")),
+    (
+        "docs/console.md",
+        "token-authority console",
+        Cannot("it names another machine; tests/commands/console.rs runs the command"),
+    ),
     ("docs/keys.md", "export AUTHORITY_SECRET", Runs),
     ("docs/keys.md", "AUTHORITY_SECRET=", Runs),
     ("docs/operations.md", "token-authority doctor", Runs),

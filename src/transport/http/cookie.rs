@@ -60,9 +60,9 @@ impl SameSite {
 
 /// The refresh cookies of one request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Cookies {
+pub(crate) struct Cookies {
     /// The different values that are plain text, in the browser's order.
-    pub(super) values: Vec<String>,
+    pub(crate) values: Vec<String>,
     /// The number of cookies of the name.
     pub(super) count: usize,
     /// How many of them contain bytes that no token contains.
@@ -81,7 +81,7 @@ struct Place<'a> {
 impl CookieSettings {
     /// Reads each cookie of the name. Each cookie is read separately and as bytes: another
     /// application's cookie may contain any bytes, and must not hide ours.
-    pub(super) fn read(&self, headers: &HeaderMap) -> Cookies {
+    pub(crate) fn read(&self, headers: &HeaderMap) -> Cookies {
         let mut cookies = Cookies::default();
         let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));

@@ -15,21 +15,24 @@ pub(super) const NO_STORE: [(HeaderName, HeaderValue); 2] = [
 ];
 
 /// The parameters of a request, in order.
-pub(super) struct Form(Vec<(String, String)>);
+pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads a body. `None`: it is not a form.
-    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
         let essence = content_type.split(';').next().unwrap_or_default().trim();
-        essence
-            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            .then(|| Self(form_urlencoded::parse(body).into_owned().collect()))
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded").then(|| Self::parse(body))
+    }
+
+    /// Reads the parameters of a body or a query.
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        Self(form_urlencoded::parse(text).into_owned().collect())
     }
 
     /// Returns the parameter of that name. A parameter that is empty or appears twice counts as
     /// absent (RFC 6749 section 3.2).
-    pub(super) fn one(&self, name: &str) -> Option<&str> {
+    pub(crate) fn one(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().filter(|(known, _)| known == name);
         let (_, value) = values.next()?;
         (values.next().is_none() && !value.is_empty()).then_some(value.as_str())

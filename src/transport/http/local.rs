@@ -1,4 +1,5 @@
-//! Decides which requests the start page answers: those of a browser on the developer's own machine.
+//! Decides which requests the start page and the operator's console answer: those of a browser on the
+//! same machine.
 //!
 //! 1. The connection comes from a loopback address, and no proxy has passed the request on. A proxy on
 //!    this machine may serve strangers.
@@ -23,11 +24,11 @@ const BY_A_PROXY: [&str; 5] =
 
 /// A request of a browser on this machine, with its headers.
 #[derive(Debug)]
-pub(super) struct LocalRequest(pub(super) HeaderMap);
+pub(crate) struct LocalRequest(pub(super) HeaderMap);
 
 /// Why the start page does not answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotLocal {
+pub(crate) enum NotLocal {
     /// The request comes from elsewhere, or names another host.
     Elsewhere,
     /// A page of another origin makes the request.

@@ -50,8 +50,11 @@ use crate::authority::Authority;
 
 pub use allowed_origins::{AllowedOrigins, NoOrigin, OriginPattern};
 pub use cookie::{CookieSettings, SameSite};
+pub(crate) use form::Form;
 pub use health::{Readiness, Ready};
+pub(crate) use local::LocalRequest;
 pub use pages::{AccentColor, BackUrl, NoBackUrl, NoColor, PagesSettings};
+pub(crate) use pages::{Frame, When, in_words as device_in_words};
 pub use start::StartSettings;
 pub use well_known::WellKnownSettings;
 

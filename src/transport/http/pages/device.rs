@@ -53,7 +53,7 @@ const SYSTEMS: &[(&str, &str)] = &[
 ];
 
 /// Returns the words for a device, or `None` if nothing in its `User-Agent` is known.
-pub(super) fn in_words(user_agent: &str) -> Option<String> {
+pub(crate) fn in_words(user_agent: &str) -> Option<String> {
     let find = |table: &[(&str, &'static str)]| {
         table.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, words)| *words)
     };

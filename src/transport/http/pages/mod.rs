@@ -21,29 +21,37 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use device::in_words;
 pub(super) use sessions::SessionsPage;
 pub use settings::{AccentColor, BackUrl, NoBackUrl, NoColor, PagesSettings};
 pub(super) use start::{IntroPage, LifePage, Said, access_token, refresh_token, use_of_copy};
 pub(super) use texts::{
     FOREIGN, Message, OTHER_USER, SIGNED_OUT, TO_LIFE, TO_SESSIONS, TRY_AGAIN, UNKNOWN_SESSION,
 };
+pub(crate) use when::When;
 
 const STYLE: &str = include_str!("../../../../templates/style.css");
 
 /// The part that all pages have in common.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     name: Option<String>,
     back: Option<String>,
-    style: String,
+    pub(crate) style: String,
     policy: HeaderValue,
 }
 
 impl Frame {
     /// Makes the frame for these settings.
     pub(super) fn new(settings: PagesSettings) -> Self {
+        Self::with_style(settings, "")
+    }
+
+    /// Makes the frame for these settings, with more rules of style.
+    pub(crate) fn with_style(settings: PagesSettings, more: &str) -> Self {
         let PagesSettings { name, back, accent } = settings;
-        let style = format!(":root{{--accent:{accent};--on-accent:{}}}\n{STYLE}", accent.text());
+        let style =
+            format!(":root{{--accent:{accent};--on-accent:{}}}\n{STYLE}{more}", accent.text());
         let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
         // A browser then runs no script, loads nothing, sends forms only to this origin, and shows
         // the page in no other one (clickjacking).
@@ -57,7 +65,7 @@ impl Frame {
     }
 
     /// Answers with a page.
-    pub(super) fn answer(&self, status: StatusCode, page: &impl Template) -> Response {
+    pub(crate) fn answer(&self, status: StatusCode, page: &impl Template) -> Response {
         match page.render() {
             Ok(html) => (status, self.headers(), Html(html)).into_response(),
             Err(error) => {
@@ -96,7 +104,7 @@ impl Frame {
     }
 
     /// Returns a page's title with the product's name.
-    fn title(&self, title: &str) -> String {
+    pub(crate) fn title(&self, title: &str) -> String {
         match &self.name {
             Some(name) => format!("{title} · {name}"),
             None => title.to_owned(),

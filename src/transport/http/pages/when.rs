@@ -5,16 +5,16 @@ use crate::clock::Timestamp;
 
 /// A time as a page shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct When {
+pub(crate) struct When {
     /// The time for programs (RFC 3339).
-    pub(super) moment: String,
+    pub(crate) moment: String,
     /// The time in words.
-    pub(super) words: String,
+    pub(crate) words: String,
 }
 
 impl When {
     /// Says when something happened or will happen, seen from `now`.
-    pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
+    pub(crate) fn new(at: Timestamp, now: Timestamp) -> Self {
         let words = if at > now {
             texts::in_the_future(&span(at.since(now).as_secs()))
         } else {
