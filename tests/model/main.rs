@@ -28,6 +28,8 @@
 //! 2. If either party is refused, the session is revoked. So it never happens that one party is
 //!    refused while the other stays logged in.
 //!
+//! [`bound`] checks the rules of device-bound sessions, with claims of its own.
+//!
 //! [`variants`] shows that the claims can fail: each variant differs from the real rules in one
 //! point, and for each a run is found that breaks a claim. [`limits`] shows in the same way that
 //! the assumptions are needed.
@@ -54,6 +56,7 @@
     reason = "an impossible state must end the test, in its helpers too"
 )]
 
+mod bound;
 mod innocent;
 mod limits;
 mod prices;
@@ -71,6 +74,7 @@ mod world;
 use rules::Rules;
 use scenario::{Distance, Scenario, Violation};
 use search::{Found, search};
+use tell::tell;
 
 /// Two tabs and the real rules.
 const TWO_TABS: Scenario = Scenario {
@@ -94,10 +98,10 @@ const THIEF: Scenario =
     Scenario { tabs: 1, thief: Some(Distance::FromRefreshesAndProofs), ..TWO_TABS };
 
 /// Searches a scenario that must have no violation.
-fn holds(scenario: Scenario) -> Found {
+fn holds(scenario: Scenario) -> Found<Scenario> {
     let found = search(&scenario);
     if let Some(run) = &found.violation {
-        panic!("{scenario:?} is violated:\n{}", run.tell(&scenario));
+        panic!("{scenario:?} is violated:\n{}", tell(&scenario, &run.actions, run.violation));
     }
     say(&format!("{} states, {} steps: {scenario:?}", found.states, found.steps));
     found
@@ -107,7 +111,7 @@ fn holds(scenario: Scenario) -> Found {
 fn fails(scenario: Scenario, expected: Violation) -> String {
     let found = search(&scenario);
     let run = found.violation.unwrap_or_else(|| panic!("{scenario:?} is never violated"));
-    let told = run.tell(&scenario);
+    let told = tell(&scenario, &run.actions, run.violation);
     say(&format!("{scenario:?}\n{told}"));
     assert_eq!(run.violation, expected, "{told}");
     told

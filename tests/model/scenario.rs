@@ -6,6 +6,8 @@ use token_authority::clock::Timestamp;
 use token_authority::token::rotation::{Policy, Verdict};
 
 use crate::rules::Rules;
+use crate::search::Model;
+use crate::system::System;
 
 /// A tick of the model's clock.
 pub(crate) const TICK: Duration = Duration::from_secs(1);
@@ -68,6 +70,33 @@ impl Scenario {
     pub(crate) fn is_apart(&self, now: Timestamp, from: Option<Timestamp>) -> bool {
         let none = self.thief.is_none_or(|distance| distance == Distance::None);
         none || from.is_none_or(|from| now.since(from) > TICK * u32::from(self.window))
+    }
+}
+
+impl Model for Scenario {
+    type State = System;
+    type Action = Action;
+    type Violation = Violation;
+    type Verdict = Verdict;
+
+    fn first(&self) -> System {
+        System::new(self)
+    }
+
+    fn actions(&self, system: &System) -> Vec<Action> {
+        system.actions(self)
+    }
+
+    fn step(&self, system: &System, action: Action) -> Result<System, Violation> {
+        system.step(self, action)
+    }
+
+    fn view(&self, system: &System) -> Box<[u8]> {
+        system.view(self)
+    }
+
+    fn verdict(&self, system: &System) -> Option<Verdict> {
+        system.verdict.as_ref().map(|(verdict, _)| *verdict)
     }
 }
 

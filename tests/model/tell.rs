@@ -29,7 +29,7 @@ pub(crate) fn tell(scenario: &Scenario, actions: &[Action], violation: Violation
 }
 
 /// Formats the days and ticks since the login.
-fn time(moment: Timestamp) -> String {
+pub(crate) fn time(moment: Timestamp) -> String {
     let ticks = moment.since(LOGIN).as_secs() / TICK.as_secs();
     let (days, ticks) = (ticks / TICKS_A_DAY, ticks % TICKS_A_DAY);
     if days == 0 { format!("{ticks}") } else { format!("{days}d+{ticks}") }

@@ -1,6 +1,6 @@
 //! A `User-Agent` in words, such as "Firefox on Linux".
 //!
-//! ADR 0007 explains why this is a table of our own.
+//! ADR 0008 explains why this is a table of our own.
 
 /// The words for a browser or an application, and the mark in its `User-Agent`. The first mark that
 /// is found decides: browsers name those that they descend from, too.
