@@ -15,11 +15,15 @@ const SERVICES: [&str; 5] = [
 ];
 
 /// Messages that hold a secret: they get no `Debug` that would print it.
-const SECRET: [&str; 7] = [
+const SECRET: [&str; 11] = [
     "IssueTokensRequest",
     "IssueTokensResponse",
     "RefreshAccessTokenRequest",
     "RefreshAccessTokenResponse",
+    "RegisterDeviceRequest",
+    "RegisterDeviceResponse",
+    "RenewDeviceBindingRequest",
+    "RenewDeviceBindingResponse",
     "RevokeRefreshTokenRequest",
     "ValidateTokenRequest",
     "ValidateTokensRequest",

@@ -22,10 +22,11 @@ use token_authority::authority::{
 use token_authority::clock::{Clock as _, SeededEntropy, SystemClock, Timestamp, draw};
 use token_authority::keys::key::NewPair;
 use token_authority::keys::life::Due;
-use token_authority::keys::{KeyRing, Secret};
-use token_authority::store::{Rows as _, Store, sqlite};
+use token_authority::keys::{DeviceKeys, KeyRing, Secret};
+use token_authority::store::{Bind, Open, Refresh, Rows as _, Store, sqlite};
 use token_authority::token::access::{Claims, NewClaims};
 use token_authority::token::client::ClientInfo;
+use token_authority::token::device::{DeviceKey, Shown, Thumbprint};
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{AccessTokenId, Epoch, Generation, SessionId, UserId};
 use token_authority::token::jws::Unverified;
@@ -33,7 +34,8 @@ use token_authority::token::key::Algorithm;
 use token_authority::token::lifetimes::Lifetimes;
 use token_authority::token::method::AuthMethod;
 use token_authority::token::refresh::{LineageKey, RefreshToken};
-use token_authority::token::rotation::{Policy, judge};
+use token_authority::token::rollout::Rollout;
+use token_authority::token::rotation::{Policy, SuccessorSeed, judge};
 use token_authority::token::session::{Lineage, Session};
 
 const LIFE: Duration = Duration::from_mins(30);
@@ -163,13 +165,8 @@ fn access_tokens(criterion: &mut Criterion) {
     }
 }
 
-fn refresh_tokens(criterion: &mut Criterion) {
-    let at = Timestamp::from_seconds(1_750_000_000);
-    let (id, key) = (SessionId::new(at, [1; 10]), LineageKey::new([2; 32]));
-    let token = RefreshToken::mint(&key, id, Generation::FIRST, [3; 32]);
-    let text = token.expose();
-    let raw = hmac::Key::new(hmac::HMAC_SHA256, &[2; 32]);
-    let session = Session {
+fn session(id: SessionId, lineage: Lineage, at: Timestamp) -> Session {
+    Session {
         id,
         user_id: UserId::new("user").unwrap(),
         grant: Grant::default(),
@@ -179,12 +176,22 @@ fn refresh_tokens(criterion: &mut Criterion) {
         expires_at: POLICY.expiry(&Lifetimes::default(), at, at),
         access_ends_at: at,
         revoked: None,
-        lineage: Lineage::begin(key, &token, at),
+        lineage,
         auth_method: AuthMethod::Jwt,
         lifetimes: Lifetimes::default(),
         persistent: true,
         epoch: Epoch::FIRST,
-    };
+        device: None,
+    }
+}
+
+fn refresh_tokens(criterion: &mut Criterion) {
+    let at = Timestamp::from_seconds(1_750_000_000);
+    let (id, key) = (SessionId::new(at, [1; 10]), LineageKey::new([2; 32]));
+    let token = RefreshToken::mint(&key, id, Generation::FIRST, [3; 32]);
+    let text = token.expose();
+    let raw = hmac::Key::new(hmac::HMAC_SHA256, &[2; 32]);
+    let session = session(id, Lineage::begin(key, &token, at), at);
     let mut group = criterion.benchmark_group("refresh token");
     group.bench_function("parse", |b| b.iter(|| RefreshToken::parse(black_box(&text)).unwrap()));
     group.bench_function("verdict", |b| {
@@ -236,6 +243,51 @@ async fn issue(authority: &Authority) -> String {
     authority.issue(issue).await.unwrap().access_token
 }
 
+/// Measures a refresh that rotates, of a session that is bound to a device and of one that is not.
+fn refreshes(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let policy = Policy { window: Duration::ZERO, ..POLICY };
+    let devices = DeviceKeys::new(&Secret::new([4; 32]), [], Duration::from_mins(5));
+    let store = runtime.block_on(async {
+        let rows = sqlite::open(&folder.path().join("refreshes.db")).await.unwrap();
+        rows.migrate().await.unwrap();
+        Store::new(rows, policy, LIFE)
+    });
+    let mut group = criterion.benchmark_group("refresh");
+    for name in ["unbound", "bound"] {
+        let at = now();
+        let (id, key) = (
+            SessionId::new(at, [if name == "bound" { 1 } else { 2 }; 10]),
+            LineageKey::new([2; 32]),
+        );
+        let mut token = RefreshToken::mint(&key, id, Generation::FIRST, [3; 32]);
+        let session = session(id, Lineage::begin(key, &token, at), at);
+        runtime.block_on(store.open(Open { session, request: None })).unwrap();
+        let jwk = format!(r#"{{"crv":"P-256","kty":"EC","x":"{0}","y":"{0}"}}"#, "A".repeat(43));
+        let (thumbprint, algorithm) = (Thumbprint::new([5; 32]), Algorithm::Es256);
+        if name == "bound" {
+            let key = DeviceKey { jwk, thumbprint, algorithm };
+            let bind = Bind { presented: token.clone(), key, now: at, actor: String::new() };
+            runtime.block_on(store.bind(bind)).unwrap();
+        }
+        let cookie = devices.bind(id, thumbprint, at);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let now = now();
+                // A browser without a device sends no such cookie.
+                let cookie = if name == "bound" { cookie.as_str() } else { "" };
+                let shown = devices.device_of(cookie, id, now).map_or(Shown::Nothing, Shown::Key);
+                let seed = SuccessorSeed { secret: [6; 32], nonce: [7; 12] };
+                let (presented, rollout) = (token.clone(), Rollout::COMPLETE);
+                let refresh = Refresh { presented, seed, now, rollout, shown };
+                token = runtime.block_on(store.refresh(refresh)).unwrap().token.unwrap();
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Measures the gain of the verification cache, with many tokens in circulation.
 fn remembered(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -258,5 +310,5 @@ fn remembered(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, access_tokens, refresh_tokens, remembered);
+criterion_group!(benches, access_tokens, refresh_tokens, refreshes, remembered);
 criterion_main!(benches);

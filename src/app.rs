@@ -131,7 +131,7 @@ impl App {
         for warning in config.shared_with_auth_server().into_iter().chain(suspicious) {
             tracing::warn!("{warning}");
         }
-        let keys::Keys { ring: keys, mut key_rotator, session_tokens, first_tokens } =
+        let keys::Keys { ring: keys, mut key_rotator, session_tokens, first_tokens, devices } =
             keys::open(&config, &rows)?;
         key_rotator.start().await?;
         let rollout = rollout::begin(rows.clone(), Arc::clone(&clock), config.rollout).await;
@@ -162,6 +162,7 @@ impl App {
             Arc::clone(&revocations),
         )
         .with_first_token_keys(first_tokens)
+        .with_devices(devices)
         .with_session_tokens(Hybrid { rollout: Arc::clone(&rollout), keys: session_tokens })
         .with_legacy(legacy)
         .in_shadow(config.shadow)

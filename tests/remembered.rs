@@ -204,7 +204,7 @@ async fn a_refresh_token_of_a_session_that_is_gone_has_expired_if_it_is_old_enou
     let refusal = async |id: SessionId| {
         let key = LineageKey::new([1; 32]);
         let token = RefreshToken::mint(&key, id, Generation::FIRST, [2; 32]);
-        match scene.authority.refresh(&token.expose()).await.unwrap_err() {
+        match scene.authority.refresh(&token.expose(), "").await.unwrap_err() {
             AuthorityError::Refresh(refusal) => Some(refusal),
             _ => None,
         }

@@ -9,8 +9,9 @@ use token_authority::transport::proto::v1::token_authority_service_server::{
 };
 use token_authority::transport::proto::v1::{
     IssueTokensRequest, IssueTokensResponse, RefreshAccessTokenRequest, RefreshAccessTokenResponse,
-    RevokeRefreshTokenRequest, RevokeRefreshTokenResponse, ValidateTokenRequest,
-    ValidateTokenResponse, ValidateTokensRequest, ValidateTokensResponse,
+    RegisterDeviceRequest, RegisterDeviceResponse, RenewDeviceBindingRequest,
+    RenewDeviceBindingResponse, RevokeRefreshTokenRequest, RevokeRefreshTokenResponse,
+    ValidateTokenRequest, ValidateTokenResponse, ValidateTokensRequest, ValidateTokensResponse,
 };
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -44,6 +45,20 @@ impl TokenAuthorityService for Echo {
         &self,
         _: Request<RevokeRefreshTokenRequest>,
     ) -> Result<Response<RevokeRefreshTokenResponse>, Status> {
+        Err(Status::unimplemented("an echo"))
+    }
+
+    async fn register_device(
+        &self,
+        _: Request<RegisterDeviceRequest>,
+    ) -> Result<Response<RegisterDeviceResponse>, Status> {
+        Err(Status::unimplemented("an echo"))
+    }
+
+    async fn renew_device_binding(
+        &self,
+        _: Request<RenewDeviceBindingRequest>,
+    ) -> Result<Response<RenewDeviceBindingResponse>, Status> {
         Err(Status::unimplemented("an echo"))
     }
 

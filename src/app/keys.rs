@@ -6,7 +6,7 @@ use super::{AppError, secret_file};
 use crate::authority::key_rotator::{KeyPolicy, KeyRotator};
 use crate::clock::{OsEntropy, SystemClock};
 use crate::config::Config;
-use crate::keys::{FirstTokenKeys, KeyRing, SessionTokenKeys};
+use crate::keys::{DeviceKeys, FirstTokenKeys, KeyRing, SessionTokenKeys};
 use crate::store::Rows;
 
 /// The keys of the service.
@@ -20,6 +20,8 @@ pub struct Keys {
     pub session_tokens: SessionTokenKeys,
     /// The keys that seal the first tokens of a login.
     pub first_tokens: FirstTokenKeys,
+    /// The keys of device-bound sessions. `None`: they are off.
+    pub devices: Option<DeviceKeys>,
 }
 
 /// Creates the keys that the settings name.
@@ -35,6 +37,8 @@ pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<Keys, AppError> {
     let minting = minting.ok_or_else(|| AppError::Server("there is no secret".to_owned()))?;
     let session_tokens = SessionTokenKeys::new(minting, secrets.iter());
     let first_tokens = FirstTokenKeys::new(minting, secrets.iter());
+    let device_keys = |lifetime| DeviceKeys::new(minting, secrets.iter(), lifetime);
+    let devices = config.device_binding.map(device_keys);
     let mut schedule = config.keys;
     schedule.has_secret = !secrets.is_empty();
     let sealing_secret =
@@ -45,5 +49,5 @@ pub fn open(config: &Config, rows: &Arc<dyn Rows>) -> Result<Keys, AppError> {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
     let key_rotator =
         KeyRotator::new(Arc::clone(rows) as _, Arc::clone(&ring), clock, entropy, policy);
-    Ok(Keys { ring, key_rotator, session_tokens, first_tokens })
+    Ok(Keys { ring, key_rotator, session_tokens, first_tokens, devices })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::RefreshRefusal;
+use super::{ProofRefusal, RefreshRefusal};
 use crate::clock::Timestamp;
 use crate::token::method::AuthMethod;
 use crate::token::rotation::Verdict;
@@ -22,6 +22,15 @@ pub trait TokenEvents: fmt::Debug + Send + Sync + 'static {
 
     /// A refresh token was presented.
     fn refreshed(&self, _outcome: Refreshing, _took: Duration) {}
+
+    /// A device was registered for a session.
+    fn device_registered(&self) {}
+
+    /// A device's binding was renewed.
+    fn device_renewed(&self) {}
+
+    /// A device's proof was refused.
+    fn device_proof_refused(&self, _reason: ProofRefusal) {}
 
     /// The sweeper completed a pass.
     fn swept(&self, _deleted: u64, _at: Timestamp) {}

@@ -62,6 +62,7 @@ impl Authority {
             lifetimes,
             persistent: issue.persistent,
             epoch: Epoch::FIRST,
+            device: None,
         };
         let access = self.mint(&session, Generation::FIRST, now)?;
         let keys = self.first_token_keys.as_ref();
@@ -82,6 +83,9 @@ impl Authority {
             Tokens { shadow, ..Self::hand_out(access, &refresh, &session, now) }
         };
         self.events.issued(tokens.auth_method);
-        Ok(tokens)
+        // A retried login may offer it for a session that is bound since, which then refuses it.
+        let token = RefreshToken::parse(&tokens.refresh_token);
+        let device_challenge = token.and_then(|token| self.offer(None, &token, now));
+        Ok(Tokens { device_challenge, ..tokens })
     }
 }

@@ -44,6 +44,7 @@ impl Authority {
         now: Timestamp,
     ) -> (AccessTokenId, i64, Timestamp) {
         let id = AccessTokenId::new(generation, session.epoch, draw(&*self.entropy));
+        let id = if session.is_device_bound() { id.device_bound() } else { id };
         let issued_at = now.as_seconds();
         (id, issued_at, Timestamp::from_seconds(issued_at) + self.policy.access_lifetime)
     }
@@ -114,6 +115,7 @@ impl Authority {
             persistent: session.persistent,
             shadow: None,
             storing: Storing::Due,
+            device_challenge: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each operation has its own file. Operations use the types of [`crate::token`]. They know neither
 //! the transport nor the database, and they get time and randomness from injected sources.
 
+mod devices;
 mod error;
 pub mod events;
 mod examine;
@@ -31,14 +32,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Entropy};
-use crate::keys::{FirstTokenKeys, KeyRing};
+use crate::keys::{DeviceKeys, FirstTokenKeys, KeyRing};
 use crate::store::Store;
 use crate::token::id::{SessionId, UserId};
 use crate::token::rotation::Policy;
 use crate::token::session::MAX_LEEWAY;
 
 pub use crate::token::method::AuthMethod;
-pub use error::{AuthorityError, RefreshRefusal};
+pub use devices::DeviceAnswer;
+pub use error::{AuthorityError, DeviceRefusal, ProofRefusal, RefreshRefusal};
 pub use events::TokenEvents;
 pub use examine::{Examined, Login};
 pub use inactive_reason::InactiveReason;
@@ -87,6 +89,7 @@ pub struct Authority {
     verified: verified_token::VerificationCache,
     revocations: Arc<Revocations>,
     first_token_keys: Option<FirstTokenKeys>,
+    devices: Option<DeviceKeys>,
     hybrid: Option<Hybrid>,
     legacy: Option<Legacy>,
     shadow: Option<shadow::Shadow>,
@@ -115,6 +118,8 @@ pub struct Tokens {
     pub shadow: Option<String>,
     /// Whether a browser should store the refresh token, even if it holds that very token already.
     pub storing: Storing,
+    /// The challenge with which the answer offers to register a device. `None`: it offers nothing.
+    pub device_challenge: Option<String>,
 }
 
 /// Whether a browser should store the refresh token of an answer.
@@ -151,7 +156,8 @@ impl Authority {
     ) -> Self {
         let receipts = receipts::Seen::default();
         let verified = verified_token::VerificationCache::within(0);
-        let (first_token_keys, hybrid, legacy, shadow) = (None, None, None, None);
+        let (first_token_keys, devices) = (None, None);
+        let (hybrid, legacy, shadow) = (None, None, None);
         let events = Arc::new(events::NoEvents);
         Self {
             store,
@@ -163,6 +169,7 @@ impl Authority {
             verified,
             revocations,
             first_token_keys,
+            devices,
             hybrid,
             legacy,
             shadow,
@@ -182,6 +189,12 @@ impl Authority {
     #[must_use]
     pub fn with_first_token_keys(self, keys: FirstTokenKeys) -> Self {
         Self { first_token_keys: Some(keys), ..self }
+    }
+
+    /// Offers to bind sessions to devices, if there are keys for that.
+    #[must_use]
+    pub fn with_devices(self, devices: Option<DeviceKeys>) -> Self {
+        Self { devices, ..self }
     }
 
     /// Issues both kinds of access token. Without this, every user gets JWTs.

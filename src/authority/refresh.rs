@@ -14,20 +14,21 @@ use crate::token::field::InvalidField;
 use crate::token::id::SessionId;
 use crate::token::refresh::RefreshToken;
 use crate::token::rotation::{Policy, SuccessorSeed, Verdict};
-use crate::token::session::Session;
+use crate::token::session::{Revocation, Session};
 
 impl Authority {
-    /// Exchanges a refresh token. [`crate::token::rotation`] decides the outcome.
+    /// Exchanges a refresh token. [`crate::token::rotation`] decides the outcome. `binding`: what the client
+    /// shows of its device; empty if it shows nothing.
     ///
     /// # Errors
     /// Returns [`AuthorityError`] if the text is empty, the token is refused, or the store fails. If
     /// the token was stolen, the session's revocation is committed although the caller gets an error.
-    pub async fn refresh(&self, token: &str) -> Result<Tokens, AuthorityError> {
+    pub async fn refresh(&self, token: &str, binding: &str) -> Result<Tokens, AuthorityError> {
         if token.is_empty() {
             return Err(InvalidField::new("refresh_token", "is required").into());
         }
         let now = self.clock.now();
-        let exchanged = self.exchange(token, now).await;
+        let exchanged = self.exchange(token, binding, now).await;
         let outcome = match &exchanged {
             Ok(Some(refreshed)) => Refreshing::Judged(refreshed.verdict),
             Ok(None) => Refreshing::Malformed,
@@ -54,7 +55,9 @@ impl Authority {
         let access = self.mint(&session, generation, now)?;
         let shadow = self.mint_shadow(&session, generation, now);
         let storing = self.storing(verdict, &session, &token, now);
-        Ok(Tokens { shadow, storing, ..Self::hand_out(access, &token, &session, now) })
+        let device_challenge = self.offer(session.device.as_ref(), &token, now);
+        let tokens = Self::hand_out(access, &token, &session, now);
+        Ok(Tokens { shadow, storing, device_challenge, ..tokens })
     }
 
     /// Returns whether the browser should store the token of this answer.
@@ -88,30 +91,39 @@ impl Authority {
 
     /// Returns whether a session that is not stored is so old that the sweeper has deleted it. Its
     /// MAC can no longer be verified, but a forger gains nothing by the answer that it has expired.
-    fn has_outlived(&self, session_id: SessionId, now: Timestamp) -> bool {
+    pub(super) fn has_outlived(&self, session_id: SessionId, now: Timestamp) -> bool {
         let longest = self.policy.rotation.session_max_lifetime;
         session_id.created_at().is_some_and(|created_at| now.since(created_at) > longest)
     }
 
     /// Lets the store judge a presented text. Returns `None` if it is not a refresh token.
-    async fn exchange(&self, text: &str, now: Timestamp) -> Result<Option<Refreshed>, StoreError> {
+    async fn exchange(
+        &self,
+        text: &str,
+        binding: &str,
+        now: Timestamp,
+    ) -> Result<Option<Refreshed>, StoreError> {
         let Some(presented) = RefreshToken::parse(text) else { return Ok(None) };
         let seed = SuccessorSeed { secret: draw(&*self.entropy), nonce: draw(&*self.entropy) };
-        let rollout = self.rollout();
-        let refresh = Refresh { presented, seed, now, rollout };
-        let session_id = refresh.presented.session_id();
+        let (rollout, session_id) = (self.rollout(), presented.session_id());
+        let shown = self.shown(binding, session_id, now);
+        let refresh = Refresh { presented, seed, now, rollout, shown };
         let mut refreshed = self.store.refresh(refresh).await?;
         if refreshed.session.is_none() && self.has_outlived(session_id, now) {
             refreshed.verdict = Verdict::Expired;
         }
-        // The theft was found just now, or another replica revoked the session.
-        if let Some(revocation) = refreshed.revocation.take() {
-            if refreshed.verdict == Verdict::Theft {
-                let session_id = revocation.session_id;
-                tracing::warn!(%session_id, "a refresh token was reused: its session is revoked");
-            }
-            self.apply(revocation);
-        }
+        self.apply_refused(refreshed.verdict, refreshed.revocation.take());
         Ok(Some(refreshed))
+    }
+
+    /// Applies the revocation of a presented token's session: a theft was found just now, or another
+    /// replica revoked the session.
+    pub(super) fn apply_refused(&self, verdict: Verdict, revocation: Option<Revocation>) {
+        let Some(revocation) = revocation else { return };
+        if verdict == Verdict::Theft {
+            let session_id = revocation.session_id;
+            tracing::warn!(%session_id, "a refresh token was reused: its session is revoked");
+        }
+        self.apply(revocation);
     }
 }

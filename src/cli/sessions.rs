@@ -183,7 +183,7 @@ async fn events(sessions: &Sessions, matches: &ArgMatches) -> Result<String, Str
 
 fn in_words(what: &Happened) -> String {
     match what {
-        Happened::Issued | Happened::Refreshed => what.kind().as_str().to_owned(),
+        Happened::Bound | Happened::Issued | Happened::Refreshed => what.kind().as_str().to_owned(),
         Happened::Revoked(RevocationReason::Reuse) => "reuse found, revoked".to_owned(),
         Happened::Revoked(reason) => format!("revoked ({})", reason.as_str()),
         Happened::Updated { .. } => format!("updated ({})", what.detail()),
@@ -200,7 +200,7 @@ fn event_in_json(event: &SessionEvent) -> Value {
         "actor": event.actor,
     });
     match &event.what {
-        Happened::Issued | Happened::Refreshed => {}
+        Happened::Bound | Happened::Issued | Happened::Refreshed => {}
         Happened::Revoked(reason) => {
             if *reason == RevocationReason::Reuse {
                 told["type"] = "reuse_found".into();

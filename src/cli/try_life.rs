@@ -150,7 +150,7 @@ impl Life {
         let outcome = format!("inactive, {}", seen.inactive_reason().as_str_name());
         self.done("A backend checks the access token again (ValidateToken)", &outcome)?;
 
-        let request = RefreshAccessTokenRequest { refresh_token };
+        let request = RefreshAccessTokenRequest { refresh_token, ..Default::default() };
         let refused = self.client.refresh_access_token(request).await;
         let refused = refused.err().and_then(|status| reason(&status)).unwrap_or_default();
         let is_revoked = refused == "REFRESH_TOKEN_REVOKED";
@@ -189,7 +189,7 @@ impl Life {
     }
 
     async fn refresh(&mut self, refresh_token: String) -> Result<(String, String), String> {
-        let request = RefreshAccessTokenRequest { refresh_token };
+        let request = RefreshAccessTokenRequest { refresh_token, ..Default::default() };
         let renewed = self.client.refresh_access_token(request).await;
         let renewed = renewed.map_err(|status| explain("RefreshAccessToken", &status))?;
         let renewed = renewed.into_inner();

@@ -1,5 +1,7 @@
 //! Settings for browsers: the refresh token's cookie, and the origins whose pages may use it.
 
+use std::time::Duration;
+
 use super::reader::Reader;
 use crate::transport::http::{
     AllowedOrigins, BrowserSettings, CookieSettings, OriginPattern, SameSite,
@@ -9,7 +11,32 @@ pub(super) fn read(reader: &mut Reader<'_>, production: bool) -> BrowserSettings
     let cookie = cookie(reader, production);
     check_prefix(reader, &cookie);
     check_combinations(reader, &cookie);
-    BrowserSettings { cookie, origins: origins(reader) }
+    let bound_cookie = is_binding(reader).then(|| bound_cookie(reader, &cookie));
+    BrowserSettings { cookie, bound_cookie, origins: origins(reader) }
+}
+
+/// Reads how long the binding of a session to a device lives. `None`: device-bound sessions are off.
+pub(super) fn device_binding(reader: &mut Reader<'_>) -> Option<Duration> {
+    let seconds = reader.number("DEVICE_BOUND_COOKIE_SECONDS", 30..=3600_u64);
+    let modes = [("off", false), ("offer", true)];
+    let is_on = reader.choice("DEVICE_BOUND_SESSIONS", &modes).unwrap_or(false);
+    is_on.then(|| Duration::from_secs(seconds))
+}
+
+fn is_binding(reader: &Reader<'_>) -> bool {
+    reader.text("DEVICE_BOUND_SESSIONS").is_some_and(|mode| mode.eq_ignore_ascii_case("offer"))
+}
+
+/// Returns the settings of a bound session's second cookie: those of the refresh token's, with a name of
+/// its own.
+fn bound_cookie(reader: &mut Reader<'_>, cookie: &CookieSettings) -> CookieSettings {
+    if !cookie.secure {
+        reader.problem(
+            "DEVICE_BOUND_SESSIONS",
+            "DEVICE_BOUND_SESSIONS=offer needs COOKIE_SECURE=true: browsers bind sessions over HTTPS only",
+        );
+    }
+    CookieSettings { name: format!("{}Bound", cookie.name), ..cookie.clone() }
 }
 
 fn cookie(reader: &mut Reader<'_>, production: bool) -> CookieSettings {

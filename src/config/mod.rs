@@ -91,6 +91,8 @@ pub struct Config {
     pub network: NetworkSettings,
     /// The address of `GET /metrics`.
     pub metrics_addr: SocketAddr,
+    /// How long the binding of a session to a device lives. `None`: device-bound sessions are off.
+    pub device_binding: Option<Duration>,
     /// The cookie and the allowed origins.
     pub browser: BrowserSettings,
     /// The look of the pages for users.
@@ -179,6 +181,7 @@ impl Config {
             http_addr: reader.address("HTTP_ADDR"),
             metrics_addr: reader.address("METRICS_ADDR"),
             network: network::read(&mut reader, production),
+            device_binding: browser::device_binding(&mut reader),
             browser: browser::read(&mut reader, production),
             pages: pages::read(&mut reader),
             shutdown: shutdown(&mut reader, production),

@@ -3,6 +3,7 @@
 //!
 //! A target panics if its input breaks a property, and not only if the parser itself panics.
 
+mod devices;
 mod tokens;
 
 use crate::transport::callers::fuzz as callers;
@@ -15,12 +16,13 @@ use crate::transport::serve::fuzz as serve;
 pub type Target = fn(&[u8]);
 
 /// All targets by their names. Each has a folder of that name in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("jws", tokens::jws),
     ("claims", grpc::claims),
     ("refresh_token", tokens::refresh_token),
     ("session_token", tokens::session_token),
     ("legacy_token", tokens::legacy_token),
+    ("device_proof", devices::device_proof),
     ("cookie", http::cookie),
     ("origin", http::origin),
     ("form", http::form),

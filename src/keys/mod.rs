@@ -9,8 +9,10 @@
 //! * [`pair`], [`jwk`]: key pairs and their public halves; [`hs256`]: shared secrets
 //! * [`session_tokens`]: the keys of session tokens
 //! * [`first_tokens`]: the keys that seal the first tokens of a login
+//! * [`device`]: the keys of device-bound sessions
 //! * [`secret`]: bytes that do not print
 
+pub mod device;
 pub mod first_tokens;
 pub mod hs256;
 pub mod jwk;
@@ -22,6 +24,7 @@ pub mod secret;
 pub mod session_tokens;
 mod verify_error;
 
+pub use device::DeviceKeys;
 pub use first_tokens::FirstTokenKeys;
 pub use ring::KeyRing;
 pub use secret::Secret;

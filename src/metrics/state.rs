@@ -16,6 +16,7 @@ use super::register::{
 };
 use crate::authority::{AuthMethod, RolloutControl};
 use crate::clock::Clock;
+use crate::store::figures::Census;
 use crate::store::{Rows, Store, StoreError};
 
 /// How often the database is asked for its size and its oldest row to sweep.
@@ -26,6 +27,10 @@ const COUNT_PAUSE_FACTOR: u32 = 200;
 /// Bytes in a megabyte, as the quickstart's alert counts it.
 const MEGABYTE: f64 = 1_048_576.0;
 
+const BOUND: (&str, &str) = (
+    "live_sessions_by_binding",
+    "Live sessions that are bound to a device, and those that are not; NaN if they could not be counted in time.",
+);
 const SESSIONS: (&str, &str) = (
     "live_sessions",
     "Live sessions by the kind of their last access token; NaN if they could not be counted in time.",
@@ -61,6 +66,7 @@ pub struct StateMetrics {
     size_megabytes: Gauge,
     sweeper_lag: Gauge,
     sessions: GaugeVec,
+    bound: GaugeVec,
     jwt_users: [Gauge; 2],
 }
 
@@ -110,6 +116,7 @@ impl StateMetrics {
                 "How long the oldest row that should be swept has been overdue.",
             )?,
             sessions: gauges(registry, SESSIONS, "method")?,
+            bound: gauges(registry, BOUND, "binding")?,
             jwt_users: [
                 decimal(
                     "jwt_auth_users",
@@ -173,6 +180,12 @@ impl StateMetrics {
 
     async fn count(&self) {
         let counted = self.sources.rows.census(self.sources.clock.now()).await;
+        let sum = |of: fn(&Census) -> u64| {
+            counted.as_ref().map_or(f64::NAN, |all| decimal(all.iter().map(of).sum()))
+        };
+        self.bound.with_label_values(&["bound"]).set(sum(|one| one.bound));
+        let unbound = sum(|one| one.sessions.saturating_sub(one.bound));
+        self.bound.with_label_values(&["unbound"]).set(unbound);
         for method in AuthMethod::ALL {
             let (users, sessions) = counted.as_ref().map_or((f64::NAN, f64::NAN), |census| {
                 let found = census.iter().find(|census| census.auth_method == method);

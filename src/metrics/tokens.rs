@@ -6,7 +6,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 
 use super::register::{counter, counters, histogram, histograms, whole_gauge};
 use crate::authority::events::{Disagreement, Refreshing, TokenEvents};
-use crate::authority::{AuthMethod, RefreshRefusal};
+use crate::authority::{AuthMethod, ProofRefusal, RefreshRefusal};
 use crate::clock::Timestamp;
 use crate::token::rotation::Verdict;
 
@@ -50,6 +50,11 @@ const DISAGREEMENTS: About = (
     "auth_shadow_disagreements_total",
     "Validations whose two results disagreed in shadow mode, by kind of disagreement.",
 );
+const REGISTERED: About =
+    ("device_registrations_total", "Devices that were registered for a session.");
+const RENEWED: About =
+    ("device_renewals_total", "Bindings of sessions to devices that were renewed.");
+const PROOFS: About = ("device_proofs_refused_total", "Proofs of devices refused, by reason.");
 const SWEPT: About = ("sweeper_rows_deleted_total", "Ended sessions that the sweeper deleted.");
 const LAST_SWEEP: About = (
     "sweeper_last_run_timestamp_seconds",
@@ -90,6 +95,9 @@ pub struct TokenMetrics {
     refreshes: IntCounter,
     refresh_errors: IntCounterVec,
     verdicts: IntCounterVec,
+    devices_registered: IntCounter,
+    devices_renewed: IntCounter,
+    proofs_refused: IntCounterVec,
     comparisons: IntCounter,
     disagreements: IntCounterVec,
     swept: IntCounter,
@@ -104,7 +112,10 @@ impl TokenMetrics {
         let by_method = |about| counters(registry, about, "method", &methods);
         let (queries, issued) = (by_method(QUERIES)?, by_method(ISSUED)?);
         let kinds = Disagreement::ALL.map(Disagreement::as_str);
-        let reasons = RefreshRefusal::ALL.map(RefreshRefusal::as_str);
+        // Without device-bound sessions, no series says `unbound`.
+        let reasons = RefreshRefusal::ALL.into_iter().filter(|one| *one != RefreshRefusal::Unbound);
+        let reasons: Vec<_> = reasons.map(RefreshRefusal::as_str).collect();
+        let proof_reasons = ProofRefusal::ALL.map(ProofRefusal::as_str);
         Ok(Self {
             validations: PerMethod::of(|method| validations.with_label_values(&[method])),
             queries: PerMethod::of(|method| queries.with_label_values(&[method])),
@@ -113,6 +124,9 @@ impl TokenMetrics {
             refreshes: counter(registry, REFRESHES)?,
             refresh_errors: counters(registry, REFRESH_ERRORS, "reason", &reasons)?,
             verdicts: verdicts(registry)?,
+            devices_registered: counter(registry, REGISTERED)?,
+            devices_renewed: counter(registry, RENEWED)?,
+            proofs_refused: counters(registry, PROOFS, "reason", &proof_reasons)?,
             comparisons: counter(registry, COMPARISONS)?,
             disagreements: counters(registry, DISAGREEMENTS, "kind", &kinds)?,
             swept: counter(registry, SWEPT)?,
@@ -123,7 +137,7 @@ impl TokenMetrics {
 }
 
 /// Every verdict with its labels: `benign` if correct clients cause it, otherwise `suspicious`.
-const VERDICTS: [(Verdict, &str, &str); 9] = [
+const VERDICTS: [(Verdict, &str, &str); 10] = [
     (Verdict::Rotate, "rotate", "benign"),
     (Verdict::Keep, "keep", "benign"),
     (Verdict::Young, "young", "benign"),
@@ -133,6 +147,7 @@ const VERDICTS: [(Verdict, &str, &str); 9] = [
     (Verdict::Revoked, "revoked", "benign"),
     (Verdict::Expired, "expired", "benign"),
     (Verdict::Invalid, "invalid", "suspicious"),
+    (Verdict::Unbound, "unbound", "benign"),
 ];
 
 fn verdicts(registry: &Registry) -> Result<IntCounterVec> {
@@ -172,6 +187,18 @@ impl TokenEvents for TokenMetrics {
         if let Some((_, name, class)) = VERDICTS.iter().find(|(verdict, ..)| *verdict == judged) {
             self.verdicts.with_label_values(&[name, class]).inc();
         }
+    }
+
+    fn device_registered(&self) {
+        self.devices_registered.inc();
+    }
+
+    fn device_renewed(&self) {
+        self.devices_renewed.inc();
+    }
+
+    fn device_proof_refused(&self, reason: ProofRefusal) {
+        self.proofs_refused.with_label_values(&[reason.as_str()]).inc();
     }
 
     fn swept(&self, deleted: u64, at: Timestamp) {

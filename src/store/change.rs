@@ -14,8 +14,11 @@ use std::time::Duration;
 
 use super::lineages::Lineages;
 use super::rows::{CompareAndSwap, OptimisticRotation, Row, Rows};
-use super::{Ended, Refresh, Refreshed, StoreError, Update, Updated};
+use super::{
+    Bind, Bound, Ended, Refresh, Refreshed, Registration, StoreError, Update, Updated, bind,
+};
 use crate::clock::Timestamp;
+use crate::token::device_verdict;
 use crate::token::event::{Happened, SessionEvent};
 use crate::token::id::SessionId;
 use crate::token::refresh::RefreshToken;
@@ -73,6 +76,8 @@ pub(super) enum SessionChange {
     Revoke(Ending),
     /// A caller changes what a session's access tokens carry.
     Update(Update),
+    /// A client registers its device.
+    Bind(Bind),
 }
 
 /// A request to end a session.
@@ -95,6 +100,7 @@ pub(super) enum Changed {
     Revoked(Option<Ended>),
     /// The session after the change. `None` if it is not live.
     Updated(Option<Updated>),
+    Bound(Bound),
 }
 
 impl Changed {
@@ -104,6 +110,7 @@ impl Changed {
             Self::Refreshed(refreshed) => refreshed.verdict == Verdict::Rotate,
             Self::Revoked(ended) => ended.is_some(),
             Self::Updated(updated) => updated.is_some(),
+            Self::Bound(bound) => bound.outcome == Registration::New,
         }
     }
 
@@ -120,19 +127,20 @@ impl SessionChange {
             Self::Refresh(refresh) => refresh.presented.session_id(),
             Self::Revoke(ending) => ending.session_id,
             Self::Update(update) => update.session_id,
+            Self::Bind(bind) => bind.presented.session_id(),
         }
     }
 
     /// Returns the rotation that this change most likely is, if everything that it needs is known.
     fn try_optimistic(&self, rules: &Rules, lineages: &Lineages) -> Option<OptimisticRotation> {
-        let Self::Refresh(Refresh { presented, seed, now, rollout }) = self else {
+        let Self::Refresh(Refresh { presented, seed, now, rollout, shown }) = self else {
             return None;
         };
         let auth_method = rollout.method_for_all()?;
         let key = lineages.find(presented.session_id())?;
         let optimistic = rotation::try_optimistic(&key, presented, seed, *now, &rules.policy)?;
         let access_ends_at = rules.access_ends_at(*now);
-        Some(OptimisticRotation { optimistic, auth_method, access_ends_at })
+        Some(OptimisticRotation { optimistic, auth_method, access_ends_at, shown: *shown })
     }
 
     /// Returns the event that this change adds to the history. A refresh adds none: the history reads it
@@ -151,6 +159,14 @@ impl SessionChange {
                 let what = Happened::Updated { fields, refresh_now };
                 (session, update.now, what, update.actor.as_str())
             }
+            (Self::Bind(bind), Changed::Bound(Bound { verdict, session, outcome, .. })) => {
+                let (what, actor) = match (verdict, outcome) {
+                    (Verdict::Theft, _) => (Happened::Revoked(RevocationReason::Reuse), ""),
+                    (_, Registration::New) => (Happened::Bound, bind.actor.as_str()),
+                    _ => return None,
+                };
+                (session.as_ref()?, bind.now, what, actor)
+            }
             _ => return None,
         };
         let user_id = session.owner().cloned();
@@ -162,6 +178,10 @@ impl SessionChange {
             Self::Refresh(refresh) => Changed::Refreshed(apply_refresh(refresh, session, rules)),
             Self::Revoke(ending) => Changed::Revoked(apply_ending(ending, session, rules)),
             Self::Update(update) => Changed::Updated(apply_update(update, session, rules)),
+            Self::Bind(bind) => {
+                let (policy, retention) = (&rules.policy, rules.revocation_retention);
+                Changed::Bound(bind::apply(bind, session, policy, retention))
+            }
         }
     }
 }
@@ -172,8 +192,9 @@ fn apply_refresh(ask: &Refresh, session: Option<&mut Session>, rules: &Rules) ->
         return Refreshed { verdict, session: None, token: None, revocation: None };
     };
     let policy = &rules.policy;
-    let verdict = rotation::judge(session, &ask.presented, ask.now, policy);
+    let verdict = device_verdict::judge_bound(session, &ask.presented, ask.shown, ask.now, policy);
     let token = rotation::take_effect(verdict, session, &ask.presented, &ask.seed, ask.now, policy);
+    device_verdict::settle_device(verdict, session, ask.shown, ask.now, policy);
     if token.is_some() {
         session.auth_method = ask.rollout.method_for(&session.user_id);
         rules.record_access_token(verdict, session, ask.now);

@@ -8,8 +8,10 @@ use super::rollouts::LiveSessions;
 use super::rows::{Position, Recorded, Row};
 use crate::clock::Timestamp;
 use crate::token::client::ClientInfo;
+use crate::token::device::{DeviceBinding, DeviceKey, Shown, Thumbprint};
 use crate::token::event::{EventKind, Happened, SessionEvent};
 use crate::token::id::{Epoch, Generation, SessionId, UserId};
+use crate::token::key::Algorithm;
 use crate::token::lifetimes::Lifetimes;
 use crate::token::method::AuthMethod;
 use crate::token::refresh::{LineageKey, TokenHash};
@@ -26,10 +28,38 @@ macro_rules! session_columns {
          handed_out_at, proven_at, created_at, last_used_at, revoked_at, revocation_reason, \
          granted, user_agent, ip_address, device_name, revision, auth_method, access_ends_at, \
          refresh_seconds, max_seconds, persistent, \
-         epoch, exact_reason, set_aside"
+         epoch, exact_reason, set_aside, \
+         device_key, device_thumbprint, device_algorithm, device_bound_at, device_generation"
     };
 }
 pub(super) use session_columns;
+
+/// The assignments with which a revocation and an erasure forget a session's device.
+macro_rules! forget_device {
+    () => {
+        "device_key = NULL, device_thumbprint = NULL, device_algorithm = NULL, \
+         device_bound_at = NULL, device_generation = NULL"
+    };
+}
+pub(super) use forget_device;
+
+/// The assignments with which a rotation keeps a session's device, or removes it while device-bound
+/// sessions are off, as [`settle_device`](crate::token::device_verdict::settle_device) does.
+macro_rules! settled_device {
+    () => {
+        concat!(
+            settled_device!("device_key"),
+            settled_device!("device_thumbprint"),
+            settled_device!("device_algorithm"),
+            settled_device!("device_bound_at"),
+            settled_device!("device_generation")
+        )
+    };
+    ($column:literal) => {
+        concat!($column, " = CASE WHEN n.device IS NOT NULL THEN s.", $column, " END, ")
+    };
+}
+pub(super) use settled_device;
 
 /// The columns of one row, in the order of [`session_columns`].
 #[derive(Debug)]
@@ -61,6 +91,59 @@ pub(super) struct Columns {
     pub(super) epoch: Option<i64>,
     pub(super) exact_reason: Option<String>,
     pub(super) set_aside: Option<String>,
+    pub(super) device: DeviceColumns,
+}
+
+/// The columns of a session's device.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DeviceColumns {
+    pub(super) key: Option<String>,
+    pub(super) thumbprint: Option<String>,
+    pub(super) algorithm: Option<String>,
+    pub(super) bound_at: Option<Timestamp>,
+    pub(super) generation: Option<i64>,
+}
+
+impl DeviceColumns {
+    /// Returns the columns to write for a session.
+    pub(super) fn of(session: &Session) -> Self {
+        let Some(DeviceBinding { key, generation, bound_at }) = &session.device else {
+            return Self::default();
+        };
+        Self {
+            key: Some(key.jwk.clone()),
+            thumbprint: Some(key.thumbprint.to_string()),
+            algorithm: Some(key.algorithm.as_str().to_owned()),
+            bound_at: Some(*bound_at),
+            generation: Some(i64::from(generation.number())),
+        }
+    }
+
+    fn into_binding(self) -> Result<Option<DeviceBinding>, StoreError> {
+        let Some(thumbprint) = self.thumbprint else { return Ok(None) };
+        let thumbprint = Thumbprint::parse(&thumbprint);
+        let algorithm = self.algorithm.as_deref().and_then(Algorithm::named);
+        let key = DeviceKey {
+            jwk: self.key.ok_or_else(|| undecodable("device_key"))?,
+            thumbprint: thumbprint.ok_or_else(|| undecodable("device_thumbprint"))?,
+            algorithm: algorithm.ok_or_else(|| undecodable("device_algorithm"))?,
+        };
+        let bound_at = self.bound_at.ok_or_else(|| undecodable("device_bound_at"))?;
+        let generation = self.generation.and_then(|number| u32::try_from(number).ok());
+        let generation = generation.ok_or_else(|| undecodable("device_generation"))?;
+        let generation = Generation::new(generation);
+        Ok(Some(DeviceBinding { key, generation, bound_at }))
+    }
+}
+
+/// Returns what a request showed of its device, as the statement that rotates compares it: a
+/// thumbprint, an empty text for nothing, and null if it does not matter.
+pub(super) fn shown(shown: Shown) -> Option<String> {
+    match shown {
+        Shown::Ignored => None,
+        Shown::Nothing => Some(String::new()),
+        Shown::Key(thumbprint) => Some(thumbprint.to_string()),
+    }
 }
 
 impl Columns {
@@ -91,6 +174,7 @@ impl Columns {
             lifetimes,
             persistent: self.persistent.unwrap_or(true),
             epoch: epoch(self.epoch.unwrap_or(0))?,
+            device: self.device.into_binding()?,
         };
         Ok(Row { session, revision: self.revision })
     }
@@ -166,13 +250,15 @@ pub(super) fn live_sessions(row: (String, String, i64)) -> Result<LiveSessions, 
     })
 }
 
-/// Converts a row of kind of access token, number of users, and number of sessions.
-pub(super) fn census(row: (String, i64, i64)) -> Result<Census, StoreError> {
-    let (auth_method, users, sessions) = row;
+/// Converts a row of kind of access token, number of users, number of sessions, and number of those that
+/// are bound to a device.
+pub(super) fn census(row: (String, i64, i64, i64)) -> Result<Census, StoreError> {
+    let (auth_method, users, sessions, bound) = row;
     Ok(Census {
         auth_method: method(&auth_method)?,
         users: u64::try_from(users).unwrap_or(0),
         sessions: u64::try_from(sessions).unwrap_or(0),
+        bound: u64::try_from(bound).unwrap_or(0),
     })
 }
 

@@ -78,7 +78,7 @@ macro_rules! events_of {
                  SELECT session_id, user_id, happened_at, kind, actor, detail FROM session_events
                  WHERE ",
             $events,
-            " = $1 AND kind IN ('revoked', 'updated')
+            " = $1 AND kind IN ('bound', 'revoked', 'updated')
                  UNION ALL
                  SELECT id, user_id, created_at, 'issued', '', '' FROM user_sessions WHERE ",
             $sessions,

@@ -34,6 +34,8 @@ pub struct Census {
     pub users: u64,
     /// The number of sessions.
     pub sessions: u64,
+    /// The number of these sessions whose refresh tokens are refused without their device.
+    pub bound: u64,
 }
 
 /// The number of open and idle connections, and the time that callers waited for one.

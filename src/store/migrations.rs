@@ -19,7 +19,7 @@ use super::rows::Schema;
 /// A migration in the sources: number, name, text.
 type Source = (i64, &'static str, &'static str);
 
-const POSTGRES: [Source; 9] = [
+const POSTGRES: [Source; 10] = [
     (1, "expand_sessions", include_str!("../../migrations/postgres/0001_expand_sessions.sql")),
     (
         2,
@@ -49,9 +49,14 @@ const POSTGRES: [Source; 9] = [
         "expand_session_events",
         include_str!("../../migrations/postgres/0009_expand_session_events.sql"),
     ),
+    (
+        10,
+        "expand_device_bound_sessions",
+        include_str!("../../migrations/postgres/0010_expand_device_bound_sessions.sql"),
+    ),
 ];
 
-const SQLITE: [Source; 9] = [
+const SQLITE: [Source; 10] = [
     (1, "expand_sessions", include_str!("../../migrations/sqlite/0001_expand_sessions.sql")),
     (
         2,
@@ -72,6 +77,11 @@ const SQLITE: [Source; 9] = [
         9,
         "expand_session_events",
         include_str!("../../migrations/sqlite/0009_expand_session_events.sql"),
+    ),
+    (
+        10,
+        "expand_device_bound_sessions",
+        include_str!("../../migrations/sqlite/0010_expand_device_bound_sessions.sql"),
     ),
 ];
 

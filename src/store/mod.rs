@@ -12,6 +12,8 @@
 //! Every revocation is added to a feed in the same statement that makes it. Replicas follow the
 //! feed. A [`notifier`] through Postgres or Redis only makes them read it sooner.
 
+mod batches;
+mod bind;
 mod change;
 pub mod coalesce;
 mod columns;
@@ -46,8 +48,8 @@ pub use keys::KeyRows;
 pub use legacy::{LegacyRows, LegacySample, LegacySessions};
 pub use notifier::Notifier;
 pub use operations::{
-    Ended, Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed, Revoke, Update,
-    Updated,
+    Bind, Bound, Ended, Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed,
+    Registration, Revoke, Update, Updated,
 };
 pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;

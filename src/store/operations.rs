@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::token::device::{DeviceKey, Shown};
 use crate::token::grant::GrantChange;
 use crate::token::id::{Generation, SessionId, UserId};
 use crate::token::refresh::RefreshToken;
@@ -108,6 +109,34 @@ pub struct Refresh {
     pub now: Timestamp,
     /// The roll-out, which decides the kind of access token.
     pub rollout: Rollout,
+    /// What the request showed of its device.
+    pub shown: Shown,
+}
+
+/// The registration of a device for the session of a refresh token.
+#[derive(Debug, Clone)]
+pub struct Bind {
+    /// The token, which must be the session's current one to register a new device.
+    pub presented: RefreshToken,
+    /// The device's key.
+    pub key: DeviceKey,
+    /// The time of the registration.
+    pub now: Timestamp,
+    /// The caller that asked for it. Empty: unknown.
+    pub actor: String,
+}
+
+/// The result of a registration.
+#[derive(Debug)]
+pub struct Bound {
+    /// The verdict on the refresh token. A theft has been applied, any other verdict has not.
+    pub verdict: Verdict,
+    /// The session after the registration. `None` if there is no such session.
+    pub session: Option<Session>,
+    /// What became of the registration.
+    pub outcome: Registration,
+    /// The session's revocation, if it has been revoked, now or before.
+    pub revocation: Option<Revocation>,
 }
 
 /// The result of a presented refresh token.
@@ -121,6 +150,19 @@ pub struct Refreshed {
     pub token: Option<RefreshToken>,
     /// The session's revocation, if it has been revoked, now or before.
     pub revocation: Option<Revocation>,
+}
+
+/// What became of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// The session is bound to the device now.
+    New,
+    /// The session was bound to this device before.
+    Again,
+    /// The session is bound to another device, and stays so.
+    Taken,
+    /// The refresh token is refused, or not the current one.
+    Refused,
 }
 
 /// An access token in use. It proves that the client received the response that carried it.

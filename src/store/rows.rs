@@ -11,6 +11,7 @@ use super::rollouts::Rollouts;
 use super::span::System;
 use super::{KeyRows, Open, OpenedBefore, Receipt, StoreError};
 use crate::clock::Timestamp;
+use crate::token::device::Shown;
 use crate::token::event::SessionEvent;
 use crate::token::id::{SessionId, UserId};
 use crate::token::method::AuthMethod;
@@ -63,6 +64,8 @@ pub struct OptimisticRotation {
     /// The session's access tokens may be accepted until then ([`Session::access_ends_at`]), if they
     /// are not accepted even longer already.
     pub access_ends_at: Timestamp,
+    /// What the request showed of its device. A session that is bound to one must match.
+    pub shown: Shown,
 }
 
 impl OptimisticRotation {
@@ -149,7 +152,7 @@ pub trait Rows:
     async fn load(&self, ids: &[SessionId]) -> Result<Vec<Option<Row>>, StoreError>;
 
     /// Writes sessions' new states: `lineage` (except its key, which never changes),
-    /// `last_used_at`, `expires_at`, `revoked`, `auth_method`, `epoch` and a changed `grant`. The row
+    /// `last_used_at`, `expires_at`, `revoked`, `auth_method`, `epoch`, `device` and a changed `grant`. The row
     /// of a revoked session loses its grant and its client's description. Returns `false` for a
     /// session whose row has another revision or is gone; that row is left unchanged. No id may occur
     /// twice in one call. Revocations are added to the feed, and events to the history, in the same

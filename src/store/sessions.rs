@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::batches;
 use super::change::{self, Changed, Ending, Rules, SessionChange};
 use super::coalesce::{Coalescer, ShardFigures, ShardSettings};
 use super::lineages::Lineages;
 use super::logins;
-use super::rows::{FeedPage, Position, Purged, Row, Rows, Schema};
+use super::rows::{FeedPage, Position, Purged, Rows, Schema};
 use super::span::{on_sessions, spanned};
 use super::write_health::WriteHealth;
 use super::{
-    Audit, Ended, EventPosition, EventsOf, Open, Opened, Receipt, Refresh, Refreshed, Revoke,
-    StoreError, Update, Updated,
+    Audit, Bind, Bound, Ended, EventPosition, EventsOf, Open, Opened, Receipt, Refresh, Refreshed,
+    Revoke, StoreError, Update, Updated,
 };
 use crate::clock::Timestamp;
 use crate::token::event::SessionEvent;
@@ -86,9 +87,9 @@ impl Store {
                     noting(&writes, changed, Changed::is_written)
                 }
             }),
-            loads: Coalescer::start(READERS, move |batch| load(of(&for_loads), batch)),
+            loads: Coalescer::start(READERS, move |batch| batches::load(of(&for_loads), batch)),
             receipts: Coalescer::start(HINTS, move |batch| {
-                record_receipts(of(&for_receipts), batch)
+                batches::record_receipts(of(&for_receipts), batch)
             }),
             max_sessions,
         }
@@ -116,11 +117,9 @@ impl Store {
     /// # Errors
     /// Returns [`StoreError`] if the database fails.
     pub async fn refresh(&self, refresh: Refresh) -> Result<Refreshed, StoreError> {
-        let shard = shard_of(refresh.presented.session_id());
-        let ask = self.changes.ask(shard, SessionChange::Refresh(refresh));
-        match self.spanned("refresh", ask).await? {
+        match self.change("refresh", SessionChange::Refresh(refresh)).await? {
             Changed::Refreshed(refreshed) => Ok(refreshed),
-            Changed::Revoked(_) | Changed::Updated(_) => Err(StoreError::mixed_up()),
+            _ => Err(StoreError::mixed_up()),
         }
     }
 
@@ -146,10 +145,9 @@ impl Store {
             Revoke::ByToken(token) => (token.session_id(), Some(token)),
         };
         let ending = Ending { session_id, token, now, reason, actor: actor.to_owned() };
-        let ask = self.changes.ask(shard_of(session_id), SessionChange::Revoke(ending));
-        match self.spanned("revoke", ask).await? {
+        match self.change("revoke", SessionChange::Revoke(ending)).await? {
             Changed::Revoked(ended) => Ok(ended.into_iter().collect()),
-            Changed::Refreshed(_) | Changed::Updated(_) => Err(StoreError::mixed_up()),
+            _ => Err(StoreError::mixed_up()),
         }
     }
 
@@ -158,11 +156,31 @@ impl Store {
     /// # Errors
     /// Returns an error if the database fails.
     pub async fn update(&self, update: Update) -> Result<Option<Updated>, StoreError> {
-        let ask = self.changes.ask(shard_of(update.session_id), SessionChange::Update(update));
-        match self.spanned("update", ask).await? {
+        match self.change("update", SessionChange::Update(update)).await? {
             Changed::Updated(updated) => Ok(updated),
-            Changed::Refreshed(_) | Changed::Revoked(_) => Err(StoreError::mixed_up()),
+            _ => Err(StoreError::mixed_up()),
         }
+    }
+
+    /// Registers a device for the session of a refresh token.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the database fails.
+    pub async fn bind(&self, bind: Bind) -> Result<Bound, StoreError> {
+        match self.change("bind", SessionChange::Bind(bind)).await? {
+            Changed::Bound(bound) => Ok(bound),
+            _ => Err(StoreError::mixed_up()),
+        }
+    }
+
+    /// Applies one change to its session. `operation` is its name in traces.
+    async fn change(
+        &self,
+        operation: &'static str,
+        change: SessionChange,
+    ) -> Result<Changed, StoreError> {
+        let ask = self.changes.ask(shard_of(change.session_id()), change);
+        self.spanned(operation, ask).await
     }
 
     /// Revokes a user's sessions, and removes everything about the user from the database. Returns the
@@ -363,31 +381,4 @@ fn noting<T>(
 /// Spreads sessions over shards by their random bits.
 fn shard_of(id: SessionId) -> usize {
     usize::from(id.as_uuid().as_bytes()[15])
-}
-
-async fn load(
-    rows: Arc<dyn Rows>,
-    batch: Vec<SessionId>,
-) -> Vec<Result<Option<Session>, StoreError>> {
-    let session = |row: Option<Row>| Ok(row.map(|row| row.session));
-    match rows.load(&batch).await {
-        Ok(loaded) => loaded.into_iter().map(session).collect(),
-        // One row cannot be read. Retry one by one, so that only that session fails.
-        Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
-            let mut results = Vec::with_capacity(batch.len());
-            for one in batch {
-                let loaded = rows.load(&[one]).await;
-                results.push(loaded.map(|mut row| row.pop().flatten().map(|row| row.session)));
-            }
-            results
-        }
-        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
-    }
-}
-
-async fn record_receipts(rows: Arc<dyn Rows>, batch: Vec<Receipt>) -> Vec<Result<(), StoreError>> {
-    if let Err(error) = rows.record_receipts(&batch).await {
-        tracing::warn!(%error, receipts = batch.len(), "receipts were lost");
-    }
-    batch.iter().map(|_| Ok(())).collect()
 }

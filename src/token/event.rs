@@ -28,6 +28,8 @@ pub struct SessionEvent {
 pub enum Happened {
     /// It began.
     Issued,
+    /// A device was registered for it.
+    Bound,
     /// Its tokens were refreshed. Only the last time is known.
     Refreshed,
     /// It ended.
@@ -44,6 +46,8 @@ pub enum Happened {
 /// The kind of an event. Of two events at the same time, the order of the kinds decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventKind {
+    /// See [`Happened::Bound`].
+    Bound,
     /// See [`Happened::Issued`].
     Issued,
     /// See [`Happened::Refreshed`].
@@ -56,12 +60,14 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of their names.
-    pub const ALL: [Self; 4] = [Self::Issued, Self::Refreshed, Self::Revoked, Self::Updated];
+    pub const ALL: [Self; 5] =
+        [Self::Bound, Self::Issued, Self::Refreshed, Self::Revoked, Self::Updated];
 
     /// Its name in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Bound => "bound",
             Self::Issued => "issued",
             Self::Refreshed => "refreshed",
             Self::Revoked => "revoked",
@@ -81,6 +87,7 @@ impl Happened {
     #[must_use]
     pub const fn kind(&self) -> EventKind {
         match self {
+            Self::Bound => EventKind::Bound,
             Self::Issued => EventKind::Issued,
             Self::Refreshed => EventKind::Refreshed,
             Self::Revoked(_) => EventKind::Revoked,
@@ -92,7 +99,7 @@ impl Happened {
     #[must_use]
     pub fn detail(&self) -> String {
         match self {
-            Self::Issued | Self::Refreshed => String::new(),
+            Self::Bound | Self::Issued | Self::Refreshed => String::new(),
             Self::Revoked(reason) => reason.as_str().to_owned(),
             Self::Updated { fields, refresh_now } => {
                 let fields = fields.iter().map(|field| field.as_str());
@@ -105,6 +112,7 @@ impl Happened {
     #[must_use]
     pub fn from_stored(kind: EventKind, detail: &str) -> Option<Self> {
         Some(match kind {
+            EventKind::Bound => Self::Bound,
             EventKind::Issued => Self::Issued,
             EventKind::Refreshed => Self::Refreshed,
             EventKind::Revoked => Self::Revoked(RevocationReason::from_stored(detail)?),
@@ -126,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_read_again() {
-        let mut all = vec![Happened::Issued, Happened::Refreshed];
+        let mut all = vec![Happened::Bound, Happened::Issued, Happened::Refreshed];
         all.extend(RevocationReason::ALL.map(Happened::Revoked));
         for refresh_now in [false, true] {
             for fields in [vec![], vec![GrantField::Scopes], GrantField::ALL.to_vec()] {

@@ -161,8 +161,13 @@ impl Epoch {
 /// * In a later epoch it is one of version 4 with 66 random bits, and the 24 bits before the
 ///   generation are the epoch. The version tells the two apart, so that random bits of the first form
 ///   are never taken for an epoch.
+/// * If its session was bound to a device, it is one of version 4 in any epoch, and 18 of the random bits
+///   are [`BOUND_MARK`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessTokenId(Uuid);
+
+/// The bytes 7 to 9 of a bound session's `jti`, with the version 4 and the variant of RFC 9562.
+const BOUND_MARK: [u8; 3] = [0x4d, 0xdb, 0x9b];
 
 impl AccessTokenId {
     /// Creates an id from the generation, the session's epoch and twelve random bytes.
@@ -175,7 +180,34 @@ impl AccessTokenId {
             return Self(uuid::Builder::from_custom_bytes(bytes).into_uuid());
         }
         bytes[9..12].copy_from_slice(&epoch.number().to_be_bytes()[1..]);
+        let id = Self(uuid::Builder::from_random_bytes(bytes).into_uuid());
+        if !id.is_device_bound() {
+            return id;
+        }
+        // By chance, the random bits are the mark.
+        bytes[7] ^= 1;
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// Marks the token of a session that is bound to a device.
+    #[must_use]
+    pub fn device_bound(self) -> Self {
+        let (epoch, mut bytes) = (self.epoch(), *self.as_bytes());
+        bytes[6..9].copy_from_slice(&BOUND_MARK);
+        bytes[9..12].copy_from_slice(&epoch.number().to_be_bytes()[1..]);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// Returns whether the token's session was bound to a device when the token was minted.
+    #[must_use]
+    pub fn is_device_bound(self) -> bool {
+        self.as_bytes()[6..9] == BOUND_MARK
+    }
+
+    /// Reads from a `jti` whether the session was bound to a device. A text that is not a UUID says no.
+    #[must_use]
+    pub fn device_bound_of(jti: &str) -> bool {
+        Uuid::try_parse(jti).is_ok_and(|uuid| Self(uuid).is_device_bound())
     }
 
     /// The epoch of its session when it was minted.
@@ -282,6 +314,24 @@ mod tests {
         for foreign in ["", "7", "018f3b1e-0000-7000-8000-0000ff000001"] {
             assert_eq!(AccessTokenId::epoch_of(foreign), Epoch::FIRST, "{foreign}");
         }
+    }
+
+    #[test]
+    fn an_access_token_id_says_whether_its_session_is_bound() {
+        for epoch in [0, 7, Epoch::LAST] {
+            let epoch = Epoch::new(epoch);
+            // The last of these random bytes are the mark by chance.
+            for random in [[0; 12], [0x4d; 12], [0, 0, 0, 0, 0, 0, 0xfd, 0xdb, 0xdb, 0, 0, 0]] {
+                let id = AccessTokenId::new(Generation::new(5), epoch, random);
+                assert!(!id.is_device_bound() && !AccessTokenId::device_bound_of(&id.to_string()));
+                let bound = id.device_bound();
+                assert!(AccessTokenId::device_bound_of(&bound.to_string()));
+                assert_eq!(bound.epoch(), epoch);
+                let generation = AccessTokenId::generation_of(&bound.to_string());
+                assert_eq!(generation, Some(Generation::new(5)));
+            }
+        }
+        assert!(!AccessTokenId::device_bound_of("anything"));
     }
 
     #[test]

@@ -17,11 +17,17 @@
 //! * [`lifetimes`]: the lifetimes that a login asked for its own session
 //! * [`session`]: one login as it is stored
 //! * [`event`]: what happened to a session
+//! * [`device`]: the device that a session is bound to; [`device_proof`], [`device_mac`]: what is exchanged
+//!   with it; [`device_verdict`]: what it means for a refresh token
 //! * [`rotation`]: the verdict on a presented refresh token
 //! * [`field`]: the error for an invalid request field
 
 pub mod access;
 pub mod client;
+pub mod device;
+pub mod device_mac;
+pub mod device_proof;
+pub mod device_verdict;
 pub mod event;
 pub mod field;
 pub mod grant;

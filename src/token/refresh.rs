@@ -190,6 +190,12 @@ impl fmt::Debug for RefreshToken {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
+    /// The bytes of the hash.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     fn of(text: &[u8]) -> Self {
         Self(Sha256::digest(text).into())
     }

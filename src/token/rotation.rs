@@ -18,6 +18,9 @@
 //! | any earlier one with a right MAC | an ancestor, or a displaced successor | [`Verdict::Theft`] |
 //! | anything else | | [`Verdict::Invalid`] |
 //!
+//! A session can be bound to a device. Then a token that its request does not show together with that
+//! device is [`Verdict::Unbound`] (`token/device_verdict.rs`).
+//!
 //! `docs/adr/0001-rotation.md` explains why simpler rules fail. `tests/model` checks the rules
 //! with an explicit-state model.
 
@@ -102,6 +105,9 @@ pub enum Verdict {
     Expired,
     /// Refuse and change nothing: the token does not belong to the session.
     Invalid,
+    /// Refuse and change nothing: the token is good, but the session is bound to a device that the request
+    /// did not show.
+    Unbound,
 }
 
 /// Judges a presented token against the session that it names.
@@ -136,6 +142,14 @@ pub fn judge(
         Verdict::Invalid
     } else {
         Verdict::Theft
+    }
+}
+
+impl Verdict {
+    /// Returns whether the client gets tokens.
+    #[must_use]
+    pub const fn grants(self) -> bool {
+        matches!(self, Self::Rotate | Self::Keep | Self::Young | Self::Replay | Self::Remint)
     }
 }
 
@@ -245,7 +259,7 @@ pub fn take_effect(
             session.revoke(now, RevocationReason::Reuse);
             None
         }
-        Verdict::Revoked | Verdict::Expired | Verdict::Invalid => None,
+        Verdict::Revoked | Verdict::Expired | Verdict::Invalid | Verdict::Unbound => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::client::ClientInfo;
+use super::device::DeviceBinding;
 use super::grant::Grant;
 use super::id::{Epoch, Generation, SessionId, UserId};
 use super::lifetimes::Lifetimes;
@@ -62,6 +63,8 @@ pub struct Session {
     pub persistent: bool,
     /// How often its access tokens were declared stale. New ones carry it.
     pub epoch: Epoch,
+    /// The device that it is bound to. `None`: it is not, or it was revoked.
+    pub device: Option<DeviceBinding>,
 }
 
 /// A session's refresh tokens: the current one, its predecessor, and what is known about their
@@ -207,11 +210,19 @@ impl Session {
         }
     }
 
-    /// Ends the session, and removes its client's description and its grant: no later answer needs them.
+    /// Ends the session, and removes its client's description, its device and its grant: no later answer
+    /// needs them.
     pub fn revoke(&mut self, at: Timestamp, reason: RevocationReason) {
         self.revoked = Some(Revoked { at, reason });
         self.client = ClientInfo::default();
         self.grant = Grant::default();
+        self.device = None;
+    }
+
+    /// Returns whether a refresh token of the session is refused without its device.
+    #[must_use]
+    pub const fn is_device_bound(&self) -> bool {
+        self.device.is_some()
     }
 
     /// Returns the session's user. `None`: the user was erased.

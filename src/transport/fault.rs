@@ -13,7 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::callers::denied::Denied;
 use super::proto::v1::ErrorReason;
 use crate::authority::revocations::watch::Ended;
-use crate::authority::{AuthorityError, RefreshRefusal};
+use crate::authority::{AuthorityError, DeviceRefusal, RefreshRefusal};
 use crate::store::StoreError;
 use crate::token::field::InvalidField;
 
@@ -72,7 +72,27 @@ const fn reason_of(refusal: RefreshRefusal) -> ErrorReason {
         RefreshRefusal::Expired => ErrorReason::RefreshTokenExpired,
         RefreshRefusal::Revoked => ErrorReason::RefreshTokenRevoked,
         RefreshRefusal::Reused => ErrorReason::RefreshTokenReused,
+        RefreshRefusal::Unbound => ErrorReason::DeviceBindingRequired,
     }
+}
+
+/// Returns the status of a refused device.
+fn device_refused(refusal: DeviceRefusal) -> Status {
+    let (code, reason) = match refusal {
+        // Callers cannot tell it from a version without device-bound sessions.
+        DeviceRefusal::Off => return Denied::Unknown.into(),
+        DeviceRefusal::ProofInvalid => (Code::Unauthenticated, ErrorReason::DeviceProofInvalid),
+        DeviceRefusal::AlreadyBound => (Code::FailedPrecondition, ErrorReason::DeviceAlreadyBound),
+    };
+    Status::with_error_details(code, refusal.to_string(), details(reason))
+}
+
+/// Returns whether the error says that a device's proof was refused.
+#[must_use]
+pub fn is_refused_proof(error: &Status) -> bool {
+    let details = error.get_error_details();
+    let name = details.error_info().map(|info| info.reason.as_str());
+    name == Some(wire_name(ErrorReason::DeviceProofInvalid))
 }
 
 /// Returns the status of a failure of the store. The cause goes to the log, never to the caller.
@@ -129,6 +149,7 @@ impl From<AuthorityError> for Status {
         match error {
             AuthorityError::InvalidField(invalid) => invalid.into(),
             AuthorityError::Refresh(refusal) => refused(refusal),
+            AuthorityError::Device(refusal) => device_refused(refusal),
             AuthorityError::Store(error) => store(&error),
         }
     }
@@ -218,6 +239,7 @@ pub fn to_http(error: &Status) -> HttpFault {
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::NotFound | Code::Unimplemented => StatusCode::NOT_FOUND,
+        Code::FailedPrecondition => StatusCode::CONFLICT,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -255,6 +277,24 @@ mod tests {
             (refused(RefreshRefusal::Expired), Code::Unauthenticated, "REFRESH_TOKEN_EXPIRED", 401),
             (refused(RefreshRefusal::Revoked), Code::Unauthenticated, "REFRESH_TOKEN_REVOKED", 401),
             (refused(RefreshRefusal::Reused), Code::Unauthenticated, "REFRESH_TOKEN_REUSED", 401),
+            (
+                refused(RefreshRefusal::Unbound),
+                Code::Unauthenticated,
+                "DEVICE_BINDING_REQUIRED",
+                401,
+            ),
+            (
+                DeviceRefusal::ProofInvalid.into(),
+                Code::Unauthenticated,
+                "DEVICE_PROOF_INVALID",
+                401,
+            ),
+            (
+                DeviceRefusal::AlreadyBound.into(),
+                Code::FailedPrecondition,
+                "DEVICE_ALREADY_BOUND",
+                409,
+            ),
         ] {
             let answer = Status::from(error);
             let details = answer.get_error_details();

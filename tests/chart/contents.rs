@@ -223,6 +223,8 @@ fn browsers_reach_their_paths_alone() {
     let exact = [
         "/api/auth/refresh",
         "/api/auth/logout",
+        "/api/auth/device/registration",
+        "/api/auth/device/renewal",
         "/oauth2/token",
         "/.well-known/jwks.json",
         "/.well-known/oauth-authorization-server",

@@ -92,7 +92,8 @@ async fn a_session_that_is_ended_is_over_on_every_replica() {
         refuses_soon(replica, &ended.access_token).await;
         assert!(is_active(replica, &other.access_token).await);
     }
-    let ask = RefreshAccessTokenRequest { refresh_token: ended.refresh_token };
+    let ask =
+        RefreshAccessTokenRequest { refresh_token: ended.refresh_token, ..Default::default() };
     let refused = replicas[1].tokens().refresh_access_token(ask).await.err().unwrap();
     assert!(refused.message().ends_with("session was revoked"), "{refused:?}");
     let mut connection = PgConnection::connect(&url).await.unwrap();

@@ -129,7 +129,7 @@ impl User {
 }
 
 async fn by_grpc(mut client: Client, refresh_token: String) -> Result<(String, String), String> {
-    let ask = RefreshAccessTokenRequest { refresh_token };
+    let ask = RefreshAccessTokenRequest { refresh_token, ..Default::default() };
     let mut given = client.refresh_access_token(ask.clone()).await;
     if given.as_ref().is_err_and(was_never_sent) {
         given = client.refresh_access_token(ask).await;

@@ -36,7 +36,8 @@ async fn a_dump_restores_every_session() {
 
     let restored = Setup::on(&new).set("JWT_SECRET", secret).start().await;
     restored.ready().await;
-    let ask = RefreshAccessTokenRequest { refresh_token: tokens.refresh_token };
+    let ask =
+        RefreshAccessTokenRequest { refresh_token: tokens.refresh_token, ..Default::default() };
     let renewed = restored.tokens().refresh_access_token(ask).await.unwrap().into_inner();
     assert_eq!(renewed.session_id, tokens.session_id);
 }

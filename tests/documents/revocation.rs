@@ -68,7 +68,8 @@ async fn the_epoch_of_the_page_is_the_service_s() {
     let target = Some(Target::SessionId(issued.session_id));
     let ask = UpdateSessionsRequest { target, refresh_now: true, ..Default::default() };
     replica.sessions().update_sessions(ask).await.unwrap();
-    let ask = RefreshAccessTokenRequest { refresh_token: issued.refresh_token };
+    let ask =
+        RefreshAccessTokenRequest { refresh_token: issued.refresh_token, ..Default::default() };
     let refreshed = tokens.refresh_access_token(ask).await.unwrap().into_inner();
     assert_eq!(script.ask(&refreshed.access_token), "1 0\n");
 }

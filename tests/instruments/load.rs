@@ -156,7 +156,7 @@ async fn log_in(client: &Client, user: &str) -> Held {
 }
 
 async fn refresh(client: &Client, token: &str) -> Result<Held, Code> {
-    let ask = RefreshAccessTokenRequest { refresh_token: token.into() };
+    let ask = RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
     let given = client.clone().refresh_access_token(ask).await;
     let given = given.map_err(|status| status.code())?.into_inner();
     Ok(Held { access: given.access_token, refresh: given.refresh_token, session: given.session_id })

@@ -94,7 +94,7 @@ async fn a_cookie_that_is_not_sent_shows_in_the_metrics() {
         assert_eq!(http.refresh("nonsense").await.status, 401);
     }
     // Calls over gRPC need no cookie, whether they are refused or not.
-    let ask = RefreshAccessTokenRequest { refresh_token: "nonsense".into() };
+    let ask = RefreshAccessTokenRequest { refresh_token: "nonsense".into(), ..Default::default() };
     assert!(replica.tokens().refresh_access_token(ask).await.is_err());
     in_all_tabs(&replica, &log_in(&replica).await).await;
     assert_eq!(cookies(&replica, &row), (0.0, 3.0));
@@ -143,7 +143,7 @@ async fn log_in(replica: &Replica) -> String {
 /// Refreshes in all tabs at once. Returns the token that each tab then holds.
 async fn in_all_tabs(replica: &Replica, token: &str) -> String {
     let tab = async |mut client: Client| {
-        let ask = RefreshAccessTokenRequest { refresh_token: token.into() };
+        let ask = RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
         client.refresh_access_token(ask).await.unwrap().into_inner().refresh_token
     };
     let client = replica.tokens();

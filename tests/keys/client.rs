@@ -74,7 +74,8 @@ impl Client {
         &self,
         refresh_token: &str,
     ) -> Result<RefreshAccessTokenResponse, Status> {
-        let ask = RefreshAccessTokenRequest { refresh_token: refresh_token.into() };
+        let ask =
+            RefreshAccessTokenRequest { refresh_token: refresh_token.into(), ..Default::default() };
         Ok(self.0.clone().refresh_access_token(ask).await?.into_inner())
     }
 

@@ -44,6 +44,7 @@ pub(crate) fn log_in(policy: &Policy) -> (Session, RefreshToken) {
         lifetimes: Lifetimes::default(),
         persistent: true,
         epoch: Epoch::FIRST,
+        device: None,
     };
     (session, first)
 }

@@ -44,7 +44,10 @@ impl User {
 
     /// Refreshes the tokens. Returns whether the refresh token changed.
     pub(crate) async fn refresh(&mut self) -> Result<bool, Status> {
-        let request = RefreshAccessTokenRequest { refresh_token: self.refresh_token.clone() };
+        let request = RefreshAccessTokenRequest {
+            refresh_token: self.refresh_token.clone(),
+            ..Default::default()
+        };
         let renewed = self.client.refresh_access_token(request).await?.into_inner();
         let changed = self.refresh_token != renewed.refresh_token;
         self.access_token = renewed.access_token;

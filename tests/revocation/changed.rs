@@ -40,7 +40,7 @@ async fn update(replica: &Replica, target: Target, refresh_now: bool) -> i32 {
 }
 
 async fn refresh(replica: &Replica, token: &str) -> v1::RefreshAccessTokenResponse {
-    let ask = v1::RefreshAccessTokenRequest { refresh_token: token.into() };
+    let ask = v1::RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
     replica.tokens.clone().refresh_access_token(ask).await.unwrap().into_inner()
 }
 

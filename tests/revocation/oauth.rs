@@ -101,7 +101,8 @@ async fn to_look_at_a_refresh_token_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let replica = on_sqlite(&folder).await;
     let refresh = async |token: &str| {
-        let ask = v1::RefreshAccessTokenRequest { refresh_token: token.into() };
+        let ask =
+            v1::RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
         replica.tokens.clone().refresh_access_token(ask).await
     };
     let tokens = replica.issue("u").await;

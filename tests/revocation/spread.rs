@@ -134,7 +134,8 @@ async fn every_way_to_end_a_session_ends_its_access_tokens() {
     let settings = [("REFRESH_CONCURRENCY_WINDOW_SECONDS", "0")];
     let [a, b, _] = three(&url, &settings).await;
     let refresh = async |token: &str| {
-        let ask = v1::RefreshAccessTokenRequest { refresh_token: token.into() };
+        let ask =
+            v1::RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
         a.tokens.clone().refresh_access_token(ask).await
     };
 

@@ -176,7 +176,10 @@ async fn at_nought_percent_a_jwt_goes_beside_the_session_token() {
     assert_eq!(issued.auth_method(), AuthMethod::Session);
     assert_eq!(compare(&replica, &issued.access_token, "", &beside).await, None);
 
-    let ask = RefreshAccessTokenRequest { refresh_token: issued.refresh_token.clone() };
+    let ask = RefreshAccessTokenRequest {
+        refresh_token: issued.refresh_token.clone(),
+        ..Default::default()
+    };
     let renewed = client.refresh_access_token(ask).await.unwrap();
     let again = shadow(renewed.metadata()).unwrap();
     let renewed = renewed.into_inner();

@@ -59,7 +59,8 @@ pub(crate) async fn issue(client: &mut Client, ask: IssueTokensRequest) -> Held 
 impl Held {
     /// Refreshes. Returns the lifetime of the new access token in seconds.
     pub(crate) async fn renew(&mut self, client: &mut Client) -> i64 {
-        let ask = RefreshAccessTokenRequest { refresh_token: self.refresh.clone() };
+        let ask =
+            RefreshAccessTokenRequest { refresh_token: self.refresh.clone(), ..Default::default() };
         let given = client.refresh_access_token(ask).await.unwrap().into_inner();
         self.method = given.auth_method();
         assert_eq!(is_jwt(&given.access_token), self.method == AuthMethod::Jwt);

@@ -6,6 +6,7 @@ use token_authority::clock::{SeededEntropy, Timestamp, draw};
 use token_authority::store::rows::OptimisticRotation;
 use token_authority::store::{Open, OpenRequest, Refresh};
 use token_authority::token::client::ClientInfo;
+use token_authority::token::device::Shown;
 use token_authority::token::grant::Grant;
 use token_authority::token::id::{Epoch, Generation, SessionId, UserId};
 use token_authority::token::lifetimes::Lifetimes;
@@ -61,6 +62,7 @@ impl Logins {
             lifetimes: Lifetimes::default(),
             persistent: true,
             epoch: Epoch::FIRST,
+            device: None,
         };
         (Open { session, request: None }, first)
     }
@@ -86,7 +88,8 @@ impl Logins {
     /// Presents `presented`, with random bytes for its successor.
     pub(crate) fn refresh(&self, presented: &RefreshToken, now: Timestamp) -> Refresh {
         let seed = SuccessorSeed { secret: draw(&self.0), nonce: draw(&self.0) };
-        Refresh { presented: presented.clone(), seed, now, rollout: Rollout::COMPLETE }
+        let (rollout, shown) = (Rollout::COMPLETE, Shown::Nothing);
+        Refresh { presented: presented.clone(), seed, now, rollout, shown }
     }
 }
 
@@ -95,7 +98,8 @@ pub(crate) fn rotation(session: &Session, refresh: &Refresh) -> OptimisticRotati
     let Refresh { presented, seed, now, .. } = refresh;
     let optimistic = try_optimistic(&session.lineage.key, presented, seed, *now, &POLICY).unwrap();
     let access_ends_at = *now + REACH + WINDOW;
-    OptimisticRotation { optimistic, auth_method: AuthMethod::Jwt, access_ends_at }
+    let (auth_method, shown) = (AuthMethod::Jwt, refresh.shown);
+    OptimisticRotation { optimistic, auth_method, access_ends_at, shown }
 }
 
 /// Returns 64 hex digits that contain `text`.

@@ -8,6 +8,7 @@
 
 mod changed;
 mod database;
+mod devices;
 mod events;
 mod feed;
 mod feed_on_postgres;
@@ -51,6 +52,12 @@ macro_rules! conformance {
 }
 
 conformance! {
+    devices:
+        a_device_is_registered_once_and_then_required
+        one_of_many_registrations_at_once_is_kept
+        only_the_current_token_registers
+        a_database_settles_devices_as_the_rules_would
+        a_device_is_forgotten_with_its_session;
     rows:
         every_field_survives
         a_session_ends_by_its_own_lifetimes_whoever_extended_it

@@ -110,7 +110,8 @@ impl<'a> Busybody<'a> {
     }
 
     async fn refresh(&mut self, token: &str) -> Option<RefreshAccessTokenResponse> {
-        let ask = RefreshAccessTokenRequest { refresh_token: token.into() }.encode_to_vec();
+        let ask = RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() }
+            .encode_to_vec();
         let answer = self.call(&format!("{TOKENS}/RefreshAccessToken"), &[], &ask).await?;
         let answer = RefreshAccessTokenResponse::decode(&answer[..]).unwrap();
         self.keep(&answer.access_token, &answer.refresh_token);

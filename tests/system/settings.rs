@@ -60,6 +60,8 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("SESSION_MAX_LIFETIME_DAYS", "6", "SESSION_MAX_LIFETIME_DAYS must not be less than JWT_REF"),
     ("MAX_SESSIONS_PER_USER", "-1", "MAX_SESSIONS_PER_USER must be a whole number from 0 to"),
     ("SESSION_EVENTS_DAYS", "0", "SESSION_EVENTS_DAYS must be a whole number from 1 to 3650"),
+    ("DEVICE_BOUND_SESSIONS", "on", "DEVICE_BOUND_SESSIONS must be one of off, offer"),
+    ("DEVICE_BOUND_COOKIE_SECONDS", "5", "DEVICE_BOUND_COOKIE_SECONDS must be a whole number from"),
     ("REFRESH_TOKEN_ROTATION", "maybe", "REFRESH_TOKEN_ROTATION must be true or false"),
     ("JWT_ROLLOUT_PERCENTAGE", "101", "JWT_ROLLOUT_PERCENTAGE must be"),
     ("REVOCATION_STALE_POLICY", "hope", "REVOCATION_STALE_POLICY must be one of serve, refuse"),
@@ -174,6 +176,10 @@ fn combinations_that_make_no_sense_are_refused() {
         (vec![("COOKIE_SAME_SITE", "none"), ("COOKIE_SECURE", "false")], "needs COOKIE_SECURE"),
         (vec![("COOKIE_PARTITIONED", "true"), ("COOKIE_SECURE", "false")], "needs COOKIE_SECURE"),
         (
+            vec![("DEVICE_BOUND_SESSIONS", "offer"), ("COOKIE_SECURE", "false")],
+            "needs COOKIE_SECURE",
+        ),
+        (
             vec![("REFRESH_COOKIE_NAME", "__secure-r"), ("COOKIE_SECURE", "false")],
             "drop the cookie",
         ),
@@ -218,6 +224,8 @@ const VALUES: &[(&str, &str, Pairs)] = &[
     ("SESSION_MAX_LIFETIME_DAYS", "60", &[]),
     ("MAX_SESSIONS_PER_USER", "20", &[]),
     ("SESSION_EVENTS_DAYS", "90", &[]),
+    ("DEVICE_BOUND_SESSIONS", "offer", &[]),
+    ("DEVICE_BOUND_COOKIE_SECONDS", "120", &[("DEVICE_BOUND_SESSIONS", "offer")]),
     ("REFRESH_TOKEN_ROTATION", "false", &[]),
     ("REFRESH_CONCURRENCY_WINDOW_SECONDS", "20", &[]),
     ("JWT_ISSUER", "https://id.example", &[]),

@@ -62,7 +62,7 @@ fn refreshing(
     let (send, asked) = oneshot::channel();
     let message = async move {
         asked.await.unwrap();
-        RefreshAccessTokenRequest { refresh_token: token }.encode_to_vec()
+        RefreshAccessTokenRequest { refresh_token: token, ..Default::default() }.encode_to_vec()
     };
     let (channel, method) = (service.channel(), "TokenAuthorityService/RefreshAccessToken");
     let answer = tokio::spawn(async move { raw::call_later(&channel, method, message).await });

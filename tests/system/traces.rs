@@ -198,7 +198,10 @@ async fn each_rpc_has_its_operation_below_it(database: Database, setup: Setup) {
     let login = IssueTokensRequest { user_id: user_id(), ..Default::default() };
     let list = ListSessionsRequest { user_id: user_id(), ..Default::default() };
     let end = RevokeUserSessionsRequest { user_id: user_id(), ..Default::default() };
-    let present = RefreshAccessTokenRequest { refresh_token: first.refresh_token.clone() };
+    let present = RefreshAccessTokenRequest {
+        refresh_token: first.refresh_token.clone(),
+        ..Default::default()
+    };
     let leave = RevokeRefreshTokenRequest { refresh_token: first.refresh_token };
     let throw_out = RevokeSessionRequest { session_id: second.session_id };
     let check = ValidateTokenRequest { token: second.access_token, audience: String::new() };

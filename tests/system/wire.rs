@@ -28,7 +28,7 @@ pub(crate) async fn refresh(
     client: &Tokens,
     token: &str,
 ) -> Result<RefreshAccessTokenResponse, Status> {
-    let ask = RefreshAccessTokenRequest { refresh_token: token.into() };
+    let ask = RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
     client.clone().refresh_access_token(ask).await.map(tonic::Response::into_inner)
 }
 

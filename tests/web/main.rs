@@ -9,6 +9,7 @@ mod tokens;
 mod batches;
 mod bodies;
 mod cookies;
+mod devices;
 mod documents;
 mod native_apps;
 mod next;

@@ -20,7 +20,7 @@ async fn refresh(service: &Replica, token: &str) -> Answer {
 }
 
 async fn by_rpc(service: &Replica, token: &str) -> RefreshAccessTokenResponse {
-    let ask = RefreshAccessTokenRequest { refresh_token: token.into() };
+    let ask = RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
     service.tokens().refresh_access_token(ask).await.unwrap().into_inner()
 }
 

@@ -39,13 +39,17 @@ pub(crate) async fn revoke(service: &Replica, refresh_token: &str) {
 
 /// Returns whether a refresh token is granted.
 pub(crate) async fn is_good(service: &Replica, refresh_token: &str) -> bool {
-    let ask = RefreshAccessTokenRequest { refresh_token: refresh_token.into() };
+    let ask =
+        RefreshAccessTokenRequest { refresh_token: refresh_token.into(), ..Default::default() };
     client(service).refresh_access_token(ask).await.is_ok()
 }
 
 /// Returns whether a refresh token's session was revoked.
 pub(crate) async fn is_over(service: &Replica, login: &IssueTokensResponse) -> bool {
-    let ask = RefreshAccessTokenRequest { refresh_token: login.refresh_token.clone() };
+    let ask = RefreshAccessTokenRequest {
+        refresh_token: login.refresh_token.clone(),
+        ..Default::default()
+    };
     let refused = client(service).refresh_access_token(ask).await.err();
     refused.is_some_and(|error| reason(&error) == "REFRESH_TOKEN_REVOKED")
 }

@@ -98,7 +98,8 @@ pub(super) async fn refreshing(clients: &[Client], in_flight: usize) -> Vec<Plac
 
 async fn rotate(client: Client, held: Arc<Mutex<String>>) -> Result<(), String> {
     let refresh_token = held.lock().unwrap().clone();
-    let ask = RefreshAccessTokenRequest { refresh_token: refresh_token.clone() };
+    let ask =
+        RefreshAccessTokenRequest { refresh_token: refresh_token.clone(), ..Default::default() };
     let answer = client.ask(ask).await?;
     let successor = answer.refresh_token;
     let rotated = successor != refresh_token;

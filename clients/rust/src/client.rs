@@ -166,7 +166,10 @@ impl Client {
     /// # Errors
     /// Returns [`ClientError::RefreshToken`] if the session is over.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, ClientError> {
-        let request = v1::RefreshAccessTokenRequest { refresh_token: refresh_token.to_owned() };
+        let request = v1::RefreshAccessTokenRequest {
+            refresh_token: refresh_token.to_owned(),
+            ..Default::default()
+        };
         let call = async |request| self.tokens.clone().refresh_access_token(request).await;
         let answer = retrying(request, call).await?;
         Ok(Tokens {

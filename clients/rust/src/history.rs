@@ -42,6 +42,8 @@ pub enum Happened {
     },
     /// A refresh token was used again by someone who should not have it, and the session was revoked.
     ReuseFound,
+    /// A device was registered for it.
+    Bound,
     /// It was revoked, for this reason: `logout`, `admin`, `user`, `evicted`.
     Revoked(String),
     /// Something that this version of the crate does not know.
@@ -93,6 +95,7 @@ fn event(event: v1::SessionEvent) -> SessionEvent {
         SessionEventType::Updated => {
             Happened::Updated { fields: event.updated_fields, refresh_now: event.refresh_now }
         }
+        SessionEventType::Bound => Happened::Bound,
         SessionEventType::Unspecified => Happened::Unknown,
     };
     SessionEvent {

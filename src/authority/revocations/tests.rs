@@ -203,7 +203,7 @@ impl World {
         let index = login % self.logins.len().max(1);
         let Some(login) = self.logins.get_mut(index) else { return };
         // A clock that is ahead may call the session expired.
-        if let Ok(tokens) = self.replicas[at].authority.refresh(&login.refresh_token).await {
+        if let Ok(tokens) = self.replicas[at].authority.refresh(&login.refresh_token, "").await {
             assert!(!login.revoked, "a revoked session was refreshed");
             login.refresh_token = tokens.refresh_token;
             login.access_tokens.push(tokens.access_token);

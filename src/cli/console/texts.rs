@@ -207,6 +207,7 @@ pub(super) fn event(event: &SessionEvent) -> String {
         }
         SessionEventType::Revoked => format!("ended: {}", reason(event.reason())),
         SessionEventType::Updated => updated(event),
+        SessionEventType::Bound => "bound to a device".to_owned(),
     };
     match event.actor.as_str() {
         "" => what,

@@ -89,6 +89,19 @@ pub(super) const TOKENS: &[Setting] = &[
         "How many days the history of sessions is kept (`ListSessionEvents`): 1 to 3650.",
     ),
     plain(
+        "DEVICE_BOUND_SESSIONS",
+        "off",
+        "`off`, or `offer`: offer browsers to bind a session to a key that cannot leave the device (Device \
+         Bound Session Credentials). Browsers that cannot do it are not affected. `offer` requires \
+         COOKIE_SECURE.",
+    ),
+    plain(
+        "DEVICE_BOUND_COOKIE_SECONDS",
+        "300",
+        "The lifetime of a bound session's second cookie in seconds: 30 to 3600. A browser renews it about \
+         two minutes before it ends. A thief who copies both cookies can refresh for this long.",
+    ),
+    plain(
         "REFRESH_TOKEN_ROTATION",
         "true",
         "Whether a refresh returns a new refresh token. `false`: a session keeps its first \

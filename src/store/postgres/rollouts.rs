@@ -79,7 +79,8 @@ impl Figures for PgRows {
     async fn census(&self, now: Timestamp) -> Result<Vec<Census>, StoreError> {
         let build = || Ok(sqlx::query(sql::CENSUS).bind(moment(now)?));
         let rows = self.client.survey(build).await?;
-        let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let read =
+            |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?));
         rows.iter().map(|row| columns::census(read(row).map_err(decoding)?)).collect()
     }
 

@@ -14,7 +14,7 @@ use super::error::{Failure, Kind};
 use super::statements::{self, moment};
 use super::{PgRows, bounded, erasure, migrate, sql, user_sql};
 use crate::clock::Timestamp;
-use crate::store::columns::Columns;
+use crate::store::columns::{Columns, DeviceColumns};
 use crate::store::migrations::{self, Applied};
 use crate::store::rows::{
     CompareAndSwap, FeedPage, OptimisticRotation, Position, Purged, Row, Rows, Schema, SessionBound,
@@ -330,6 +330,13 @@ fn columns(row: &PgRow) -> Result<Columns, sqlx::Error> {
         epoch: row.try_get(24)?,
         exact_reason: row.try_get(25)?,
         set_aside: row.try_get(26)?,
+        device: DeviceColumns {
+            key: row.try_get(27)?,
+            thumbprint: row.try_get(28)?,
+            algorithm: row.try_get(29)?,
+            bound_at: row.try_get::<Option<_>, _>(30)?.map(timestamp),
+            generation: row.try_get(31)?,
+        },
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use crate::store::columns::session_columns;
+use crate::store::columns::{session_columns, settled_device};
 
 /// A statement for a batch of rows, with one array for each column. The arrays are unnested side by
 /// side in the select list. In a `FROM` clause, Postgres would materialize each array first, which
@@ -89,7 +89,9 @@ pub(super) static SWAP: Batch = Batch::of(
             proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
             revocation_reason = n.revocation_reason, auth_method = n.auth_method,
             access_ends_at = n.access_ends_at, epoch = n.epoch, set_aside = n.set_aside,
-            revision = s.revision + 1,
+            device_key = n.device_key, device_thumbprint = n.device_thumbprint,
+            device_algorithm = n.device_algorithm, device_bound_at = n.device_bound_at,
+            device_generation = n.device_generation, revision = s.revision + 1,
             granted = CASE WHEN n.revoked_at IS NULL THEN COALESCE(n.granted, s.granted)
                            ELSE '{}' END,
             user_agent = CASE WHEN n.revoked_at IS NULL THEN s.user_agent ELSE '' END,
@@ -107,7 +109,11 @@ pub(super) static SWAP: Batch = Batch::of(
                      unnest($15::timestamptz[]) AS access_ends_at,
                      unnest($16::bigint[]) AS epoch, unnest($17::text[]) AS granted,
                      unnest($18::timestamptz[]) AS stale_until,
-                     unnest($19::text[]) AS set_aside, unnest($20::text[]) AS events) AS n
+                     unnest($19::text[]) AS set_aside, unnest($20::text[]) AS events,
+                     unnest($21::text[]) AS device_key, unnest($22::text[]) AS device_thumbprint,
+                     unnest($23::text[]) AS device_algorithm,
+                     unnest($24::timestamptz[]) AS device_bound_at,
+                     unnest($25::bigint[]) AS device_generation) AS n
         WHERE s.id = n.id AND s.revision = n.revision
         RETURNING s.id, s.user_id, s.revoked_at, s.revocation_reason, n.revocation_expires_at,
                   n.epoch, n.stale_until, n.events),
@@ -134,7 +140,8 @@ pub(super) static SWAP: Batch = Batch::of(
     SELECT id FROM swapped",
 );
 
-/// A session without lifetimes of its own has nulls there, which `LEAST` ignores.
+/// A session without lifetimes of its own has nulls there, which `LEAST` ignores. A session that is
+/// bound to a device is rotated only if the request showed it, or if devices do not matter.
 pub(super) static ROTATE: Batch = Batch::of(concat!(
     "UPDATE user_sessions AS s
      SET token = n.successor, predecessor = s.token, set_aside = s.predecessor,
@@ -144,8 +151,9 @@ pub(super) static ROTATE: Batch = Batch::of(concat!(
          expires_at = LEAST(n.prolonged_to, n.presented_at + s.refresh_seconds * interval '1 s',
                             s.created_at + n.longest * interval '1 microsecond',
                             s.created_at + s.max_seconds * interval '1 s'),
-         auth_method = n.method, revision = s.revision + 1,
-         access_ends_at = GREATEST(",
+         auth_method = n.method, revision = s.revision + 1, ",
+    settled_device!(),
+    "access_ends_at = GREATEST(",
     access_ends_at!(),
     ", n.access_until)
      FROM (SELECT unnest($1::uuid[]) AS session_id, unnest($2::text[]) AS presented,
@@ -153,13 +161,14 @@ pub(super) static ROTATE: Batch = Batch::of(concat!(
                   unnest($4::timestamptz[]) AS handed_out_before, unnest($5::text[]) AS successor,
                   unnest($6::bytea[]) AS opened_by_it, unnest($7::timestamptz[]) AS prolonged_to,
                   unnest($8::bigint[]) AS longest, unnest($9::text[]) AS method,
-                  unnest($10::timestamptz[]) AS access_until) AS n
+                  unnest($10::timestamptz[]) AS access_until, unnest($11::text[]) AS device) AS n
      WHERE s.id = n.session_id AND s.token = n.presented
        AND s.revoked_at IS NULL
        AND LEAST(s.expires_at, s.last_used_at + s.refresh_seconds * interval '1 s',
                  s.created_at + s.max_seconds * interval '1 s') > n.presented_at
        AND ((s.predecessor IS NULL AND s.handed_out_at <= s.created_at)
             OR s.handed_out_at < n.handed_out_before)
+       AND (s.device_thumbprint IS NULL OR n.device IS NULL OR s.device_thumbprint = n.device)
      RETURNING ",
     session_columns!()
 ));
@@ -327,7 +336,8 @@ pub(super) const LIVE_SESSIONS: &str = "
     GROUP BY s.user_id, method ORDER BY s.user_id, method";
 
 pub(super) const CENSUS: &str = "
-    SELECT coalesce(auth_method, 'jwt') AS method, count(DISTINCT user_id), count(*)
+    SELECT coalesce(auth_method, 'jwt') AS method, count(DISTINCT user_id), count(*),
+           count(device_thumbprint)
     FROM user_sessions WHERE revoked_at IS NULL AND expires_at > $1 GROUP BY method";
 
 pub(super) const SIZE: &str = "SELECT pg_total_relation_size('user_sessions')";
@@ -357,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_row_by_itself_needs_no_array() {
-        for (batch, arguments) in [(&INSERT, 25), (&SWAP, 20), (&ROTATE, 10), (&RECORD_RECEIPTS, 3)]
+        for (batch, arguments) in [(&INSERT, 25), (&SWAP, 25), (&ROTATE, 11), (&RECORD_RECEIPTS, 3)]
         {
             assert_eq!(batch.text(2).matches("unnest($").count(), arguments);
             assert_eq!(batch.text(0), batch.text(2));

@@ -6,7 +6,7 @@ use sqlx::{Encode, Postgres, Type};
 use super::client::Statement;
 use super::sql::{self, Batch};
 use crate::clock::{Timestamp, micros};
-use crate::store::columns::{events, granted, lifetimes, reason};
+use crate::store::columns::{DeviceColumns, events, granted, lifetimes, reason, shown};
 use crate::store::rows::{CompareAndSwap, OVERLAP, OptimisticRotation, Position};
 use crate::store::{Open, Receipt, StoreError};
 use crate::token::rotation::Optimistic;
@@ -51,6 +51,8 @@ pub(super) fn insert(opens: &[&Open]) -> Result<Statement, StoreError> {
 
 pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
     let sessions: Vec<&Session> = swaps.iter().map(|swap| &swap.session).collect();
+    let devices: Vec<DeviceColumns> = sessions.iter().map(|of| DeviceColumns::of(of)).collect();
+    let devices: Vec<&DeviceColumns> = devices.iter().collect();
     Ok(Batched::new(&sql::SWAP, swaps.len())
         .bind(each(&sessions, |session| session.id.as_uuid()))
         .bind(each(swaps, |swap| swap.revision))
@@ -76,6 +78,11 @@ pub(super) fn swap(swaps: &[&CompareAndSwap]) -> Result<Statement, StoreError> {
         })?)
         .bind(each(&sessions, set_aside))
         .bind(each(swaps, |swap| events(&swap.events)))
+        .bind(each(&devices, |device| device.key.clone()))
+        .bind(each(&devices, |device| device.thumbprint.clone()))
+        .bind(each(&devices, |device| device.algorithm.clone()))
+        .bind(moments_if(&devices, |device| device.bound_at)?)
+        .bind(each(&devices, |device| device.generation))
         .0)
 }
 
@@ -104,6 +111,7 @@ pub(super) fn rotate(rotations: &[&OptimisticRotation]) -> Result<Statement, Sto
         .bind(each(&optimistic, |of| micros(of.session_max_lifetime)))
         .bind(each(rotations, |rotation| rotation.auth_method.as_str()))
         .bind(moments(rotations, |rotation| rotation.access_ends_at)?)
+        .bind(each(rotations, |rotation| shown(rotation.shown)))
         .0)
 }
 

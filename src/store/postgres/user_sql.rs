@@ -1,14 +1,15 @@
 //! The statements for Postgres that concern all sessions of a user: revoke, evict and erase.
 
 use super::sql::access_ends_at;
-use crate::store::columns::session_columns;
+use crate::store::columns::{forget_device, session_columns};
 
 pub(super) const REVOKE_USER: &str = concat!(
     "WITH revoked AS (
          UPDATE user_sessions
          SET revoked_at = $2, revocation_reason = $3, revision = revision + 1,
-             granted = '{}', user_agent = '', ip_address = '', device_name = ''
-         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $6
+             granted = '{}', user_agent = '', ip_address = '', device_name = '', ",
+    forget_device!(),
+    " WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $6
            AND ($4::uuid IS NULL OR id <> $4)
          RETURNING ",
     session_columns!(),
@@ -46,8 +47,9 @@ pub(super) const EVICT: &str = concat!(
          UPDATE user_sessions
          SET revoked_at = $3, revocation_reason = 'user', exact_reason = 'evicted',
              revision = revision + 1, granted = '{}', user_agent = '', ip_address = '',
-             device_name = ''
-         WHERE id IN (SELECT id FROM excess)
+             device_name = '', ",
+    forget_device!(),
+    " WHERE id IN (SELECT id FROM excess)
          RETURNING ",
     session_columns!(),
     "),
@@ -81,7 +83,9 @@ pub(super) const ERASE_USER: &str = concat!(
     "WITH erased AS (
          UPDATE user_sessions
          SET user_id = id::text, granted = '{}', user_agent = '', ip_address = '',
-             device_name = '', first_tokens = NULL, sealed = NULL,
+             device_name = '', first_tokens = NULL, sealed = NULL, ",
+    forget_device!(),
+    ",
              revoked_at = COALESCE(revoked_at, $2),
              revocation_reason = COALESCE(revocation_reason, 'user'), revision = revision + 1
          WHERE user_id = $1

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use super::error::store_error;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
-use crate::store::columns::Columns;
+use crate::store::columns::{Columns, DeviceColumns};
 use crate::store::rows::Row;
 use crate::token::session::Session;
 
@@ -49,5 +49,12 @@ fn read(row: &SqliteRow) -> Result<Columns, sqlx::Error> {
         epoch: row.try_get(24)?,
         exact_reason: row.try_get(25)?,
         set_aside: row.try_get(26)?,
+        device: DeviceColumns {
+            key: row.try_get(27)?,
+            thumbprint: row.try_get(28)?,
+            algorithm: row.try_get(29)?,
+            bound_at: row.try_get::<Option<_>, _>(30)?.map(timestamp),
+            generation: row.try_get(31)?,
+        },
     })
 }

@@ -74,7 +74,9 @@ impl Figures for SqliteRows {
 
     async fn census(&self, now: Timestamp) -> Result<Vec<Census>, StoreError> {
         let rows = self.file.fetch(sqlx::query(sql::CENSUS).bind(now.as_micros())).await?;
-        let read = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let read = |row: &SqliteRow| {
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+        };
         rows.iter().map(|row| columns::census(read(row).map_err(decoding)?)).collect()
     }
 

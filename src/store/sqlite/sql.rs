@@ -2,7 +2,7 @@
 //!
 //! A batch is one transaction. Its ids are passed as a JSON array.
 
-use crate::store::columns::session_columns;
+use crate::store::columns::{forget_device, session_columns, settled_device};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
@@ -35,7 +35,8 @@ pub(super) const LOAD: &str = concat!(
 pub(super) const NEW_STATES: &str = "
     WITH n (id, revision, token, expires_at, predecessor, generation, sealed, handed_out_at,
             proven_at, last_used_at, revoked_at, revocation_reason, auth_method,
-            access_ends_at, epoch, granted, set_aside) AS (";
+            access_ends_at, epoch, granted, set_aside, device_key, device_thumbprint,
+            device_algorithm, device_bound_at, device_generation) AS (";
 pub(super) const SWAP: &str = ")
     UPDATE user_sessions AS s
     SET token = n.token, expires_at = n.expires_at, predecessor = n.predecessor,
@@ -43,7 +44,9 @@ pub(super) const SWAP: &str = ")
         proven_at = n.proven_at, last_used_at = n.last_used_at, revoked_at = n.revoked_at,
         revocation_reason = n.revocation_reason, auth_method = n.auth_method,
         access_ends_at = n.access_ends_at, epoch = n.epoch, set_aside = n.set_aside,
-        revision = s.revision + 1,
+        device_key = n.device_key, device_thumbprint = n.device_thumbprint,
+        device_algorithm = n.device_algorithm, device_bound_at = n.device_bound_at,
+        device_generation = n.device_generation, revision = s.revision + 1,
         granted = iif(n.revoked_at IS NULL, coalesce(n.granted, s.granted), '{}'),
         user_agent = iif(n.revoked_at IS NULL, s.user_agent, ''),
         ip_address = iif(n.revoked_at IS NULL, s.ip_address, ''),
@@ -54,7 +57,7 @@ pub(super) const SWAP: &str = ")
 /// One row of values for each session follows, then [`ROTATE`].
 pub(super) const ASSUMED_STATES: &str = "
     WITH n (id, presented, now, handed_out_before, successor, sealed, expires_at, longest,
-            auth_method, access_until) AS (";
+            auth_method, access_until, device) AS (";
 pub(super) const ROTATE: &str = concat!(
     ")
     UPDATE user_sessions AS s
@@ -65,8 +68,9 @@ pub(super) const ROTATE: &str = concat!(
         expires_at = min(n.expires_at, coalesce(n.now + s.refresh_seconds * 1000000, n.expires_at),
                          s.created_at + n.longest,
                          coalesce(s.created_at + s.max_seconds * 1000000, n.expires_at)),
-        auth_method = n.auth_method, revision = s.revision + 1,
-        access_ends_at = max(
+        auth_method = n.auth_method, revision = s.revision + 1, ",
+    settled_device!(),
+    "access_ends_at = max(
             coalesce(s.access_ends_at,
                      max(s.handed_out_at, s.last_used_at) + 26 * 3600 * 1000000),
             n.access_until)
@@ -78,6 +82,7 @@ pub(super) const ROTATE: &str = concat!(
               coalesce(s.created_at + s.max_seconds * 1000000, s.expires_at)) > n.now
       AND ((s.predecessor IS NULL AND s.handed_out_at <= s.created_at)
             OR s.handed_out_at < n.handed_out_before)
+      AND (s.device_thumbprint IS NULL OR n.device IS NULL OR s.device_thumbprint = n.device)
     RETURNING ",
     session_columns!()
 );
@@ -90,8 +95,9 @@ pub(super) const RECORD_RECEIPTS: &str = "
 pub(super) const REVOKE_USER: &str = concat!(
     "UPDATE user_sessions
      SET revoked_at = ?2, revocation_reason = ?3, revision = revision + 1,
-         granted = '{}', user_agent = '', ip_address = '', device_name = ''
-     WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?5
+         granted = '{}', user_agent = '', ip_address = '', device_name = '', ",
+    forget_device!(),
+    " WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?5
        AND (?4 IS NULL OR id <> ?4)
      RETURNING ",
     session_columns!()
@@ -141,8 +147,9 @@ pub(super) const EVICT: &str = concat!(
     "UPDATE user_sessions
      SET revoked_at = ?3, revocation_reason = 'user', exact_reason = 'evicted',
          revision = revision + 1, granted = '{}', user_agent = '', ip_address = '',
-         device_name = ''
-     WHERE id IN (
+         device_name = '', ",
+    forget_device!(),
+    " WHERE id IN (
          SELECT id FROM (
              SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY
                         id IN (SELECT value FROM json_each(?2)) DESC, last_used_at DESC, id DESC)
@@ -159,7 +166,9 @@ pub(super) const EVICT: &str = concat!(
 pub(super) const ERASE_USER: &str = concat!(
     "UPDATE user_sessions
      SET user_id = id, granted = '{}', user_agent = '', ip_address = '', device_name = '',
-         first_tokens = NULL, sealed = NULL, revoked_at = coalesce(revoked_at, ?2),
+         first_tokens = NULL, sealed = NULL, ",
+    forget_device!(),
+    ", revoked_at = coalesce(revoked_at, ?2),
          revocation_reason = coalesce(revocation_reason, 'user'), revision = revision + 1
      WHERE user_id = ?1
      RETURNING ",
@@ -267,7 +276,8 @@ pub(super) const LIVE_SESSIONS: &str = "
     GROUP BY s.user_id, method ORDER BY s.user_id, method";
 
 pub(super) const CENSUS: &str = "
-    SELECT coalesce(auth_method, 'jwt') AS method, count(DISTINCT user_id), count(*)
+    SELECT coalesce(auth_method, 'jwt') AS method, count(DISTINCT user_id), count(*),
+           count(device_thumbprint)
     FROM user_sessions WHERE revoked_at IS NULL AND expires_at > ?1 GROUP BY method";
 
 pub(super) const SIZE: &str =

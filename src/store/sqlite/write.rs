@@ -9,7 +9,7 @@ use sqlx::{Executor as _, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{events, sql};
 use crate::clock::{Timestamp, micros};
-use crate::store::columns::{exact_reason, lifetimes, reason};
+use crate::store::columns::{DeviceColumns, exact_reason, lifetimes, reason, shown};
 use crate::store::rows::{CompareAndSwap, OptimisticRotation, Purged};
 use crate::store::{Open, Receipt};
 use crate::token::id::UserId;
@@ -112,6 +112,7 @@ pub(super) async fn swap(
 fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap, granted: Option<&str>) {
     let session = &swap.session;
     let lineage = &session.lineage;
+    let device = DeviceColumns::of(session);
     row.push_bind(session.id.to_string())
         .push_bind(swap.revision)
         .push_bind(lineage.current.to_hex())
@@ -128,7 +129,12 @@ fn bind_swap(mut row: Row<'_>, swap: &CompareAndSwap, granted: Option<&str>) {
         .push_bind(session.access_ends_at.as_micros())
         .push_bind(i64::from(session.epoch.number()))
         .push_bind(granted.map(str::to_owned))
-        .push_bind(lineage.set_aside.map(TokenHash::to_hex));
+        .push_bind(lineage.set_aside.map(TokenHash::to_hex))
+        .push_bind(device.key)
+        .push_bind(device.thumbprint)
+        .push_bind(device.algorithm)
+        .push_bind(device.bound_at.map(Timestamp::as_micros))
+        .push_bind(device.generation);
 }
 
 /// Rotates tokens, and returns the rows of the sessions that matched the assumption.
@@ -156,7 +162,8 @@ fn bind_rotation(mut row: Row<'_>, rotation: &OptimisticRotation) {
         .push_bind(optimistic.expires_at.as_micros())
         .push_bind(micros(optimistic.session_max_lifetime))
         .push_bind(rotation.auth_method.as_str())
-        .push_bind(rotation.access_ends_at.as_micros());
+        .push_bind(rotation.access_ends_at.as_micros())
+        .push_bind(shown(rotation.shown));
 }
 
 /// Splits rows into parts of 64, and the remainder into smaller powers of two.

@@ -142,6 +142,8 @@ pub const RPCS: &[(&str, Access)] = &[
     ("/token_authority.v1.TokenAuthorityService/IssueTokens", Access::Role(Role::Issuer)),
     ("/token_authority.v1.TokenAuthorityService/RefreshAccessToken", Access::Role(Role::Adapter)),
     ("/token_authority.v1.TokenAuthorityService/RevokeRefreshToken", Access::Role(Role::Adapter)),
+    ("/token_authority.v1.TokenAuthorityService/RegisterDevice", Access::Role(Role::Adapter)),
+    ("/token_authority.v1.TokenAuthorityService/RenewDeviceBinding", Access::Role(Role::Adapter)),
     ("/token_authority.v1.SessionService/ListSessions", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/ListSessionEvents", Access::SessionsOrAdmin),
     ("/token_authority.v1.SessionService/RevokeSession", Access::SessionsOrAdmin),
@@ -229,6 +231,10 @@ impl Route {
 pub const REFRESH: Route = Route::post("/api/auth/refresh", Access::Browser);
 /// Ends a session by cookie.
 pub const LOGOUT: Route = Route::post("/api/auth/logout", Access::Browser);
+/// Binds a session to a browser's device key.
+pub const REGISTER_DEVICE: Route = Route::post("/api/auth/device/registration", Access::Browser);
+/// Renews the binding of a session to a device key.
+pub const RENEW_DEVICE: Route = Route::post("/api/auth/device/renewal", Access::Browser);
 /// The live sessions of a user.
 pub const SESSIONS: Route = Route::get("/api/auth/sessions", Access::Browser);
 /// Ends one session of a user.
@@ -276,6 +282,8 @@ pub fn without_slash(path: &str) -> &str {
 pub const ROUTES: &[Route] = &[
     REFRESH,
     LOGOUT,
+    REGISTER_DEVICE,
+    RENEW_DEVICE,
     SESSIONS,
     REVOKE_SESSION,
     REVOKE_OTHERS,

@@ -12,7 +12,7 @@ use crate::token::access::Claims;
 use crate::token::client::ClientInfo;
 use crate::token::field::InvalidField;
 use crate::token::grant::{Grant, GrantChange, MAX_CLAIM_DEPTH};
-use crate::token::id::UserId;
+use crate::token::id::{AccessTokenId, UserId};
 use crate::token::lifetimes::Lifetimes;
 use crate::token::session::Session;
 use crate::transport::proto::v1;
@@ -107,6 +107,7 @@ pub(super) fn good(claims: &Claims, method: AuthMethod) -> v1::ValidateTokenResp
         scopes: claims.scopes.clone(),
         claims: (!claims.further.is_empty()).then(|| structure(&claims.further)),
         auth_method: auth_method(method).into(),
+        device_bound: claims.id.as_deref().is_some_and(AccessTokenId::device_bound_of),
     }
 }
 
@@ -146,6 +147,7 @@ pub(super) fn session(session: &Session) -> v1::Session {
             device_name: client.device_name().to_owned(),
         }),
         auth_method: auth_method(session.auth_method).into(),
+        device_bound: session.is_device_bound(),
     }
 }
 

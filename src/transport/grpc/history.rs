@@ -68,6 +68,7 @@ pub(super) fn event(event: SessionEvent) -> v1::SessionEvent {
     };
     let of_type = |kind: SessionEventType| v1::SessionEvent { r#type: kind.into(), ..told.clone() };
     match what {
+        Happened::Bound => of_type(SessionEventType::Bound),
         Happened::Issued => of_type(SessionEventType::Issued),
         Happened::Refreshed => of_type(SessionEventType::Refreshed),
         Happened::Revoked(why) => {

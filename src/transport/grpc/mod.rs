@@ -2,6 +2,7 @@
 
 mod answer_size;
 mod convert;
+mod devices;
 mod dispatch;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;

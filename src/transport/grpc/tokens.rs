@@ -9,15 +9,16 @@ use tokio::sync::Semaphore;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Request, Response, Status};
 
-use super::{answer_size, convert};
+use super::{answer_size, convert, devices};
 use crate::authority::{AuthMethod, Authority, Compared, Tokens};
 use crate::token::field::InvalidField;
 use crate::transport::callers::Caller;
 use crate::transport::proto::v1::token_authority_service_server::TokenAuthorityService;
 use crate::transport::proto::v1::{
     IssueTokensRequest, IssueTokensResponse, RefreshAccessTokenRequest, RefreshAccessTokenResponse,
-    RevokeRefreshTokenRequest, RevokeRefreshTokenResponse, ValidateTokenRequest,
-    ValidateTokenResponse, ValidateTokensRequest, ValidateTokensResponse,
+    RegisterDeviceRequest, RegisterDeviceResponse, RenewDeviceBindingRequest,
+    RenewDeviceBindingResponse, RevokeRefreshTokenRequest, RevokeRefreshTokenResponse,
+    ValidateTokenRequest, ValidateTokenResponse, ValidateTokensRequest, ValidateTokensResponse,
 };
 
 /// The metadata key of a second token, in a request and in an answer.
@@ -150,6 +151,7 @@ macro_rules! handed_out {
             auth_method: convert::auth_method(auth_method).into(),
             user_id: $tokens.user_id.as_str().to_owned(),
             persistent: Some($tokens.persistent),
+            device_registration: devices::offer($tokens.device_challenge),
         };
         with_shadow($tokens.shadow.as_deref(), answer)
     }};
@@ -171,7 +173,8 @@ impl TokenAuthorityService for TokenAuthority {
         &self,
         request: Request<RefreshAccessTokenRequest>,
     ) -> Result<Response<RefreshAccessTokenResponse>, Status> {
-        let tokens = self.authority.refresh(&request.into_inner().refresh_token).await?;
+        let RefreshAccessTokenRequest { refresh_token, device_binding } = request.into_inner();
+        let tokens = self.authority.refresh(&refresh_token, &device_binding).await?;
         let storing = tokens.storing;
         let mut response = handed_out!(RefreshAccessTokenResponse, tokens);
         // For the browser's adapter in this process. No extension goes over the wire.
@@ -224,5 +227,24 @@ impl TokenAuthorityService for TokenAuthority {
             answer_size::check_made(&answer)?;
         }
         Ok(Response::new(answer))
+    }
+
+    async fn register_device(
+        &self,
+        request: Request<RegisterDeviceRequest>,
+    ) -> Result<Response<RegisterDeviceResponse>, Status> {
+        let actor = Caller::name_of(request.extensions());
+        let RegisterDeviceRequest { refresh_token, proof } = request.into_inner();
+        let answer = self.authority.register_device(&refresh_token, &proof, &actor).await?;
+        Ok(Response::new(devices::registered(answer)))
+    }
+
+    async fn renew_device_binding(
+        &self,
+        request: Request<RenewDeviceBindingRequest>,
+    ) -> Result<Response<RenewDeviceBindingResponse>, Status> {
+        let RenewDeviceBindingRequest { session_id, proof } = request.into_inner();
+        let answer = self.authority.renew_device_binding(session_id.parse()?, &proof).await?;
+        Ok(Response::new(devices::renewed(answer)))
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use tonic::Status;
 
+use super::bound_cookie;
 use super::choice::{self, Choice, Others};
 use super::cookie::{CookieSettings, Cookies};
 use super::origin::{self, Refused};
@@ -53,8 +54,8 @@ impl Adapter {
 }
 
 /// A refresh token from a request's cookies.
-struct Presented {
-    token: String,
+pub(super) struct Presented {
+    pub(super) token: String,
     others: Others,
 }
 
@@ -75,20 +76,42 @@ pub(super) async fn refresh(State(adapter): State<Arc<Adapter>>, headers: Header
         }
         Err(error) => return failed(&error, None),
     };
-    let ask = RefreshAccessTokenRequest { refresh_token: presented.token };
+    let bound_cookie = adapter.settings.bound_cookie.as_ref();
+    let device_binding = bound_cookie::read(bound_cookie, &headers, &presented.token);
+    let ask = RefreshAccessTokenRequest { refresh_token: presented.token, device_binding };
     match adapter.client.clone().refresh_access_token(ask).await {
         Ok(answer) => {
             let storing = answer.extensions().get::<Storing>().copied().unwrap_or(Storing::Due);
             let shadow = answer.metadata().as_ref().get(SHADOW).cloned();
             let jar = Jar { settings: &adapter.settings.cookie, headers: &headers };
-            let response = jar.renewed(&answer.into_inner(), storing, presented.others);
-            with_shadow(shadow, response)
+            let answer = answer.into_inner();
+            let response = jar.renewed(&answer, storing, presented.others);
+            let mut response = with_shadow(shadow, response);
+            bound_cookie::offer(response.headers_mut(), &answer.device_registration);
+            response
+        }
+        Err(error) if is_renewal_owed(&error, &headers) => {
+            // The browser could not renew its binding, perhaps because this service was down. It keeps
+            // its key, so the user is still logged in.
+            unavailable("the binding to the device could not be renewed; try again")
         }
         Err(error) => {
             let jar = Jar { settings: &adapter.settings.cookie, headers: &headers };
             failed(&error, Some((jar, presented.others)))
         }
     }
+}
+
+/// Returns whether a refresh was refused only because the browser could not renew its binding.
+fn is_renewal_owed(error: &Status, headers: &HeaderMap) -> bool {
+    let is_unbound = || fault::to_http(error).reason == Some(RefreshRefusal::Unbound);
+    bound_cookie::is_renewal_skipped(headers) && is_unbound()
+}
+
+fn unavailable(error: &str) -> Response {
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, error, None);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
+    response
 }
 
 /// Ends the session whose refresh token is in the cookie. If there are several cookies of the name,
@@ -120,13 +143,15 @@ pub(super) async fn logout(State(adapter): State<Arc<Adapter>>, headers: HeaderM
         }
     }
     let answer = (StatusCode::NO_CONTENT, [NO_STORE]).into_response();
+    let bound_cookie = adapter.settings.bound_cookie.as_ref();
+    let answer = with_cookie(answer, bound_cookie::clear(bound_cookie, &headers));
     let jar = Jar { settings, headers: &headers };
     if all_known { jar.clear_everywhere(answer) } else { with_cookie(answer, settings.clear()) }
 }
 
 impl Adapter {
     /// Chooses the token to present from a request's cookies. `None`: there is no readable cookie.
-    async fn pick(
+    pub(super) async fn pick(
         &self,
         cookies: Cookies,
         headers: &HeaderMap,
@@ -285,6 +310,7 @@ fn with_shadow(shadow: Option<HeaderValue>, mut response: Response) -> Response 
 pub(super) fn failed(error: &Status, jar: Option<(Jar<'_>, Others)>) -> Response {
     let mut fault = fault::to_http(error);
     if fault.reason.is_none()
+        && !fault::is_refused_proof(error)
         && matches!(fault.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     {
         // The adapter may not call the service. The user's session is not the cause.

@@ -173,20 +173,26 @@ impl CookieSettings {
         Place { domain: self.domain.as_deref(), path: PATH, partitioned: self.partitioned }
     }
 
+    /// Returns the attributes of the cookie without its lifetime.
+    pub(super) fn attributes(&self) -> String {
+        self.attributes_at(self.own_place(), None)
+    }
+
     fn header(&self, place: Place<'_>, value: &str, max_age: Option<u64>) -> Option<HeaderValue> {
+        let text = format!("{}={value}; {}", self.name, self.attributes_at(place, max_age));
+        let mut header = HeaderValue::from_str(&text).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
+    fn attributes_at(&self, place: Place<'_>, max_age: Option<u64>) -> String {
         let Place { domain, path, partitioned } = place;
-        let (name, same_site) = (&self.name, self.same_site.as_str());
+        let same_site = self.same_site.as_str();
         let secure = if self.secure { "; Secure" } else { "" };
         let max_age = Optional("; Max-Age=", max_age);
         let domain = Optional("; Domain=", domain);
         let partitioned = if partitioned { "; Partitioned" } else { "" };
-        let text = format!(
-            "{name}={value}; HttpOnly{secure}; SameSite={same_site}; Path={path}\
-             {max_age}{domain}{partitioned}"
-        );
-        let mut header = HeaderValue::from_str(&text).ok()?;
-        header.set_sensitive(true);
-        Some(header)
+        format!("HttpOnly{secure}; SameSite={same_site}; Path={path}{max_age}{domain}{partitioned}")
     }
 }
 

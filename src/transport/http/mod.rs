@@ -5,6 +5,7 @@
 //!
 //! * `auth`: refresh and logout by cookie; `cookie`, `choice`, `origin` and `allowed_origins` are
 //!   its parts
+//! * `device`: bind a session to a browser's device key; `bound_cookie` is the part that a refresh needs
 //! * `sessions`: a user's own sessions, as a page or JSON; `viewer` decides whose, `accept` in which
 //!   form
 //! * `start`: the start page of development; `local` decides who sees it
@@ -16,8 +17,10 @@
 mod accept;
 mod allowed_origins;
 mod auth;
+mod bound_cookie;
 mod choice;
 mod cookie;
+mod device;
 mod form;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -80,6 +83,8 @@ pub struct HttpSettings {
 pub struct BrowserSettings {
     /// The refresh token's cookie.
     pub cookie: CookieSettings,
+    /// The cookie that shows the device of a bound session. `None`: device-bound sessions are off.
+    pub bound_cookie: Option<CookieSettings>,
     /// The other origins that may call with credentials.
     pub origins: AllowedOrigins,
 }
@@ -104,7 +109,7 @@ pub fn routes(
     let pages = if start.is_some() { pages.or_start_page() } else { pages };
     let user_sessions = sessions::UserSessions::new(Arc::clone(&adapter), pages);
     let routes = with_start_page(RouteBuilder::new(gate, cors), start);
-    routes
+    with_devices(routes, &adapter)
         .route(&roles::REFRESH, auth::refresh, Arc::clone(&adapter))
         .route(&roles::LOGOUT, auth::logout, adapter)
         .route(&roles::SESSIONS, sessions::list, Arc::clone(&user_sessions))
@@ -133,6 +138,18 @@ fn with_start_page(routes: RouteBuilder, start: Option<Arc<start::Start>>) -> Ro
             .route(&roles::LIFE_STEP, start::step, start),
         None => routes.route(&roles::START, start::about, ()),
     }
+}
+
+/// Serves the routes of device-bound sessions, if they are on.
+fn with_devices(routes: RouteBuilder, adapter: &Arc<auth::Adapter>) -> RouteBuilder {
+    if adapter.settings.bound_cookie.is_none() {
+        return routes;
+    }
+    routes.route(&roles::REGISTER_DEVICE, device::register, Arc::clone(adapter)).route(
+        &roles::RENEW_DEVICE,
+        device::renew,
+        Arc::clone(adapter),
+    )
 }
 
 /// Lets pages of the allowed origins call with credentials. All request headers are accepted,

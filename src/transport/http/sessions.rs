@@ -240,7 +240,7 @@ fn as_json(own: &OwnSessions, current: Option<SessionId>) -> Value {
             "userAgent": session.client.user_agent(),
             "ipAddress": session.client.ip_address(),
             "deviceName": session.client.device_name(),
-            "deviceBound": false,
+            "deviceBound": session.is_device_bound(),
         })
     };
     json!({ "sessions": own.sessions.iter().map(session).collect::<Vec<_>>() })

@@ -256,7 +256,7 @@ impl Start {
         let Some(copy) = self.copy.read(headers).values.into_iter().next() else {
             return Ok(lead_back(Said::ThiefLate));
         };
-        let ask = RefreshAccessTokenRequest { refresh_token: copy };
+        let ask = RefreshAccessTokenRequest { refresh_token: copy, ..Default::default() };
         match self.adapter.client.clone().refresh_access_token(ask).await {
             Ok(answer) => {
                 self.validate(&answer.into_inner().access_token).await?;

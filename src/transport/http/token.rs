@@ -44,7 +44,7 @@ pub(super) async fn exchange(
         Ok(token) => token.to_owned(),
         Err(refused) => return refused.into_response(),
     };
-    let ask = RefreshAccessTokenRequest { refresh_token: token };
+    let ask = RefreshAccessTokenRequest { refresh_token: token, ..Default::default() };
     let answer = match endpoints.client.clone().refresh_access_token(ask).await {
         Ok(answer) => answer.into_inner(),
         Err(error) => return refused(&error),

@@ -34,6 +34,17 @@ pub enum ErrorReason {
     /// UNAVAILABLE. The database cannot be reached; a google.rpc.RetryInfo says when to try again.
     /// Example: {"reason": "STORE_UNAVAILABLE", "domain": "token-authority"}
     StoreUnavailable = 9,
+    /// UNAUTHENTICATED. The refresh token is good, but its session is bound to a device, and the request
+    /// did not show that device's binding. Nothing was changed: keep the token, and try again with a binding.
+    /// Example: {"reason": "DEVICE_BINDING_REQUIRED", "domain": "token-authority"}
+    DeviceBindingRequired = 10,
+    /// UNAUTHENTICATED. The device's proof is malformed or forged, its challenge does not fit the refresh
+    /// token, or the session has no device.
+    /// Example: {"reason": "DEVICE_PROOF_INVALID", "domain": "token-authority"}
+    DeviceProofInvalid = 11,
+    /// FAILED_PRECONDITION. The session is bound to another device already, and stays so.
+    /// Example: {"reason": "DEVICE_ALREADY_BOUND", "domain": "token-authority"}
+    DeviceAlreadyBound = 12,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -52,6 +63,9 @@ impl ErrorReason {
             Self::CallerForbidden => "ERROR_REASON_CALLER_FORBIDDEN",
             Self::RateLimited => "ERROR_REASON_RATE_LIMITED",
             Self::StoreUnavailable => "ERROR_REASON_STORE_UNAVAILABLE",
+            Self::DeviceBindingRequired => "ERROR_REASON_DEVICE_BINDING_REQUIRED",
+            Self::DeviceProofInvalid => "ERROR_REASON_DEVICE_PROOF_INVALID",
+            Self::DeviceAlreadyBound => "ERROR_REASON_DEVICE_ALREADY_BOUND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -67,6 +81,9 @@ impl ErrorReason {
             "ERROR_REASON_CALLER_FORBIDDEN" => Some(Self::CallerForbidden),
             "ERROR_REASON_RATE_LIMITED" => Some(Self::RateLimited),
             "ERROR_REASON_STORE_UNAVAILABLE" => Some(Self::StoreUnavailable),
+            "ERROR_REASON_DEVICE_BINDING_REQUIRED" => Some(Self::DeviceBindingRequired),
+            "ERROR_REASON_DEVICE_PROOF_INVALID" => Some(Self::DeviceProofInvalid),
+            "ERROR_REASON_DEVICE_ALREADY_BOUND" => Some(Self::DeviceAlreadyBound),
             _ => None,
         }
     }
@@ -725,6 +742,9 @@ pub struct Session {
     /// What kind of access token the session was last given.
     #[prost(enumeration = "AuthMethod", tag = "7")]
     pub auth_method: i32,
+    /// Whether the session is bound to a device: its refresh tokens are refused without it.
+    #[prost(bool, tag = "8")]
+    pub device_bound: bool,
 }
 /// RevokeSessionRequest names a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -997,6 +1017,8 @@ pub enum SessionEventType {
     ReuseFound = 4,
     /// It was revoked for another reason.
     Revoked = 5,
+    /// A device was registered for it (RegisterDevice).
+    Bound = 6,
 }
 impl SessionEventType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1011,6 +1033,7 @@ impl SessionEventType {
             Self::Updated => "SESSION_EVENT_TYPE_UPDATED",
             Self::ReuseFound => "SESSION_EVENT_TYPE_REUSE_FOUND",
             Self::Revoked => "SESSION_EVENT_TYPE_REVOKED",
+            Self::Bound => "SESSION_EVENT_TYPE_BOUND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1022,6 +1045,7 @@ impl SessionEventType {
             "SESSION_EVENT_TYPE_UPDATED" => Some(Self::Updated),
             "SESSION_EVENT_TYPE_REUSE_FOUND" => Some(Self::ReuseFound),
             "SESSION_EVENT_TYPE_REVOKED" => Some(Self::Revoked),
+            "SESSION_EVENT_TYPE_BOUND" => Some(Self::Bound),
             _ => None,
         }
     }
@@ -1461,6 +1485,11 @@ pub struct IssueTokensResponse {
     /// set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
     #[prost(bool, optional, tag = "9")]
     pub persistent: ::core::option::Option<bool>,
+    /// The value of the header `Secure-Session-Registration`, which offers a browser to bind the session to
+    /// a device key (W3C draft "Device Bound Session Credentials"). Send it in the same answer as the refresh
+    /// token's cookie. Empty: do not send the header, because DEVICE_BOUND_SESSIONS is `off`.
+    #[prost(string, tag = "10")]
+    pub device_registration: ::prost::alloc::string::String,
 }
 /// RefreshAccessTokenRequest presents a refresh token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1469,6 +1498,10 @@ pub struct RefreshAccessTokenRequest {
     /// The refresh token that the client holds. Secret: never log it. Required.
     #[prost(string, tag = "1")]
     pub refresh_token: ::prost::alloc::string::String,
+    /// The binding that the client holds, the value of the browser's bound cookie. Secret: never log it.
+    /// Empty (the default): the client shows no device. It matters only for a session that is bound to one.
+    #[prost(string, tag = "2")]
+    pub device_binding: ::prost::alloc::string::String,
 }
 /// RefreshAccessTokenResponse holds a new access token and the refresh token to hold from now on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1503,6 +1536,11 @@ pub struct RefreshAccessTokenResponse {
     /// set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
     #[prost(bool, optional, tag = "9")]
     pub persistent: ::core::option::Option<bool>,
+    /// The value of the header `Secure-Session-Registration`, which offers a browser to bind the session to
+    /// a device key (W3C draft "Device Bound Session Credentials"). Send it in the same answer as the refresh
+    /// token's cookie. Empty: do not send the header, because DEVICE_BOUND_SESSIONS is `off` or the session is bound.
+    #[prost(string, tag = "10")]
+    pub device_registration: ::prost::alloc::string::String,
 }
 /// RevokeRefreshTokenRequest presents a refresh token whose session is to end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1566,6 +1604,10 @@ pub struct ValidateTokenResponse {
     /// What kind of token this is.
     #[prost(enumeration = "AuthMethod", tag = "11")]
     pub auth_method: i32,
+    /// Whether the session was bound to a device when the token was issued: its refresh tokens are of no use
+    /// without that device. False: it was not, or the token is not one of this service.
+    #[prost(bool, tag = "12")]
+    pub device_bound: bool,
 }
 /// ValidateTokensRequest presents many access tokens.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1584,6 +1626,64 @@ pub struct ValidateTokensResponse {
     /// One answer a token, in the order of the request.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<ValidateTokenResponse>,
+}
+/// RegisterDeviceRequest presents a device.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RegisterDeviceRequest {
+    /// The session's current refresh token. Secret: never log it. Required.
+    #[prost(string, tag = "1")]
+    pub refresh_token: ::prost::alloc::string::String,
+    /// The value of the browser's header `Secure-Session-Response`: a JWS with the device's public key.
+    /// Required.
+    #[prost(string, tag = "2")]
+    pub proof: ::prost::alloc::string::String,
+}
+/// RegisterDeviceResponse holds the first binding.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RegisterDeviceResponse {
+    /// The binding, for the bound cookie. Secret: never log it.
+    #[prost(string, tag = "1")]
+    pub device_binding: ::prost::alloc::string::String,
+    /// How long the binding lives from now.
+    #[prost(message, optional, tag = "2")]
+    pub device_binding_expires_in: ::core::option::Option<::prost_types::Duration>,
+    /// The challenge that the device signs for the next binding.
+    #[prost(string, tag = "3")]
+    pub challenge: ::prost::alloc::string::String,
+    /// The session's id, a UUID.
+    #[prost(string, tag = "4")]
+    pub session_id: ::prost::alloc::string::String,
+}
+/// RenewDeviceBindingRequest presents a proof of the session's device.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RenewDeviceBindingRequest {
+    /// The session's id, a UUID, which the browser sends as `Sec-Secure-Session-Id`. Required.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// The value of the browser's header `Secure-Session-Response`: a JWS. Empty: only a challenge is wanted.
+    #[prost(string, tag = "2")]
+    pub proof: ::prost::alloc::string::String,
+}
+/// RenewDeviceBindingResponse holds the next binding, or a challenge to sign first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct RenewDeviceBindingResponse {
+    /// The binding, for the bound cookie. Secret: never log it. Empty: there was no proof, or its challenge
+    /// is too old. Sign `challenge` and try again.
+    #[prost(string, tag = "1")]
+    pub device_binding: ::prost::alloc::string::String,
+    /// How long the binding lives from now. Unset if there is none.
+    #[prost(message, optional, tag = "2")]
+    pub device_binding_expires_in: ::core::option::Option<::prost_types::Duration>,
+    /// The challenge that the device signs for the next binding.
+    #[prost(string, tag = "3")]
+    pub challenge: ::prost::alloc::string::String,
+    /// The session's id, a UUID.
+    #[prost(string, tag = "4")]
+    pub session_id: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod token_authority_service_client {
@@ -1838,6 +1938,71 @@ pub mod token_authority_service_client {
                     GrpcMethod::new(
                         "token_authority.v1.TokenAuthorityService",
                         "ValidateTokens",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// RegisterDevice binds the session of a refresh token to a browser's device key (W3C draft "Device
+        /// Bound Session Credentials"). The refresh token is not used by that.
+        ///
+        /// Safe to repeat with the same proof. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+        pub async fn register_device(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RegisterDeviceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterDeviceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/token_authority.v1.TokenAuthorityService/RegisterDevice",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "token_authority.v1.TokenAuthorityService",
+                        "RegisterDevice",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// RenewDeviceBinding exchanges a device's proof for the next short-lived binding of its session.
+        ///
+        /// Safe to repeat. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+        pub async fn renew_device_binding(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewDeviceBindingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewDeviceBindingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/token_authority.v1.TokenAuthorityService/RenewDeviceBinding",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "token_authority.v1.TokenAuthorityService",
+                        "RenewDeviceBinding",
                     ),
                 );
             self.inner.unary(req, path, codec).await

@@ -172,9 +172,10 @@ impl Said {
     pub(in crate::transport::http) const fn of_theft(refusal: RefreshRefusal) -> Self {
         match refusal {
             RefreshRefusal::Reused => Self::ThiefFound,
-            RefreshRefusal::Invalid | RefreshRefusal::Expired | RefreshRefusal::Revoked => {
-                Self::ThiefLate
-            }
+            RefreshRefusal::Invalid
+            | RefreshRefusal::Expired
+            | RefreshRefusal::Revoked
+            | RefreshRefusal::Unbound => Self::ThiefLate,
         }
     }
 
