@@ -99,7 +99,7 @@ class SessionEvent:
     """When it happened."""
 
     type: str
-    """What happened: `issued`, `refreshed` (only the last time is told), `updated`, `reuse_found` or `revoked`."""
+    """What happened: `issued`, `refreshed` (only the last time), `updated`, `reuse_found`, `bound` or `revoked`."""
 
     actor: str
     """Who asked for it: the name of a caller, `browser-adapter`, or `cli:` and an operator. Empty: nobody."""

@@ -133,6 +133,10 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
   const handOut = (ctx: GenericEndpointContext, issued: IssueTokensResponse): void => {
     const life = Number(issued.refreshExpiresIn?.seconds ?? 0);
     setCookie(ctx, cookie, issued.refreshToken, isPersistent(ctx) ? life : undefined);
+    // The browser binds the session to its device, if it can and the authority offers it.
+    if (issued.deviceRegistration) {
+      ctx.setHeader("Secure-Session-Registration", issued.deviceRegistration);
+    }
   };
 
   /** The browser has another session than before: a login, or a switch between accounts. */

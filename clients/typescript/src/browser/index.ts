@@ -75,8 +75,13 @@ const PAUSE = 500;
 const ATTEMPTS = 3;
 /** A caller that waits for a token waits for no longer pause than this. */
 const LONGEST_WAIT = 5_000;
-/** The reasons of a 401 that end the session. Any other answer leaves it as it is. */
-const OVER = ["expired", "revoked", "reused", "invalid"];
+/**
+ * The reasons of a 401 that end the session. Any other answer leaves it as it is. A session that is
+ * bound to another device lives, but this page needs a new login.
+ */
+const OVER = ["expired", "revoked", "reused", "invalid", "unbound"];
+/** A binding to this device that was made while a request was under way has arrived after this pause. */
+const BINDING_PAUSE = 1_000;
 
 interface Token {
   value: string;
@@ -165,7 +170,7 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
     return mine;
   };
 
-  const renew = async (began: number): Promise<string | null> => {
+  const renew = async (began: number, isRepeated = false): Promise<string | null> => {
     const answer = await post("/refresh");
     const body = await answer.json().catch(() => ({}));
     // In the meantime somebody signed out, or signed in as someone else.
@@ -174,7 +179,12 @@ export function createSession({ basePath = "/api/auth" }: SessionOptions = {}): 
       keep(body);
       return body.accessToken;
     }
-    if (answer.status === 401 && OVER.includes(body.reason)) {
+    const reason = answer.status === 401 ? body.reason : undefined;
+    if (reason === "unbound" && !isRepeated) {
+      await new Promise((done) => setTimeout(done, BINDING_PAUSE));
+      return renew(began, true);
+    }
+    if (OVER.includes(reason)) {
       end(true);
       return null;
     }

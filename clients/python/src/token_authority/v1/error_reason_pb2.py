@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%token_authority/v1/error_reason.proto\x12\x12token_authority.v1*\xf9\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12&\n\"ERROR_REASON_REFRESH_TOKEN_INVALID\x10\x02\x12&\n\"ERROR_REASON_REFRESH_TOKEN_EXPIRED\x10\x03\x12&\n\"ERROR_REASON_REFRESH_TOKEN_REVOKED\x10\x04\x12%\n!ERROR_REASON_REFRESH_TOKEN_REUSED\x10\x05\x12\'\n#ERROR_REASON_CALLER_UNAUTHENTICATED\x10\x06\x12!\n\x1d\x45RROR_REASON_CALLER_FORBIDDEN\x10\x07\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\x08\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%token_authority/v1/error_reason.proto\x12\x12token_authority.v1*\xf1\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12&\n\"ERROR_REASON_REFRESH_TOKEN_INVALID\x10\x02\x12&\n\"ERROR_REASON_REFRESH_TOKEN_EXPIRED\x10\x03\x12&\n\"ERROR_REASON_REFRESH_TOKEN_REVOKED\x10\x04\x12%\n!ERROR_REASON_REFRESH_TOKEN_REUSED\x10\x05\x12\'\n#ERROR_REASON_CALLER_UNAUTHENTICATED\x10\x06\x12!\n\x1d\x45RROR_REASON_CALLER_FORBIDDEN\x10\x07\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\x08\x12\"\n\x1e\x45RROR_REASON_STORE_UNAVAILABLE\x10\t\x12(\n$ERROR_REASON_DEVICE_BINDING_REQUIRED\x10\n\x12%\n!ERROR_REASON_DEVICE_PROOF_INVALID\x10\x0b\x12%\n!ERROR_REASON_DEVICE_ALREADY_BOUND\x10\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'token_authority.v1.error_re
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=62
-  _globals['_ERRORREASON']._serialized_end=439
+  _globals['_ERRORREASON']._serialized_end=559
 # @@protoc_insertion_point(module_scope)

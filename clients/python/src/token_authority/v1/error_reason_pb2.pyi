@@ -61,6 +61,20 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """UNAVAILABLE. The database cannot be reached; a google.rpc.RetryInfo says when to try again.
     Example: {"reason": "STORE_UNAVAILABLE", "domain": "token-authority"}
     """
+    ERROR_REASON_DEVICE_BINDING_REQUIRED: _ErrorReason.ValueType  # 10
+    """UNAUTHENTICATED. The refresh token is good, but its session is bound to a device, and the request
+    did not show that device's binding. Nothing was changed: keep the token, and try again with a binding.
+    Example: {"reason": "DEVICE_BINDING_REQUIRED", "domain": "token-authority"}
+    """
+    ERROR_REASON_DEVICE_PROOF_INVALID: _ErrorReason.ValueType  # 11
+    """UNAUTHENTICATED. The device's proof is malformed or forged, its challenge does not fit the refresh
+    token, or the session has no device.
+    Example: {"reason": "DEVICE_PROOF_INVALID", "domain": "token-authority"}
+    """
+    ERROR_REASON_DEVICE_ALREADY_BOUND: _ErrorReason.ValueType  # 12
+    """FAILED_PRECONDITION. The session is bound to another device already, and stays so.
+    Example: {"reason": "DEVICE_ALREADY_BOUND", "domain": "token-authority"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `reason` of a google.rpc.ErrorInfo in the domain "token-authority".
@@ -105,5 +119,19 @@ Example: {"reason": "RATE_LIMITED", "domain": "token-authority"}
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 9
 """UNAVAILABLE. The database cannot be reached; a google.rpc.RetryInfo says when to try again.
 Example: {"reason": "STORE_UNAVAILABLE", "domain": "token-authority"}
+"""
+ERROR_REASON_DEVICE_BINDING_REQUIRED: ErrorReason.ValueType  # 10
+"""UNAUTHENTICATED. The refresh token is good, but its session is bound to a device, and the request
+did not show that device's binding. Nothing was changed: keep the token, and try again with a binding.
+Example: {"reason": "DEVICE_BINDING_REQUIRED", "domain": "token-authority"}
+"""
+ERROR_REASON_DEVICE_PROOF_INVALID: ErrorReason.ValueType  # 11
+"""UNAUTHENTICATED. The device's proof is malformed or forged, its challenge does not fit the refresh
+token, or the session has no device.
+Example: {"reason": "DEVICE_PROOF_INVALID", "domain": "token-authority"}
+"""
+ERROR_REASON_DEVICE_ALREADY_BOUND: ErrorReason.ValueType  # 12
+"""FAILED_PRECONDITION. The session is bound to another device already, and stays so.
+Example: {"reason": "DEVICE_ALREADY_BOUND", "domain": "token-authority"}
 """
 global___ErrorReason = ErrorReason

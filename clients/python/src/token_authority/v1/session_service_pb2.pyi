@@ -43,6 +43,8 @@ class _SessionEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrappe
     """A refresh token was used again by someone who should not have it, and the session was revoked."""
     SESSION_EVENT_TYPE_REVOKED: _SessionEventType.ValueType  # 5
     """It was revoked for another reason."""
+    SESSION_EVENT_TYPE_BOUND: _SessionEventType.ValueType  # 6
+    """A device was registered for it (RegisterDevice)."""
 
 class SessionEventType(_SessionEventType, metaclass=_SessionEventTypeEnumTypeWrapper):
     """SessionEventType is a kind of event."""
@@ -61,6 +63,8 @@ SESSION_EVENT_TYPE_REUSE_FOUND: SessionEventType.ValueType  # 4
 """A refresh token was used again by someone who should not have it, and the session was revoked."""
 SESSION_EVENT_TYPE_REVOKED: SessionEventType.ValueType  # 5
 """It was revoked for another reason."""
+SESSION_EVENT_TYPE_BOUND: SessionEventType.ValueType  # 6
+"""A device was registered for it (RegisterDevice)."""
 global___SessionEventType = SessionEventType
 
 class _RevocationReason:
@@ -166,12 +170,15 @@ class Session(google.protobuf.message.Message):
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     CLIENT_FIELD_NUMBER: builtins.int
     AUTH_METHOD_FIELD_NUMBER: builtins.int
+    DEVICE_BOUND_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """The session's id, a UUID."""
     user_id: builtins.str
     """The user's id."""
     auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType
     """What kind of access token the session was last given."""
+    device_bound: builtins.bool
+    """Whether the session is bound to a device: its refresh tokens are refused without it."""
     @property
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the user logged in."""
@@ -198,9 +205,10 @@ class Session(google.protobuf.message.Message):
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         client: token_authority.v1.auth_pb2.ClientInfo | None = ...,
         auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType = ...,
+        device_bound: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["client", b"client", "created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["auth_method", b"auth_method", "client", b"client", "created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "session_id", b"session_id", "user_id", b"user_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["auth_method", b"auth_method", "client", b"client", "created_at", b"created_at", "device_bound", b"device_bound", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "session_id", b"session_id", "user_id", b"user_id"]) -> None: ...
 
 global___Session = Session
 

@@ -113,6 +113,7 @@ class IssueTokensResponse(google.protobuf.message.Message):
     AUTH_METHOD_FIELD_NUMBER: builtins.int
     USER_ID_FIELD_NUMBER: builtins.int
     PERSISTENT_FIELD_NUMBER: builtins.int
+    DEVICE_REGISTRATION_FIELD_NUMBER: builtins.int
     access_token: builtins.str
     """The access token, for `Authorization: Bearer`. Secret: never log it."""
     token_type: builtins.str
@@ -128,6 +129,11 @@ class IssueTokensResponse(google.protobuf.message.Message):
     persistent: builtins.bool
     """Whether a browser keeps the refresh token's cookie when it is closed, as the login asked. False:
     set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
+    """
+    device_registration: builtins.str
+    """The value of the header `Secure-Session-Registration`, which offers a browser to bind the session to
+    a device key (W3C draft "Device Bound Session Credentials"). Send it in the same answer as the refresh
+    token's cookie. Empty: do not send the header, because DEVICE_BOUND_SESSIONS is `off`.
     """
     @property
     def expires_in(self) -> google.protobuf.duration_pb2.Duration:
@@ -149,9 +155,10 @@ class IssueTokensResponse(google.protobuf.message.Message):
         auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType = ...,
         user_id: builtins.str = ...,
         persistent: builtins.bool | None = ...,
+        device_registration: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_persistent", b"_persistent", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_persistent", b"_persistent", "access_token", b"access_token", "auth_method", b"auth_method", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_persistent", b"_persistent", "access_token", b"access_token", "auth_method", b"auth_method", "device_registration", b"device_registration", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_persistent", b"_persistent"]) -> typing.Literal["persistent"] | None: ...
 
 global___IssueTokensResponse = IssueTokensResponse
@@ -163,14 +170,20 @@ class RefreshAccessTokenRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REFRESH_TOKEN_FIELD_NUMBER: builtins.int
+    DEVICE_BINDING_FIELD_NUMBER: builtins.int
     refresh_token: builtins.str
     """The refresh token that the client holds. Secret: never log it. Required."""
+    device_binding: builtins.str
+    """The binding that the client holds, the value of the browser's bound cookie. Secret: never log it.
+    Empty (the default): the client shows no device. It matters only for a session that is bound to one.
+    """
     def __init__(
         self,
         *,
         refresh_token: builtins.str = ...,
+        device_binding: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["refresh_token", b"refresh_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["device_binding", b"device_binding", "refresh_token", b"refresh_token"]) -> None: ...
 
 global___RefreshAccessTokenRequest = RefreshAccessTokenRequest
 
@@ -189,6 +202,7 @@ class RefreshAccessTokenResponse(google.protobuf.message.Message):
     AUTH_METHOD_FIELD_NUMBER: builtins.int
     USER_ID_FIELD_NUMBER: builtins.int
     PERSISTENT_FIELD_NUMBER: builtins.int
+    DEVICE_REGISTRATION_FIELD_NUMBER: builtins.int
     access_token: builtins.str
     """The new access token. Secret: never log it."""
     token_type: builtins.str
@@ -206,6 +220,11 @@ class RefreshAccessTokenResponse(google.protobuf.message.Message):
     persistent: builtins.bool
     """Whether a browser keeps the refresh token's cookie when it is closed, as the login asked. False:
     set the cookie without Max-Age and Expires. Unset: an earlier version answered; take it as true.
+    """
+    device_registration: builtins.str
+    """The value of the header `Secure-Session-Registration`, which offers a browser to bind the session to
+    a device key (W3C draft "Device Bound Session Credentials"). Send it in the same answer as the refresh
+    token's cookie. Empty: do not send the header, because DEVICE_BOUND_SESSIONS is `off` or the session is bound.
     """
     @property
     def expires_in(self) -> google.protobuf.duration_pb2.Duration:
@@ -227,9 +246,10 @@ class RefreshAccessTokenResponse(google.protobuf.message.Message):
         auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType = ...,
         user_id: builtins.str = ...,
         persistent: builtins.bool | None = ...,
+        device_registration: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_persistent", b"_persistent", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_persistent", b"_persistent", "access_token", b"access_token", "auth_method", b"auth_method", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_persistent", b"_persistent", "access_token", b"access_token", "auth_method", b"auth_method", "device_registration", b"device_registration", "expires_in", b"expires_in", "persistent", b"persistent", "refresh_expires_in", b"refresh_expires_in", "refresh_token", b"refresh_token", "session_id", b"session_id", "token_type", b"token_type", "user_id", b"user_id"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_persistent", b"_persistent"]) -> typing.Literal["persistent"] | None: ...
 
 global___RefreshAccessTokenResponse = RefreshAccessTokenResponse
@@ -309,6 +329,7 @@ class ValidateTokenResponse(google.protobuf.message.Message):
     SCOPES_FIELD_NUMBER: builtins.int
     CLAIMS_FIELD_NUMBER: builtins.int
     AUTH_METHOD_FIELD_NUMBER: builtins.int
+    DEVICE_BOUND_FIELD_NUMBER: builtins.int
     active: builtins.bool
     """Whether the token is good now."""
     inactive_reason: token_authority.v1.auth_pb2.InactiveReason.ValueType
@@ -323,6 +344,10 @@ class ValidateTokenResponse(google.protobuf.message.Message):
     """The token's own id, its `jti`. Empty: the token names none."""
     auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType
     """What kind of token this is."""
+    device_bound: builtins.bool
+    """Whether the session was bound to a device when the token was issued: its refresh tokens are of no use
+    without that device. False: it was not, or the token is not one of this service.
+    """
     @property
     def issued_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the token was minted, its `iat`. Unset: the token does not say."""
@@ -357,9 +382,10 @@ class ValidateTokenResponse(google.protobuf.message.Message):
         scopes: collections.abc.Iterable[builtins.str] | None = ...,
         claims: google.protobuf.struct_pb2.Struct | None = ...,
         auth_method: token_authority.v1.auth_pb2.AuthMethod.ValueType = ...,
+        device_bound: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["claims", b"claims", "expires_at", b"expires_at", "issued_at", b"issued_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["active", b"active", "audience", b"audience", "auth_method", b"auth_method", "claims", b"claims", "expires_at", b"expires_at", "inactive_reason", b"inactive_reason", "issued_at", b"issued_at", "scopes", b"scopes", "session_id", b"session_id", "token_id", b"token_id", "user_id", b"user_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["active", b"active", "audience", b"audience", "auth_method", b"auth_method", "claims", b"claims", "device_bound", b"device_bound", "expires_at", b"expires_at", "inactive_reason", b"inactive_reason", "issued_at", b"issued_at", "scopes", b"scopes", "session_id", b"session_id", "token_id", b"token_id", "user_id", b"user_id"]) -> None: ...
 
 global___ValidateTokenResponse = ValidateTokenResponse
 
@@ -406,3 +432,117 @@ class ValidateTokensResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["results", b"results"]) -> None: ...
 
 global___ValidateTokensResponse = ValidateTokensResponse
+
+@typing.final
+class RegisterDeviceRequest(google.protobuf.message.Message):
+    """RegisterDeviceRequest presents a device."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REFRESH_TOKEN_FIELD_NUMBER: builtins.int
+    PROOF_FIELD_NUMBER: builtins.int
+    refresh_token: builtins.str
+    """The session's current refresh token. Secret: never log it. Required."""
+    proof: builtins.str
+    """The value of the browser's header `Secure-Session-Response`: a JWS with the device's public key.
+    Required.
+    """
+    def __init__(
+        self,
+        *,
+        refresh_token: builtins.str = ...,
+        proof: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["proof", b"proof", "refresh_token", b"refresh_token"]) -> None: ...
+
+global___RegisterDeviceRequest = RegisterDeviceRequest
+
+@typing.final
+class RegisterDeviceResponse(google.protobuf.message.Message):
+    """RegisterDeviceResponse holds the first binding."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DEVICE_BINDING_FIELD_NUMBER: builtins.int
+    DEVICE_BINDING_EXPIRES_IN_FIELD_NUMBER: builtins.int
+    CHALLENGE_FIELD_NUMBER: builtins.int
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    device_binding: builtins.str
+    """The binding, for the bound cookie. Secret: never log it."""
+    challenge: builtins.str
+    """The challenge that the device signs for the next binding."""
+    session_id: builtins.str
+    """The session's id, a UUID."""
+    @property
+    def device_binding_expires_in(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the binding lives from now."""
+
+    def __init__(
+        self,
+        *,
+        device_binding: builtins.str = ...,
+        device_binding_expires_in: google.protobuf.duration_pb2.Duration | None = ...,
+        challenge: builtins.str = ...,
+        session_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["device_binding_expires_in", b"device_binding_expires_in"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["challenge", b"challenge", "device_binding", b"device_binding", "device_binding_expires_in", b"device_binding_expires_in", "session_id", b"session_id"]) -> None: ...
+
+global___RegisterDeviceResponse = RegisterDeviceResponse
+
+@typing.final
+class RenewDeviceBindingRequest(google.protobuf.message.Message):
+    """RenewDeviceBindingRequest presents a proof of the session's device."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    PROOF_FIELD_NUMBER: builtins.int
+    session_id: builtins.str
+    """The session's id, a UUID, which the browser sends as `Sec-Secure-Session-Id`. Required."""
+    proof: builtins.str
+    """The value of the browser's header `Secure-Session-Response`: a JWS. Empty: only a challenge is wanted."""
+    def __init__(
+        self,
+        *,
+        session_id: builtins.str = ...,
+        proof: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["proof", b"proof", "session_id", b"session_id"]) -> None: ...
+
+global___RenewDeviceBindingRequest = RenewDeviceBindingRequest
+
+@typing.final
+class RenewDeviceBindingResponse(google.protobuf.message.Message):
+    """RenewDeviceBindingResponse holds the next binding, or a challenge to sign first."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DEVICE_BINDING_FIELD_NUMBER: builtins.int
+    DEVICE_BINDING_EXPIRES_IN_FIELD_NUMBER: builtins.int
+    CHALLENGE_FIELD_NUMBER: builtins.int
+    SESSION_ID_FIELD_NUMBER: builtins.int
+    device_binding: builtins.str
+    """The binding, for the bound cookie. Secret: never log it. Empty: there was no proof, or its challenge
+    is too old. Sign `challenge` and try again.
+    """
+    challenge: builtins.str
+    """The challenge that the device signs for the next binding."""
+    session_id: builtins.str
+    """The session's id, a UUID."""
+    @property
+    def device_binding_expires_in(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the binding lives from now. Unset if there is none."""
+
+    def __init__(
+        self,
+        *,
+        device_binding: builtins.str = ...,
+        device_binding_expires_in: google.protobuf.duration_pb2.Duration | None = ...,
+        challenge: builtins.str = ...,
+        session_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["device_binding_expires_in", b"device_binding_expires_in"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["challenge", b"challenge", "device_binding", b"device_binding", "device_binding_expires_in", b"device_binding_expires_in", "session_id", b"session_id"]) -> None: ...
+
+global___RenewDeviceBindingResponse = RenewDeviceBindingResponse

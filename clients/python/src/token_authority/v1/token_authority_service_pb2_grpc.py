@@ -64,6 +64,16 @@ class TokenAuthorityServiceStub(object):
                 request_serializer=token__authority_dot_v1_dot_token__authority__service__pb2.ValidateTokensRequest.SerializeToString,
                 response_deserializer=token__authority_dot_v1_dot_token__authority__service__pb2.ValidateTokensResponse.FromString,
                 _registered_method=True)
+        self.RegisterDevice = channel.unary_unary(
+                '/token_authority.v1.TokenAuthorityService/RegisterDevice',
+                request_serializer=token__authority_dot_v1_dot_token__authority__service__pb2.RegisterDeviceRequest.SerializeToString,
+                response_deserializer=token__authority_dot_v1_dot_token__authority__service__pb2.RegisterDeviceResponse.FromString,
+                _registered_method=True)
+        self.RenewDeviceBinding = channel.unary_unary(
+                '/token_authority.v1.TokenAuthorityService/RenewDeviceBinding',
+                request_serializer=token__authority_dot_v1_dot_token__authority__service__pb2.RenewDeviceBindingRequest.SerializeToString,
+                response_deserializer=token__authority_dot_v1_dot_token__authority__service__pb2.RenewDeviceBindingResponse.FromString,
+                _registered_method=True)
 
 
 class TokenAuthorityServiceServicer(object):
@@ -120,6 +130,25 @@ class TokenAuthorityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RegisterDevice(self, request, context):
+        """RegisterDevice binds the session of a refresh token to a browser's device key (W3C draft "Device
+        Bound Session Credentials"). The refresh token is not used by that.
+
+        Safe to repeat with the same proof. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewDeviceBinding(self, request, context):
+        """RenewDeviceBinding exchanges a device's proof for the next short-lived binding of its session.
+
+        Safe to repeat. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TokenAuthorityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +176,16 @@ def add_TokenAuthorityServiceServicer_to_server(servicer, server):
                     servicer.ValidateTokens,
                     request_deserializer=token__authority_dot_v1_dot_token__authority__service__pb2.ValidateTokensRequest.FromString,
                     response_serializer=token__authority_dot_v1_dot_token__authority__service__pb2.ValidateTokensResponse.SerializeToString,
+            ),
+            'RegisterDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterDevice,
+                    request_deserializer=token__authority_dot_v1_dot_token__authority__service__pb2.RegisterDeviceRequest.FromString,
+                    response_serializer=token__authority_dot_v1_dot_token__authority__service__pb2.RegisterDeviceResponse.SerializeToString,
+            ),
+            'RenewDeviceBinding': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewDeviceBinding,
+                    request_deserializer=token__authority_dot_v1_dot_token__authority__service__pb2.RenewDeviceBindingRequest.FromString,
+                    response_serializer=token__authority_dot_v1_dot_token__authority__service__pb2.RenewDeviceBindingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -289,6 +328,60 @@ class TokenAuthorityService(object):
             '/token_authority.v1.TokenAuthorityService/ValidateTokens',
             token__authority_dot_v1_dot_token__authority__service__pb2.ValidateTokensRequest.SerializeToString,
             token__authority_dot_v1_dot_token__authority__service__pb2.ValidateTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/token_authority.v1.TokenAuthorityService/RegisterDevice',
+            token__authority_dot_v1_dot_token__authority__service__pb2.RegisterDeviceRequest.SerializeToString,
+            token__authority_dot_v1_dot_token__authority__service__pb2.RegisterDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewDeviceBinding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/token_authority.v1.TokenAuthorityService/RenewDeviceBinding',
+            token__authority_dot_v1_dot_token__authority__service__pb2.RenewDeviceBindingRequest.SerializeToString,
+            token__authority_dot_v1_dot_token__authority__service__pb2.RenewDeviceBindingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -71,6 +71,25 @@ class TokenAuthorityServiceStub:
     ]
     """ValidateTokens validates many tokens in one call, each with its own answer."""
 
+    RegisterDevice: grpc.UnaryUnaryMultiCallable[
+        token_authority.v1.token_authority_service_pb2.RegisterDeviceRequest,
+        token_authority.v1.token_authority_service_pb2.RegisterDeviceResponse,
+    ]
+    """RegisterDevice binds the session of a refresh token to a browser's device key (W3C draft "Device
+    Bound Session Credentials"). The refresh token is not used by that.
+
+    Safe to repeat with the same proof. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+    """
+
+    RenewDeviceBinding: grpc.UnaryUnaryMultiCallable[
+        token_authority.v1.token_authority_service_pb2.RenewDeviceBindingRequest,
+        token_authority.v1.token_authority_service_pb2.RenewDeviceBindingResponse,
+    ]
+    """RenewDeviceBinding exchanges a device's proof for the next short-lived binding of its session.
+
+    Safe to repeat. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+    """
+
 class TokenAuthorityServiceAsyncStub:
     """TokenAuthorityService is the life of a token: an auth-server issues it at login, a
     browser's adapter refreshes and revokes it, backends validate it.
@@ -123,6 +142,25 @@ class TokenAuthorityServiceAsyncStub:
         token_authority.v1.token_authority_service_pb2.ValidateTokensResponse,
     ]
     """ValidateTokens validates many tokens in one call, each with its own answer."""
+
+    RegisterDevice: grpc.aio.UnaryUnaryMultiCallable[
+        token_authority.v1.token_authority_service_pb2.RegisterDeviceRequest,
+        token_authority.v1.token_authority_service_pb2.RegisterDeviceResponse,
+    ]
+    """RegisterDevice binds the session of a refresh token to a browser's device key (W3C draft "Device
+    Bound Session Credentials"). The refresh token is not used by that.
+
+    Safe to repeat with the same proof. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+    """
+
+    RenewDeviceBinding: grpc.aio.UnaryUnaryMultiCallable[
+        token_authority.v1.token_authority_service_pb2.RenewDeviceBindingRequest,
+        token_authority.v1.token_authority_service_pb2.RenewDeviceBindingResponse,
+    ]
+    """RenewDeviceBinding exchanges a device's proof for the next short-lived binding of its session.
+
+    Safe to repeat. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+    """
 
 class TokenAuthorityServiceServicer(metaclass=abc.ABCMeta):
     """TokenAuthorityService is the life of a token: an auth-server issues it at login, a
@@ -186,5 +224,28 @@ class TokenAuthorityServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[token_authority.v1.token_authority_service_pb2.ValidateTokensResponse, collections.abc.Awaitable[token_authority.v1.token_authority_service_pb2.ValidateTokensResponse]]:
         """ValidateTokens validates many tokens in one call, each with its own answer."""
+
+    @abc.abstractmethod
+    def RegisterDevice(
+        self,
+        request: token_authority.v1.token_authority_service_pb2.RegisterDeviceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[token_authority.v1.token_authority_service_pb2.RegisterDeviceResponse, collections.abc.Awaitable[token_authority.v1.token_authority_service_pb2.RegisterDeviceResponse]]:
+        """RegisterDevice binds the session of a refresh token to a browser's device key (W3C draft "Device
+        Bound Session Credentials"). The refresh token is not used by that.
+
+        Safe to repeat with the same proof. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+        """
+
+    @abc.abstractmethod
+    def RenewDeviceBinding(
+        self,
+        request: token_authority.v1.token_authority_service_pb2.RenewDeviceBindingRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[token_authority.v1.token_authority_service_pb2.RenewDeviceBindingResponse, collections.abc.Awaitable[token_authority.v1.token_authority_service_pb2.RenewDeviceBindingResponse]]:
+        """RenewDeviceBinding exchanges a device's proof for the next short-lived binding of its session.
+
+        Safe to repeat. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+        """
 
 def add_TokenAuthorityServiceServicer_to_server(servicer: TokenAuthorityServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

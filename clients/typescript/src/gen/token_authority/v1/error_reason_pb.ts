@@ -11,7 +11,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file token_authority/v1/error_reason.proto.
  */
 export const file_token_authority_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("CiV0b2tlbl9hdXRob3JpdHkvdjEvZXJyb3JfcmVhc29uLnByb3RvEhJ0b2tlbl9hdXRob3JpdHkudjEq+QIKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9JTlZBTElEX0ZJRUxEEAESJgoiRVJST1JfUkVBU09OX1JFRlJFU0hfVE9LRU5fSU5WQUxJRBACEiYKIkVSUk9SX1JFQVNPTl9SRUZSRVNIX1RPS0VOX0VYUElSRUQQAxImCiJFUlJPUl9SRUFTT05fUkVGUkVTSF9UT0tFTl9SRVZPS0VEEAQSJQohRVJST1JfUkVBU09OX1JFRlJFU0hfVE9LRU5fUkVVU0VEEAUSJwojRVJST1JfUkVBU09OX0NBTExFUl9VTkFVVEhFTlRJQ0FURUQQBhIhCh1FUlJPUl9SRUFTT05fQ0FMTEVSX0ZPUkJJRERFThAHEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQCBIiCh5FUlJPUl9SRUFTT05fU1RPUkVfVU5BVkFJTEFCTEUQCWIGcHJvdG8z");
+  fileDesc("CiV0b2tlbl9hdXRob3JpdHkvdjEvZXJyb3JfcmVhc29uLnByb3RvEhJ0b2tlbl9hdXRob3JpdHkudjEq8QMKC0Vycm9yUmVhc29uEhwKGEVSUk9SX1JFQVNPTl9VTlNQRUNJRklFRBAAEh4KGkVSUk9SX1JFQVNPTl9JTlZBTElEX0ZJRUxEEAESJgoiRVJST1JfUkVBU09OX1JFRlJFU0hfVE9LRU5fSU5WQUxJRBACEiYKIkVSUk9SX1JFQVNPTl9SRUZSRVNIX1RPS0VOX0VYUElSRUQQAxImCiJFUlJPUl9SRUFTT05fUkVGUkVTSF9UT0tFTl9SRVZPS0VEEAQSJQohRVJST1JfUkVBU09OX1JFRlJFU0hfVE9LRU5fUkVVU0VEEAUSJwojRVJST1JfUkVBU09OX0NBTExFUl9VTkFVVEhFTlRJQ0FURUQQBhIhCh1FUlJPUl9SRUFTT05fQ0FMTEVSX0ZPUkJJRERFThAHEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQCBIiCh5FUlJPUl9SRUFTT05fU1RPUkVfVU5BVkFJTEFCTEUQCRIoCiRFUlJPUl9SRUFTT05fREVWSUNFX0JJTkRJTkdfUkVRVUlSRUQQChIlCiFFUlJPUl9SRUFTT05fREVWSUNFX1BST09GX0lOVkFMSUQQCxIlCiFFUlJPUl9SRUFTT05fREVWSUNFX0FMUkVBRFlfQk9VTkQQDGIGcHJvdG8z");
 
 /**
  * ErrorReason lists every `reason` of a google.rpc.ErrorInfo in the domain "token-authority".
@@ -99,6 +99,32 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_STORE_UNAVAILABLE = 9;
    */
   STORE_UNAVAILABLE = 9,
+
+  /**
+   * UNAUTHENTICATED. The refresh token is good, but its session is bound to a device, and the request
+   * did not show that device's binding. Nothing was changed: keep the token, and try again with a binding.
+   * Example: {"reason": "DEVICE_BINDING_REQUIRED", "domain": "token-authority"}
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_BINDING_REQUIRED = 10;
+   */
+  DEVICE_BINDING_REQUIRED = 10,
+
+  /**
+   * UNAUTHENTICATED. The device's proof is malformed or forged, its challenge does not fit the refresh
+   * token, or the session has no device.
+   * Example: {"reason": "DEVICE_PROOF_INVALID", "domain": "token-authority"}
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_PROOF_INVALID = 11;
+   */
+  DEVICE_PROOF_INVALID = 11,
+
+  /**
+   * FAILED_PRECONDITION. The session is bound to another device already, and stays so.
+   * Example: {"reason": "DEVICE_ALREADY_BOUND", "domain": "token-authority"}
+   *
+   * @generated from enum value: ERROR_REASON_DEVICE_ALREADY_BOUND = 12;
+   */
+  DEVICE_ALREADY_BOUND = 12,
 }
 
 /**

@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file token_authority/v1/token_authority_service.proto.
  */
 export const file_token_authority_v1_token_authority_service: GenFile = /*@__PURE__*/
-  fileDesc("CjB0b2tlbl9hdXRob3JpdHkvdjEvdG9rZW5fYXV0aG9yaXR5X3NlcnZpY2UucHJvdG8SEnRva2VuX2F1dGhvcml0eS52MSLCAgoSSXNzdWVUb2tlbnNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSEAoIYXVkaWVuY2UYAiADKAkSDgoGc2NvcGVzGAMgAygJEicKBmNsYWltcxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLgoGY2xpZW50GAUgASgLMh4udG9rZW5fYXV0aG9yaXR5LnYxLkNsaWVudEluZm8SEgoKcmVxdWVzdF9pZBgGIAEoCRIzChByZWZyZXNoX2xpZmV0aW1lGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDG1heF9saWZldGltZRgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIXCgpwZXJzaXN0ZW50GAkgASgISACIAQFCDQoLX3BlcnNpc3RlbnQivgIKE0lzc3VlVG9rZW5zUmVzcG9uc2USFAoMYWNjZXNzX3Rva2VuGAEgASgJEhIKCnRva2VuX3R5cGUYAiABKAkSLQoKZXhwaXJlc19pbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1yZWZyZXNoX3Rva2VuGAQgASgJEjUKEnJlZnJlc2hfZXhwaXJlc19pbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpzZXNzaW9uX2lkGAYgASgJEjMKC2F1dGhfbWV0aG9kGAcgASgOMh4udG9rZW5fYXV0aG9yaXR5LnYxLkF1dGhNZXRob2QSDwoHdXNlcl9pZBgIIAEoCRIXCgpwZXJzaXN0ZW50GAkgASgISACIAQFCDQoLX3BlcnNpc3RlbnQiMgoZUmVmcmVzaEFjY2Vzc1Rva2VuUmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIsUCChpSZWZyZXNoQWNjZXNzVG9rZW5SZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSEgoKdG9rZW5fdHlwZRgCIAEoCRItCgpleHBpcmVzX2luGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDXJlZnJlc2hfdG9rZW4YBCABKAkSNQoScmVmcmVzaF9leHBpcmVzX2luGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnNlc3Npb25faWQYBiABKAkSMwoLYXV0aF9tZXRob2QYByABKA4yHi50b2tlbl9hdXRob3JpdHkudjEuQXV0aE1ldGhvZBIPCgd1c2VyX2lkGAggASgJEhcKCnBlcnNpc3RlbnQYCSABKAhIAIgBAUINCgtfcGVyc2lzdGVudCIyChlSZXZva2VSZWZyZXNoVG9rZW5SZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkiHAoaUmV2b2tlUmVmcmVzaFRva2VuUmVzcG9uc2UiNwoUVmFsaWRhdGVUb2tlblJlcXVlc3QSDQoFdG9rZW4YASABKAkSEAoIYXVkaWVuY2UYAiABKAki+gIKFVZhbGlkYXRlVG9rZW5SZXNwb25zZRIOCgZhY3RpdmUYASABKAgSOwoPaW5hY3RpdmVfcmVhc29uGAIgASgOMiIudG9rZW5fYXV0aG9yaXR5LnYxLkluYWN0aXZlUmVhc29uEg8KB3VzZXJfaWQYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRIQCgh0b2tlbl9pZBgFIAEoCRItCglpc3N1ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGF1ZGllbmNlGAggAygJEg4KBnNjb3BlcxgJIAMoCRInCgZjbGFpbXMYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjMKC2F1dGhfbWV0aG9kGAsgASgOMh4udG9rZW5fYXV0aG9yaXR5LnYxLkF1dGhNZXRob2QiOQoVVmFsaWRhdGVUb2tlbnNSZXF1ZXN0Eg4KBnRva2VucxgBIAMoCRIQCghhdWRpZW5jZRgCIAEoCSJUChZWYWxpZGF0ZVRva2Vuc1Jlc3BvbnNlEjoKB3Jlc3VsdHMYASADKAsyKS50b2tlbl9hdXRob3JpdHkudjEuVmFsaWRhdGVUb2tlblJlc3BvbnNlMrAEChVUb2tlbkF1dGhvcml0eVNlcnZpY2USXgoLSXNzdWVUb2tlbnMSJi50b2tlbl9hdXRob3JpdHkudjEuSXNzdWVUb2tlbnNSZXF1ZXN0GicudG9rZW5fYXV0aG9yaXR5LnYxLklzc3VlVG9rZW5zUmVzcG9uc2UScwoSUmVmcmVzaEFjY2Vzc1Rva2VuEi0udG9rZW5fYXV0aG9yaXR5LnYxLlJlZnJlc2hBY2Nlc3NUb2tlblJlcXVlc3QaLi50b2tlbl9hdXRob3JpdHkudjEuUmVmcmVzaEFjY2Vzc1Rva2VuUmVzcG9uc2UScwoSUmV2b2tlUmVmcmVzaFRva2VuEi0udG9rZW5fYXV0aG9yaXR5LnYxLlJldm9rZVJlZnJlc2hUb2tlblJlcXVlc3QaLi50b2tlbl9hdXRob3JpdHkudjEuUmV2b2tlUmVmcmVzaFRva2VuUmVzcG9uc2USZAoNVmFsaWRhdGVUb2tlbhIoLnRva2VuX2F1dGhvcml0eS52MS5WYWxpZGF0ZVRva2VuUmVxdWVzdBopLnRva2VuX2F1dGhvcml0eS52MS5WYWxpZGF0ZVRva2VuUmVzcG9uc2USZwoOVmFsaWRhdGVUb2tlbnMSKS50b2tlbl9hdXRob3JpdHkudjEuVmFsaWRhdGVUb2tlbnNSZXF1ZXN0GioudG9rZW5fYXV0aG9yaXR5LnYxLlZhbGlkYXRlVG9rZW5zUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_token_authority_v1_auth]);
+  fileDesc("CjB0b2tlbl9hdXRob3JpdHkvdjEvdG9rZW5fYXV0aG9yaXR5X3NlcnZpY2UucHJvdG8SEnRva2VuX2F1dGhvcml0eS52MSLCAgoSSXNzdWVUb2tlbnNSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkSEAoIYXVkaWVuY2UYAiADKAkSDgoGc2NvcGVzGAMgAygJEicKBmNsYWltcxgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLgoGY2xpZW50GAUgASgLMh4udG9rZW5fYXV0aG9yaXR5LnYxLkNsaWVudEluZm8SEgoKcmVxdWVzdF9pZBgGIAEoCRIzChByZWZyZXNoX2xpZmV0aW1lGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDG1heF9saWZldGltZRgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIXCgpwZXJzaXN0ZW50GAkgASgISACIAQFCDQoLX3BlcnNpc3RlbnQi2wIKE0lzc3VlVG9rZW5zUmVzcG9uc2USFAoMYWNjZXNzX3Rva2VuGAEgASgJEhIKCnRva2VuX3R5cGUYAiABKAkSLQoKZXhwaXJlc19pbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1yZWZyZXNoX3Rva2VuGAQgASgJEjUKEnJlZnJlc2hfZXhwaXJlc19pbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgpzZXNzaW9uX2lkGAYgASgJEjMKC2F1dGhfbWV0aG9kGAcgASgOMh4udG9rZW5fYXV0aG9yaXR5LnYxLkF1dGhNZXRob2QSDwoHdXNlcl9pZBgIIAEoCRIXCgpwZXJzaXN0ZW50GAkgASgISACIAQESGwoTZGV2aWNlX3JlZ2lzdHJhdGlvbhgKIAEoCUINCgtfcGVyc2lzdGVudCJKChlSZWZyZXNoQWNjZXNzVG9rZW5SZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkSFgoOZGV2aWNlX2JpbmRpbmcYAiABKAki4gIKGlJlZnJlc2hBY2Nlc3NUb2tlblJlc3BvbnNlEhQKDGFjY2Vzc190b2tlbhgBIAEoCRISCgp0b2tlbl90eXBlGAIgASgJEi0KCmV4cGlyZXNfaW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNcmVmcmVzaF90b2tlbhgEIAEoCRI1ChJyZWZyZXNoX2V4cGlyZXNfaW4YBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKc2Vzc2lvbl9pZBgGIAEoCRIzCgthdXRoX21ldGhvZBgHIAEoDjIeLnRva2VuX2F1dGhvcml0eS52MS5BdXRoTWV0aG9kEg8KB3VzZXJfaWQYCCABKAkSFwoKcGVyc2lzdGVudBgJIAEoCEgAiAEBEhsKE2RldmljZV9yZWdpc3RyYXRpb24YCiABKAlCDQoLX3BlcnNpc3RlbnQiMgoZUmV2b2tlUmVmcmVzaFRva2VuUmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIhwKGlJldm9rZVJlZnJlc2hUb2tlblJlc3BvbnNlIjcKFFZhbGlkYXRlVG9rZW5SZXF1ZXN0Eg0KBXRva2VuGAEgASgJEhAKCGF1ZGllbmNlGAIgASgJIpADChVWYWxpZGF0ZVRva2VuUmVzcG9uc2USDgoGYWN0aXZlGAEgASgIEjsKD2luYWN0aXZlX3JlYXNvbhgCIAEoDjIiLnRva2VuX2F1dGhvcml0eS52MS5JbmFjdGl2ZVJlYXNvbhIPCgd1c2VyX2lkGAMgASgJEhIKCnNlc3Npb25faWQYBCABKAkSEAoIdG9rZW5faWQYBSABKAkSLQoJaXNzdWVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhdWRpZW5jZRgIIAMoCRIOCgZzY29wZXMYCSADKAkSJwoGY2xhaW1zGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIzCgthdXRoX21ldGhvZBgLIAEoDjIeLnRva2VuX2F1dGhvcml0eS52MS5BdXRoTWV0aG9kEhQKDGRldmljZV9ib3VuZBgMIAEoCCI5ChVWYWxpZGF0ZVRva2Vuc1JlcXVlc3QSDgoGdG9rZW5zGAEgAygJEhAKCGF1ZGllbmNlGAIgASgJIlQKFlZhbGlkYXRlVG9rZW5zUmVzcG9uc2USOgoHcmVzdWx0cxgBIAMoCzIpLnRva2VuX2F1dGhvcml0eS52MS5WYWxpZGF0ZVRva2VuUmVzcG9uc2UiPQoVUmVnaXN0ZXJEZXZpY2VSZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkSDQoFcHJvb2YYAiABKAkilQEKFlJlZ2lzdGVyRGV2aWNlUmVzcG9uc2USFgoOZGV2aWNlX2JpbmRpbmcYASABKAkSPAoZZGV2aWNlX2JpbmRpbmdfZXhwaXJlc19pbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIRCgljaGFsbGVuZ2UYAyABKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCSI+ChlSZW5ld0RldmljZUJpbmRpbmdSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDQoFcHJvb2YYAiABKAkimQEKGlJlbmV3RGV2aWNlQmluZGluZ1Jlc3BvbnNlEhYKDmRldmljZV9iaW5kaW5nGAEgASgJEjwKGWRldmljZV9iaW5kaW5nX2V4cGlyZXNfaW4YAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJY2hhbGxlbmdlGAMgASgJEhIKCnNlc3Npb25faWQYBCABKAkyjgYKFVRva2VuQXV0aG9yaXR5U2VydmljZRJeCgtJc3N1ZVRva2VucxImLnRva2VuX2F1dGhvcml0eS52MS5Jc3N1ZVRva2Vuc1JlcXVlc3QaJy50b2tlbl9hdXRob3JpdHkudjEuSXNzdWVUb2tlbnNSZXNwb25zZRJzChJSZWZyZXNoQWNjZXNzVG9rZW4SLS50b2tlbl9hdXRob3JpdHkudjEuUmVmcmVzaEFjY2Vzc1Rva2VuUmVxdWVzdBouLnRva2VuX2F1dGhvcml0eS52MS5SZWZyZXNoQWNjZXNzVG9rZW5SZXNwb25zZRJzChJSZXZva2VSZWZyZXNoVG9rZW4SLS50b2tlbl9hdXRob3JpdHkudjEuUmV2b2tlUmVmcmVzaFRva2VuUmVxdWVzdBouLnRva2VuX2F1dGhvcml0eS52MS5SZXZva2VSZWZyZXNoVG9rZW5SZXNwb25zZRJkCg1WYWxpZGF0ZVRva2VuEigudG9rZW5fYXV0aG9yaXR5LnYxLlZhbGlkYXRlVG9rZW5SZXF1ZXN0GikudG9rZW5fYXV0aG9yaXR5LnYxLlZhbGlkYXRlVG9rZW5SZXNwb25zZRJnCg5WYWxpZGF0ZVRva2VucxIpLnRva2VuX2F1dGhvcml0eS52MS5WYWxpZGF0ZVRva2Vuc1JlcXVlc3QaKi50b2tlbl9hdXRob3JpdHkudjEuVmFsaWRhdGVUb2tlbnNSZXNwb25zZRJnCg5SZWdpc3RlckRldmljZRIpLnRva2VuX2F1dGhvcml0eS52MS5SZWdpc3RlckRldmljZVJlcXVlc3QaKi50b2tlbl9hdXRob3JpdHkudjEuUmVnaXN0ZXJEZXZpY2VSZXNwb25zZRJzChJSZW5ld0RldmljZUJpbmRpbmcSLS50b2tlbl9hdXRob3JpdHkudjEuUmVuZXdEZXZpY2VCaW5kaW5nUmVxdWVzdBouLnRva2VuX2F1dGhvcml0eS52MS5SZW5ld0RldmljZUJpbmRpbmdSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_token_authority_v1_auth]);
 
 /**
  * IssueTokensRequest names the user who has logged in.
@@ -175,6 +175,15 @@ export type IssueTokensResponse = Message<"token_authority.v1.IssueTokensRespons
    * @generated from field: optional bool persistent = 9;
    */
   persistent?: boolean | undefined;
+
+  /**
+   * The value of the header `Secure-Session-Registration`, which offers a browser to bind the session to
+   * a device key (W3C draft "Device Bound Session Credentials"). Send it in the same answer as the refresh
+   * token's cookie. Empty: do not send the header, because DEVICE_BOUND_SESSIONS is `off`.
+   *
+   * @generated from field: string device_registration = 10;
+   */
+  deviceRegistration: string;
 };
 
 /**
@@ -196,6 +205,14 @@ export type RefreshAccessTokenRequest = Message<"token_authority.v1.RefreshAcces
    * @generated from field: string refresh_token = 1;
    */
   refreshToken: string;
+
+  /**
+   * The binding that the client holds, the value of the browser's bound cookie. Secret: never log it.
+   * Empty (the default): the client shows no device. It matters only for a session that is bound to one.
+   *
+   * @generated from field: string device_binding = 2;
+   */
+  deviceBinding: string;
 };
 
 /**
@@ -275,6 +292,15 @@ export type RefreshAccessTokenResponse = Message<"token_authority.v1.RefreshAcce
    * @generated from field: optional bool persistent = 9;
    */
   persistent?: boolean | undefined;
+
+  /**
+   * The value of the header `Secure-Session-Registration`, which offers a browser to bind the session to
+   * a device key (W3C draft "Device Bound Session Credentials"). Send it in the same answer as the refresh
+   * token's cookie. Empty: do not send the header, because DEVICE_BOUND_SESSIONS is `off` or the session is bound.
+   *
+   * @generated from field: string device_registration = 10;
+   */
+  deviceRegistration: string;
 };
 
 /**
@@ -434,6 +460,14 @@ export type ValidateTokenResponse = Message<"token_authority.v1.ValidateTokenRes
    * @generated from field: token_authority.v1.AuthMethod auth_method = 11;
    */
   authMethod: AuthMethod;
+
+  /**
+   * Whether the session was bound to a device when the token was issued: its refresh tokens are of no use
+   * without that device. False: it was not, or the token is not one of this service.
+   *
+   * @generated from field: bool device_bound = 12;
+   */
+  deviceBound: boolean;
 };
 
 /**
@@ -491,6 +525,148 @@ export type ValidateTokensResponse = Message<"token_authority.v1.ValidateTokensR
  */
 export const ValidateTokensResponseSchema: GenMessage<ValidateTokensResponse> = /*@__PURE__*/
   messageDesc(file_token_authority_v1_token_authority_service, 9);
+
+/**
+ * RegisterDeviceRequest presents a device.
+ *
+ * @generated from message token_authority.v1.RegisterDeviceRequest
+ */
+export type RegisterDeviceRequest = Message<"token_authority.v1.RegisterDeviceRequest"> & {
+  /**
+   * The session's current refresh token. Secret: never log it. Required.
+   *
+   * @generated from field: string refresh_token = 1;
+   */
+  refreshToken: string;
+
+  /**
+   * The value of the browser's header `Secure-Session-Response`: a JWS with the device's public key.
+   * Required.
+   *
+   * @generated from field: string proof = 2;
+   */
+  proof: string;
+};
+
+/**
+ * Describes the message token_authority.v1.RegisterDeviceRequest.
+ * Use `create(RegisterDeviceRequestSchema)` to create a new message.
+ */
+export const RegisterDeviceRequestSchema: GenMessage<RegisterDeviceRequest> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_token_authority_service, 10);
+
+/**
+ * RegisterDeviceResponse holds the first binding.
+ *
+ * @generated from message token_authority.v1.RegisterDeviceResponse
+ */
+export type RegisterDeviceResponse = Message<"token_authority.v1.RegisterDeviceResponse"> & {
+  /**
+   * The binding, for the bound cookie. Secret: never log it.
+   *
+   * @generated from field: string device_binding = 1;
+   */
+  deviceBinding: string;
+
+  /**
+   * How long the binding lives from now.
+   *
+   * @generated from field: google.protobuf.Duration device_binding_expires_in = 2;
+   */
+  deviceBindingExpiresIn?: Duration | undefined;
+
+  /**
+   * The challenge that the device signs for the next binding.
+   *
+   * @generated from field: string challenge = 3;
+   */
+  challenge: string;
+
+  /**
+   * The session's id, a UUID.
+   *
+   * @generated from field: string session_id = 4;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message token_authority.v1.RegisterDeviceResponse.
+ * Use `create(RegisterDeviceResponseSchema)` to create a new message.
+ */
+export const RegisterDeviceResponseSchema: GenMessage<RegisterDeviceResponse> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_token_authority_service, 11);
+
+/**
+ * RenewDeviceBindingRequest presents a proof of the session's device.
+ *
+ * @generated from message token_authority.v1.RenewDeviceBindingRequest
+ */
+export type RenewDeviceBindingRequest = Message<"token_authority.v1.RenewDeviceBindingRequest"> & {
+  /**
+   * The session's id, a UUID, which the browser sends as `Sec-Secure-Session-Id`. Required.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * The value of the browser's header `Secure-Session-Response`: a JWS. Empty: only a challenge is wanted.
+   *
+   * @generated from field: string proof = 2;
+   */
+  proof: string;
+};
+
+/**
+ * Describes the message token_authority.v1.RenewDeviceBindingRequest.
+ * Use `create(RenewDeviceBindingRequestSchema)` to create a new message.
+ */
+export const RenewDeviceBindingRequestSchema: GenMessage<RenewDeviceBindingRequest> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_token_authority_service, 12);
+
+/**
+ * RenewDeviceBindingResponse holds the next binding, or a challenge to sign first.
+ *
+ * @generated from message token_authority.v1.RenewDeviceBindingResponse
+ */
+export type RenewDeviceBindingResponse = Message<"token_authority.v1.RenewDeviceBindingResponse"> & {
+  /**
+   * The binding, for the bound cookie. Secret: never log it. Empty: there was no proof, or its challenge
+   * is too old. Sign `challenge` and try again.
+   *
+   * @generated from field: string device_binding = 1;
+   */
+  deviceBinding: string;
+
+  /**
+   * How long the binding lives from now. Unset if there is none.
+   *
+   * @generated from field: google.protobuf.Duration device_binding_expires_in = 2;
+   */
+  deviceBindingExpiresIn?: Duration | undefined;
+
+  /**
+   * The challenge that the device signs for the next binding.
+   *
+   * @generated from field: string challenge = 3;
+   */
+  challenge: string;
+
+  /**
+   * The session's id, a UUID.
+   *
+   * @generated from field: string session_id = 4;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message token_authority.v1.RenewDeviceBindingResponse.
+ * Use `create(RenewDeviceBindingResponseSchema)` to create a new message.
+ */
+export const RenewDeviceBindingResponseSchema: GenMessage<RenewDeviceBindingResponse> = /*@__PURE__*/
+  messageDesc(file_token_authority_v1_token_authority_service, 13);
 
 /**
  * TokenAuthorityService is the life of a token: an auth-server issues it at login, a
@@ -562,6 +738,31 @@ export const TokenAuthorityService: GenService<{
     methodKind: "unary";
     input: typeof ValidateTokensRequestSchema;
     output: typeof ValidateTokensResponseSchema;
+  },
+  /**
+   * RegisterDevice binds the session of a refresh token to a browser's device key (W3C draft "Device
+   * Bound Session Credentials"). The refresh token is not used by that.
+   *
+   * Safe to repeat with the same proof. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+   *
+   * @generated from rpc token_authority.v1.TokenAuthorityService.RegisterDevice
+   */
+  registerDevice: {
+    methodKind: "unary";
+    input: typeof RegisterDeviceRequestSchema;
+    output: typeof RegisterDeviceResponseSchema;
+  },
+  /**
+   * RenewDeviceBinding exchanges a device's proof for the next short-lived binding of its session.
+   *
+   * Safe to repeat. UNIMPLEMENTED if DEVICE_BOUND_SESSIONS is `off`.
+   *
+   * @generated from rpc token_authority.v1.TokenAuthorityService.RenewDeviceBinding
+   */
+  renewDeviceBinding: {
+    methodKind: "unary";
+    input: typeof RenewDeviceBindingRequestSchema;
+    output: typeof RenewDeviceBindingResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_token_authority_v1_token_authority_service, 0);
