@@ -17,6 +17,7 @@ mod line;
 mod product;
 
 mod asleep;
+mod bound;
 mod console;
 mod engines;
 mod foreign_pages;
