@@ -1,5 +1,5 @@
-//! The rules of device-bound sessions to check: the library's own, and variants that differ from them
-//! in one point.
+//! The rules of device-bound sessions to check, and variants that differ from them in one point. They are
+//! written here once more, around the library's own rules of rotation.
 
 use token_authority::clock::Timestamp;
 use token_authority::token::id::Generation;
@@ -38,7 +38,7 @@ impl std::fmt::Display for Judged {
 /// The rules that a check uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rules {
-    /// The library's own rules.
+    /// The rules of the decision record.
     Real,
     /// The binding is not looked at.
     Ignored,
