@@ -572,6 +572,30 @@ describe.each(["sqlite", "postgres"] as const)("on %s", (kind) => {
       expect((await visitor.post("/token-authority/exchange")).status).toBe(401);
     });
 
+    test("are given some for as long as the login asked", async () => {
+      let isEnabled = false;
+      const server = await serverOf(database, { enabled: () => isEnabled });
+      const email = newEmail();
+      await new Visitor(server, authority).post("/sign-up/email", {
+        email,
+        password: PASSWORD,
+        name: "A",
+      });
+      for (const rememberMe of [false, true]) {
+        isEnabled = false;
+        const visitor = new Visitor(server, authority);
+        await visitor.post("/sign-in/email", { email, password: PASSWORD, rememberMe });
+        isEnabled = true;
+        const { status, setCookies } = await visitor.post("/token-authority/exchange");
+        expect(status).toBe(200);
+        const cookie = setCookies.find((line) => line.startsWith("refreshToken=")) ?? "";
+        expect(/max-age/i.test(cookie)).toBe(rememberMe);
+        expect(await visitor.refresh()).toBe(true);
+        const renewed = visitor.renewed.filter((line) => line.startsWith("refreshToken="));
+        for (const line of renewed) expect(/max-age/i.test(line)).toBe(rememberMe);
+      }
+    });
+
     test("the client exchanges, and tells the page's session of a logout", async () => {
       let isEnabled = false;
       const server = await serverOf(database, { enabled: () => isEnabled });

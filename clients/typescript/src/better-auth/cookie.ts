@@ -40,10 +40,15 @@ export function clearCookie(ctx: GenericEndpointContext, options: CookieOptions)
   expireCookie(ctx, { name: options.name ?? NAME, attributes: attributesOf(ctx, options) });
 }
 
-/** Whether the user wants to be remembered: Better Auth's own cookie of this answer has a life. */
-export function isPersistent(ctx: GenericEndpointContext): boolean {
+/**
+ * Whether the user wants to be remembered: Better Auth's own cookie of this answer has a life. If this
+ * answer sets none, Better Auth's cookie of the login tells.
+ */
+export async function isPersistent(ctx: GenericEndpointContext): Promise<boolean> {
   const { responseHeaders } = ctx.context as { responseHeaders?: Headers };
+  const { authCookies, secret } = ctx.context;
   const set = responseHeaders?.get("set-cookie");
-  const own = set && parseSetCookieHeader(set).get(ctx.context.authCookies.sessionToken.name);
-  return !own || own["max-age"] !== undefined;
+  const own = set && parseSetCookieHeader(set).get(authCookies.sessionToken.name);
+  if (own) return own["max-age"] !== undefined;
+  return !(await ctx.getSignedCookie(authCookies.dontRememberToken.name, secret));
 }

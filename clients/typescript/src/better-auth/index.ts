@@ -91,7 +91,8 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
     { session, user }: SignedIn,
     requestId: string,
   ): Promise<IssueTokensResponse> => {
-    const issued = await started().authority.issue(session, user, requestId, isPersistent(ctx));
+    const persistent = await isPersistent(ctx);
+    const issued = await started().authority.issue(session, user, requestId, persistent);
     const isNoted = await note(ctx.context, session, issued.sessionId).catch(() => false);
     if (isNoted) return issued;
     // Nobody could end it later.
@@ -117,7 +118,8 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
       // It was given tokens. Only a retry, or another tab, gets the same ones. Otherwise a session
       // that was ended at the authority would come back.
       const { session, user } = signedIn;
-      const again = await started().authority.issue(session, user, requestId, isPersistent(ctx));
+      const persistent = await isPersistent(ctx);
+      const again = await started().authority.issue(session, user, requestId, persistent);
       if (before.includes(again.sessionId)) return again;
       await end(again.sessionId);
     } catch (failure) {
@@ -130,9 +132,12 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
     });
   };
 
-  const handOut = (ctx: GenericEndpointContext, issued: IssueTokensResponse): void => {
+  const handOut = async (
+    ctx: GenericEndpointContext,
+    issued: IssueTokensResponse,
+  ): Promise<void> => {
     const life = Number(issued.refreshExpiresIn?.seconds ?? 0);
-    setCookie(ctx, cookie, issued.refreshToken, isPersistent(ctx) ? life : undefined);
+    setCookie(ctx, cookie, issued.refreshToken, (await isPersistent(ctx)) ? life : undefined);
     // The browser binds the session to its device, if it can and the authority offers it.
     if (issued.deviceRegistration) {
       ctx.setHeader("Secure-Session-Registration", issued.deviceRegistration);
@@ -145,7 +150,7 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
     try {
       const issued = await open(ctx, signedIn, newRequestId());
       await endPresented(ctx, issued.refreshToken);
-      handOut(ctx, issued);
+      await handOut(ctx, issued);
     } catch (failure) {
       ctx.context.logger.error("token-authority: a login was given no tokens", failure);
       // Whose they are was true of the session before.
@@ -216,7 +221,7 @@ export const tokenAuthority = (options: TokenAuthorityOptions = {}) => {
             throw new APIError("FORBIDDEN", { code: "TOKENS_DISABLED" });
           }
           const issued = await move(ctx, signedIn);
-          handOut(ctx, issued);
+          await handOut(ctx, issued);
           return ctx.json({
             accessToken: issued.accessToken,
             expiresIn: Number(issued.expiresIn?.seconds ?? 0),
