@@ -7,9 +7,6 @@ ALTER TABLE user_sessions ADD COLUMN exact_reason TEXT;
 -- The same for `reason`.
 ALTER TABLE revocations ADD COLUMN exact_reason TEXT;
 
--- What is to be forgotten of a user who is erased.
-CREATE INDEX revocations_by_user ON revocations (user_id);
-
 -- A part of the revocation feed: sessions that live on, whose earlier access tokens are refused. The
 -- table `revocations` cannot hold them, because the version before refuses every token of a session
 -- that it lists there.

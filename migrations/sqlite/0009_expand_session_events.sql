@@ -21,3 +21,7 @@ CREATE TABLE session_events (
 CREATE INDEX session_events_by_user ON session_events (user_id, happened_at);
 -- What is kept no longer.
 CREATE INDEX session_events_by_age ON session_events (happened_at);
+
+-- What is to be forgotten of a user who is erased. The index is built here and not in 0007, which
+-- would hold its lock on user_sessions meanwhile.
+CREATE INDEX revocations_by_user ON revocations (user_id);

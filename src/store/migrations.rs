@@ -254,6 +254,45 @@ mod tests {
         }
     }
 
+    /// Returns a migration's statements as words, without comments.
+    fn statements(migration: &Migration) -> Vec<Vec<&str>> {
+        let lines = migration.sql.as_str().lines();
+        let words = lines.filter(|line| !line.trim_start().starts_with("--")).flat_map(|line| {
+            let separate = |c: char| c.is_whitespace() || c == '(';
+            line.split(separate).filter(|word| !word.is_empty())
+        });
+        let words: Vec<&str> = words.collect();
+        words.split_inclusive(|word| word.ends_with(';')).map(<[&str]>::to_vec).collect()
+    }
+
+    #[test]
+    fn no_migration_holds_a_lock_on_a_large_table_for_long() {
+        for migration in postgres().iter().chain(sqlite()) {
+            let number = migration.version;
+            let (mut created, mut is_altered) = (Vec::new(), false);
+            for statement in statements(migration) {
+                match statement[..] {
+                    ["CREATE", "TABLE", table, ..] => created.push(table),
+                    ["ALTER", "TABLE", table, ..] if !created.contains(&table) => {
+                        is_altered = true;
+                        let checks = ["CHECK", "REFERENCES", "UNIQUE"];
+                        let reads = statement.iter().any(|word| checks.contains(word));
+                        assert!(!reads, "{number} reads all of {table}: {statement:?}");
+                    }
+                    ["CREATE", "INDEX" | "UNIQUE", ..] => {
+                        let on = statement.iter().skip_while(|word| **word != "ON").nth(1);
+                        let is_new = on.is_some_and(|table| created.contains(table));
+                        assert!(
+                            is_new || !is_altered,
+                            "{number} builds {statement:?} under a lock"
+                        );
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_newer_schema_is_bearable_if_it_only_expanded() {
         let ours: Vec<Applied> =
