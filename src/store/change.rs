@@ -29,9 +29,9 @@ use crate::token::session::{Revocation, RevocationReason, Session};
 /// Each failed attempt means that another change succeeded.
 const ATTEMPTS: usize = 16;
 
-/// The number of sessions in a batch that may turn out to be locked by other transactions. Each one
-/// makes the whole batch wait until the database gives up on its lock.
-const MAX_LOCKED: usize = 2;
+/// The number of sessions, or of users who log in, in a batch that may turn out to be locked by other
+/// transactions. Each one makes the whole batch wait until the database gives up on its lock.
+pub(super) const MAX_LOCKED: usize = 2;
 
 /// The rules that decide about changes.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,11 @@
 //! Logins: store them together, find the earlier attempts of those that were retried, and end the
 //! sessions that exceed the bound of their users.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::change::MAX_LOCKED;
 use super::lineages::Lineages;
 use super::rows::{Rows, SessionBound};
 use super::{Ended, Open, Opened, StoreError};
@@ -30,22 +32,59 @@ async fn open_each(
     bound: Option<(u32, Duration)>,
     batch: &[Open],
 ) -> Vec<Result<Opened, StoreError>> {
-    match open_together(rows, bound, batch).await {
+    let parts = match open_together(rows, bound, batch).await {
+        Ok(opened) => return opened.into_iter().map(Ok).collect(),
         // The database refused the data of one login. Retry one by one, so that only that login
         // fails.
         Err(StoreError::Inconsistent(_)) if batch.len() > 1 => {
-            let mut results = Vec::with_capacity(batch.len());
-            for one in batch {
-                let result = open_together(rows, bound, std::slice::from_ref(one)).await;
-                results.push(
-                    result.and_then(|mut opened| opened.pop().ok_or_else(StoreError::mixed_up)),
-                );
-            }
-            results
+            (0..batch.len()).map(|i| vec![i]).collect()
         }
-        Ok(opened) => opened.into_iter().map(Ok).collect(),
-        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+        // Another transaction holds a lock of one user. Retry user by user, so that only that user's
+        // logins fail.
+        Err(StoreError::Locked) if by_user(batch).len() > 1 => by_user(batch),
+        Err(error) => return batch.iter().map(|_| Err(error.clone())).collect(),
+    };
+    open_apart(rows, bound, batch, parts).await
+}
+
+/// Stores the parts of a batch one after another. `parts` are indexes of the batch.
+async fn open_apart(
+    rows: &dyn Rows,
+    bound: Option<(u32, Duration)>,
+    batch: &[Open],
+    parts: Vec<Vec<usize>>,
+) -> Vec<Result<Opened, StoreError>> {
+    let mut results: Vec<_> = batch.iter().map(|_| Err(StoreError::Locked)).collect();
+    let mut locked = 0;
+    for part in parts {
+        if locked == MAX_LOCKED {
+            break;
+        }
+        let opens: Vec<Open> = part.iter().map(|&i| batch[i].clone()).collect();
+        match open_together(rows, bound, &opens).await {
+            Ok(opened) => {
+                for (i, opened) in part.into_iter().zip(opened) {
+                    results[i] = Ok(opened);
+                }
+            }
+            Err(error) => {
+                locked += usize::from(matches!(error, StoreError::Locked));
+                for i in part {
+                    results[i] = Err(error.clone());
+                }
+            }
+        }
     }
+    results
+}
+
+/// Groups a batch's logins by user.
+fn by_user(batch: &[Open]) -> Vec<Vec<usize>> {
+    let mut by_user = BTreeMap::<&str, Vec<usize>>::new();
+    for (i, open) in batch.iter().enumerate() {
+        by_user.entry(open.session.user_id.as_str()).or_default().push(i);
+    }
+    by_user.into_values().collect()
 }
 
 async fn open_together(

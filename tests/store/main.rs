@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers, too"
 )]
 
+mod bounded_logins;
 mod changed;
 mod database;
 mod devices;

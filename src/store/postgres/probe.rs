@@ -14,11 +14,16 @@ use super::sql;
 /// would fail requests needlessly.
 const ROW_LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The limits of a statement. The server itself cancels a statement that no caller waits for.
-pub(super) fn limits(timeout: Duration) -> [String; 2] {
+/// The limits of a statement and of a transaction. The server itself cancels a statement that no caller
+/// waits for. It also ends a transaction whose client is silent: the locks of a replica that lost its
+/// network between two statements would otherwise stay until the server notices the dead connection,
+/// hours later.
+pub(super) fn limits(timeout: Duration) -> [String; 3] {
+    let timeout = timeout.as_millis();
     [
-        format!("statement_timeout = {}", timeout.as_millis()),
+        format!("statement_timeout = {timeout}"),
         format!("lock_timeout = {}", ROW_LOCK_TIMEOUT.as_millis()),
+        format!("idle_in_transaction_session_timeout = {timeout}"),
     ]
 }
 
@@ -82,10 +87,11 @@ pub(super) async fn set_up(
         // Without it our statements would use the tables of another schema.
         connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("SET {search_path}")))).await?;
     }
-    let [statement, lock] = limits(limit);
+    let [statement, lock, idle] = limits(limit);
     let settings = [
         statement,
         lock,
+        idle,
         // Planning each time would cost a lone refresh half of its time, and a batched one a
         // tenth. But a cached plan from when the table was small would scan the whole table, even
         // after it has grown. All frequent statements here find their rows by an index, so the
