@@ -2,14 +2,14 @@
 //! that all watchers share. No watcher has a buffer of its own. A watcher that falls behind the
 //! oldest entry has to start again.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::token::id::SessionId;
-use crate::token::session::Revocation;
+use crate::token::session::{Refused, Revocation};
 
 /// The number of revocations in the buffer.
 pub(super) const CAPACITY: usize = 1 << 14;
@@ -52,20 +52,21 @@ pub(super) struct Log {
 #[derive(Debug)]
 struct State {
     recent: VecDeque<Logged>,
-    ids: HashSet<SessionId>,
+    /// What the newest entry of each session in `recent` refuses, and its number.
+    sessions: HashMap<SessionId, (Refused, u64)>,
     newest: u64,
     confirmed: Option<Confirmed>,
 }
 
 impl Log {
     pub(super) fn new(id: u64) -> Self {
-        let state =
-            State { recent: VecDeque::new(), ids: HashSet::new(), newest: 0, confirmed: None };
+        let (recent, sessions) = (VecDeque::new(), HashMap::new());
+        let state = State { recent, sessions, newest: 0, confirmed: None };
         Self { id, state: RwLock::new(state), newest: watch::Sender::new(0) }
     }
 
     /// Appends a revocation if `insert` accepts it. `insert` gets its number and whether the buffer
-    /// contains it already. Before the first complete read of the feed, entries get number 0 and
+    /// contains an entry of the session that refuses as much. Before the first complete read of the feed, entries get number 0 and
     /// watchers are not notified of them.
     pub(super) fn append(
         &self,
@@ -77,17 +78,23 @@ impl Log {
             return insert(0, false);
         };
         let number = state.newest + 1;
-        let session_id = revocation.session_id;
-        if !insert(number, state.ids.contains(&session_id)) {
+        let (session_id, refused) = (revocation.session_id, revocation.refused);
+        let known = state.sessions.get(&session_id);
+        let is_recent = known.is_some_and(|(known, _)| !refused.exceeds(*known));
+        if !insert(number, is_recent) {
             return false;
         }
         state.newest = number;
-        state.ids.insert(session_id);
+        state.sessions.insert(session_id, (refused, number));
         state.recent.push_back(Logged { number, revocation, complete_to });
         if state.recent.len() > CAPACITY
             && let Some(oldest) = state.recent.pop_front()
         {
-            state.ids.remove(&oldest.revocation.session_id);
+            // A later entry of the session stays known.
+            let session_id = oldest.revocation.session_id;
+            if state.sessions.get(&session_id).is_some_and(|(_, number)| *number == oldest.number) {
+                state.sessions.remove(&session_id);
+            }
         }
         drop(state);
         self.newest.send_replace(number);
@@ -132,8 +139,8 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::id::UserId;
-    use crate::token::session::{Refused, RevocationReason};
+    use crate::token::id::{Epoch, UserId};
+    use crate::token::session::RevocationReason;
 
     fn confirmed(seconds: i64) -> Confirmed {
         let at = Timestamp::from_seconds(seconds);
@@ -176,6 +183,36 @@ mod tests {
     }
 
     #[test]
+    fn a_revocation_after_stale_tokens_of_its_session_is_not_recent() {
+        let log = Log::new(1);
+        log.confirm(confirmed(1));
+        let refusing = |refused| Arc::new(Revocation { refused, ..(*revocation(1)).clone() });
+        let (all, before) =
+            (Refused::All(RevocationReason::User), |n| Refused::Before(Epoch::new(n)));
+        for (refused, was_recent) in [
+            (before(1), false),
+            (before(1), true),
+            (before(2), false),
+            (all, false),
+            (before(3), true),
+            (all, true),
+        ] {
+            log.append(refusing(refused), |_, is_recent| {
+                assert_eq!(is_recent, was_recent, "{refused:?}");
+                !is_recent
+            });
+        }
+        // The earlier entries leave the buffer, and the session stays known.
+        for n in 2..=u128::try_from(CAPACITY).unwrap() {
+            log.append(revocation(n), |_, _| true);
+        }
+        log.append(refusing(all), |_, is_recent| {
+            assert!(is_recent);
+            false
+        });
+    }
+
+    #[test]
     fn batches_continue_each_other_and_only_the_last_is_confirmed() {
         let log = Log::new(1);
         log.confirm(confirmed(1));
@@ -199,6 +236,6 @@ mod tests {
         assert!(matches!(log.since(1, 1), Since::TooMuch));
         assert_eq!(numbers(log.since(2, 1)).0, [3]);
         let state = log.read();
-        assert_eq!((state.recent.len(), state.ids.len()), (CAPACITY, CAPACITY));
+        assert_eq!((state.recent.len(), state.sessions.len()), (CAPACITY, CAPACITY));
     }
 }

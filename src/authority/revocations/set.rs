@@ -109,7 +109,11 @@ impl Set {
                     *known = entry;
                     return Admission::New;
                 }
-                known.recorded_at = known.recorded_at.or(entry.recorded_at);
+                // An earlier row, of stale tokens, has an earlier position. With that position, a
+                // watcher that resumes here between the two would miss this entry.
+                if !known.revocation.refused.exceeds(entry.revocation.refused) {
+                    known.recorded_at = known.recorded_at.or(entry.recorded_at);
+                }
                 if known.is_erased_by(&entry.revocation) {
                     known.revocation = entry.revocation;
                 }
@@ -228,6 +232,25 @@ mod tests {
             assert_eq!(set.insert(id(1), one), admission, "{refused:?}");
             assert_eq!((set.refused_of(id(1)), set.len()), (Some(now), 1));
         }
+    }
+
+    #[test]
+    fn an_entry_does_not_get_the_position_of_an_earlier_row() {
+        let set = Set::new(10);
+        let at = |seconds| Some(Timestamp::from_seconds(seconds));
+        let revoked = changed(1, Refused::All(RevocationReason::Admin), None);
+        let stale = changed(1, Refused::Before(Epoch::new(1)), None);
+        set.insert(id(1), Entry { recorded_at: None, ..revoked.clone() });
+        // The feed is read again from its horizon on, in order.
+        for (row, position, held) in
+            [(&stale, at(7), None), (&revoked, at(9), at(9)), (&stale, at(7), at(9))]
+        {
+            let entry = Entry { recorded_at: position, ..row.clone() };
+            assert_eq!(set.insert(id(1), entry), Admission::Known);
+            let positions = set.read(shard_of(id(1)))[&id(1)].recorded_at;
+            assert_eq!(positions, held, "{row:?}");
+        }
+        assert!(set.knows(&revoked.revocation));
     }
 
     #[test]
