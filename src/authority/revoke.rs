@@ -1,6 +1,6 @@
 //! Revoke: end sessions, and list them.
 
-use super::{AuthMethod, Authority, AuthorityError, Validation};
+use super::{AuthMethod, Authority, AuthorityError, InactiveReason, Validation};
 use crate::store::{Audit, Ended, EventPosition, EventsOf, Revoke};
 use crate::token::event::SessionEvent;
 use crate::token::field::InvalidField;
@@ -28,7 +28,8 @@ impl Authority {
         Ok(())
     }
 
-    /// Ends the session of an access token (RFC 7009). An inactive token is not an error.
+    /// Ends the session of an access token (RFC 7009), even if the token is stale: its session lives on. Any
+    /// other inactive token is not an error.
     ///
     /// # Errors
     /// Returns [`AuthorityError`] if only the auth-server can end the session, or the store fails.
@@ -37,10 +38,15 @@ impl Authority {
         token: &str,
         actor: &str,
     ) -> Result<(), AuthorityError> {
-        let Validation::Active(active) = self.validate(token, None).await? else { return Ok(()) };
-        match active.session_id() {
+        let validation = self.validate(token, None).await?;
+        let session_id = match &validation {
+            Validation::Active(active) => active.session_id(),
+            Validation::Inactive { reason: InactiveReason::Stale, .. } => self.session_of(token),
+            Validation::Inactive { .. } => return Ok(()),
+        };
+        match session_id {
             Some(id) => self.end(Revoke::OfToken(id), actor).await.map(drop),
-            None if active.auth_method == AuthMethod::Session => {
+            None if validation.auth_method() == AuthMethod::Session => {
                 let rule = "is of a session that only the auth-server can end";
                 Err(InvalidField::new("token", rule).into())
             }

@@ -210,6 +210,11 @@ impl Authority {
         Ok(None)
     }
 
+    /// Returns the session of a JWT that is valid except for its revocation, or stale.
+    pub(super) fn session_of(&self, token: &str) -> Option<SessionId> {
+        self.judge_jwt(self.question(token, None)).ok()?.session_id
+    }
+
     /// Judges a JWT except for its revocation.
     fn judge_jwt(&self, asked: Question<'_>) -> Result<Arc<VerifiedToken>, InactiveReason> {
         match self.judge_verified_jwt(asked) {

@@ -146,6 +146,23 @@ async fn either_token_ends_the_session_and_any_other_is_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stale_access_token_ends_its_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let replica = on_sqlite(&folder).await;
+    let tokens = replica.issue("u").await;
+    let ask = v1::UpdateSessionsRequest {
+        target: Some(v1::update_sessions_request::Target::UserId("u".into())),
+        refresh_now: true,
+        ..Default::default()
+    };
+    replica.sessions.clone().update_sessions(ask).await.unwrap();
+    assert_eq!(introspect(&replica, &tokens.access_token), dead());
+    assert_eq!(introspect(&replica, &tokens.refresh_token)["active"], true);
+    revoke(&replica, &tokens.access_token, None);
+    assert_eq!(introspect(&replica, &tokens.refresh_token), dead());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_such_request_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let replica = on_sqlite(&folder).await;
