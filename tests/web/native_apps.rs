@@ -46,6 +46,23 @@ async fn an_app_renews_its_tokens() {
     assert_eq!((&told["scope"], &told["refresh_token"]), (&json!("read write"), &json!(next)));
 }
 
+/// The app may have stored a newer token by the time that such an answer arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_is_not_asked_to_store_a_token_that_is_about_to_be_replaced() {
+    let service = Setup::new().set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "16").start().await;
+    let login = tokens::issue(&service, "alice").await;
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", &login.refresh_token)];
+    let told = exchange(&service, &fields).await.json();
+    let next = told["refresh_token"].as_str().unwrap();
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", next)];
+    // In the second half of the concurrency window.
+    tokio::time::sleep(std::time::Duration::from_millis(8500)).await;
+    let told = exchange(&service, &fields).await.json();
+    let seen = tokens::validate(&service, told["access_token"].as_str().unwrap()).await;
+    assert_eq!((seen.active, seen.session_id), (true, login.session_id));
+    assert_eq!((&told["refresh_token"], &told["refresh_expires_in"]), (&Value::Null, &Value::Null));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_those_of_rfc_6749() {
     let service = Setup::new().start().await;

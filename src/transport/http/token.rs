@@ -6,8 +6,10 @@
 //! 2. A browser's page is refused. Its refresh token belongs in the cookie, where no script can
 //!    read it.
 //! 3. The gRPC service exchanges the token, by the same rules as a browser's.
-//! 4. The answer follows section 5.1. The app replaces its refresh token by the one in each answer,
-//!    because the previous one becomes invalid when the answer is used.
+//! 4. The answer follows section 5.1. The app replaces its refresh token by the one in the answer,
+//!    because the previous one becomes invalid when the answer is used. An answer without one (section
+//!    6) leaves the app's refresh token as it is: the presented one is a late copy, and the app may
+//!    have stored a newer one meanwhile.
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use tonic::Status;
 
 use super::form::{self, Form, NO_STORE};
 use super::oauth::Endpoints;
+use crate::authority::Storing;
 use crate::transport::fault;
 use crate::transport::page;
 use crate::transport::proto::v1::{RefreshAccessTokenRequest, RefreshAccessTokenResponse};
@@ -46,9 +49,11 @@ pub(super) async fn exchange(
     };
     let ask = RefreshAccessTokenRequest { refresh_token: token, ..Default::default() };
     let answer = match endpoints.client.clone().refresh_access_token(ask).await {
-        Ok(answer) => answer.into_inner(),
+        Ok(answer) => answer,
         Err(error) => return refused(&error),
     };
+    let storing = answer.extensions().get::<Storing>().copied().unwrap_or(Storing::Due);
+    let answer = answer.into_inner();
     // A scope narrower than the session's is not minted. An app that asks for one learns which
     // scope it received (section 3.3).
     let scope = if form.has("scope") {
@@ -59,7 +64,7 @@ pub(super) async fn exchange(
     } else {
         None
     };
-    (NO_STORE, Json(tokens(answer, scope))).into_response()
+    (NO_STORE, Json(tokens(answer, storing, scope))).into_response()
 }
 
 /// Why a request is refused before its token is judged.
@@ -115,15 +120,17 @@ fn refresh_token<'a>(headers: &HeaderMap, form: &'a Form) -> Result<&'a str, Ref
     form.one("refresh_token").ok_or(required)
 }
 
-fn tokens(answer: RefreshAccessTokenResponse, scope: Option<String>) -> Value {
+fn tokens(answer: RefreshAccessTokenResponse, storing: Storing, scope: Option<String>) -> Value {
     let seconds = |duration: Option<prost_types::Duration>| duration.map_or(0, |d| d.seconds);
     let mut body = Map::new();
     let mut say = |name: &str, value: Value| body.insert(name.to_owned(), value);
     say("access_token", answer.access_token.into());
     say("token_type", answer.token_type.into());
     say("expires_in", seconds(answer.expires_in).into());
-    say("refresh_token", answer.refresh_token.into());
-    say("refresh_expires_in", seconds(answer.refresh_expires_in).into());
+    if storing != Storing::Unsafe {
+        say("refresh_token", answer.refresh_token.into());
+        say("refresh_expires_in", seconds(answer.refresh_expires_in).into());
+    }
     if let Some(scope) = scope {
         say("scope", scope.into());
     }
