@@ -102,6 +102,8 @@ pub async fn sweep(store: &Store, clock: &dyn Clock, pace: Pace) -> Result<u64, 
     {
     }
     while store.purge_events(now - pace.events, pace.batch).await? >= u64::from(pace.batch) {}
+    // A reader may have kept the erasure from doing so, even that of another process.
+    store.finish_erasures().await;
     let mut deleted = 0;
     loop {
         let purged = store.purge(now - pace.retention, pace.batch).await?;

@@ -196,6 +196,10 @@ pub trait Rows:
         retention: Duration,
     ) -> Result<Vec<Session>, StoreError>;
 
+    /// Removes what the database's files still hold of erased users, if this database leaves that to the
+    /// service. It may fail while others read, and is called again with each sweep.
+    async fn finish_erasures(&self) {}
+
     /// Returns the next `limit` rows of the revocation feed after a position that have not expired
     /// at `now`.
     async fn feed(

@@ -251,6 +251,11 @@ impl Store {
         self.receipts.hint(0, receipt);
     }
 
+    /// Removes what the database's files still hold of erased users.
+    pub async fn finish_erasures(&self) {
+        self.rows.finish_erasures().await;
+    }
+
     /// Deletes up to `limit` sessions that ended before `ended_before`.
     ///
     /// # Errors

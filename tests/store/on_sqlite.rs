@@ -313,3 +313,32 @@ async fn a_backup_is_whole_and_replaces_nothing() {
     let found = restored.load(&[open.session.id]).await.unwrap().pop().unwrap().unwrap();
     assert_eq!(found.session, open.session);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_delays_the_end_of_an_erasure_and_stops_no_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let rows = sqlite::open(&path).await.unwrap();
+    rows.migrate().await.unwrap();
+    let logins = Logins::new(57);
+    let user = UserId::new("erase-me@example.com").unwrap();
+    rows.insert(&[logins.login(user.as_str(), START).0]).await.unwrap();
+    let is_there = |name: &str| {
+        let bytes = std::fs::read(path.with_file_name(name)).unwrap();
+        bytes.windows(user.as_str().len()).any(|found| found == user.as_str().as_bytes())
+    };
+
+    let mut reader = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    reader.execute("BEGIN").await.unwrap();
+    reader.fetch_all("SELECT id FROM user_sessions").await.unwrap();
+    let began = Instant::now();
+    rows.erase_user(&user, START.into(), REACH).await.unwrap();
+    // The busy timeout, for which the lock of all writers would be held.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    rows.insert(&[logins.login("someone else", START).0]).await.unwrap();
+    assert!(is_there("sessions.db-wal"));
+
+    reader.execute("ROLLBACK").await.unwrap();
+    rows.finish_erasures().await;
+    assert!(!is_there("sessions.db-wal") && !is_there("sessions.db"));
+}

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Executor as _, Sqlite, SqliteConnection};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, Row as _, Sqlite, SqliteConnection,
+};
 
 use super::error::{is_busy, store_error};
 use super::sql;
@@ -22,8 +24,11 @@ const BUSY: Duration = Duration::from_secs(2);
 const BUSY_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The maximum number of concurrent readers.
 const READERS: u32 = 4;
-/// The number of attempts to open a file that another process is opening as well.
+/// The number of attempts to open a file that another process is opening as well, or to empty a log
+/// that another connection uses.
 const ATTEMPTS: u32 = 5;
+/// The pause between two attempts to empty the log. Most statements of others take less.
+const EMPTY_LOG_PAUSE: Duration = Duration::from_millis(20);
 
 /// A statement with its arguments.
 pub(super) type Statement = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -141,6 +146,31 @@ impl File {
         operation: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, StoreError> {
         in_time(&self.path, operation).await
+    }
+
+    /// Empties the write-ahead log, which holds earlier states of pages. Returns `false` if it is in use.
+    ///
+    /// While it empties the log, SQLite lets nobody write. So it must not wait there for a reader, such
+    /// as a backup: the busy timeout is 0, and the pause is between two attempts.
+    pub(super) async fn empty_log(&self) -> Result<bool, StoreError> {
+        self.in_time(async {
+            let mut connection =
+                self.options.clone().busy_timeout(Duration::ZERO).connect().await?;
+            let mut is_busy = true;
+            for attempt in 0..ATTEMPTS {
+                if attempt > 0 {
+                    tokio::time::sleep(EMPTY_LOG_PAUSE).await;
+                }
+                let row = sqlx::query(sql::EMPTY_LOG).fetch_one(&mut connection).await?;
+                is_busy = row.try_get::<i64, _>(0)? != 0;
+                if !is_busy {
+                    break;
+                }
+            }
+            connection.close().await?;
+            Ok(!is_busy)
+        })
+        .await
     }
 
     /// Returns the state of the connections. Waiting times are not measured here; the shards report

@@ -187,11 +187,16 @@ impl Rows for SqliteRows {
             writing.end(done).await
         });
         let erased = erased.await?;
-        // A reader may keep the log from being emptied. Then a later checkpoint does it.
-        if let Err(error) = self.file.fetch(sqlx::query(sql::EMPTY_LOG)).await {
-            tracing::debug!(%error, "the write-ahead log could not be emptied");
-        }
+        self.finish_erasures().await;
         Ok(erased)
+    }
+
+    async fn finish_erasures(&self) {
+        match self.file.empty_log().await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!("the write-ahead log is in use; it is emptied later"),
+            Err(error) => tracing::debug!(%error, "the write-ahead log could not be emptied"),
+        }
     }
 
     async fn feed(

@@ -182,7 +182,8 @@ pub(super) const FORGET_USER: &str =
 /// Removes a user's history.
 pub(super) const FORGET_HISTORY: &str = "DELETE FROM session_events WHERE user_id = ?1";
 
-/// Writes the log's pages into the file and empties the log, which holds earlier states of pages.
+/// Writes the log's pages into the file and empties the log, which holds earlier states of pages. Its
+/// row begins with 1 if a reader or a writer prevented that.
 pub(super) const EMPTY_LOG: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// A page of the revocation feed, in one snapshot. Its horizon is the last position, because every
