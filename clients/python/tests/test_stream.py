@@ -187,6 +187,17 @@ def test_a_heartbeat_that_stands_still_is_too_old(script: Script) -> None:
         until("it is fresh", lambda: refusal(strict, factory.mint()) is None)
 
 
+def test_a_replica_that_lags_behind_makes_nothing_older(script: Script, verifier: Verifier) -> None:
+    script.stream(0).put(snapshot("1"))
+    script.stream(0).put(heartbeat("2"))
+    assert verifier.wait_until_ready()
+    fresh = verifier.state.fresh_as_of
+    script.stream(0).put(heartbeat("3", age=20))
+    script.stream(0).put(news("4", "a"))
+    until("both have arrived", lambda: refused(verifier, "a") == ["a"])
+    assert verifier.state.fresh_as_of == fresh
+
+
 def test_only_tokens_of_an_earlier_epoch_are_stale(script: Script, verifier: Verifier) -> None:
     def verdict(session: str, jti: str) -> str | None:
         return refusal(verifier, factory.mint(session_id=session, jti=jti))

@@ -249,7 +249,8 @@ impl Follower {
 
     fn beat(&mut self, as_of: Timestamp) {
         let millis = as_of.seconds.saturating_mul(1000) + i64::from(as_of.nanos / 1_000_000);
-        self.revocations.fresh_as_of.store(millis, Ordering::Relaxed);
+        // Another replica may lag behind the one before, and what is known does not get older.
+        self.revocations.fresh_as_of.fetch_max(millis, Ordering::Relaxed);
         if !self.revocations.is_connected.swap(true, Ordering::Relaxed) {
             tracing::info!(known = self.revocations.len(), "following revocations");
         }
@@ -283,4 +284,20 @@ fn stale(one: StaleTokens) -> (String, Entry) {
 /// Rounded up: until the whole second is over.
 fn until(expires_at: Option<Timestamp>) -> i64 {
     expires_at.unwrap_or_default().seconds.saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_lags_behind_makes_nothing_older() {
+        let target = Target::new("http://127.0.0.1:1", None, None).unwrap();
+        let revocations = Revocations::new();
+        let mut follower = Follower::new(Arc::clone(&revocations), target, 0, Arc::new(|| 0));
+        for (seconds, fresh) in [(20, 20), (10, 20), (21, 21)] {
+            follower.beat(Timestamp { seconds, nanos: 0 });
+            assert_eq!(revocations.fresh_as_of(), Some(fresh * 1000));
+        }
+    }
 }

@@ -147,7 +147,8 @@ class Revocations:
         self._cursor = message.cursor
 
     def _beat(self, as_of: float) -> None:
-        self.fresh_as_of = as_of
+        # Another replica may lag behind the one before, and what is known does not get older.
+        self.fresh_as_of = max(as_of, self.fresh_as_of or as_of)
         self.has_failed = False
         if not self.is_connected:
             self.is_connected = True
