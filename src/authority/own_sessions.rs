@@ -49,7 +49,8 @@ impl Authority {
         id: SessionId,
         actor: &str,
     ) -> Result<bool, AuthorityError> {
-        // A session never changes its user, so it cannot become another's before it is ended.
+        // The session cannot become another user's before it is ended: only an erasure changes its user,
+        // to none, and ends it.
         let session = self.store.find(id).await?;
         if session.is_none_or(|session| session.user_id != *user_id) {
             return Ok(false);
