@@ -27,11 +27,16 @@ export interface Identity {
   readonly method: "jwt" | "session";
 }
 
+/** No scopes, or no audience: shared and frozen once, because freezing costs more than a look-up. */
+export const NO_TEXTS: readonly string[] = Object.freeze([]);
+/** The same for no further claims. */
+export const NO_CLAIMS: Readonly<Record<string, Json>> = Object.freeze({});
+
 /** Freezes an identity with everything in it. */
 export function freeze(identity: Identity): Identity {
-  Object.freeze(identity.scopes);
-  Object.freeze(identity.audience);
-  freezeJson(identity.claims);
+  if (identity.scopes !== NO_TEXTS) Object.freeze(identity.scopes);
+  if (identity.audience !== NO_TEXTS) Object.freeze(identity.audience);
+  if (identity.claims !== NO_CLAIMS) freezeJson(identity.claims);
   return Object.freeze(identity);
 }
 

@@ -62,8 +62,15 @@ const MAX_REMEMBERED = 10_000;
 /** A longer token is not remembered. */
 const MAX_REMEMBERED_LENGTH = 4096;
 
+/**
+ * Tokens are remembered by the end of their text, since a `Map` reads a key from its begin to its end.
+ * It is 144 bits of the signature, so no two tokens share it. The whole text is compared in any case.
+ */
+const endOf = (token: string): string => token.slice(-24);
+
 /** A token whose signature was verified. */
 interface Verified {
+  readonly token: string;
   readonly claims: Claims;
   readonly key: Key;
 }
@@ -117,7 +124,9 @@ export class Verifier {
       if (!isMeantFor(identity, this.#demands.audience)) throw new TokenError("wrong-audience");
       return identity;
     }
-    const { identity, session, epoch } = recalled ?? (await this.#verifySigned(token));
+    const signed = recalled ?? this.#verifySigned(token);
+    // Nearly always the claims are there: waiting for them would be a turn for nothing.
+    const { identity, session, epoch } = signed instanceof Promise ? await signed : signed;
     const known = this.#revocations;
     // Before the first heartbeat nobody can tell what is revoked.
     if (known && !known.isReady && !(await known.ready())) {
@@ -177,21 +186,35 @@ export class Verifier {
 
   /** What is remembered of a token. Undefined: nothing. */
   #recall(token: string): Claims | undefined {
-    const remembered = this.#remembered.get(token);
-    if (!remembered || !this.#isInForce(remembered.key)) return undefined;
+    const remembered = this.#remembered.get(endOf(token));
+    if (remembered?.token !== token || !this.#isInForce(remembered.key)) return undefined;
     return this.#judge(remembered.claims);
   }
 
-  async #verifySigned(token: string): Promise<Claims> {
+  /** Verifies a token that is not remembered. A promise: its key has to be fetched first. */
+  #verifySigned(token: string): Claims | Promise<Claims> {
     const unverified = parse(token);
     if (!unverified) throw new TokenError("malformed");
-    const key = await this.#signerOf(unverified);
+    const { kid } = unverified.header;
+    const keys = this.#candidates(kid);
+    if (keys.length > 0) return this.#verifyWith(keys, unverified, token);
+    if (kid === undefined) throw new TokenError("unknown-key");
+    return this.#keys.lookFor(kid).then((isWorthwhile) => {
+      const found = isWorthwhile ? this.#candidates(kid) : [];
+      if (found.length === 0) throw new TokenError("unknown-key");
+      return this.#verifyWith(found, unverified, token);
+    });
+  }
+
+  #verifyWith(keys: readonly Key[], unverified: Unverified, token: string): Claims {
+    const key = keys.find((key) => isSignedBy(key, unverified));
+    if (!key) throw new TokenError("bad-signature");
     const claims = read(unverified.header, unverified.payload, key.algorithm === "HS256");
     if (!claims) throw new TokenError("malformed");
     this.#judge(claims);
     // A token that names no key is held against the keys of the moment.
     if (unverified.header.kid !== undefined && token.length <= MAX_REMEMBERED_LENGTH) {
-      this.#remembered.set(token, { claims, key });
+      this.#remembered.set(endOf(token), { token, claims, key });
     }
     return claims;
   }
@@ -205,19 +228,6 @@ export class Verifier {
   /** Whether a key still counts, which has verified before. */
   #isInForce(key: Key): boolean {
     return this.#shared.includes(key) || this.#keys.known(key.kid ?? "").length > 0;
-  }
-
-  /** The key that signed a token. */
-  async #signerOf(token: Unverified): Promise<Key> {
-    const { kid } = token.header;
-    let keys = this.#candidates(kid);
-    if (keys.length === 0 && kid !== undefined && (await this.#keys.lookFor(kid))) {
-      keys = this.#candidates(kid);
-    }
-    if (keys.length === 0) throw new TokenError("unknown-key");
-    const key = keys.find((key) => isSignedBy(key, token));
-    if (!key) throw new TokenError("bad-signature");
-    return key;
   }
 
   /**
