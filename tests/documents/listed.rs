@@ -50,7 +50,7 @@ const SNIPPETS: &[(&str, &str, Fate)] = &[
     ("docs/operations.md", "token-authority backup", Runs),
     ("docs/operations.md", "cd /var/lib", Runs),
     ("docs/pages.md", "const answer = await fetch", RunBy("tests/browser/pages.rs")),
-    ("docs/revocation.md", "revoked, cursor", Runs),
+    ("docs/revocation.md", "refused, arriving", Runs),
     ("docs/revocation.md", "import uuid\n\ndef epoch", Runs),
     ("docs/rollout.md", "token-authority rollout", Runs),
     ("docs/rollout.md", "import hashlib\nimport uuid", Runs),
