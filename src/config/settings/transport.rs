@@ -87,8 +87,8 @@ pub(super) const TRANSPORT: &[Setting] = &[
         "GRPC_MAX_CONNECTION_AGE_SECONDS",
         "300",
         "The age in seconds, plus or minus 10 %, after which a gRPC connection accepts no new requests, so \
-         that clients spread over new replicas: 1 to 86400. Requests in flight finish; streams end with \
-         `UNAVAILABLE`, and clients should resume them. `0`: never.",
+         that clients spread over new replicas: 0 to 86400. `0` means never. Requests in flight finish; streams \
+         end with `UNAVAILABLE`, and clients should resume them.",
     ),
     plain(
         "MEMORY_LIMIT_MIB",
