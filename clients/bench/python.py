@@ -1,7 +1,8 @@
 """What a verification costs in Python: the kit's verifier beside `jwt.decode` of PyJWT, in one run.
 
-    target/tools/clients-python/bin/python clients/bench/python.py [--check]
+    PYTHONPATH=clients/python/src target/tools/clients-python/bin/python clients/bench/python.py [--check]
 
+`clients/python/scripts/check` makes that environment.
 Prints a line of JSON. `repeated`: one token again and again; `first_seen`: each token once; `map_…`: the same with 10⁵
 revocations known, beside none. With `--check` it fails if a ratio is over its bound.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -162,3 +163,13 @@ def test_the_readmes_verifier(load: Any) -> None:
 
 def test_every_snippet_was_run() -> None:
     assert set(SNIPPETS) == RUN
+
+
+def test_the_bench_s_command_works_as_it_stands() -> None:
+    text = (ROOT / "clients/bench/python.py").read_text()
+    command = re.search(r"^    (PYTHONPATH=.* clients/bench/python\.py)", text, re.MULTILINE)
+    assert command, "the bench says how to run it"
+    # `--help` ends it after its imports.
+    asked = command[1].replace("target/tools/clients-python/bin/python", sys.executable) + " --help"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(asked, shell=True, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
