@@ -668,6 +668,7 @@ describe.each(["sqlite", "postgres"] as const)("on %s", (kind) => {
       await own.kill();
       const answer = await second.post("/sign-in/email", { email, password: PASSWORD });
       expect([answer.status, answer.body.code]).toEqual([503, "TOKEN_AUTHORITY_UNAVAILABLE"]);
+      expect(answer.retryAfter).toBe("1");
       expect([...second.jar.keys()]).toEqual([]);
       // Not even for someone who reads the answer itself.
       const worthy = answer.setCookies.filter((line) => !/^[^=]+=;/.test(line));
@@ -681,6 +682,19 @@ describe.each(["sqlite", "postgres"] as const)("on %s", (kind) => {
       expect(await visitor.refresh()).toBe(true);
       await second.post("/sign-in/email", { email, password: PASSWORD });
       expect(await second.refresh()).toBe(true);
+    });
+
+    test("who signed up has an account, and signs in later", async () => {
+      const server = await serverOf(database, { address: own.grpc });
+      await own.kill();
+      const { visitor, email, answer } = await person(server);
+      expect([answer.status, answer.retryAfter]).toEqual([503, "1"]);
+      expect([...visitor.jar.keys()]).toEqual([]);
+      await own.restart();
+      const again = { email, password: PASSWORD, name: "A" };
+      expect((await visitor.post("/sign-up/email", again)).status).toBe(422);
+      expect((await visitor.post("/sign-in/email", again)).status).toBe(200);
+      expect(await visitor.refresh()).toBe(true);
     });
 
     test("a login may go on as a plain session, and is given tokens later", async () => {

@@ -197,6 +197,12 @@ test("the guides' programs are short", () => {
   expect(lines(snippet("page.js"))).toBeLessThanOrEqual(8);
 });
 
+test("the package's own page shows the guides' programs", () => {
+  const shown = snippetsOf(join(PACKAGE, "README.md"));
+  expect(shown.map(({ title }) => title)).toEqual(["auth-server.mjs", "server.mjs", "page.js"]);
+  for (const one of shown) expect(one.code, one.title).toBe(snippet(one.title).code);
+});
+
 test("server.mjs: Express", async () => {
   const origin = await localhost();
   await serve(process.execPath, [write(snippet("server.mjs"))], origin, verifying());
@@ -298,12 +304,7 @@ describe("the whole product: nginx, Better Auth, Express, the service, and a pag
     writeFileSync(join(page, "page.js"), snippet("page.js").code);
     const kit = join(project, "node_modules/token-authority/dist/browser.js");
     writeFileSync(join(page, "browser.js"), readFileSync(kit));
-    writeFileSync(
-      join(page, "index.html"),
-      `<!doctype html><body><p id="user"></p><button id="sign-out">Sign out</button>
-       <script type="importmap">{"imports": {"token-authority/browser": "/browser.js"}}</script>
-       <script type="module" src="/page.js"></script>`,
-    );
+    writeFileSync(join(page, "index.html"), snippet("index.html").code);
     const replaced: Record<string, string> = {
       "listen 80": `listen 127.0.0.1:${new URL(origin).port}`,
       "/srv/page": page,
@@ -363,6 +364,6 @@ test("every snippet of the guides was run or compiled", () => {
   expect(snippets.map(({ title }) => title).sort()).toEqual([...used].sort());
   for (const page of PAGES) {
     const text = readFileSync(join(GUIDES, page), "utf8");
-    expect(text.match(/^```(js|ts|nginx)(?! title=)/gm), page).toBeNull();
+    expect(text.match(/^```(js|ts|html|nginx)(?! title=)/gm), page).toBeNull();
   }
 });

@@ -14,6 +14,7 @@ export interface Reply {
   // biome-ignore lint/suspicious/noExplicitAny: tests read many shapes
   body: any;
   location: string | null;
+  retryAfter: string | null;
   setCookies: string[];
 }
 
@@ -100,6 +101,7 @@ export class Visitor {
       status: answer.status,
       body: isJson && text ? JSON.parse(text) : text,
       location: answer.headers.get("location"),
+      retryAfter: answer.headers.get("retry-after"),
       setCookies,
     };
   }
