@@ -12,6 +12,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -d -m 0700 /data
 
 FROM debian:12.12-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /token-authority /usr/local/bin/token-authority
 COPY --from=build --chown=65532:65532 /data /var/lib/token-authority
 ENV ENVIRONMENT=production \

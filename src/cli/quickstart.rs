@@ -19,16 +19,16 @@ token-authority serves gRPC on {grpc} and HTTP on http://{http}.
   authority try
 
   # The same by hand. Log in, as your auth-server does over gRPC.
-  authority try --login --user alice | tee tokens.json
-  ACCESS=$(sed -n 's/.*"accessToken": "\([^"]*\)".*/\1/p' tokens.json)
-  REFRESH=$(sed -n 's/.*"refreshToken": "\([^"]*\)".*/\1/p' tokens.json)
+  TOKENS=$(authority try --login --user alice); echo "$TOKENS"
+  ACCESS=$(echo "$TOKENS" | sed -n 's/.*"accessToken": "\([^"]*\)".*/\1/p')
+  REFRESH=$(echo "$TOKENS" | sed -n 's/.*"refreshToken": "\([^"]*\)".*/\1/p')
 
   # Check the access token, as a gateway does.
   curl -s -d "token=$ACCESS" http://{http}/oauth2/introspect; echo
 
   # Refresh it with the cookie, as a browser does.
-  curl -si -X POST -H "Cookie: {cookie}=$REFRESH" http://{http}/api/auth/refresh | tee renewed.txt; echo
-  REFRESH=$(sed -n 's/.*{cookie}=\([^;]*\);.*/\1/p' renewed.txt)
+  RENEWED=$(curl -si -X POST -H "Cookie: {cookie}=$REFRESH" http://{http}/api/auth/refresh); echo "$RENEWED"
+  REFRESH=$(echo "$RENEWED" | sed -n 's/.*{cookie}=\([^;]*\);.*/\1/p')
 
   # Log out: from then on, the access token is inactive and a refresh is refused.
   curl -si -X POST -H "Cookie: {cookie}=$REFRESH" http://{http}/api/auth/logout
@@ -37,9 +37,9 @@ token-authority serves gRPC on {grpc} and HTTP on http://{http}.
 
   # The same over gRPC, with grpcurl (https://github.com/fullstorydev/grpcurl/releases).
   T=token_authority.v1.TokenAuthorityService
-  grpcurl -plaintext -d '{{"user_id": "alice"}}' {grpc} $T/IssueTokens | tee tokens.json
-  ACCESS=$(sed -n 's/.*"accessToken": "\(.*\)".*/\1/p' tokens.json)
-  REFRESH=$(sed -n 's/.*"refreshToken": "\(.*\)".*/\1/p' tokens.json)
+  TOKENS=$(grpcurl -plaintext -d '{{"user_id": "alice"}}' {grpc} $T/IssueTokens); echo "$TOKENS"
+  ACCESS=$(echo "$TOKENS" | sed -n 's/.*"accessToken": "\(.*\)".*/\1/p')
+  REFRESH=$(echo "$TOKENS" | sed -n 's/.*"refreshToken": "\(.*\)".*/\1/p')
   grpcurl -plaintext -d "{{\"token\": \"$ACCESS\"}}" {grpc} $T/ValidateToken
   grpcurl -plaintext -d "{{\"refresh_token\": \"$REFRESH\"}}" {grpc} $T/RefreshAccessToken
   grpcurl -plaintext -d "{{\"refresh_token\": \"$REFRESH\"}}" {grpc} $T/RevokeRefreshToken
