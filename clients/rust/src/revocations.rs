@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_replica_that_lags_behind_makes_nothing_older() {
-        let target = Target::new("http://127.0.0.1:1", None, None).unwrap();
+        let target = Target::new("http://127.0.0.1:1").unwrap();
         let revocations = Revocations::new();
         let mut follower = Follower::new(Arc::clone(&revocations), target, 0, Arc::new(|| 0));
         for (seconds, fresh) in [(20, 20), (10, 20), (21, 21)] {
