@@ -86,7 +86,7 @@ fn check(folder: &str, checks: &[fn(&Path) -> Vec<String>]) -> Vec<String> {
 #[test]
 fn names_and_comments_are_plain() {
     let mut wrong = check("src", &[replaced_names, inverted, vague_errors]);
-    for folder in ["tests", "bench", "benches", "test-support"] {
+    for folder in ["tests", "bench", "benches", "fleet", "test-support"] {
         wrong.extend(check(folder, &[inverted, vague_errors]));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -36,6 +36,8 @@ const SNIPPETS: &[(&str, &str, Fate)] = &[
         "token-authority console",
         Cannot("it names another machine; tests/commands/console.rs runs the command"),
     ),
+    ("docs/evidence.md", "scripts/fleet", Cannot("it simulates for minutes")),
+    ("docs/evidence.md", "cargo test", Cannot("it runs tests")),
     ("docs/keys.md", "export AUTHORITY_SECRET", Runs),
     ("docs/keys.md", "AUTHORITY_SECRET=", Runs),
     ("docs/operations.md", "token-authority doctor", Runs),
