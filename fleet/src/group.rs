@@ -49,10 +49,10 @@ pub(crate) const COMMON_REPLICAS: usize = 3;
 /// The excesses that need replicas of their own, two each, in the order of the replicas.
 pub(crate) const APART: [Excess; 5] = [
     Excess::Clocks(WINDOW),
-    Excess::Clocks(Duration::from_secs(120)),
-    Excess::Clocks(Duration::from_secs(600)),
+    Excess::Clocks(Duration::from_mins(2)),
+    Excess::Clocks(Duration::from_mins(10)),
     Excess::LostCommits(Duration::from_secs(5)),
-    Excess::LostCommits(Duration::from_secs(60)),
+    Excess::LostCommits(Duration::from_mins(1)),
 ];
 
 /// How much smaller a group outside the bounds is than the one inside.

@@ -64,13 +64,13 @@ pub(crate) struct Tally {
     pub(crate) requests: u64,
     /// Requests that were answered with tokens.
     pub(crate) renewed: u64,
-    /// Of these, requests that were tried again after a failure.
+    /// Those of the refreshes that were tried again after a failure.
     pub(crate) retried: u64,
     /// Copies and late requests whose answer nobody awaited.
     pub(crate) copies: u64,
     /// Answers that the service itself failed to give.
     pub(crate) failed: u64,
-    /// Of these, while neither a replica nor the database was at fault. There must be none.
+    /// Those among them while neither a replica nor the database was at fault. There must be none.
     pub(crate) failed_unplanned: u64,
     /// Wrong logouts, by the last unusual thing before them.
     pub(crate) wrong_logouts: BTreeMap<Cause, u64>,
@@ -86,7 +86,7 @@ pub(crate) struct Tally {
     pub(crate) logins_lost: u64,
     /// Browsers that died within 31 seconds after two refreshes: outside the bounds, by chance.
     pub(crate) two_unwritten: u64,
-    /// Of these, browsers that were logged out.
+    /// Those among them whose browser was logged out.
     pub(crate) two_unwritten_out: u64,
     /// Victims who were logged out because of a theft.
     pub(crate) victims_out: u64,

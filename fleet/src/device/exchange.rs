@@ -7,7 +7,7 @@ use token_authority::clock::Timestamp;
 
 use super::habits::Kind;
 use super::network::fate;
-use super::{Device, Event, Place, Request};
+use super::{Device, DeviceClock, Event, Place, Request};
 use crate::group::Excess;
 use crate::service::{Answer, Call, Service};
 use crate::settings::{
@@ -209,10 +209,9 @@ impl<S: Service> Device<S> {
     fn renewed(&mut self, at: Timestamp, place: Place, access: S::Access, expires_in: Duration) {
         let before_end = expires_in.saturating_sub(MINUTE).min(ACCESS_LIFETIME);
         // A page that compares the token's `exp` with its own clock comes early or late.
-        let needs_at = if self.is_clock_ahead {
-            at + before_end.saturating_sub(self.clock_off)
-        } else {
-            at + before_end + self.clock_off
+        let needs_at = match self.clock {
+            DeviceClock::Ahead(off) => at + before_end.saturating_sub(off),
+            DeviceClock::Behind(off) => at + before_end + off,
         };
         let tab = &mut self.tabs[place.tab];
         (tab.tries, tab.needs_at) = (0, Some(needs_at));

@@ -110,7 +110,7 @@ fn work(dice: &Dice) -> Vec<(Duration, Duration)> {
     let lunch = dice.around(HOUR * 12 + MINUTE * 30, MINUTE * 15);
     let back = lunch + dice.between(MINUTE * 20, MINUTE * 70);
     let end = dice.around(HOUR * 17 + MINUTE * 30, MINUTE * 50).max(back + MINUTE);
-    let mut parts = vec![(begin.min(lunch - MINUTE), lunch), (back, end)];
+    let mut parts = vec![(begin.min(lunch.saturating_sub(MINUTE)), lunch), (back, end)];
     if dice.chance(0.2) {
         let evening = dice.between(HOUR * 20 + MINUTE * 20, HOUR * 22);
         parts.push((evening, evening + dice.between(MINUTE * 10, MINUTE * 80)));

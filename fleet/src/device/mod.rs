@@ -109,6 +109,26 @@ enum Event<T, A> {
     ThiefActs(u32),
 }
 
+/// How far the device's own clock is off.
+#[derive(Debug, Clone, Copy)]
+enum DeviceClock {
+    Ahead(Duration),
+    Behind(Duration),
+}
+
+impl DeviceClock {
+    /// One device in ten has a clock that is off by minutes. Half of those are ahead.
+    fn draw(dice: &Dice) -> Self {
+        let is_off = dice.chance(0.1);
+        let off = dice.between(MINUTE, MINUTE * 10) * u32::from(is_off);
+        if dice.chance(0.5) { Self::Ahead(off) } else { Self::Behind(off) }
+    }
+}
+
+/// A request, and its answer that has not arrived yet.
+type Held<S> =
+    (Request<<S as Service>::Token>, Answer<<S as Service>::Token, <S as Service>::Access>);
+
 /// A device of a user.
 #[derive(Debug)]
 pub(crate) struct Device<S: Service> {
@@ -127,9 +147,7 @@ pub(crate) struct Device<S: Service> {
     life: u32,
     /// How often the device woke up.
     wakes: u32,
-    /// How far the device's clock is off. Half of those that are off are ahead.
-    clock_off: Duration,
-    is_clock_ahead: bool,
+    clock: DeviceClock,
     /// The number of the present login. 0: none yet.
     login: u32,
     is_login_due: bool,
@@ -141,7 +159,7 @@ pub(crate) struct Device<S: Service> {
     /// The login that is outside the bounds since the browser died.
     excused: Option<u32>,
     /// Answers that arrived while the laptop slept, in a group that gets them later.
-    held: Vec<(Request<S::Token>, Answer<S::Token, S::Access>)>,
+    held: Vec<Held<S>>,
     cause: Cause,
     thief: Option<Thief<S::Token>>,
     pub(crate) tally: Tally,
@@ -158,10 +176,7 @@ impl<S: Service> Device<S> {
             ..Tab::default()
         };
         let tabs = (0..kind.tabs(&dice)).map(tab).collect();
-        // One device in ten has a clock that is off by minutes.
-        let is_off = dice.chance(0.1);
-        let clock_off = dice.between(MINUTE, MINUTE * 10) * u32::from(is_off);
-        let is_clock_ahead = dice.chance(0.5);
+        let clock = DeviceClock::draw(&dice);
         let mut queue = Queue::new();
         queue.add(START, Event::Day(0));
         if group.has_thieves {
@@ -185,8 +200,7 @@ impl<S: Service> Device<S> {
             is_up: true,
             life: 0,
             wakes: 0,
-            clock_off,
-            is_clock_ahead,
+            clock,
             login: 0,
             is_login_due: true,
             logged_in_at: START,

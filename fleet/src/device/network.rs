@@ -49,11 +49,11 @@ pub(crate) fn fate(excess: Excess, dice: &Dice) -> Fate {
         _ => (LATEST_COPY, COPIED),
     };
     let copy = dice.chance(copied).then(|| dice.between(Duration::ZERO, latest_copy));
-    let late =
-        dice.chance(ARRIVES_LATE).then(|| dice.between(ROUND_TRIP, LATEST_COPY - ROUND_TRIP));
+    let latest_loss = LATEST_COPY.saturating_sub(ROUND_TRIP);
+    let late = dice.chance(ARRIVES_LATE).then(|| dice.between(ROUND_TRIP, latest_loss));
     Fate {
         request: (!is_lost).then_some(outward),
-        answer: (!answer_is_lost).then_some(trip - outward),
+        answer: (!answer_is_lost).then_some(trip.saturating_sub(outward)),
         patience,
         copy: copy.filter(|_| !is_lost),
         late: late.filter(|_| is_lost),

@@ -88,7 +88,7 @@ impl Ours {
         let rows: Arc<dyn Rows> = match &backing {
             Backing::Sqlite(folder) => sqlite::open(&folder.path().join("fleet.db")).await.unwrap(),
             Backing::Postgres(cluster) => {
-                postgres::connect(postgres::Options::new(&cluster.url("postgres"))).unwrap()
+                postgres::connect(postgres::Options::new(cluster.url("postgres"))).unwrap()
             }
         };
         rows.migrate().await.unwrap();
@@ -214,7 +214,7 @@ impl Service for Ours {
 
     async fn refresh(&self, call: Call, token: &Arc<str>) -> Answer<Arc<str>, Arc<str>> {
         let Some(authority) = self.authority(call) else { return Answer::Unavailable };
-        match at(call.at, authority.refresh(token)).await {
+        match at(call.at, authority.refresh(token, "")).await {
             Ok(tokens) => Answer::Renewed {
                 stores: tokens.storing == Storing::Due || self.plant.stores_always(),
                 token: tokens.refresh_token.into(),
@@ -249,10 +249,9 @@ impl Service for Ours {
     async fn turn(&mut self, moment: Timestamp, turn: Turn) {
         self.time.set(moment);
         match turn {
-            Turn::Restart(replica) => self.restart(replica).await,
             Turn::Kill(_) => {}
             Turn::Gone(replica) => self.replicas[replica] = None,
-            Turn::Start(replica) => self.restart(replica).await,
+            Turn::Restart(replica) | Turn::Start(replica) => self.restart(replica).await,
             Turn::Database(state) => self.databases.iter().for_each(|one| one.set(state)),
             Turn::Remember(seconds) => {
                 self.databases.iter().for_each(|one| one.remember(seconds));

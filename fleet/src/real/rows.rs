@@ -76,7 +76,9 @@ impl Rows for Database {
             return self.committed(self.inner.swap(swaps).await?);
         }
         let mut swaps = swaps.to_vec();
-        swaps.iter_mut().for_each(|swap| self.break_swap(swap));
+        for swap in &mut swaps {
+            self.break_swap(swap);
+        }
         self.committed(self.inner.swap(&swaps).await?)
     }
 
