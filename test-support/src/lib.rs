@@ -25,6 +25,7 @@
 //! | any other server | [`process::Supervised`], [`process::free_port`], [`process::await_port`] |
 //! | a network that hangs or breaks | [`proxy::Proxy`] |
 //! | something that must happen soon | [`until::until`], [`until::until_blocking`] |
+//! | a browser's device key | [`device::Device`] |
 //! | HTTP requests | [`http::Http`] |
 //! | programs that `scripts/tools` installs | [`tools`]; line by line: [`script::Script`] |
 //! | a figure that belongs in the test's output | [`measured::measured`] |
@@ -42,6 +43,7 @@
     reason = "a test fails by a panic, in its helpers too"
 )]
 
+pub mod device;
 pub mod http;
 pub mod measured;
 pub mod nginx;

@@ -4,8 +4,8 @@
 // Reads a line of JSON {"executable", "profile", "frontEnd", "service"}, then lines of JSON {"what", …},
 // each of which it answers with a line of JSON {"done"} or {"failed"}. Ends with its standard input.
 
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import { join } from 'node:path'
@@ -24,8 +24,17 @@ const pinned = `openssl x509 -in ${cert} -pubkey -noout | openssl pkey -pubin -o
 const digest = `${pinned} | openssl dgst -sha256 -binary | base64`
 const spki = execFileSync('sh', ['-c', digest]).toString().trim()
 
-// What the service answered to requests about devices, and how many of its replies are still to be lost.
-let [seen, replies, loseEvery] = [[], 0, 0]
+// The requests to the service, with their answers: shortly, and whole. And which replies are lost.
+let [seen, exchanges, replies, loseEvery] = [[], [], 0, 0]
+
+// A text without what differs each time: the port and tokens.
+const plain = (text) =>
+  text.replaceAll(origin, 'ORIGIN').replaceAll(origin.slice(8), 'HOST').replace(/[\w.-]{30,}/g, 'TOKEN')
+// Headers as they were sent, in their order.
+const headersOf = (raw) =>
+  raw.flatMap((name, at) =>
+    at % 2 || name.toLowerCase() === 'date' ? [] : [`${name}: ${plain(raw[at + 1])}`],
+  )
 const proxy = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) })
 proxy.on('request', (asked, answer) => {
   const [host, port] = (asked.url.startsWith('/api/') ? start.service : start.frontEnd).split(':')
@@ -34,7 +43,13 @@ proxy.on('request', (asked, answer) => {
     const chunks = []
     told.on('data', (chunk) => chunks.push(chunk))
     told.on('end', () => {
-      if (path.startsWith('/api/')) seen.push(`${path} ${told.statusCode}`)
+      if (path.startsWith('/api/')) {
+        seen.push(`${path} ${told.statusCode}`)
+        exchanges.push({
+          asked: [`${method} ${path}`, ...headersOf(asked.rawHeaders)],
+          told: [told.statusCode, ...headersOf(told.rawHeaders), plain(String(Buffer.concat(chunks)))],
+        })
+      }
       replies += path.startsWith('/api/') ? 1 : 0
       if (loseEvery && path.startsWith('/api/') && replies % loseEvery === 0) {
         seen.push(`${path} lost`)
@@ -91,6 +106,7 @@ const commands = {
   expire: () => context.clearCookies({ name: 'refreshTokenBound' }),
   // Returns what was seen since the last call.
   seen: () => seen.splice(0),
+  exchanges: () => exchanges.splice(0),
   lose: ({ every }) => void (loseEvery = every),
   service: ({ address }) => void (start.service = address),
   // Closes the browser, and starts it again with its profile.
@@ -110,6 +126,31 @@ const commands = {
       })
       asked.on('error', reject).end()
     }),
+  // Runs a script in a page of Firefox, in a new profile.
+  firefox: async ({ profile, script }) => {
+    const port = await freePort()
+    mkdirSync(profile)
+    const prefs = [
+      ['marionette.port', port],
+      ['network.dns.localDomains', HOST],
+    ]
+    const lines = prefs.map(([name, value]) => `user_pref('${name}', ${JSON.stringify(value)});\n`)
+    writeFileSync(join(profile, 'user.js'), lines.join(''))
+    const args = ['--headless', '--marionette', '--no-remote', '--profile', profile]
+    const env = { ...process.env, HOME: profile, XDG_RUNTIME_DIR: profile }
+    const firefox = spawn('/usr/bin/firefox-esr', args, { stdio: 'ignore', env })
+    try {
+      const command = await inTime(marionette(port), 180_000)
+      await command('WebDriver:NewSession', { acceptInsecureCerts: true })
+      await inTime(command('WebDriver:Navigate', { url: `${origin}/?authority=${origin}` }))
+      const asked = { script: calling(script), args: [], sandbox: null }
+      const { value } = await inTime(command('WebDriver:ExecuteAsyncScript', asked))
+      await command('Marionette:Quit', { flags: ['eForceQuit'] })
+      return value
+    } finally {
+      firefox.kill()
+    }
+  },
   // Runs a script in a page of another browser whose jar holds these cookies.
   elsewhere: async ({ profile, cookies, script, bound }) => {
     const browser = await launch(profile, bound)

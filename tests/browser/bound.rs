@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use test_support::postgres::Cluster;
 use test_support::replica::{Replica, Setup};
 use test_support::script::Script;
 use test_support::tools;
@@ -41,15 +42,22 @@ struct Product {
 
 impl Product {
     async fn start() -> Self {
+        Self::on(&Self::clocked(Setup::new().on_fixed_ports(), "offer")).await
+    }
+
+    /// A setup whose service offers to bind sessions or not, with its clock.
+    fn clocked(setup: Setup, mode: &str) -> (Setup, Clock) {
+        let bound = [("DEVICE_BOUND_SESSIONS", mode), ("DEVICE_BOUND_COOKIE_SECONDS", "30")];
+        Clock::of(setup.set_all(bound))
+    }
+
+    async fn on((setup, clock): &(Setup, Clock)) -> Self {
         let front_end = FrontEnd::bind().await;
-        let setup = Setup::new()
-            .on_fixed_ports()
-            .set_all([("DEVICE_BOUND_SESSIONS", "offer"), ("DEVICE_BOUND_COOKIE_SECONDS", "30")]);
-        let (setup, clock) = Clock::of(setup);
-        let folder = setup.folder().to_owned();
+        let (folder, clock) = (setup.folder().to_owned(), clock.clone());
         let service = setup.start().await;
         service.ready().await;
-        let mut browser = Script::node(include_str!("bound.mjs"));
+        let mut browser =
+            Script::node(concat!(include_str!("marionette.mjs"), include_str!("bound.mjs")));
         let first = json!({
             "executable": tools::path("chromium"),
             "profile": folder.join("profile"),
@@ -204,11 +212,63 @@ async fn ten_tabs_with_lost_replies_and_a_restart_of_the_service_log_nobody_out(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_cannot_do_it_ignores_the_offer() {
-    let mut product = Product::start().await;
+async fn a_replica_that_is_killed_logs_nobody_out() {
+    let cluster = Cluster::shared();
+    let database = cluster.url(&cluster.make_database().await);
+    let setup = Product::clocked(Setup::on(&database), "offer");
+    let mut product = Product::on(&setup).await;
+    let other = setup.0.start().await;
+    other.ready().await;
+    let tab = product.log_in().await;
+    product.all_refresh(&[tab]);
+    // The other replica knows the key that the first one registered.
+    product.pass(OVER);
+    product.exchange(&json!({ "what": "service", "address": other.http_addr().to_string() }));
+    product.service.kill();
+    product.device_requests();
+    product.all_refresh(&[tab]);
+    assert_eq!(product.device_requests().last().unwrap(), "/api/auth/device/renewal 200");
+    let copy = product.jar();
+    product.pass(Duration::from_hours(9));
+    is_unbound(&product.present("/api/auth/refresh", &copy));
+    product.all_refresh(&[tab]);
+    let ask = ListSessionsRequest { user_id: "alice".into(), ..Default::default() };
+    let sessions = other.sessions().list_sessions(ask).await.unwrap().into_inner().sessions;
+    assert!(sessions.len() == 1 && sessions[0].device_bound, "{sessions:?}");
+}
+
+/// The header that browsers without the feature ignore.
+const OFFER: &str = "secure-session-registration:";
+
+/// Returns what Chromium without the feature and Firefox sent and were told, and how often they got an offer.
+async fn exchanges_of_others(mode: &str) -> (Vec<Value>, usize) {
+    let mut product = Product::on(&Product::clocked(Setup::new(), mode)).await;
     let script =
         format!("(async () => {{ await logIn('alice'); await {REFRESH}; return {REFRESH} }})()");
     renewed(&product.elsewhere(&[], false, &script));
-    assert_eq!(product.device_requests(), Vec::<String>::new());
-    assert!(!product.sessions().await[0].device_bound);
+    let firefox =
+        json!({ "what": "firefox", "profile": product.folder.join("fox"), "script": script });
+    renewed(&product.exchange(&firefox)["done"]);
+    assert!(product.sessions().await.iter().all(|session| !session.device_bound));
+    let mut exchanges =
+        product.exchange(&json!({ "what": "exchanges" })).as_array().unwrap().clone();
+    let mut offers = 0;
+    for exchange in &mut exchanges {
+        let told = exchange["told"].as_array_mut().unwrap();
+        let before = told.len();
+        told.retain(|line| {
+            !line.as_str().is_some_and(|line| line.to_lowercase().starts_with(OFFER))
+        });
+        offers += before - told.len();
+    }
+    (exchanges, offers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_that_cannot_do_it_send_and_get_the_same_as_with_off() {
+    let (with_off, offers) = exchanges_of_others("off").await;
+    assert_eq!((with_off.len(), offers), (4, 0), "{with_off:#?}");
+    let (with_offer, offers) = exchanges_of_others("offer").await;
+    assert!(offers > 0, "{with_offer:#?}");
+    assert_eq!(with_offer, with_off);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use test_support::replica::Setup;
 
 /// The clock of the services of one setup.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clock {
     file: PathBuf,
     ahead: Duration,

@@ -23,10 +23,6 @@ const start = (program, args, options = {}) => {
   children.push(child)
   return child
 }
-// WebDriver's asynchronous scripts call back.
-const calling = (script) => `const tell = arguments[arguments.length - 1];
-  (async () => (${script}))().then((done) => tell({ done }), (failure) => tell({ failed: String(failure) }))`
-
 const engines = {
   chromium: async () => {
     const browser = await chromium.launch({

@@ -68,3 +68,7 @@ const inTime = (promise, limit = 60_000) => {
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
+
+// WebDriver's asynchronous scripts call back.
+const calling = (script) => `const tell = arguments[arguments.length - 1];
+  (async () => (${script}))().then((done) => tell({ done }), (failure) => tell({ failed: String(failure) }))`

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use http::Method;
+use test_support::device::{Device, challenge_in};
 use test_support::postgres::Cluster;
 use test_support::replica::{Replica, Setup};
+use token_authority::token::key::Algorithm;
 use token_authority::transport::proto::v1::token_authority_service_client::TokenAuthorityServiceClient;
 use token_authority::transport::proto::v1::{
     IssueTokensRequest, ListSessionsRequest, RefreshAccessTokenRequest, RevokeRefreshTokenRequest,
@@ -33,6 +35,8 @@ struct Held {
     access: String,
     refresh: String,
     session: String,
+    /// The offer to bind the session to a device.
+    offer: String,
 }
 
 impl Loaded {
@@ -46,6 +50,7 @@ impl Loaded {
             .set("AUTHORITY_SECRET", "instruments-9fQ2vX7mLr4Tz1Kc8Wb5Ny3Hd6Js0PgE")
             .set("JWT_ROLLOUT_PERCENTAGE", "50")
             .set("REFRESH_CONCURRENCY_WINDOW_SECONDS", "1")
+            .set("DEVICE_BOUND_SESSIONS", "offer")
             .set("RATE_LIMIT_PER_CALLER", &format!("{BURST}/{BURST}"));
         let replicas = [deployment.start().await, deployment.start().await];
         let mut sessions = replicas[0].sessions();
@@ -74,6 +79,7 @@ impl Loaded {
         self.be_stolen_from(&held[0]).await;
         self.end_in_all_ways(&held[1..5]).await;
         self.come_by_browser(&held[5..7]).await;
+        self.come_without_device(&held[7]).await;
         self.ask_wrongly().await;
         self.flood().await;
     }
@@ -122,6 +128,18 @@ impl Loaded {
         http.send(brew, "/healthz", &[]).await;
     }
 
+    /// A browser binds its session, and somebody else has a copy of its refresh token.
+    async fn come_without_device(&self, held: &Held) {
+        let http = self.replicas[0].http();
+        let proof = Device::new(Algorithm::Es256).registration(&challenge_in(&held.offer));
+        let cookie = format!("refreshToken={}", held.refresh);
+        let headers = [("cookie", cookie.as_str()), ("secure-session-response", &proof)];
+        let registered = http.send(Method::POST, "/api/auth/device/registration", &headers).await;
+        assert_eq!(registered.status, 200, "{registered:?}");
+        let refused = http.refresh(&held.refresh).await;
+        assert_eq!((refused.status, refused.json()["reason"].as_str()), (401, Some("unbound")));
+    }
+
     async fn ask_wrongly(&self) {
         let nobody = self.replicas[0].tokens().issue_tokens(IssueTokensRequest::default()).await;
         assert_eq!(nobody.err().map(|status| status.code()), Some(Code::InvalidArgument));
@@ -152,12 +170,22 @@ async fn is_active(client: &Client, token: &str) -> bool {
 async fn log_in(client: &Client, user: &str) -> Held {
     let ask = IssueTokensRequest { user_id: user.into(), ..Default::default() };
     let given = client.clone().issue_tokens(ask).await.unwrap().into_inner();
-    Held { access: given.access_token, refresh: given.refresh_token, session: given.session_id }
+    Held {
+        access: given.access_token,
+        refresh: given.refresh_token,
+        session: given.session_id,
+        offer: given.device_registration,
+    }
 }
 
 async fn refresh(client: &Client, token: &str) -> Result<Held, Code> {
     let ask = RefreshAccessTokenRequest { refresh_token: token.into(), ..Default::default() };
     let given = client.clone().refresh_access_token(ask).await;
     let given = given.map_err(|status| status.code())?.into_inner();
-    Ok(Held { access: given.access_token, refresh: given.refresh_token, session: given.session_id })
+    Ok(Held {
+        access: given.access_token,
+        refresh: given.refresh_token,
+        session: given.session_id,
+        offer: given.device_registration,
+    })
 }

@@ -1,10 +1,7 @@
 //! Sessions that are bound to a device key, over HTTP and gRPC, with a browser's part played by a key pair.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
-use serde_json::{Value, json};
-use token_authority::keys::pair::KeyPair;
+use serde_json::json;
 use token_authority::token::key::Algorithm;
 use token_authority::transport::proto::v1::{
     IssueTokensResponse, ListSessionEventsRequest, ListSessionsRequest, RefreshAccessTokenRequest,
@@ -14,6 +11,7 @@ use token_authority::transport::proto::v1::{
 use tonic::Code;
 
 use crate::tokens::{issue, revoke, validate};
+use test_support::device::{Device, challenge_in};
 use test_support::http::Answer;
 use test_support::replica::{Replica, Setup};
 
@@ -24,49 +22,6 @@ const CHALLENGE: &str = "secure-session-challenge";
 
 fn offering() -> Setup {
     Setup::new().set("DEVICE_BOUND_SESSIONS", "offer")
-}
-
-/// Returns the text between the first `challenge="` or the beginning, and the next quote.
-fn challenge_in(header: &str) -> String {
-    let start = header.find("challenge=\"").map_or(0, |at| at + "challenge=".len());
-    header[start + 1..].split('"').next().unwrap().to_owned()
-}
-
-/// A browser with a device key.
-struct Device {
-    pair: KeyPair,
-    algorithm: Algorithm,
-}
-
-impl Device {
-    fn new(algorithm: Algorithm) -> Self {
-        Self { pair: KeyPair::generate(algorithm).unwrap(), algorithm }
-    }
-
-    fn sign(&self, mut header: Value, challenge: &str) -> String {
-        header["typ"] = "dbsc+jwt".into();
-        header["alg"] = self.algorithm.as_str().into();
-        self.sign_as(&header, &json!({ "jti": challenge }))
-    }
-
-    fn sign_as(&self, header: &Value, claims: &Value) -> String {
-        let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        let signed = format!("{}.{}", encode(header), encode(claims));
-        let signature = self.pair.sign(signed.as_bytes()).unwrap();
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-
-    fn registration(&self, challenge: &str) -> String {
-        self.sign(json!({ "jwk": self.jwk() }), challenge)
-    }
-
-    fn jwk(&self) -> Value {
-        serde_json::from_str(&self.pair.public().canonical()).unwrap()
-    }
-
-    fn renewal(&self, challenge: &str) -> String {
-        self.sign(json!({}), challenge)
-    }
 }
 
 async fn register(service: &Replica, refresh_token: &str, proof: &str) -> Answer {
