@@ -162,7 +162,7 @@ impl Epoch {
 ///   generation are the epoch. The version tells the two apart, so that random bits of the first form
 ///   are never taken for an epoch.
 /// * If its session was bound to a device, it is one of version 4 in any epoch, and 18 of the random bits
-///   are [`BOUND_MARK`].
+///   are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessTokenId(Uuid);
 

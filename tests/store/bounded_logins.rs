@@ -70,8 +70,8 @@ async fn vanish(url: &str, direct: &str, seed: u64) {
     let store = until("a replica vanished in its transaction", async || {
         let first = logins.login("u", START).0;
         other.open(first.clone()).await.ok()?;
-        let (vanished, seen) = watch::channel(false);
-        let store = bounded(&detour(url, seen).await).await;
+        let (vanished, is_vanished) = watch::channel(false);
+        let store = bounded(&detour(url, is_vanished).await).await;
         // The login waits for this row, which it is about to end.
         let mut holder = PgConnection::connect(direct).await.unwrap();
         let mut holding = holder.begin().await.unwrap();

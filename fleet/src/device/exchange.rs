@@ -218,7 +218,7 @@ impl<S: Service> Device<S> {
         if tab.polls {
             self.after(needs_at, MINUTE, Event::Need(place));
         }
-        if !self.backends_ask {
+        if !self.settings.backends_ask {
             return;
         }
         let until = at + expires_in;
