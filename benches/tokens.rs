@@ -15,9 +15,10 @@ use aws_lc_rs::signature::{
 };
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures::{StreamExt as _, stream};
+use test_support::device::Device;
 use token_authority::authority::revocations::follow::follow;
 use token_authority::authority::{
-    Authority, Issue, RevocationSettings, Revocations, TokenPolicy, Validation,
+    Authority, Issue, RevocationSettings, Revocations, TokenPolicy, Tokens, Validation,
 };
 use token_authority::clock::{Clock as _, SeededEntropy, SystemClock, Timestamp, draw};
 use token_authority::keys::key::NewPair;
@@ -230,7 +231,7 @@ async fn authority(algorithm: Algorithm, memory: u64) -> (Authority, tempfile::T
     (authority.with_verification_cache(memory), folder)
 }
 
-async fn issue(authority: &Authority) -> String {
+async fn issue(authority: &Authority) -> Tokens {
     let issue = Issue {
         user_id: UserId::new("7b1f6f0c-52f5-4c6e-9d57-5e0f6b7f4a11").unwrap(),
         grant: Grant::default(),
@@ -240,7 +241,7 @@ async fn issue(authority: &Authority) -> String {
         request_id: None,
         caller: "bench".into(),
     };
-    authority.issue(issue).await.unwrap().access_token
+    authority.issue(issue).await.unwrap()
 }
 
 /// Measures a refresh that rotates, of a session that is bound to a device and of one that is not.
@@ -288,6 +289,29 @@ fn refreshes(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Measures a renewal of a session's binding: a proof is verified, a row read, nothing written.
+fn renewals(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (authority, _folder) = runtime.block_on(authority(Algorithm::Hs256, 0));
+    let devices = DeviceKeys::new(&Secret::new([4; 32]), [], Duration::from_mins(5));
+    let authority = authority.with_devices(Some(devices));
+    let device = Device::new(Algorithm::Es256);
+    let (session_id, proof) = runtime.block_on(async {
+        let login = issue(&authority).await;
+        let proof = device.registration(&login.device_challenge.unwrap());
+        let registered = authority.register_device(&login.refresh_token, &proof, "bench").await;
+        (login.session_id, device.renewal(&registered.unwrap().challenge))
+    });
+    let mut group = criterion.benchmark_group("device");
+    group.bench_function("renewal", |b| {
+        b.iter(|| {
+            let renewed = runtime.block_on(authority.renew_device_binding(session_id, &proof));
+            assert!(renewed.unwrap().binding.is_some());
+        });
+    });
+    group.finish();
+}
+
 /// Measures the gain of the verification cache, with many tokens in circulation.
 fn remembered(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -296,8 +320,8 @@ fn remembered(criterion: &mut Criterion) {
         for (name, memory) in [("verified anew", 0), ("remembered", 32 << 20)] {
             let (authority, _folder) = runtime.block_on(authority(algorithm, memory));
             let logins = stream::iter((0..TOKENS).map(|_| issue(&authority))).buffered(1000);
-            let tokens: Vec<String> = runtime.block_on(logins.collect());
-            let mut next = tokens.iter().cycle();
+            let tokens: Vec<Tokens> = runtime.block_on(logins.collect());
+            let mut next = tokens.iter().map(|tokens| &tokens.access_token).cycle();
             group.bench_function(BenchmarkId::new(name, algorithm), |b| {
                 b.iter(|| {
                     let token = next.next().unwrap();
@@ -310,5 +334,5 @@ fn remembered(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, access_tokens, refresh_tokens, refreshes, remembered);
+criterion_group!(benches, access_tokens, refresh_tokens, refreshes, renewals, remembered);
 criterion_main!(benches);

@@ -17,8 +17,8 @@ use super::{Authority, AuthorityError, DeviceRefusal, ProofRefusal, RefreshRefus
 use crate::clock::Timestamp;
 use crate::keys::DeviceKeys;
 use crate::keys::device::{verify_registration, verify_renewal};
-use crate::store::{Bind, Bound, Registration};
-use crate::token::device::{DeviceBinding, Shown, Thumbprint};
+use crate::store::{Bind, Bound};
+use crate::token::device::{DeviceBinding, Registration, Shown, Thumbprint};
 use crate::token::device_mac::Purpose;
 use crate::token::device_proof::UnverifiedProof;
 use crate::token::field::InvalidField;

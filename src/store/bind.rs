@@ -1,16 +1,12 @@
-//! The registration of a device for a session.
-//!
-//! The refresh token is judged as for a refresh, but it is not used: it is neither rotated nor handed
-//! out. A stolen one ends its session here, too. Only the current token registers a device. The first
-//! device stays: if a browser registers two keys at once, the answers may arrive in any order. The same
-//! registration may come again, because browsers repeat it if the answer was lost.
+//! The registration of a device for a session: what the change of its row is, and its result.
 
 use std::time::Duration;
 
-use super::{Bind, Bound, Registration};
-use crate::token::device::DeviceBinding;
-use crate::token::rotation::{self, Policy, Verdict};
-use crate::token::session::{RevocationReason, Session};
+use super::{Bind, Bound};
+use crate::token::device::Registration;
+use crate::token::device_verdict;
+use crate::token::rotation::{Policy, Verdict};
+use crate::token::session::Session;
 
 /// Applies a registration to its session. `retention`: how long a revocation is kept at least.
 pub(super) fn apply(
@@ -24,21 +20,7 @@ pub(super) fn apply(
         return Bound { verdict, session: None, outcome, revocation: None };
     };
     let Bind { presented, key, now, .. } = bind;
-    let verdict = rotation::judge(session, presented, *now, policy);
-    if verdict == Verdict::Theft {
-        session.revoke(*now, RevocationReason::Reuse);
-    }
-    let outcome = match &session.device {
-        _ if !verdict.grants() => Registration::Refused,
-        Some(device) if device.key == *key => Registration::Again,
-        Some(_) => Registration::Taken,
-        None if presented.hash() != session.lineage.current => Registration::Refused,
-        None => Registration::New,
-    };
-    if outcome == Registration::New {
-        let generation = presented.generation();
-        session.device = Some(DeviceBinding { key: key.clone(), generation, bound_at: *now });
-    }
+    let (verdict, outcome) = device_verdict::register(session, presented, key, *now, policy);
     let revocation = session.revocation(retention);
     Bound { verdict, session: Some(session.clone()), outcome, revocation }
 }

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use super::lineages::Lineages;
 use super::rows::{CompareAndSwap, OptimisticRotation, Row, Rows};
-use super::{
-    Bind, Bound, Ended, Refresh, Refreshed, Registration, StoreError, Update, Updated, bind,
-};
+use super::{Bind, Bound, Ended, Refresh, Refreshed, StoreError, Update, Updated, bind};
 use crate::clock::Timestamp;
+use crate::token::device::Registration;
 use crate::token::device_verdict;
 use crate::token::event::{Happened, SessionEvent};
 use crate::token::id::SessionId;

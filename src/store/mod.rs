@@ -49,7 +49,7 @@ pub use legacy::{LegacyRows, LegacySample, LegacySessions};
 pub use notifier::Notifier;
 pub use operations::{
     Bind, Bound, Ended, Open, OpenRequest, Opened, OpenedBefore, Receipt, Refresh, Refreshed,
-    Registration, Revoke, Update, Updated,
+    Revoke, Update, Updated,
 };
 pub use rollouts::{RolloutChange, Rollouts};
 pub use rows::Rows;

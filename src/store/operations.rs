@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::token::device::{DeviceKey, Shown};
+use crate::token::device::{DeviceKey, Registration, Shown};
 use crate::token::grant::GrantChange;
 use crate::token::id::{Generation, SessionId, UserId};
 use crate::token::refresh::RefreshToken;
@@ -150,19 +150,6 @@ pub struct Refreshed {
     pub token: Option<RefreshToken>,
     /// The session's revocation, if it has been revoked, now or before.
     pub revocation: Option<Revocation>,
-}
-
-/// What became of a registration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
-    /// The session is bound to the device now.
-    New,
-    /// The session was bound to this device before.
-    Again,
-    /// The session is bound to another device, and stays so.
-    Taken,
-    /// The refresh token is refused, or not the current one.
-    Refused,
 }
 
 /// An access token in use. It proves that the client received the response that carried it.

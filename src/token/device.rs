@@ -88,6 +88,19 @@ impl DeviceBinding {
     }
 }
 
+/// What became of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// The session is bound to the device now.
+    New,
+    /// The session was bound to this device before.
+    Again,
+    /// The session is bound to another device, and stays so.
+    Taken,
+    /// The refresh token is refused, or not the current one.
+    Refused,
+}
+
 /// What a request showed of its device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {

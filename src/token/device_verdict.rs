@@ -1,5 +1,5 @@
-//! The verdict on a refresh token of a session that may be bound to a device, and its effect on the
-//! binding: pure functions.
+//! The verdict on a refresh token of a session that may be bound to a device, its effect on the binding,
+//! and the registration of a device: pure functions.
 //!
 //! | the request shows the session's device | the token | verdict | the binding |
 //! |---|---|---|---|
@@ -9,10 +9,10 @@
 //!
 //! A token of a revoked or expired session, and a forged one, is refused as such whatever is shown.
 
-use super::device::{DeviceBinding, Shown};
+use super::device::{DeviceBinding, DeviceKey, Registration, Shown};
 use super::refresh::RefreshToken;
 use super::rotation::{Policy, Verdict, judge};
-use super::session::Session;
+use super::session::{RevocationReason, Session};
 use crate::clock::Timestamp;
 
 /// Judges a presented token together with what its request showed of its device.
@@ -56,4 +56,35 @@ pub fn settle_device(
     if is_exchange && session.device.as_ref().is_some_and(is_removed) {
         session.device = None;
     }
+}
+
+/// Judges a refresh token as for a refresh, and registers a device with it. The token is not used: it is
+/// neither rotated nor handed out. A stolen one ends its session here, too.
+///
+/// Only the current token registers a device. The first device stays: if a browser registers two keys at
+/// once, the answers may arrive in any order. The same registration may come again, because browsers repeat
+/// it if the answer was lost.
+pub fn register(
+    session: &mut Session,
+    presented: &RefreshToken,
+    key: &DeviceKey,
+    now: Timestamp,
+    policy: &Policy,
+) -> (Verdict, Registration) {
+    let verdict = judge(session, presented, now, policy);
+    if verdict == Verdict::Theft {
+        session.revoke(now, RevocationReason::Reuse);
+    }
+    let outcome = match &session.device {
+        _ if !verdict.grants() => Registration::Refused,
+        Some(device) if device.key == *key => Registration::Again,
+        Some(_) => Registration::Taken,
+        None if presented.hash() != session.lineage.current => Registration::Refused,
+        None => Registration::New,
+    };
+    if outcome == Registration::New {
+        let generation = presented.generation();
+        session.device = Some(DeviceBinding { key: key.clone(), generation, bound_at: now });
+    }
+    (verdict, outcome)
 }

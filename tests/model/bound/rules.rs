@@ -1,8 +1,11 @@
-//! The rules of device-bound sessions to check, and variants that differ from them in one point. They are
-//! written here once more, around the library's own rules of rotation.
+//! The rules of device-bound sessions to check: the library's own, and variants that differ from them in one
+//! point. The variants are written here, around the library's own rules of rotation.
 
 use token_authority::clock::Timestamp;
+use token_authority::token::device::{DeviceBinding, DeviceKey, Registration, Shown, Thumbprint};
+use token_authority::token::device_verdict::{judge_bound, register, settle_device};
 use token_authority::token::id::Generation;
+use token_authority::token::key::Algorithm;
 use token_authority::token::refresh::RefreshToken;
 use token_authority::token::rotation::{Policy, SuccessorSeed, Verdict, judge, take_effect};
 use token_authority::token::session::Session;
@@ -17,6 +20,23 @@ pub(crate) struct Device {
     /// The generation of the refresh token that registered it.
     pub(crate) generation: Generation,
     pub(crate) bound_at: Timestamp,
+}
+
+impl Device {
+    fn binding(self) -> DeviceBinding {
+        let (generation, bound_at) = (self.generation, self.bound_at);
+        DeviceBinding { key: device_key(self.key), generation, bound_at }
+    }
+
+    fn of(binding: &DeviceBinding, key: Key) -> Self {
+        Self { key, generation: binding.generation, bound_at: binding.bound_at }
+    }
+}
+
+fn device_key(key: Key) -> DeviceKey {
+    // The rules compare keys. They do not read their text.
+    let (jwk, thumbprint) = (String::new(), Thumbprint::new([key; 32]));
+    DeviceKey { jwk, thumbprint, algorithm: Algorithm::Es256 }
 }
 
 /// The verdict on a refresh.
@@ -38,7 +58,7 @@ impl std::fmt::Display for Judged {
 /// The rules that a check uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rules {
-    /// The rules of the decision record.
+    /// The library's.
     Real,
     /// The binding is not looked at.
     Ignored,
@@ -78,6 +98,9 @@ impl Rules {
         now: Timestamp,
         policy: &Policy,
     ) -> (Judged, Option<RefreshToken>) {
+        if self == Self::Real {
+            return refresh_for_real(session, device, presented, shown, seed, now, policy);
+        }
         let mut verdict = judge(session, presented, now, policy);
         let holds = device.as_ref().is_none_or(|device| shown == Some(device.key));
         if self != Self::Ignored
@@ -132,6 +155,11 @@ impl Rules {
         now: Timestamp,
         policy: &Policy,
     ) -> bool {
+        if self == Self::Real {
+            // The challenge is of the authority, which knows the token that it was offered with.
+            return offered == presented
+                && register_for_real(session, device, presented, key, now, policy);
+        }
         let verdict = judge(session, presented, now, policy);
         if verdict == Verdict::Theft {
             session.revoke(now, token_authority::token::session::RevocationReason::Reuse);
@@ -160,4 +188,44 @@ impl Rules {
     pub(crate) fn renew(device: Option<Device>, key: Key) -> bool {
         device.is_some_and(|device| device.key == key)
     }
+}
+
+/// Refreshes by the library's rules. The model keeps the device beside the session.
+#[expect(clippy::too_many_arguments, reason = "it is what a refresh consists of")]
+fn refresh_for_real(
+    session: &mut Session,
+    device: &mut Option<Device>,
+    presented: &RefreshToken,
+    shown: Option<Key>,
+    seed: &SuccessorSeed,
+    now: Timestamp,
+    policy: &Policy,
+) -> (Judged, Option<RefreshToken>) {
+    let shown = shown.map_or(Shown::Nothing, |key| Shown::Key(device_key(key).thumbprint));
+    session.device = device.map(Device::binding);
+    let verdict = judge_bound(session, presented, shown, now, policy);
+    let token = take_effect(verdict, session, presented, seed, now, policy);
+    settle_device(verdict, session, shown, now, policy);
+    let is_bound = session.device.take().is_some() && session.revoked.is_none();
+    *device = device.filter(|_| is_bound);
+    let judged = if verdict == Verdict::Unbound { Judged::Unbound } else { Judged::By(verdict) };
+    (judged, token)
+}
+
+/// Registers a device by the library's rules.
+fn register_for_real(
+    session: &mut Session,
+    device: &mut Option<Device>,
+    presented: &RefreshToken,
+    key: Key,
+    now: Timestamp,
+    policy: &Policy,
+) -> bool {
+    session.device = device.map(Device::binding);
+    let (_, outcome) = register(session, presented, &device_key(key), now, policy);
+    let bound = session.device.take().filter(|_| session.revoked.is_none());
+    let key =
+        if outcome == Registration::New { Some(key) } else { device.map(|device| device.key) };
+    *device = bound.zip(key).map(|(bound, key)| Device::of(&bound, key));
+    matches!(outcome, Registration::New | Registration::Again)
 }
