@@ -136,9 +136,16 @@ fn sqlite(memory: &Path) -> Backing {
     Backing::Sqlite(tempfile::tempdir_in(memory).unwrap())
 }
 
+#[expect(clippy::print_stderr, reason = "it explains what must not happen")]
 async fn real(name: &str, backing: Backing, plant: Plant, settings: &Settings) -> Outcome {
     let mut service = Ours::start(backing, plant, settings.seed).await;
-    timed(name, run(name, &mut service, settings)).await
+    let outcome = timed(name, run(name, &mut service, settings)).await;
+    if let Some(story) = &outcome.inside().story {
+        eprintln!(
+            "the first wrong logout inside the bounds (seconds, what, request, token):\n{story}"
+        );
+    }
+    outcome
 }
 
 #[expect(clippy::print_stderr, reason = "it reports its progress")]

@@ -28,7 +28,7 @@ pub(crate) enum Rule {
 }
 
 /// A refresh token: its session and its number in the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Token {
     session: usize,
     number: usize,

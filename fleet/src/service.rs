@@ -2,6 +2,7 @@
 //! trait, so that the table compares rules and not networks or clients.
 
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::time::Duration;
 
 use token_authority::authority::RefreshRefusal;
@@ -12,9 +13,9 @@ use crate::world::Turn;
 /// A service that logs clients in and renews their tokens.
 pub(crate) trait Service {
     /// A refresh token.
-    type Token: Clone + Debug + PartialEq;
+    type Token: Clone + Debug + PartialEq + Hash;
     /// An access token.
-    type Access: Clone + Debug;
+    type Access: Clone + Debug + Hash;
 
     /// Logs a user in. Returns the refresh token. `None`: the service failed.
     async fn log_in(&self, call: Call, user: u32) -> Option<Self::Token>;

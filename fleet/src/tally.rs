@@ -84,10 +84,13 @@ pub(crate) struct Tally {
     pub(crate) expired: u64,
     /// Logins that a browser lost because it died before its jar was written.
     pub(crate) logins_lost: u64,
-    /// Browsers that died within 31 seconds after two refreshes: outside the bounds, by chance.
-    pub(crate) two_unwritten: u64,
+    /// Browsers that died with a refresh that was not on disk, and another one or a copy was decided or
+    /// under way: outside the bounds, by chance.
+    pub(crate) lost_more: u64,
     /// Those among them whose browser was logged out.
-    pub(crate) two_unwritten_out: u64,
+    pub(crate) lost_more_out: u64,
+    /// What happened before the first wrong logout.
+    pub(crate) story: Option<String>,
     /// Victims who were logged out because of a theft.
     pub(crate) victims_out: u64,
     /// Access tokens of live sessions that were refused although they had not expired.
@@ -111,8 +114,9 @@ impl Tally {
         self.clients_hit += u64::from(other.wrong() > 0);
         self.expired += other.expired;
         self.logins_lost += other.logins_lost;
-        self.two_unwritten += other.two_unwritten;
-        self.two_unwritten_out += other.two_unwritten_out;
+        self.lost_more += other.lost_more;
+        self.lost_more_out += other.lost_more_out;
+        self.story = self.story.take().or_else(|| other.story.clone());
         self.victims_out += other.victims_out;
         self.access_refused += other.access_refused;
         sum(&mut self.wrong_logouts, &other.wrong_logouts);

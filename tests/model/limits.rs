@@ -30,6 +30,15 @@ fn a_jar_that_is_written_later_may_refuse_an_innocent_client() {
     holds(Scenario { jar_lag: Some(2), ..late });
 }
 
+/// The copy may rotate the token that the browser lost, so that the one on disk is two behind.
+#[test]
+fn a_browser_that_dies_with_a_copy_under_way_may_be_refused() {
+    let dies = Scenario { tabs: 1, round_trip: 0, jar_lag: Some(2), ..TWO_TABS };
+    let copied = Scenario { late: Some(4), ..dies };
+    holds(copied);
+    fails(Scenario { dies_beside_copy: true, ..copied }, REFUSED);
+}
+
 #[test]
 fn clocks_that_differ_by_more_than_the_rest_of_the_window_may_refuse_an_innocent_client() {
     fails(Scenario { clocks_differ: 2, ..TWO_TABS }, REFUSED);

@@ -85,6 +85,7 @@ const TWO_TABS: Scenario = Scenario {
     tabs: 2,
     late: None,
     jar_lag: None,
+    dies_beside_copy: false,
     second_login_reply: false,
     rotation_differs: false,
     commit_lost: false,

@@ -43,6 +43,8 @@ pub(crate) struct Scenario {
     pub(crate) late: Option<u8>,
     /// How long after a change the jar is on disk, if the browser may die before.
     pub(crate) jar_lag: Option<u8>,
+    /// Whether the browser may die while a copy of one of its requests is under way.
+    pub(crate) dies_beside_copy: bool,
     /// Whether a second reply to the login, with the same first token, is still under way.
     pub(crate) second_login_reply: bool,
     /// Whether some replicas rotate refresh tokens and others do not.

@@ -152,7 +152,8 @@ impl System {
             actions.push(Action::LoseStray(stray));
         }
         // Requests of a browser that died arrive or are lost before it dies again.
-        if self.client.strays.is_empty() {
+        let most_strays = usize::from(scenario.dies_beside_copy);
+        if self.client.strays.len() <= most_strays {
             actions.extend((0..self.client.on_disk.len()).map(Action::Die));
         }
         self.add_proofs(scenario, &mut actions);

@@ -44,6 +44,7 @@ impl<S: Service> Device<S> {
         let is_retry = tab.tries > 0;
         self.tally.requests += 1;
         let fate = fate(self.group.excess, &self.dice);
+        self.past.note(at, "asks", number, &cookie.token);
         self.queue.add(at + fate.patience, Event::GiveUp(place, number));
         let (answer, copy) = (fate.answer, fate.copy);
         let request =
@@ -77,6 +78,7 @@ impl<S: Service> Device<S> {
             }
         }
         let answer = service.refresh(Call { at, replica }, &request.cookie.token).await;
+        self.note_answer(at, request.number, &answer);
         if request.cookie.login == self.login && matches!(answer, Answer::Renewed { .. }) {
             self.renewed_at = at;
             self.thief_sees_victim(at);
@@ -105,6 +107,19 @@ impl<S: Service> Device<S> {
         }
     }
 
+    fn note_answer(&mut self, at: Timestamp, number: u64, answer: &Answer<S::Token, S::Access>) {
+        match answer {
+            Answer::Renewed { token, stores: true, .. } => {
+                self.past.note(at, "is answered with", number, token);
+            }
+            Answer::Renewed { token, stores: false, .. } => {
+                self.past.note(at, "is answered without a cookie", number, token);
+            }
+            Answer::Refused(_) => self.past.note(at, "is refused", number, ()),
+            Answer::Unavailable => self.past.note(at, "is not answered", number, ()),
+        }
+    }
+
     /// Sends a copy of a request, as a proxy does. There is one at a time.
     fn copy(&mut self, at: Timestamp, request: &Request<S::Token>) {
         let Some(delay) = request.copy.filter(|_| request.is_awaited && at >= self.stray_until)
@@ -112,6 +127,9 @@ impl<S: Service> Device<S> {
             return;
         };
         self.stray_until = at + delay;
+        if self.lost_in == Some(request.from.life) {
+            self.excused = Some(self.login);
+        }
         let copy = Request { is_awaited: false, copy: None, ..request.clone() };
         self.queue.add(at + delay, Event::Arrive(copy));
     }
@@ -157,6 +175,7 @@ impl<S: Service> Device<S> {
             }
             return;
         }
+        self.past.note(at, "lands", request.number, ());
         if !self.is_there(place) || self.tabs[place.tab].waits_for != Some(request.number) {
             return self.land_nowhere(at, answer);
         }
@@ -241,6 +260,7 @@ impl<S: Service> Device<S> {
     ) {
         let call = Call { at, replica: self.replica(world) };
         let is_refused = !service.use_token(call, access).await;
+        self.past.note(at, "used", call.replica as u64, access);
         let counts = self.group.excess == Excess::None && !self.group.has_thieves;
         self.tally.access_refused += u64::from(is_refused && counts && !self.is_login_due);
     }
@@ -277,8 +297,11 @@ impl<S: Service> Device<S> {
         } else if self.thief_is_seen(at) {
             self.tally.victims_out += 1;
         } else if self.excused == Some(self.login) {
-            self.tally.two_unwritten_out += 1;
+            self.tally.lost_more_out += 1;
         } else {
+            if self.group.excess == Excess::None && self.tally.story.is_none() {
+                self.tally.story = Some(self.past.tell());
+            }
             *self.tally.wrong_logouts.entry(self.cause).or_default() += 1;
             *self.tally.reasons.entry(why.as_str()).or_default() += 1;
         }

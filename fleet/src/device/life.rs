@@ -29,6 +29,7 @@ impl<S: Service> Device<S> {
 
     pub(super) fn wake(&mut self, at: Timestamp) {
         (self.is_awake, self.is_up) = (true, true);
+        self.past.note(at, "wakes", 0, ());
         self.wakes += 1;
         for (request, answer) in std::mem::take(&mut self.held) {
             self.after(at, SECOND * 2, Event::Land(request, answer));
@@ -52,6 +53,7 @@ impl<S: Service> Device<S> {
             self.ask(at, self.place(0));
         }
         self.is_awake = false;
+        self.past.note(at, "sleeps", 0, ());
         if self.is_waiting() {
             self.cause = Cause::Asleep;
         }
@@ -165,11 +167,16 @@ impl<S: Service> Device<S> {
             (tab.waits_for, tab.needs_at, tab.tries) = (None, None, 0);
         }
         let lost = self.jar.die();
+        self.past.note(at, "crash, lost", u64::from(lost), ());
         if matches!(self.group.excess, Excess::LateJar(_)) {
             self.cause = Cause::Excess;
-        } else if lost > 1 {
-            self.tally.two_unwritten += 1;
-            self.excused = Some(self.login);
+        } else if lost > 0 {
+            self.lost_in = Some(life);
+            // Another refresh, or a copy of one, may rotate the token that was lost.
+            if lost > 1 || at < self.stray_until {
+                self.tally.lost_more += 1;
+                self.excused = Some(self.login);
+            }
         }
         let reopen = Event::Reopen(self.life);
         self.after(at, MINUTE * 10, reopen);

@@ -4,6 +4,7 @@
 //! * `jar`, `queue`: a cookie jar; the events that lie before a client
 //! * `life`: the device wakes, sleeps, dies; its user acts
 //! * `exchange`: a request, its answer, and everything that goes wrong in between
+//! * `past`: the last things that happened to it
 //! * `theft`: a thief with a copy of the cookie
 //!
 //! A client depends on no other client, and draws from its own dice. All that it does happens in the
@@ -14,6 +15,7 @@ mod habits;
 mod jar;
 mod life;
 mod network;
+mod past;
 mod queue;
 pub(crate) mod theft;
 
@@ -158,10 +160,13 @@ pub(crate) struct Device<S: Service> {
     stray_until: Timestamp,
     /// The login that is outside the bounds since the browser died.
     excused: Option<u32>,
+    /// The life of the browser that ended with a refresh that was not on disk.
+    lost_in: Option<u32>,
     /// Answers that arrived while the laptop slept, in a group that gets them later.
     held: Vec<Held<S>>,
     cause: Cause,
     thief: Option<Thief<S::Token>>,
+    past: past::Past,
     pub(crate) tally: Tally,
 }
 
@@ -208,9 +213,11 @@ impl<S: Service> Device<S> {
             requests: 0,
             stray_until: START,
             excused: None,
+            lost_in: None,
             held: Vec::new(),
             cause: Cause::Nothing,
             thief: group.has_thieves.then(|| Thief::new(number)),
+            past: past::Past::default(),
             tally: Tally { clients: 1, wrong_logouts: BTreeMap::new(), ..Tally::default() },
         }
     }
@@ -288,6 +295,9 @@ impl<S: Service> Device<S> {
     }
 
     fn put(&mut self, at: Timestamp, cookie: Option<Cookie<S::Token>>) {
+        if let Some(cookie) = &cookie {
+            self.past.note(at, "jar holds", 0, &cookie.token);
+        }
         let is_first_change = self.jar.set(cookie);
         if self.kind == Kind::Phone {
             self.jar.write();

@@ -73,10 +73,11 @@ fn inside(settings: &Settings, outcomes: &[Outcome]) -> String {
         ("failed without one", |tally| tally.failed_unplanned),
         ("access tokens refused too early", |tally| tally.access_refused),
         ("logins lost with a jar that was not written", |tally| tally.logins_lost),
-        ("browsers that died with two refreshes unwritten (outside, by chance)", |tally| {
-            tally.two_unwritten
-        }),
-        ("of these, logged out", |tally| tally.two_unwritten_out),
+        (
+            "browsers that died with an unwritten refresh, and another or a copy (outside)",
+            |tally| tally.lost_more,
+        ),
+        ("of these, logged out", |tally| tally.lost_more_out),
         ("**wrong logouts**", Tally::wrong),
     ];
     let mut rows: Vec<(String, Vec<String>)> = figures
