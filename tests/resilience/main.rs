@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic")]
 
 mod browser;
+mod cluster;
 mod crash;
 mod failover;
 mod haproxy;
