@@ -71,6 +71,8 @@ const SNIPPETS: &[(&str, &str, Fate)] = &[
         Runs,
     ),
     ("docs/runbook.md", "kubectl get pods", Cannot("it needs a cluster")),
+    ("docs/scaling.md", "scripts/cluster --synchronous", RunBy("tests/resilience/cluster.rs")),
+    ("docs/scaling.md", "scripts/cluster measure", Cannot("it measures for forty minutes")),
     ("docs/verifying-locally.md", "import os", Runs),
     ("docs/verifying-locally.md", "import { jwtVerify }", Runs),
     ("docs/verifying-locally.md", "import jwt from", Runs),
