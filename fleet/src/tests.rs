@@ -2,6 +2,8 @@
 //! the same counts, the rules of others fail as they are known to, and a rule that is broken on purpose is
 //! seen.
 
+use clap::ValueEnum as _;
+
 use crate::device::theft::Habit;
 use crate::others::{Others, Rule};
 use crate::plant::Plant;
@@ -93,7 +95,20 @@ async fn a_previous_token_that_stays_good_gives_thieves_more() {
     assert!(got(&previous) > got(&no_grace), "{:?}", previous.thefts_by_habit());
 }
 
+/// The rules without which innocent clients are logged out at once.
+const LOG_OUT: [Plant; 3] = [Plant::NoWindow, Plant::EarlyReceipts, Plant::NothingSetAside];
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_of_zero_logs_innocent_clients_out() {
-    assert!(real(Plant::NoWindow, &INSIDE).await.inside().wrong() > 0);
+async fn each_rule_that_is_broken_on_purpose_moves_the_numbers() {
+    for plant in LOG_OUT {
+        assert!(real(plant, &INSIDE).await.inside().wrong() > 0, "{plant:?}");
+    }
+    let settings = Settings { clients: 30, days: 1, ..SMALL };
+    let counted = async |plant| table(&settings, &[real(plant, &settings).await]);
+    let with_all_rules = counted(Plant::Nothing).await;
+    for plant in Plant::value_variants() {
+        if *plant != Plant::Nothing && !LOG_OUT.contains(plant) {
+            assert_ne!(counted(*plant).await, with_all_rules, "{plant:?}");
+        }
+    }
 }
